@@ -1,0 +1,83 @@
+//! What can go wrong, as facts.
+//!
+//! Rule: no HTTP here. `http::envelope` gives every variant its code and status, and says what the caller may read.
+//! Deliberately absent: a variant for each cause. A variant exists where a caller would act differently.
+
+use std::time::Duration;
+
+/// What every fallible function of the house returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One thing that went wrong.
+///
+/// Every text but that of [`Error::Internal`] reaches the client, so it says what to do and holds no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request cannot be understood.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Nobody known is calling.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// The organization's balance cannot pay for the cheapest possible answer. The balance is in microcents.
+    #[error("the balance cannot pay for a reply of {model}: make a deposit, or choose a free model")]
+    PaymentRequired { balance: i64, model: String },
+    /// Known, but not allowed.
+    #[error("{message}")]
+    Forbidden { message: String, step_up: bool },
+    /// Missing, or not the caller's: nobody learns which.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// True only of another state than the present one.
+    #[error("{0}")]
+    Conflict(String),
+    /// The body is larger than its cap.
+    #[error("the body is larger than {max_bytes} bytes")]
+    PayloadTooLarge { max_bytes: usize },
+    /// The right shape with a value that is out of range.
+    #[error("{}", invalid_text(.0))]
+    Invalid(Vec<Invalid>),
+    /// Too fast.
+    #[error("too many requests: wait, then try again")]
+    TooManyRequests { retry_after: Duration },
+    /// The upstream model refused, failed or could not be reached.
+    #[error("{0}")]
+    ModelUnavailable(String),
+    /// Not now: draining, disk full, every place taken.
+    #[error("{message}")]
+    Unavailable { message: &'static str, retry_after: Duration },
+    /// Ours. The cause goes to the log and nowhere else.
+    #[error("{0}")]
+    Internal(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A field whose value is out of range, and what would be in range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// The field's path in the body or query, as the caller wrote it: `settings.maxSteps`.
+    pub field: String,
+    /// What the field has to be.
+    pub message: String,
+}
+
+impl Error {
+    /// One field out of range.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Error::Invalid(vec![Invalid { field: field.into(), message: message.into() }])
+    }
+
+    /// Not allowed, whatever the caller proves of itself.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Error::Forbidden { message: message.into(), step_up: false }
+    }
+
+    /// Something of ours broke; `cause` is for the log.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Error::Internal(cause.into())
+    }
+}
+
+fn invalid_text(fields: &[Invalid]) -> String {
+    let texts: Vec<_> = fields.iter().map(|i| format!("{}: {}", i.field, i.message)).collect();
+    texts.join("; ")
+}

@@ -1,0 +1,71 @@
+//! Names of things: UUIDv7 text for ours, bounded visible text for the client's.
+//!
+//! Rule: an id says nothing about who may see the thing. Scope is the store's business.
+
+use crate::error::{Error, Result};
+
+/// Longest id a client may make up, in characters.
+pub const CLIENT_ID_CHARS_MAX: usize = 128;
+/// Longest slug, in characters.
+pub const SLUG_CHARS_MAX: usize = 64;
+
+/// A new id. Later ids sort after earlier ones, so they are kind to an index.
+pub fn new() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// Accepts an id the client made up, as `useChat` does for chats and messages.
+pub fn check_client_id(field: &str, id: &str) -> Result<()> {
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+    if (1..=CLIENT_ID_CHARS_MAX).contains(&id.chars().count()) && id.chars().all(known) {
+        return Ok(());
+    }
+    Err(Error::invalid(field, "must be 1 to 128 characters out of A-Z a-z 0-9 _ - . :"))
+}
+
+/// Accepts a slug: lower-case words joined by single hyphens.
+pub fn check_slug(field: &str, slug: &str) -> Result<()> {
+    let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if slug.len() <= SLUG_CHARS_MAX && slug.split('-').all(word) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        field,
+        "must be 1 to 64 characters: lower-case letters and digits, words joined by single hyphens",
+    ))
+}
+
+/// The slug a name suggests; `fallback` where the name holds nothing a slug can.
+pub fn slug_from_name(name: &str, fallback: &str) -> String {
+    let lower = name.to_lowercase();
+    let words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    let slug: String = words.join("-").chars().take(SLUG_CHARS_MAX).collect();
+    match slug.trim_end_matches('-') {
+        "" => fallback.to_owned(),
+        slug => slug.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_comes_from_the_name_and_passes_its_own_check() {
+        for (name, slug) in [("My  Agent!", "my-agent"), ("Größe 2", "gr-e-2"), ("日本", "agent"), ("--a--", "a")] {
+            assert_eq!(slug_from_name(name, "agent"), slug);
+            check_slug("slug", slug).unwrap();
+        }
+        check_slug("slug", &slug_from_name(&"ab ".repeat(90), "x")).unwrap();
+    }
+
+    #[test]
+    fn ids_of_clients_are_bounded_and_visible() {
+        for good in ["a", "msg-1.2:3_x", &"x".repeat(128)] {
+            check_client_id("id", good).unwrap();
+        }
+        for bad in ["", "a b", "ä", "a/b", &"x".repeat(129)] {
+            check_client_id("id", bad).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! `alm`: organizations, agents, sessions and streamed replies, from one binary and one SQLite file.
+//!
+//! The map, in reading order. `schema.sql` comes before all of it.
+
+pub mod error; // what can go wrong, as facts
+pub mod id; // UUIDv7, slugs, ids that clients make up
+pub mod money; // microcents and prices
+pub mod time; // moments
+
+pub mod model; // the only outbound HTTP: a request in, deltas out
+pub mod turn; // one answer, from message to stored reply

@@ -1,0 +1,186 @@
+//! Models: the only outbound HTTP. A request goes in, deltas come out.
+//!
+//! Rule: nothing here knows sessions, money or the AI SDK stream. `turn` turns deltas into chunks.
+//! Reading order: this file, `sse.rs`, `tool_calls.rs`, `openai.rs` (all plain), then `upstream.rs` and `ready.rs`
+//! (the only ones that wait), `demo/` (the built-in model).
+
+use serde_json::Value;
+
+/// What a model is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The model's name as its provider knows it: `llama3.2:3b`.
+    pub model: String,
+    /// The conversation, oldest first, system prompt in front.
+    pub messages: Vec<Message>,
+    /// The tools it may call.
+    pub tools: Vec<ToolSpec>,
+    /// Sampling temperature; the provider's own when absent.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling; the provider's own when absent.
+    pub top_p: Option<f64>,
+    /// How hard to think: `low`, `medium`, `high`; the provider's own when absent.
+    pub reasoning_effort: Option<String>,
+    /// The reply's cap, in tokens; the provider's own when absent.
+    pub output_tokens_max: Option<u32>,
+}
+
+/// One message as a model sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// Instructions.
+    System(String),
+    /// What the person said, with files.
+    User(Vec<Content>),
+    /// What the model said and what it called.
+    Assistant {
+        /// Its text.
+        text: String,
+        /// Its reasoning, empty if it showed none.
+        reasoning: String,
+        /// The tools it called.
+        calls: Vec<ToolCall>,
+    },
+    /// What a tool answered.
+    Tool {
+        /// The call this answers.
+        call_id: String,
+        /// The answer as text: JSON, or a sentence if the tool failed.
+        output: String,
+    },
+}
+
+/// A piece of what a person said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// Plain text.
+    Text(String),
+    /// A file by its URL, usually a `data:` URL.
+    File {
+        /// Such as `image/png`.
+        media_type: String,
+        /// `data:` or `https:`.
+        url: String,
+        /// As the person named it.
+        filename: Option<String>,
+    },
+}
+
+/// A tool as a model is told of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolSpec {
+    /// What the model calls it by.
+    pub name: String,
+    /// When to call it.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub parameters: Value,
+}
+
+/// A finished call of a tool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolCall {
+    /// Unique in the conversation.
+    pub id: String,
+    /// The tool, which need not exist.
+    pub name: String,
+    /// Its arguments as the model wrote them, which need not be JSON. Empty arguments are `{}`.
+    pub arguments: String,
+}
+
+/// A piece of a reply, in the order of its arrival.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delta {
+    /// Visible text, never empty.
+    Text(String),
+    /// Thinking, never empty.
+    Reasoning(String),
+    /// A tool call begins.
+    ToolStart {
+        /// The call's id, as in the [`ToolCall`] that ends it.
+        id: String,
+        /// The tool.
+        name: String,
+    },
+    /// More of a call's arguments, never empty.
+    ToolArguments {
+        /// The call's id.
+        id: String,
+        /// The next piece of JSON text.
+        fragment: String,
+    },
+    /// A page the reply rests on.
+    Source {
+        /// Where it is.
+        url: String,
+        /// What it is called.
+        title: Option<String>,
+    },
+    /// The upstream reported an error inside a running reply, or sent something unreadable. The sentence is ours:
+    /// nothing an upstream wrote reaches a client this way.
+    Fault(String),
+}
+
+/// What is known once a reply is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ending {
+    /// Why it ended.
+    pub finish: Finish,
+    /// What it used, if the upstream said so.
+    pub usage: Option<Usage>,
+    /// The tools it called, in order.
+    pub calls: Vec<ToolCall>,
+}
+
+/// Why a reply ended. The names are those of the AI SDK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// It was done.
+    Stop,
+    /// It reached its cap.
+    Length,
+    /// It was refused.
+    ContentFilter,
+    /// It waits for tools.
+    ToolCalls,
+    /// It failed, or was cut off.
+    Error,
+    /// Anything else.
+    Other,
+}
+
+impl Finish {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::ContentFilter => "content-filter",
+            Finish::ToolCalls => "tool-calls",
+            Finish::Error => "error",
+            Finish::Other => "other",
+        }
+    }
+}
+
+/// Tokens of one or more replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// The prompt, cached tokens included.
+    pub input_tokens: u64,
+    /// Prompt tokens that came from the upstream's cache.
+    pub cache_read_tokens: u64,
+    /// The reply, reasoning included.
+    pub output_tokens: u64,
+    /// Tokens of the reply that were reasoning.
+    pub reasoning_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.cache_read_tokens = self.cache_read_tokens.saturating_add(other.cache_read_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.reasoning_tokens = self.reasoning_tokens.saturating_add(other.reasoning_tokens);
+    }
+}

@@ -1,0 +1,121 @@
+//! The chunks of an AI SDK v6 UI message stream that we send, in the key set of 6.0.0.
+//!
+//! Rule: no key that 6.0.0 does not know (its schemas are strict), no `null` in an optional key. What has no place here
+//! goes into `messageMetadata` or a `data-*` part.
+//! Deliberately absent: chunk types that we never send (`source-document`, `file`, `message-metadata`).
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One event of the stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Chunk {
+    /// First and once.
+    Start {
+        message_id: String,
+        message_metadata: Value,
+    },
+    /// A model call begins.
+    StartStep,
+    TextStart {
+        id: String,
+    },
+    TextDelta {
+        id: String,
+        delta: String,
+    },
+    TextEnd {
+        id: String,
+    },
+    ReasoningStart {
+        id: String,
+    },
+    ReasoningDelta {
+        id: String,
+        delta: String,
+    },
+    ReasoningEnd {
+        id: String,
+    },
+    /// A tool call begins.
+    ToolInputStart {
+        tool_call_id: String,
+        tool_name: String,
+    },
+    ToolInputDelta {
+        tool_call_id: String,
+        input_text_delta: String,
+    },
+    /// The call's arguments are whole and valid.
+    ToolInputAvailable {
+        tool_call_id: String,
+        tool_name: String,
+        input: Value,
+    },
+    /// The call's arguments are whole and useless.
+    ToolInputError {
+        tool_call_id: String,
+        tool_name: String,
+        input: Value,
+        error_text: String,
+    },
+    ToolApprovalRequest {
+        approval_id: String,
+        tool_call_id: String,
+    },
+    ToolOutputAvailable {
+        tool_call_id: String,
+        output: Value,
+    },
+    ToolOutputError {
+        tool_call_id: String,
+        error_text: String,
+    },
+    ToolOutputDenied {
+        tool_call_id: String,
+    },
+    SourceUrl {
+        source_id: String,
+        url: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        title: Option<String>,
+    },
+    /// A structured error, right before the `error` chunk, which has room for a sentence only.
+    DataError {
+        data: ErrorData,
+        transient: bool,
+    },
+    /// The turn failed.
+    Error {
+        error_text: String,
+    },
+    /// The turn was stopped.
+    Abort,
+    FinishStep,
+    Finish {
+        finish_reason: String,
+        message_metadata: Value,
+    },
+}
+
+/// The fields of a `data-error` part: those of the error envelope.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorData {
+    pub code: String,
+    pub message: String,
+    pub request_id: String,
+}
+
+/// What ends every stream, after its last chunk.
+pub const DONE: &str = "data: [DONE]\n\n";
+
+impl Chunk {
+    /// Appends this chunk to `frames` as one server-sent event.
+    pub fn write_to(&self, frames: &mut Vec<u8>) {
+        frames.extend_from_slice(b"data: ");
+        serde_json::to_writer(&mut *frames, self).expect("a chunk is plain JSON, and a Vec takes every write");
+        frames.extend_from_slice(b"\n\n");
+    }
+}

@@ -1,0 +1,3 @@
+//! One answer, from message to stored reply.
+
+pub mod chunk;
