@@ -4,8 +4,12 @@
 
 pub mod error; // what can go wrong, as facts
 pub mod id; // UUIDv7, slugs, ids that clients make up
+pub mod key; // API keys: made, hashed, never kept
 pub mod money; // microcents and prices
+pub mod password; // Argon2id
+pub mod seal; // providers' keys at rest
 pub mod time; // moments
 
 pub mod model; // the only outbound HTTP: a request in, deltas out
+pub mod store; // the only SQL
 pub mod turn; // one answer, from message to stored reply

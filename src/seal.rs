@@ -1,0 +1,93 @@
+//! Secrets at rest: providers' keys, sealed with a key that lies beside the database and never in it.
+//!
+//! A stolen backup of the database alone opens nothing. Rule: a sealed value is bound to its place (`context`), so it
+//! cannot be moved to another row.
+
+use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+
+use chacha20poly1305::{
+    ChaCha20Poly1305, KeyInit,
+    aead::{Aead, Payload},
+};
+use rand::{TryRng, rngs::SysRng};
+
+use crate::error::{Error, Result};
+
+/// The key file's name in the data folder.
+pub const FILE_NAME: &str = "alm.key";
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 12;
+
+/// Seals and opens secrets. It shows nothing of itself.
+#[derive(Clone)]
+pub struct Sealer {
+    cipher: ChaCha20Poly1305,
+}
+
+impl Sealer {
+    /// With the key in `file`, which is made, readable by its owner alone, if it is missing.
+    pub fn open(file: &Path) -> Result<Self> {
+        let unusable = |what: &str| Error::BadRequest(format!("cannot use the key file {}: {what}", file.display()));
+        if !file.exists() {
+            let mut key = [0; KEY_BYTES];
+            SysRng.try_fill_bytes(&mut key).map_err(Error::internal)?;
+            write_new(file, &key).map_err(|error| unusable(&error.to_string()))?;
+        }
+        let key = std::fs::read(file).map_err(|error| unusable(&error.to_string()))?;
+        let cipher = ChaCha20Poly1305::new_from_slice(&key).map_err(|_| unusable("it must hold exactly 32 bytes"))?;
+        Ok(Sealer { cipher })
+    }
+
+    /// Seals `secret` for the place `context`.
+    pub fn seal(&self, secret: &str, context: &str) -> Result<Vec<u8>> {
+        let mut sealed = vec![0; NONCE_BYTES];
+        SysRng.try_fill_bytes(&mut sealed).map_err(Error::internal)?;
+        let nonce: [u8; NONCE_BYTES] = sealed[..].try_into().map_err(Error::internal)?;
+        let payload = Payload { msg: secret.as_bytes(), aad: context.as_bytes() };
+        let text = self.cipher.encrypt(&nonce.into(), payload).map_err(|_| Error::internal("sealing failed"))?;
+        sealed.extend(text);
+        Ok(sealed)
+    }
+
+    /// Opens what was sealed for the same place.
+    pub fn open_sealed(&self, sealed: &[u8], context: &str) -> Result<String> {
+        let broken = || Error::internal("a sealed secret does not open: was the key file replaced?");
+        let (nonce, text) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(broken)?;
+        let payload = Payload { msg: text, aad: context.as_bytes() };
+        let secret = self.cipher.decrypt(&(*nonce).into(), payload).map_err(|_| broken())?;
+        String::from_utf8(secret).map_err(|_| broken())
+    }
+}
+
+/// Links the finished file into place: of two processes that start at once, one makes it and the other finds it whole.
+fn write_new(file: &Path, key: &[u8]) -> std::io::Result<()> {
+    let draft = file.with_extension(format!("new-{}", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    let mut handle = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    handle.write_all(key)?;
+    handle.sync_all()?;
+    let linked = std::fs::hard_link(&draft, file);
+    std::fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_in_its_place_with_its_key_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let sealer = Sealer::open(&folder.path().join("a")).unwrap();
+        let sealed = sealer.seal("sk-secret", "provider/1").unwrap();
+        assert!(!sealed.windows(6).any(|w| w == b"secret"));
+        let again = Sealer::open(&folder.path().join("a")).unwrap();
+        assert_eq!(again.open_sealed(&sealed, "provider/1").unwrap(), "sk-secret");
+        again.open_sealed(&sealed, "provider/2").unwrap_err();
+        Sealer::open(&folder.path().join("b")).unwrap().open_sealed(&sealed, "provider/1").unwrap_err();
+        again.open_sealed(&sealed[..5], "provider/1").unwrap_err();
+    }
+}

@@ -1,0 +1,206 @@
+//! The only SQL. `schema.sql` is the model; the files here are what may be asked of it.
+//!
+//! Rule: tenant data is reached through [`Store::org`], whose every query binds the organization. The bare [`Store`]
+//! finds a key by its hash, makes organizations, recovers turns and says whether the file works.
+//! Reads borrow a connection for one plain closure, never across an `.await`; writes go to the one writer.
+
+use std::{path::Path, time::Duration};
+
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::{Error, Result};
+
+pub mod agents;
+pub mod keys;
+pub mod orgs;
+mod writer;
+
+pub use writer::Writer;
+
+/// The schema as a new file gets it.
+const SCHEMA: &str = include_str!("../../schema.sql");
+/// The number of that schema.
+const VERSION: i64 = 1;
+/// The file's name in the data folder.
+pub const FILE_NAME: &str = "alm.db";
+/// How long a connection waits for another process's write, such as a command beside a running server.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements each connection keeps compiled.
+const STATEMENTS_MAX: usize = 128;
+/// What a caller is told to wait while the file cannot take writes.
+const FILE_RETRY: Duration = Duration::from_secs(5);
+
+/// The file, open: one writer and a pool of readers.
+#[derive(Clone)]
+pub struct Store {
+    writer: Writer,
+    readers: r2d2::Pool<SqliteConnectionManager>,
+}
+
+/// Whose data: the organization, and the person who is asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// The organization's id.
+    pub org_id: String,
+    /// The person's id: decides which private projects are visible.
+    pub user_id: String,
+}
+
+/// The store as one organization sees it.
+pub struct Org<'a> {
+    store: &'a Store,
+    tenant: &'a Tenant,
+}
+
+impl Store {
+    /// Opens the file in `folder`, making both where they are missing. `readers_max` connections read at once.
+    pub fn open(folder: &Path, readers_max: u32) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(|error| cannot_use(folder, &error))?;
+        let file = folder.join(FILE_NAME);
+        let connection = Connection::open(&file).map_err(|error| cannot_use(&file, &error))?;
+        prepare_writer(&connection).map_err(|error| cannot_use(&file, &error))?;
+        restrict_to_owner(&file)?;
+        bring_to_version(&connection)?;
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let manager = SqliteConnectionManager::file(&file).with_flags(read_only).with_init(prepare_reader);
+        let readers = r2d2::Pool::builder()
+            .max_size(readers_max)
+            .min_idle(Some(1))
+            .test_on_check_out(false)
+            .build(manager)
+            .map_err(Error::internal)?;
+        Ok(Store { writer: Writer::start(connection)?, readers })
+    }
+
+    /// The data of one organization, and of no other.
+    pub fn org<'a>(&'a self, tenant: &'a Tenant) -> Org<'a> {
+        Org { store: self, tenant }
+    }
+
+    /// Whether the file can be read and written, as `/readyz` asks.
+    pub async fn check(&self) -> Result<()> {
+        self.read(|c| Ok(c.query_row("SELECT 1 FROM org LIMIT 1", [], |_| Ok(())).or_else(none_is_fine)?))?;
+        // Taking the write lock and letting go of it again writes nothing; a full disk or a lost file shows here.
+        self.writer.write(|c| Ok(c.execute_batch("PRAGMA user_version = 1")?)).await
+    }
+
+    fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        question(&*self.readers.get().map_err(Error::internal)?)
+    }
+}
+
+impl Org<'_> {
+    fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.store.read(question)
+    }
+
+    /// Writes through the writer; the closure gets the tenant because it outlives the borrow.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection, &Tenant) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let tenant = self.tenant.clone();
+        self.store.writer.write(move |connection| work(connection, &tenant)).await
+    }
+}
+
+fn none_is_fine(error: rusqlite::Error) -> rusqlite::Result<()> {
+    if error == rusqlite::Error::QueryReturnedNoRows { Ok(()) } else { Err(error) }
+}
+
+fn cannot_use(path: &Path, error: &dyn std::error::Error) -> Error {
+    Error::BadRequest(format!("cannot use {}: {error}", path.display()))
+}
+
+/// `synchronous=FULL` and WAL: a commit is on the disk before anyone hears of it, and readers never wait for it.
+fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -65536; PRAGMA mmap_size = 268435456; PRAGMA wal_autocheckpoint = 1000;
+         PRAGMA journal_size_limit = 67108864;",
+    )
+}
+
+fn prepare_reader(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.execute_batch("PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 268435456;")
+}
+
+/// The file holds password hashes and everybody's conversations.
+fn restrict_to_owner(file: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(|error| cannot_use(file, &error))
+}
+
+/// Makes the schema in a new file; refuses a file that a newer binary wrote.
+fn bring_to_version(connection: &Connection) -> Result<()> {
+    let version = |c: &Connection| c.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    if version(connection)? == 0 {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        // Another process may have made it between the look and the lock.
+        if version(connection)? == 0 {
+            connection.execute_batch(SCHEMA)?;
+            connection.pragma_update(None, "user_version", VERSION)?;
+        }
+        connection.execute_batch("COMMIT")?;
+    }
+    match version(connection)? {
+        VERSION => Ok(()),
+        other => Err(Error::BadRequest(format!(
+            "the file has schema {other}, this alm knows schema {VERSION}: use the alm that wrote it, or a newer one"
+        ))),
+    }
+}
+
+/// What SQLite says of the file itself becomes something a caller can act on; all else is a fault of ours.
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        let message = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => "the disk is full: free some space, then try again",
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
+                "the database file cannot be written: the operator finds the reason in the log"
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                "another process holds the database: try again"
+            }
+            _ => return Error::internal(error),
+        };
+        tracing::error!(%error, "the database file");
+        Error::Unavailable { message, retry_after: FILE_RETRY }
+    }
+}
+
+/// Whether a write failed because a row of that key is there already.
+fn is_duplicate(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
+    let duplicate = [SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE];
+    error.sqlite_error().is_some_and(|e| duplicate.contains(&e.extended_code))
+}
+
+/// Runs a write that a duplicate turns into `taken`.
+fn unless_taken<T>(written: rusqlite::Result<T>, taken: impl FnOnce() -> Error) -> Result<T> {
+    written.map_err(|error| if is_duplicate(&error) { taken() } else { error.into() })
+}
+
+/// A page of a list: what is in it, and the cursor of the next page.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// The rows, in the list's order.
+    pub items: Vec<T>,
+    /// Where the next page begins; absent on the last.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// From one row more than the page holds: the extra row proves that there is a next page and is not shown.
+    fn from_rows(mut rows: Vec<T>, limit: usize, cursor_of: impl Fn(&T) -> String) -> Self {
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = if more { rows.last().map(cursor_of) } else { None };
+        Page { items: rows, next_cursor }
+    }
+}

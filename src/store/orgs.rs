@@ -1,0 +1,128 @@
+//! Organizations and the people in them.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::{Org, Store, Tenant, agents, unless_taken};
+use crate::{
+    error::{Error, Result},
+    id,
+    time::Timestamp,
+};
+
+/// An organization.
+#[derive(Debug, Clone)]
+pub struct OrgRow {
+    pub id: String,
+    pub slug: String,
+    /// Who made it: what commands without a signed-in person act as.
+    pub owner_id: String,
+    pub owner_email: String,
+    /// `provider/model`; absent: the built-in model.
+    pub default_model: Option<String>,
+    /// Microcents.
+    pub balance: i64,
+    /// Microcents of the balance that running turns may still need.
+    pub held: i64,
+    pub created_at: Timestamp,
+}
+
+impl OrgRow {
+    const SELECT: &str = "SELECT org.id, slug, owner_id, email, default_model, balance, held, org.created_at
+        FROM org JOIN user ON user.id = org.owner_id";
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(OrgRow {
+            id: row.get(0)?,
+            slug: row.get(1)?,
+            owner_id: row.get(2)?,
+            owner_email: row.get(3)?,
+            default_model: row.get(4)?,
+            balance: row.get(5)?,
+            held: row.get(6)?,
+            created_at: Timestamp::from_millis(row.get(7)?),
+        })
+    }
+
+    /// The organization as its owner sees it.
+    pub fn tenant(&self) -> Tenant {
+        Tenant { org_id: self.id.clone(), user_id: self.owner_id.clone() }
+    }
+}
+
+impl Store {
+    /// Makes an organization, its owner if the address is new, and its Ala.
+    pub fn create_org(&self, slug: &str, owner_email: &str, password_hash: Option<String>) -> Result<OrgRow> {
+        id::check_slug("slug", slug)?;
+        let (slug, email) = (slug.to_owned(), owner_email.to_owned());
+        self.writer.write_blocking(move |c| {
+            let owner_id = find_or_create_user(c, &email, password_hash.as_deref())?;
+            let org_id = id::new();
+            let now = Timestamp::now().as_millis();
+            let made = c.execute(
+                "INSERT INTO org (id, slug, owner_id, created_at) VALUES (:id, :slug, :owner, :now)",
+                named_params! { ":id": org_id, ":slug": slug, ":owner": owner_id, ":now": now },
+            );
+            unless_taken(made, || Error::Conflict(format!("an organization {slug} is there already")))?;
+            c.execute(
+                "INSERT INTO member (org_id, user_id, role, created_at) VALUES (:org, :user, 'owner', :now)",
+                named_params! { ":org": org_id, ":user": owner_id, ":now": now },
+            )?;
+            agents::insert_ala(c, &org_id)?;
+            find_org(c, &slug)?.ok_or(Error::NotFound("organization"))
+        })
+    }
+
+    /// The organization of that slug.
+    pub fn org_by_slug(&self, slug: &str) -> Result<OrgRow> {
+        self.read(|c| find_org(c, slug)?.ok_or(Error::NotFound("organization")))
+    }
+
+    /// Every organization, oldest first.
+    pub fn orgs(&self) -> Result<Vec<OrgRow>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!("{} ORDER BY org.id", OrgRow::SELECT))?;
+            let rows = statement.query_map([], OrgRow::from_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+impl Org<'_> {
+    /// The organization itself.
+    pub fn itself(&self) -> Result<OrgRow> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!("{} WHERE org.id = :org", OrgRow::SELECT))?;
+            Ok(statement.query_row(named_params! { ":org": self.tenant.org_id }, OrgRow::from_row)?)
+        })
+    }
+
+    /// Chooses the model of chats that name none; `None` is the built-in one.
+    pub async fn set_default_model(&self, model: Option<String>) -> Result<()> {
+        self.write(move |c, tenant| {
+            c.execute(
+                "UPDATE org SET default_model = :model WHERE id = :org",
+                named_params! { ":model": model, ":org": tenant.org_id },
+            )?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn find_org(c: &Connection, slug: &str) -> Result<Option<OrgRow>> {
+    let mut statement = c.prepare_cached(&format!("{} WHERE slug = :slug", OrgRow::SELECT))?;
+    Ok(statement.query_row(named_params! { ":slug": slug }, OrgRow::from_row).optional()?)
+}
+
+fn find_or_create_user(c: &Connection, email: &str, password_hash: Option<&str>) -> Result<String> {
+    let known = c.query_row("SELECT id FROM user WHERE email = ?1", [email], |row| row.get(0)).optional()?;
+    if let Some(user_id) = known {
+        return Ok(user_id);
+    }
+    let user_id = id::new();
+    c.execute(
+        "INSERT INTO user (id, email, password_hash, created_at) VALUES (:id, :email, :hash, :now)",
+        named_params! { ":id": user_id, ":email": email, ":hash": password_hash, ":now": Timestamp::now().as_millis() },
+    )?;
+    Ok(user_id)
+}

@@ -1,0 +1,223 @@
+//! The one writer: a thread that owns the only connection that writes.
+//!
+//! Rule: what an answer acknowledges is on the disk. A job is answered after the commit that holds it.
+//! Why one: SQLite has one write lock. Writers that queue for it in memory share one commit and never see
+//! "database is locked"; writers that race for it in the file do neither.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Result};
+
+/// Jobs that may wait for the writer; past it callers are told to come back.
+const WRITER_JOBS_MAX: usize = 8_192;
+/// Jobs that may share one commit, so that the first of them does not wait for ever.
+const COMMIT_JOBS_MAX: usize = 256;
+/// What a caller is told to wait when the queue is full.
+const QUEUE_FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// The way to the writer thread. Dropping the last one ends the thread, after what it had been given is done.
+#[derive(Clone)]
+pub struct Writer {
+    jobs: SyncSender<Box<dyn Job>>,
+}
+
+impl Writer {
+    /// Starts the thread on `connection`.
+    pub fn start(connection: Connection) -> Result<Self> {
+        let (jobs, waiting) = sync_channel(WRITER_JOBS_MAX);
+        let run = move || commit_groups(&connection, &waiting);
+        std::thread::Builder::new().name("alm-writer".into()).spawn(run).map_err(Error::internal)?;
+        Ok(Writer { jobs })
+    }
+
+    /// Runs `work` inside a transaction that it may share with others; its result is durable when this returns.
+    ///
+    /// Work that fails or panics leaves nothing behind and harms no other.
+    pub async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.submit(work)?.await.unwrap_or_else(|_| Err(writer_gone()))
+    }
+
+    /// [`Writer::write`] for callers outside the runtime.
+    pub fn write_blocking<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.submit(work)?.blocking_recv().unwrap_or_else(|_| Err(writer_gone()))
+    }
+
+    /// Runs `work` with the next commit; nobody waits for it. A failure is logged, and a crash before the commit loses
+    /// it.
+    pub fn write_later<F>(&self, what: &'static str, work: F)
+    where
+        F: FnOnce(&Connection) -> Result<()> + Send + 'static,
+    {
+        let logged = move |connection: &Connection| {
+            work(connection).inspect_err(|error| tracing::warn!(%error, what, "a background write failed"))
+        };
+        if let Err(error) = self.submit(logged) {
+            tracing::warn!(%error, what, "a background write was dropped");
+        }
+    }
+
+    fn submit<T, F>(&self, work: F) -> Result<oneshot::Receiver<Result<T>>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Pending { work: Some(work), result: None, answer };
+        self.jobs.try_send(Box::new(job)).map_err(|refused| match refused {
+            TrySendError::Full(_) => Error::Unavailable {
+                message: "too many writes are waiting: try again in a second",
+                retry_after: QUEUE_FULL_RETRY,
+            },
+            TrySendError::Disconnected(_) => writer_gone(),
+        })?;
+        Ok(answered)
+    }
+}
+
+fn writer_gone() -> Error {
+    Error::internal("the writer thread is gone")
+}
+
+/// One piece of work, its result once it ran, and who waits for it.
+trait Job: Send {
+    fn run(&mut self, connection: &Connection);
+    fn answer(self: Box<Self>, committed: Result<()>);
+}
+
+struct Pending<T, F> {
+    work: Option<F>,
+    result: Option<Result<T>>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Job for Pending<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T> + Send,
+{
+    fn run(&mut self, connection: &Connection) {
+        if let Some(work) = self.work.take() {
+            self.result = Some(in_savepoint(connection, work));
+        }
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        let result = self.result.unwrap_or_else(|| Err(Error::internal("the work was not reached")));
+        // Work's own failure says more than the commit's. A caller that went away does not mind: its write stands.
+        let _gone = self.answer.send(result.and_then(|value| committed.map(|()| value)));
+    }
+}
+
+/// Serves until the last [`Writer`] is dropped.
+fn commit_groups(connection: &Connection, waiting: &Receiver<Box<dyn Job>>) {
+    while let Ok(first) = waiting.recv() {
+        let mut group = vec![first];
+        let committed = commit_group(connection, &mut group, waiting);
+        if let Err(error) = &committed {
+            tracing::error!(%error, "a commit failed");
+        }
+        for job in group {
+            job.answer(committed.as_ref().copied().map_err(again));
+        }
+    }
+}
+
+fn commit_group(
+    connection: &Connection,
+    group: &mut Vec<Box<dyn Job>>,
+    waiting: &Receiver<Box<dyn Job>>,
+) -> Result<()> {
+    // Takes the write lock now: a reader that upgrades after someone else wrote gets SQLITE_BUSY at once, whatever the
+    // timeout.
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    group[0].run(connection);
+    // A full disk makes SQLite roll the whole transaction back by itself: then nothing more can join it.
+    while group.len() < COMMIT_JOBS_MAX && !connection.is_autocommit() {
+        let Ok(mut job) = waiting.try_recv() else { break };
+        job.run(connection);
+        group.push(job);
+    }
+    let committed = match connection.is_autocommit() {
+        true => Err(Error::internal("SQLite rolled the transaction back")),
+        false => connection.execute_batch("COMMIT").map_err(Error::from),
+    };
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    committed
+}
+
+fn in_savepoint<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    connection.execute_batch("SAVEPOINT job")?;
+    let result = catch_unwind(AssertUnwindSafe(|| work(connection)))
+        .unwrap_or_else(|_| Err(Error::internal("a write panicked: its message is in the log")));
+    // Where SQLite has rolled everything back already, the savepoint went with it.
+    if !connection.is_autocommit() {
+        connection.execute_batch(if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+    }
+    result
+}
+
+/// The same failure for the next one who shared the commit.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::Unavailable { message, retry_after } => Error::Unavailable { message, retry_after: *retry_after },
+        other => Error::internal(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer() -> Writer {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (x INTEGER PRIMARY KEY)").unwrap();
+        Writer::start(connection).unwrap()
+    }
+
+    fn insert(x: i64) -> impl FnOnce(&Connection) -> Result<()> {
+        move |c| Ok(c.execute("INSERT INTO t VALUES (?1)", [x]).map(drop)?)
+    }
+
+    #[test]
+    fn work_that_fails_or_panics_leaves_nothing_and_harms_no_other() {
+        let writer = writer();
+        writer.write_blocking(insert(1)).unwrap();
+        writer.write_blocking(|c| insert(2)(c).and(Err::<(), _>(Error::NotFound("thing")))).unwrap_err();
+        writer.write_blocking(|c| -> Result<()> { insert(3)(c).map(|()| panic!("on purpose")) }).unwrap_err();
+        writer.write_blocking(insert(4)).unwrap();
+        let rows: Vec<i64> = writer
+            .write_blocking(|c| {
+                Ok(c.prepare("SELECT x FROM t")?.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?)
+            })
+            .unwrap();
+        assert_eq!(rows, [1, 4]);
+    }
+
+    #[tokio::test]
+    async fn many_writers_at_once_all_get_their_own_answer() {
+        let writer = writer();
+        let jobs = (0..1000).map(|x| {
+            let writer = writer.clone();
+            tokio::spawn(async move { writer.write(move |c| insert(x)(c).map(|()| x)).await.unwrap() })
+        });
+        let answers = futures_util::future::join_all(jobs.collect::<Vec<_>>()).await;
+        assert!(answers.into_iter().enumerate().all(|(x, answer)| answer.unwrap() == x as i64));
+    }
+}
