@@ -178,8 +178,7 @@ CREATE TABLE turn (
     project_id        TEXT    REFERENCES project (id),
     model             TEXT    NOT NULL,
     message_id        TEXT    NOT NULL,                     -- the answer's
-    -- `withdrawn`: failed before its first byte; its messages are gone and its hold is released.
-    status            TEXT    NOT NULL CHECK (status IN ('running', 'complete', 'stopped', 'interrupted', 'error', 'withdrawn')),
+    status            TEXT    NOT NULL CHECK (status IN ('running', 'complete', 'stopped', 'interrupted', 'error')),
     started_at        INTEGER NOT NULL,
     ended_at          INTEGER,
     input_tokens      INTEGER NOT NULL DEFAULT 0,
@@ -208,7 +207,7 @@ CREATE TABLE ledger_entry (
     kind          TEXT    NOT NULL CHECK (kind IN ('deposit', 'reserve', 'settle', 'release')),
     balance_delta INTEGER NOT NULL,
     held_delta    INTEGER NOT NULL,
-    turn_id       TEXT    REFERENCES turn (id),
+    turn_id       TEXT,                                     -- outlives a turn that failed before its first byte
     created_at    INTEGER NOT NULL,
     note          TEXT    NOT NULL DEFAULT ''
 ) STRICT;

@@ -13,7 +13,12 @@ use crate::error::{Error, Result};
 
 pub mod agents;
 pub mod keys;
+pub mod ledger;
+pub mod messages;
 pub mod orgs;
+pub mod search;
+pub mod sessions;
+pub mod turns;
 mod writer;
 
 pub use writer::Writer;

@@ -1,0 +1,135 @@
+//! The ledger: what came in, what is held, what was spent.
+//!
+//! A turn of a paid model reserves what it may cost at most, and settles what it did cost. Rule: every amount is an
+//! entry, and what a turn holds is the sum of its entries; nothing is kept twice. The schema's checks refuse what would
+//! make a balance negative, and the functions here never try.
+
+use rusqlite::{Connection, Row, named_params};
+
+use super::{Org, Page};
+use crate::{
+    error::{Error, Result},
+    id,
+    money::{AMOUNT_USD_MAX, USD},
+    time::Timestamp,
+};
+
+/// One entry. All amounts are microcents.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub seq: i64,
+    pub id: String,
+    /// `deposit`, `reserve`, `settle` or `release`.
+    pub kind: String,
+    pub balance_delta: i64,
+    pub held_delta: i64,
+    pub turn_id: Option<String>,
+    pub created_at: Timestamp,
+    pub note: String,
+}
+
+impl Entry {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Entry {
+            seq: row.get(0)?,
+            id: row.get(1)?,
+            kind: row.get(2)?,
+            balance_delta: row.get(3)?,
+            held_delta: row.get(4)?,
+            turn_id: row.get(5)?,
+            created_at: Timestamp::from_millis(row.get(6)?),
+            note: row.get(7)?,
+        })
+    }
+}
+
+impl Org<'_> {
+    /// Entries, the newest first; the cursor is an entry's id.
+    pub fn ledger_entries(&self, limit: usize, cursor: Option<&str>) -> Result<Page<Entry>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT seq, id, kind, balance_delta, held_delta, turn_id, created_at, note FROM ledger_entry
+                 WHERE org_id = :org AND (:cursor IS NULL
+                     OR seq < (SELECT seq FROM ledger_entry WHERE id = :cursor AND org_id = :org))
+                 ORDER BY seq DESC LIMIT :rows",
+            )?;
+            let parameters = named_params! { ":org": self.tenant.org_id, ":cursor": cursor, ":rows": limit as i64 + 1 };
+            let rows = statement.query_map(parameters, Entry::from_row)?.collect::<Result<_, _>>()?;
+            Ok(Page::from_rows(rows, limit, |entry: &Entry| entry.id.clone()))
+        })
+    }
+
+    /// Adds to the balance; answers what it is now.
+    pub async fn deposit(&self, amount: i64, note: String) -> Result<i64> {
+        if !(1..=AMOUNT_USD_MAX * USD).contains(&amount) {
+            return Err(Error::invalid("amountMicrocents", "must be 1 to 1000000000000, a million US dollars"));
+        }
+        self.write(move |c, tenant| {
+            enter(c, &tenant.org_id, "deposit", (amount, 0), None, &note)?;
+            Ok(balance(c, &tenant.org_id)?.0)
+        })
+        .await
+    }
+
+    /// Holds more for a running turn; answers whether the balance had it.
+    pub async fn reserve_more(&self, turn_id: String, amount: i64) -> Result<bool> {
+        self.write(move |c, tenant| {
+            let covered = available(c, &tenant.org_id)? >= amount;
+            if covered {
+                reserve(c, &tenant.org_id, &turn_id, amount)?;
+            }
+            Ok(covered)
+        })
+        .await
+    }
+}
+
+/// What could be held now.
+pub(super) fn available(c: &Connection, org_id: &str) -> Result<i64> {
+    let (balance, held) = balance(c, org_id)?;
+    Ok(balance - held)
+}
+
+/// Holds `amount`, which must be available.
+pub(super) fn reserve(c: &Connection, org_id: &str, turn_id: &str, amount: i64) -> Result<()> {
+    enter(c, org_id, "reserve", (0, amount), Some(turn_id), "")
+}
+
+/// Charges a turn and lets go of all it held; answers what was charged.
+///
+/// Usage comes from the upstream and may exceed what was reserved. Then what is available pays, and the rest is the
+/// operator's: a balance is never negative.
+pub(super) fn settle(c: &Connection, org_id: &str, turn_id: &str, cost: i64) -> Result<i64> {
+    let hold: i64 = c
+        .prepare_cached("SELECT coalesce(sum(held_delta), 0) FROM ledger_entry WHERE turn_id = ?1")?
+        .query_row([turn_id], |row| row.get(0))?;
+    if hold == 0 && cost <= 0 {
+        return Ok(0);
+    }
+    let charge = cost.clamp(0, hold + available(c, org_id)?);
+    let note = if charge < cost {
+        format!("{} microcents more than the balance had were not charged", cost - charge)
+    } else {
+        String::new()
+    };
+    let kind = if charge > 0 { "settle" } else { "release" };
+    enter(c, org_id, kind, (-charge, -hold), Some(turn_id), &note)?;
+    Ok(charge)
+}
+
+fn balance(c: &Connection, org_id: &str) -> Result<(i64, i64)> {
+    let mut statement = c.prepare_cached("SELECT balance, held FROM org WHERE id = ?1")?;
+    Ok(statement.query_row([org_id], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+fn enter(c: &Connection, org_id: &str, kind: &str, deltas: (i64, i64), turn: Option<&str>, note: &str) -> Result<()> {
+    c.prepare_cached(
+        "INSERT INTO ledger_entry (id, org_id, kind, balance_delta, held_delta, turn_id, created_at, note)
+         VALUES (:id, :org, :kind, :balance, :held, :turn, :now, :note)",
+    )?
+    .execute(named_params! {
+        ":id": id::new(), ":org": org_id, ":kind": kind, ":balance": deltas.0, ":held": deltas.1, ":turn": turn,
+        ":now": Timestamp::now().as_millis(), ":note": note,
+    })?;
+    Ok(())
+}

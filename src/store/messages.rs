@@ -1,0 +1,216 @@
+//! Messages: what was said, in order.
+//!
+//! A page is handed out row by row, borrowed from SQLite, so that 200 messages cost 200 copies and no tree of values.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::{Org, sessions, unless_taken};
+use crate::{
+    error::{Error, Result},
+    id,
+    time::Timestamp,
+};
+
+/// Messages of one session that a turn looks at; a session of more has long outgrown every model's window.
+const HISTORY_MESSAGES_MAX: usize = 10_000;
+
+/// A message as the file holds it. `S` is `&str` while SQLite lends it, `String` once it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message<S = String> {
+    /// SQLite's row number: the order of the history; never shown.
+    pub seq: i64,
+    pub id: S,
+    /// `system`, `user` or `assistant`.
+    pub role: S,
+    /// `complete`, `stopped`, `interrupted` or `error`.
+    pub status: S,
+    pub created_at: Timestamp,
+    /// A JSON object, as text.
+    pub metadata: S,
+    /// The text of its parts.
+    pub content: S,
+    /// A JSON array of UIMessage parts, as text.
+    pub parts: S,
+}
+
+/// A message to be kept.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    pub id: String,
+    pub role: &'static str,
+    pub status: &'static str,
+    pub metadata: String,
+    pub content: String,
+    pub parts: String,
+}
+
+/// Which part of a history.
+#[derive(Debug, Clone, Default)]
+pub struct MessagePage<'a> {
+    /// The id of the last message of the page before.
+    pub cursor: Option<&'a str>,
+    pub page_size: usize,
+    /// From the newest back, rather than from the oldest on.
+    pub newest_first: bool,
+}
+
+const COLUMNS: &str = "seq, id, role, status, created_at, metadata, content, parts";
+
+impl<'a> Message<&'a str> {
+    fn from_row(row: &'a Row<'_>) -> rusqlite::Result<Self> {
+        let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+        Ok(Message {
+            seq: row.get(0)?,
+            id: text(1)?,
+            role: text(2)?,
+            status: text(3)?,
+            created_at: Timestamp::from_millis(row.get(4)?),
+            metadata: text(5)?,
+            content: text(6)?,
+            parts: text(7)?,
+        })
+    }
+
+    /// A copy that outlives the row.
+    pub fn to_owned(&self) -> Message {
+        Message {
+            seq: self.seq,
+            id: self.id.into(),
+            role: self.role.into(),
+            status: self.status.into(),
+            created_at: self.created_at,
+            metadata: self.metadata.into(),
+            content: self.content.into(),
+            parts: self.parts.into(),
+        }
+    }
+}
+
+impl Org<'_> {
+    /// Shows `each` the messages of one page of a session's history; says whether more follow.
+    pub fn messages(
+        &self,
+        session_id: &str,
+        page: &MessagePage<'_>,
+        mut each: impl FnMut(Message<&str>),
+    ) -> Result<bool> {
+        self.read(|c| {
+            let session = sessions::find(c, self.tenant, session_id)?.ok_or(Error::NotFound("session"))?;
+            let after = match page.cursor {
+                Some(cursor) => Some(seq_of(c, session.seq, cursor)?.ok_or_else(bad_cursor)?),
+                None => None,
+            };
+            let mut statement = c.prepare_cached(&match page.newest_first {
+                false => page_sql("seq > coalesce(:after, 0)", "seq"),
+                true => page_sql("seq < coalesce(:after, 9223372036854775807)", "seq DESC"),
+            })?;
+            let parameters =
+                named_params! { ":session": session.seq, ":after": after, ":rows": page.page_size as i64 + 1 };
+            let mut rows = statement.query(parameters)?;
+            for _ in 0..page.page_size {
+                let Some(row) = rows.next()? else { return Ok(false) };
+                each(Message::from_row(row)?);
+            }
+            Ok(rows.next()?.is_some())
+        })
+    }
+
+    /// The newest messages of a session's history, oldest first, as many as fit `bytes_max` of parts, and how many
+    /// older ones were left out.
+    pub fn history(&self, session_id: &str, bytes_max: usize) -> Result<(Vec<Message>, usize)> {
+        let (mut kept, mut bytes, mut left_out) = (Vec::new(), 0, 0);
+        let page = MessagePage { page_size: HISTORY_MESSAGES_MAX, newest_first: true, ..Default::default() };
+        self.messages(session_id, &page, |message| {
+            bytes += message.parts.len();
+            if bytes <= bytes_max || kept.is_empty() { kept.push(message.to_owned()) } else { left_out += 1 }
+        })?;
+        kept.reverse();
+        Ok((kept, left_out))
+    }
+
+    /// Appends a message; one of the same id that is there already is answered instead, with `false`.
+    pub async fn append_message(&self, session_id: String, new: NewMessage) -> Result<(Message, bool)> {
+        self.write(move |c, tenant| {
+            let session = sessions::find(c, tenant, &session_id)?.ok_or(Error::NotFound("session"))?;
+            if let Some(known) = find(c, session.seq, &new.id)? {
+                return Ok((known, false));
+            }
+            sessions::refuse_running(c, session.seq)?;
+            insert(c, session.seq, None, &new)?;
+            touch(c, session.seq)?;
+            let kept = find(c, session.seq, &new.id)?.ok_or(Error::NotFound("message"))?;
+            Ok((kept, true))
+        })
+        .await
+    }
+}
+
+impl NewMessage {
+    /// A whole message of that role with a new id.
+    pub fn new(role: &'static str, content: String, parts: String) -> Self {
+        NewMessage { id: id::new(), role, status: "complete", metadata: "{}".into(), content, parts }
+    }
+}
+
+fn page_sql(beyond: &str, order: &str) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM message
+         WHERE session = :session AND superseded_by IS NULL AND {beyond} ORDER BY {order} LIMIT :rows"
+    )
+}
+
+fn bad_cursor() -> Error {
+    Error::invalid("cursor", "must be the id of a message of this session")
+}
+
+/// The message of that id in a session's history.
+pub(super) fn find(c: &Connection, session: i64, id: &str) -> Result<Option<Message>> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM message WHERE session = ?1 AND id = ?2 AND superseded_by IS NULL"
+    ))?;
+    Ok(statement.query_row((session, id), |row| Ok(Message::from_row(row)?.to_owned())).optional()?)
+}
+
+/// The last message of a session's history.
+pub(super) fn last(c: &Connection, session: i64) -> Result<Option<Message>> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM message WHERE session = ?1 AND superseded_by IS NULL ORDER BY seq DESC LIMIT 1"
+    ))?;
+    Ok(statement.query_row([session], |row| Ok(Message::from_row(row)?.to_owned())).optional()?)
+}
+
+fn seq_of(c: &Connection, session: i64, id: &str) -> Result<Option<i64>> {
+    let mut statement =
+        c.prepare_cached("SELECT seq FROM message WHERE session = ?1 AND id = ?2 AND superseded_by IS NULL")?;
+    Ok(statement.query_row((session, id), |row| row.get(0)).optional()?)
+}
+
+/// Keeps a message at the end of a session's history, which must not hold its id.
+pub(super) fn insert(c: &Connection, session: i64, turn: Option<i64>, new: &NewMessage) -> Result<()> {
+    let mut statement = c.prepare_cached(
+        "INSERT INTO message (session, id, role, status, turn, created_at, metadata, content, parts)
+         VALUES (:session, :id, :role, :status, :turn, :now, :metadata, :content, :parts)",
+    )?;
+    let inserted = statement.execute(named_params! {
+        ":session": session, ":id": new.id, ":role": new.role, ":status": new.status, ":turn": turn,
+        ":now": Timestamp::now().as_millis(), ":metadata": new.metadata, ":content": new.content, ":parts": new.parts,
+    });
+    unless_taken(inserted, || Error::Conflict(format!("messages: the id {} stands twice", new.id)))?;
+    Ok(())
+}
+
+/// Takes what lies from `seq` on out of the history, in favour of what `turn` brings.
+pub(super) fn supersede_from(c: &Connection, session: i64, seq: i64, turn: i64) -> Result<()> {
+    c.prepare_cached(
+        "UPDATE message SET superseded_by = ?3 WHERE session = ?1 AND seq >= ?2 AND superseded_by IS NULL",
+    )?
+    .execute((session, seq, turn))?;
+    Ok(())
+}
+
+/// Moves a session to the top of the list.
+pub(super) fn touch(c: &Connection, session: i64) -> Result<()> {
+    c.prepare_cached("UPDATE session SET updated_at = ?2 WHERE seq = ?1")?
+        .execute((session, Timestamp::now().as_millis()))?;
+    Ok(())
+}

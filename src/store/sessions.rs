@@ -1,0 +1,209 @@
+//! Sessions: conversations, and who may see them.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::{Org, Page, Tenant, search, unless_taken};
+use crate::{
+    error::{Error, Result},
+    id,
+    time::Timestamp,
+};
+
+/// What a session is called until someone names it.
+pub const DEFAULT_LABEL: &str = "New chat";
+
+/// A conversation.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// SQLite's row number, for joins; never shown.
+    pub seq: i64,
+    pub id: String,
+    pub user_id: String,
+    pub agent_id: Option<String>,
+    pub agent_name: Option<String>,
+    pub agent_avatar: Option<String>,
+    pub project_id: Option<String>,
+    pub label: String,
+    /// `idle`, `running`, `awaiting_approval` or `interrupted`.
+    pub status: String,
+    /// A JSON object, as text.
+    pub metadata: String,
+    pub message_count: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Where a search found its words; absent outside a search.
+    pub snippet: Option<String>,
+}
+
+/// What a new session begins with.
+#[derive(Debug, Clone, Default)]
+pub struct NewSession {
+    /// A client's own id; absent: one is made.
+    pub id: Option<String>,
+    pub agent_id: Option<String>,
+    pub project_id: Option<String>,
+    pub label: Option<String>,
+    /// A JSON object, as text.
+    pub metadata: Option<String>,
+}
+
+/// Which sessions a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct SessionFilter {
+    pub project_id: Option<String>,
+    pub agent_id: Option<String>,
+    /// Words to find in labels and messages.
+    pub search: Option<String>,
+}
+
+/// Columns of a session with its agent; `p` is there for [`VISIBLE`].
+const SELECT: &str =
+    "SELECT s.seq, s.id, s.user_id, s.agent_id, a.name, a.avatar, s.project_id, s.label, s.status, s.metadata,
+        s.message_count, s.created_at, s.updated_at, NULL
+    FROM session s LEFT JOIN agent a ON a.id = s.agent_id LEFT JOIN project p ON p.id = s.project_id";
+/// A session in a private project is its creator's alone, also after the project was deleted.
+const VISIBLE: &str = "s.org_id = :org AND s.deleted_at IS NULL
+    AND (p.id IS NULL OR p.visibility = 'team' OR p.user_id = :user)";
+
+impl Session {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Session {
+            seq: row.get(0)?,
+            id: row.get(1)?,
+            user_id: row.get(2)?,
+            agent_id: row.get(3)?,
+            agent_name: row.get(4)?,
+            agent_avatar: row.get(5)?,
+            project_id: row.get(6)?,
+            label: row.get(7)?,
+            status: row.get(8)?,
+            metadata: row.get(9)?,
+            message_count: row.get(10)?,
+            created_at: Timestamp::from_millis(row.get(11)?),
+            updated_at: Timestamp::from_millis(row.get(12)?),
+            snippet: row.get(13)?,
+        })
+    }
+
+    fn cursor(&self) -> String {
+        format!("{}.{}", self.updated_at.as_millis(), self.seq)
+    }
+}
+
+impl Org<'_> {
+    /// Sessions, the last changed first. With a search this scans: keep it off the request threads.
+    pub fn sessions(&self, filter: &SessionFilter, limit: usize, cursor: Option<&str>) -> Result<Page<Session>> {
+        let (updated, seq) = cursor.map_or(Ok((i64::MAX, i64::MAX)), parse_cursor)?;
+        let words = filter.search.as_deref().map(search::query);
+        let source = match &words {
+            None => SELECT.to_owned(),
+            Some(_) => {
+                format!("{} {} JOIN hit ON hit.session = s.seq", search::HITS, SELECT.replace("NULL", "hit.snippet"))
+            }
+        };
+        let sql = format!(
+            "{source} WHERE {VISIBLE} AND (s.updated_at, s.seq) < (:updated, :seq)
+                 AND (:project IS NULL OR s.project_id = :project) AND (:agent IS NULL OR s.agent_id = :agent)
+                 AND (:words IS NULL OR :words <> '')
+             ORDER BY s.updated_at DESC, s.seq DESC LIMIT :rows"
+        );
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&sql)?;
+            let parameters = named_params! {
+                ":org": self.tenant.org_id, ":user": self.tenant.user_id, ":updated": updated, ":seq": seq,
+                ":project": filter.project_id, ":agent": filter.agent_id, ":words": words, ":rows": limit as i64 + 1,
+            };
+            let rows = statement.query_map(parameters, Session::from_row)?.collect::<Result<_, _>>()?;
+            Ok(Page::from_rows(rows, limit, Session::cursor))
+        })
+    }
+
+    /// The session of that id.
+    pub fn session(&self, id: &str) -> Result<Session> {
+        self.read(|c| find(c, self.tenant, id)?.ok_or(Error::NotFound("session")))
+    }
+
+    /// The session of that id, if the organization has it.
+    pub fn session_if_any(&self, id: &str) -> Result<Option<Session>> {
+        self.read(|c| find(c, self.tenant, id))
+    }
+
+    /// Makes a session. Agent and project are looked up by the caller.
+    pub async fn create_session(&self, new: NewSession) -> Result<Session> {
+        self.write(move |c, tenant| insert(c, tenant, &new)).await
+    }
+
+    /// Lets `edit` change a session's label, metadata, project or status.
+    pub async fn update_session(
+        &self,
+        id: String,
+        edit: impl FnOnce(&mut Session) -> Result<()> + Send + 'static,
+    ) -> Result<Session> {
+        self.write(move |c, tenant| {
+            let mut session = find(c, tenant, &id)?.ok_or(Error::NotFound("session"))?;
+            edit(&mut session)?;
+            session.updated_at = Timestamp::now();
+            c.prepare_cached(
+                "UPDATE session SET label = :label, metadata = :metadata, project_id = :project, status = :status,
+                     updated_at = :updated WHERE seq = :seq",
+            )?
+            .execute(named_params! {
+                ":label": session.label, ":metadata": session.metadata, ":project": session.project_id,
+                ":status": session.status, ":updated": session.updated_at.as_millis(), ":seq": session.seq,
+            })?;
+            Ok(session)
+        })
+        .await
+    }
+
+    /// Deletes a session that no turn is writing to.
+    pub async fn delete_session(&self, id: String) -> Result<()> {
+        self.write(move |c, tenant| {
+            let session = find(c, tenant, &id)?.ok_or(Error::NotFound("session"))?;
+            refuse_running(c, session.seq)?;
+            let now = Timestamp::now().as_millis();
+            c.execute("UPDATE session SET deleted_at = ?1 WHERE seq = ?2", (now, session.seq))?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The session of that id, if the tenant may see it.
+pub(super) fn find(c: &Connection, tenant: &Tenant, id: &str) -> Result<Option<Session>> {
+    let mut statement = c.prepare_cached(&format!("{SELECT} WHERE s.id = :id AND {VISIBLE}"))?;
+    let parameters = named_params! { ":id": id, ":org": tenant.org_id, ":user": tenant.user_id };
+    Ok(statement.query_row(parameters, Session::from_row).optional()?)
+}
+
+/// Makes a session.
+pub(super) fn insert(c: &Connection, tenant: &Tenant, new: &NewSession) -> Result<Session> {
+    let session_id = new.id.clone().unwrap_or_else(id::new);
+    let inserted = c
+        .prepare_cached(
+            "INSERT INTO session (org_id, id, user_id, agent_id, project_id, label, metadata, created_at, updated_at)
+             VALUES (:org, :id, :user, :agent, :project, :label, :metadata, :now, :now)",
+        )?
+        .execute(named_params! {
+            ":org": tenant.org_id, ":id": session_id, ":user": tenant.user_id, ":agent": new.agent_id,
+            ":project": new.project_id, ":label": new.label.as_deref().unwrap_or(DEFAULT_LABEL),
+            ":metadata": new.metadata.as_deref().unwrap_or("{}"), ":now": Timestamp::now().as_millis(),
+        });
+    // A deleted session keeps its id, so that no late client writes into a new conversation by accident.
+    unless_taken(inserted, || Error::Conflict("a session of this id was deleted: choose another id".into()))?;
+    find(c, tenant, &session_id)?.ok_or(Error::NotFound("session"))
+}
+
+/// Refuses while a reply is being written in the session.
+pub(super) fn refuse_running(c: &Connection, session: i64) -> Result<()> {
+    let mut statement = c.prepare_cached("SELECT 1 FROM turn WHERE session = ?1 AND status = 'running'")?;
+    match statement.exists([session])? {
+        true => Err(Error::Conflict("a reply is being written in this session: wait until it ends".into())),
+        false => Ok(()),
+    }
+}
+
+fn parse_cursor(cursor: &str) -> Result<(i64, i64)> {
+    let numbers = cursor.split_once('.').and_then(|(updated, seq)| Some((updated.parse().ok()?, seq.parse().ok()?)));
+    numbers.ok_or_else(|| Error::invalid("cursor", "must be the nextCursor of an earlier page"))
+}

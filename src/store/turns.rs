@@ -1,0 +1,290 @@
+//! Turns: what one commit begins and another ends.
+//!
+//! Rule: a turn begins whole (messages, turn, hold) or not at all, and ends whole (answer, bill, status). What a posted
+//! history means is not decided here: `begin_turn` asks its caller, inside the transaction.
+
+use rusqlite::{Connection, named_params};
+
+use super::{
+    Org, Store, Tenant, ledger,
+    messages::{self, Message, NewMessage},
+    sessions::{self, NewSession, Session},
+};
+use crate::{
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+/// A turn to begin.
+#[derive(Debug, Clone)]
+pub struct NewTurn {
+    pub id: String,
+    /// The session's id, or what to make it of if there is none of that id.
+    pub session: NewSession,
+    pub agent_id: String,
+    pub project_id: Option<String>,
+    pub model: String,
+    /// The answer's id, unless the plan continues another.
+    pub message_id: String,
+    /// What a paid model may cost.
+    pub hold: Option<Hold>,
+}
+
+/// How much of the balance to hold. Microcents.
+#[derive(Debug, Clone, Copy)]
+pub struct Hold {
+    /// What the cheapest answer costs; less is a refusal.
+    pub at_least: i64,
+    /// What the dearest answer costs; the balance may have less.
+    pub at_most: i64,
+}
+
+/// What a turn does to the history.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What lies from this row on makes way.
+    pub supersede_from: Option<i64>,
+    /// What is new.
+    pub insert: Vec<NewMessage>,
+    /// The answer that goes on rather than a new one: its id.
+    pub continues: Option<String>,
+}
+
+/// A session's history, as far as a plan asks about it.
+pub struct Known<'a> {
+    connection: &'a Connection,
+    session: i64,
+}
+
+/// A turn that has begun.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// SQLite's row number of the turn.
+    pub turn: i64,
+    pub turn_id: String,
+    pub session: Session,
+    /// Whether the session was made for this turn.
+    pub session_is_new: bool,
+    /// The answer's id.
+    pub message_id: String,
+    /// Microcents.
+    pub held: i64,
+}
+
+/// How a turn ended.
+#[derive(Debug)]
+pub struct EndedTurn {
+    pub turn: i64,
+    pub turn_id: String,
+    pub session: i64,
+    /// `complete`, `stopped`, `interrupted` or `error`.
+    pub status: &'static str,
+    /// The answer; absent if there is nothing to keep.
+    pub message: Option<NewMessage>,
+    pub input_tokens: u64,
+    pub cache_read_tokens: u64,
+    pub output_tokens: u64,
+    /// What it cost. Microcents.
+    pub cost: i64,
+}
+
+/// A turn that was running when the process ended.
+#[derive(Debug)]
+pub struct Orphan {
+    pub turn: i64,
+    pub turn_id: String,
+    pub tenant: Tenant,
+    pub session: i64,
+    pub session_id: String,
+    pub model: String,
+    pub agent_id: Option<String>,
+    pub message_id: String,
+    /// What it had streamed, as server-sent events.
+    pub frames: Vec<u8>,
+}
+
+impl Known<'_> {
+    /// The message of that id.
+    pub fn message(&self, id: &str) -> Result<Option<Message>> {
+        messages::find(self.connection, self.session, id)
+    }
+
+    /// The last message.
+    pub fn last(&self) -> Result<Option<Message>> {
+        messages::last(self.connection, self.session)
+    }
+}
+
+impl Org<'_> {
+    /// Begins a turn: session if need be, messages, turn and hold in one commit.
+    pub async fn begin_turn(
+        &self,
+        new: NewTurn,
+        plan: impl FnOnce(&Known<'_>) -> Result<Plan> + Send + 'static,
+    ) -> Result<Begun> {
+        self.write(move |c, tenant| {
+            let (session, session_is_new) = session_of(c, tenant, &new)?;
+            let plan = plan(&Known { connection: c, session: session.seq })?;
+            let message_id = plan.continues.clone().unwrap_or_else(|| new.message_id.clone());
+            let turn = insert(c, tenant, &new, &session, &message_id)?;
+            if let Some(seq) = plan.supersede_from {
+                messages::supersede_from(c, session.seq, seq, turn)?;
+            }
+            for message in &plan.insert {
+                messages::insert(c, session.seq, Some(turn), message)?;
+            }
+            let held = new.hold.map_or(Ok(0), |hold| take_hold(c, tenant, &new, hold))?;
+            Ok(Begun { turn, turn_id: new.id, session, session_is_new, message_id, held })
+        })
+        .await
+    }
+
+    /// Ends a turn; answers what was charged.
+    pub async fn end_turn(&self, ended: EndedTurn) -> Result<i64> {
+        self.write(move |c, tenant| end(c, &tenant.org_id, &ended)).await
+    }
+
+    /// Undoes a turn that failed before its first byte, as if it had never been asked for. The ledger alone
+    /// remembers.
+    pub async fn withdraw_turn(&self, begun: Begun) -> Result<()> {
+        self.write(move |c, tenant| {
+            let (turn, session) = (begun.turn, begun.session.seq);
+            c.execute("DELETE FROM message WHERE turn = ?1", [turn])?;
+            c.execute("UPDATE message SET superseded_by = NULL WHERE superseded_by = ?1", [turn])?;
+            ledger::settle(c, &tenant.org_id, &begun.turn_id, 0)?;
+            close(c, turn, session, "error", "idle")?;
+            c.execute("DELETE FROM turn WHERE seq = ?1", [turn])?;
+            if begun.session_is_new {
+                c.execute("DELETE FROM session WHERE seq = ?1", [session])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Keeps what a running turn has streamed since the last time. Nobody waits for it.
+    pub fn journal_later(&self, turn: i64, n: i64, frames: Vec<u8>) {
+        self.store.writer.write_later("a turn's journal", move |c| {
+            // A checkpoint that comes after the turn's end must not bring the journal back.
+            c.prepare_cached(
+                "INSERT INTO turn_journal (turn, n, frames)
+                 SELECT seq, ?2, ?3 FROM turn WHERE seq = ?1 AND status = 'running'",
+            )?
+            .execute((turn, n, frames))?;
+            Ok(())
+        });
+    }
+}
+
+impl Store {
+    /// The turns that a process which is gone left running.
+    pub fn orphans(&self) -> Result<Vec<Orphan>> {
+        self.read(|c| {
+            let mut turns = c.prepare(
+                "SELECT t.seq, t.id, t.org_id, t.user_id, t.session, s.id, t.model, t.agent_id, t.message_id
+                 FROM turn t JOIN session s ON s.seq = t.session WHERE t.status = 'running' ORDER BY t.seq",
+            )?;
+            let mut journal = c.prepare("SELECT frames FROM turn_journal WHERE turn = ?1 ORDER BY n")?;
+            let orphans = turns.query_map([], |row| {
+                let turn: i64 = row.get(0)?;
+                let frames: Vec<Vec<u8>> = journal.query_map([turn], |row| row.get(0))?.collect::<Result<_, _>>()?;
+                Ok(Orphan {
+                    turn,
+                    turn_id: row.get(1)?,
+                    tenant: Tenant { org_id: row.get(2)?, user_id: row.get(3)? },
+                    session: row.get(4)?,
+                    session_id: row.get(5)?,
+                    model: row.get(6)?,
+                    agent_id: row.get(7)?,
+                    message_id: row.get(8)?,
+                    frames: frames.concat(),
+                })
+            })?;
+            Ok(orphans.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+fn session_of(c: &Connection, tenant: &Tenant, new: &NewTurn) -> Result<(Session, bool)> {
+    let known = match &new.session.id {
+        Some(id) => sessions::find(c, tenant, id)?,
+        None => None,
+    };
+    match known {
+        None => Ok((sessions::insert(c, tenant, &new.session)?, true)),
+        Some(session) => {
+            sessions::refuse_running(c, session.seq)?;
+            Ok((session, false))
+        }
+    }
+}
+
+fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, message_id: &str) -> Result<i64> {
+    let now = Timestamp::now().as_millis();
+    c.prepare_cached(
+        "INSERT INTO turn (id, org_id, session, user_id, agent_id, project_id, model, message_id, status, started_at)
+         VALUES (:id, :org, :session, :user, :agent, :project, :model, :message, 'running', :now)",
+    )?
+    .execute(named_params! {
+        ":id": new.id, ":org": tenant.org_id, ":session": session.seq, ":user": tenant.user_id, ":agent": new.agent_id,
+        ":project": new.project_id, ":model": new.model, ":message": message_id, ":now": now,
+    })?;
+    let turn = c.last_insert_rowid();
+    c.prepare_cached(
+        "UPDATE session SET status = 'running', updated_at = :now, agent_id = coalesce(agent_id, :agent),
+             project_id = coalesce(project_id, :project) WHERE seq = :session",
+    )?
+    .execute(named_params! {
+        ":now": now, ":agent": new.agent_id, ":project": new.project_id, ":session": session.seq,
+    })?;
+    Ok(turn)
+}
+
+fn take_hold(c: &Connection, tenant: &Tenant, new: &NewTurn, hold: Hold) -> Result<i64> {
+    let available = ledger::available(c, &tenant.org_id)?;
+    if available <= 0 || available < hold.at_least {
+        return Err(Error::PaymentRequired { balance: available, model: new.model.clone() });
+    }
+    let held = hold.at_most.min(available);
+    ledger::reserve(c, &tenant.org_id, &new.id, held)?;
+    Ok(held)
+}
+
+/// Ends a turn inside a transaction.
+fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<i64> {
+    if let Some(message) = &ended.message {
+        if let Some(continued) = messages::find(c, ended.session, &message.id)? {
+            messages::supersede_from(c, ended.session, continued.seq, ended.turn)?;
+        }
+        messages::insert(c, ended.session, Some(ended.turn), message)?;
+    }
+    let charged = ledger::settle(c, org_id, &ended.turn_id, ended.cost)?;
+    c.prepare_cached(
+        "UPDATE turn SET input_tokens = :input, cache_read_tokens = :cached, output_tokens = :output, cost = :cost
+         WHERE seq = :turn",
+    )?
+    .execute(named_params! {
+        ":input": ended.input_tokens as i64, ":cached": ended.cache_read_tokens as i64,
+        ":output": ended.output_tokens as i64, ":cost": charged, ":turn": ended.turn,
+    })?;
+    close(
+        c,
+        ended.turn,
+        ended.session,
+        ended.status,
+        if ended.status == "interrupted" { "interrupted" } else { "idle" },
+    )?;
+    Ok(charged)
+}
+
+fn close(c: &Connection, turn: i64, session: i64, turn_status: &str, session_status: &str) -> Result<()> {
+    let now = Timestamp::now().as_millis();
+    c.prepare_cached("UPDATE turn SET status = ?2, ended_at = ?3 WHERE seq = ?1")?.execute((turn, turn_status, now))?;
+    c.prepare_cached("UPDATE session SET status = ?2, updated_at = ?3 WHERE seq = ?1")?.execute((
+        session,
+        session_status,
+        now,
+    ))?;
+    c.prepare_cached("DELETE FROM turn_journal WHERE turn = ?1")?.execute([turn])?;
+    Ok(())
+}
