@@ -15,7 +15,7 @@ pub(super) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     pub(super) fn of(request: &'a Request) -> Self {
-        let text = said(request).last().unwrap_or_default();
+        let text = said(request).next_back().unwrap_or_default();
         Self { request, lower: text.to_lowercase(), text }
     }
 
@@ -52,7 +52,7 @@ impl<'a> Asked<'a> {
 
     /// The name the person gave, the latest one if there are several.
     pub(super) fn name_given(&self) -> Option<String> {
-        said(self.request).filter_map(|text| given_name(&text)).last()
+        said(self.request).filter_map(|text| given_name(&text)).next_back()
     }
 
     pub(super) fn system_prompt(&self) -> Option<&'a str> {

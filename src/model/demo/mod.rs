@@ -234,7 +234,7 @@ fn reason(asked: &Asked, script: &mut Script) {
 
 /// The smallest number above one that divides `number`, if that is not itself.
 fn divisor(number: usize) -> Option<usize> {
-    (2..).take_while(|c| c * c <= number).find(|c| number % c == 0)
+    (2..).take_while(|c| c * c <= number).find(|c| number.is_multiple_of(*c))
 }
 
 fn cite(_: &Asked, script: &mut Script) {
