@@ -4,6 +4,8 @@
 //! Reading order: this file, `sse.rs`, `tool_calls.rs`, `openai.rs` (all plain), then `upstream.rs` and `ready.rs`
 //! (the only ones that wait), `demo/` (the built-in model).
 
+pub mod demo;
+
 use serde_json::Value;
 
 /// What a model is asked.

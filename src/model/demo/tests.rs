@@ -1,0 +1,196 @@
+use super::*;
+use crate::model::{Content, Delta, Ending, Finish, Message, ToolSpec};
+use std::time::Duration;
+
+fn user(text: &str) -> Message {
+    Message::User(vec![Content::Text(text.into())])
+}
+
+fn assistant(text: &str) -> Message {
+    Message::Assistant { text: text.into(), reasoning: String::new(), calls: Vec::new() }
+}
+
+fn tool(name: &str) -> ToolSpec {
+    let parameters = json!({"type": "object", "properties": {"q": {"type": "string"}}});
+    ToolSpec { name: name.into(), description: String::new(), parameters }
+}
+
+fn ask(text: &str) -> Request {
+    Request { messages: vec![user(text)], ..Request::default() }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn perform(request: &Request) -> (Vec<Delta>, Ending) {
+    let mut script = reply(request).word_pause(Duration::ZERO);
+    let mut deltas = Vec::new();
+    loop {
+        if let Some(ending) = script.next(&mut deltas).await {
+            return (deltas, ending);
+        }
+    }
+}
+
+fn text_of(request: &Request) -> String {
+    let texts = perform(request).0.into_iter().filter_map(|delta| match delta {
+        Delta::Text(text) => Some(text),
+        _ => None,
+    });
+    texts.collect()
+}
+
+fn sentences(text: &str) -> usize {
+    text.split_inclusive(['.', '!', '?']).filter(|sentence| sentence.ends_with(['.', '!', '?'])).count()
+}
+
+#[test]
+fn the_quickstart_gets_its_three_sentences() {
+    let text = text_of(&ask("Summarise the periodic table in 3 sentences."));
+    assert_eq!(sentences(&text), 3);
+    assert!(text.contains("118") && text.contains("Mendeleev"));
+    assert_eq!(sentences(&text_of(&ask("The periodic table in 1 sentence, please"))), 1);
+}
+
+#[test]
+fn a_reply_comes_word_by_word() {
+    let (deltas, ending) = perform(&ask("Summarise the periodic table in 3 sentences."));
+    assert!(deltas.len() > 50);
+    let is_a_word = |delta: &Delta| matches!(delta, Delta::Text(word) if word.split_whitespace().count() == 1);
+    assert!(deltas.iter().all(is_a_word));
+    assert_eq!(ending.finish, Finish::Stop);
+}
+
+#[test]
+fn the_same_request_has_the_same_reply() {
+    for text in ["hello", "Think: is 97 prime?", "Write 800 words", "show an error", "what?"] {
+        assert_eq!(perform(&ask(text)), perform(&ask(text)));
+    }
+}
+
+#[test]
+fn it_remembers_the_conversation_it_was_given() {
+    let mut request = ask("Summarise the periodic table in 3 sentences.");
+    request.messages.extend([
+        assistant("…"),
+        user("Thanks, my name is Kay."),
+        assistant("…"),
+        user("What did I just ask?"),
+    ]);
+    assert!(text_of(&request).contains("my name is Kay"));
+    request.messages.extend([assistant("…"), user("What was my first question?")]);
+    assert!(text_of(&request).contains("periodic table"));
+    request.messages.extend([assistant("…"), user("What is my name?")]);
+    assert!(text_of(&request).contains("You are Kay"));
+    assert!(text_of(&ask("What did I just ask?")).contains("first message"));
+}
+
+#[test]
+fn it_says_that_it_is_a_demo() {
+    for text in ["Who are you?", "Compose a symphony", "", "hello", "help"] {
+        assert!(text_of(&ask(text)).contains("built-in demo model"), "{text}");
+    }
+}
+
+#[test]
+fn it_thinks_before_it_answers() {
+    for (text, answer) in
+        [("Think: is 221 prime?", "No, 221 is not prime: it is 13 × 17."), ("Is 97 prime?", "Yes, 97")]
+    {
+        let (deltas, ending) = perform(&ask(text));
+        assert!(matches!(deltas[0], Delta::Reasoning(_)));
+        assert!(text_of(&ask(text)).starts_with(answer));
+        let usage = ending.usage.unwrap();
+        assert!(0 < usage.reasoning_tokens && usage.reasoning_tokens < usage.output_tokens);
+    }
+}
+
+#[test]
+fn it_calls_the_tools_it_has_and_tells_their_answers() {
+    let mut request = ask("What time is it? And search my history for “hydrogen”!");
+    assert!(text_of(&request).contains("this agent may not"));
+
+    request.tools = vec![tool("current_time"), tool("search_history")];
+    let (deltas, ending) = perform(&request);
+    assert_eq!(ending.finish, Finish::ToolCalls);
+    let [time, search] = ending.calls.as_slice() else { panic!("two calls") };
+    assert_eq!((time.name.as_str(), time.arguments.as_str()), ("current_time", "{}"));
+    assert_eq!(serde_json::from_str::<Value>(&search.arguments).unwrap(), json!({"q": "hydrogen"}));
+    let streamed = deltas.iter().filter_map(|delta| match delta {
+        Delta::ToolArguments { id, fragment } if *id == search.id => Some(fragment.as_str()),
+        _ => None,
+    });
+    assert_eq!(streamed.collect::<String>(), search.arguments);
+
+    let answered =
+        |call: &crate::model::ToolCall, output: &str| Message::Tool { call_id: call.id.clone(), output: output.into() };
+    let answers = [answered(time, r#"{"time":"12:00"}"#), answered(search, "Nothing was found.")];
+    let calls = ending.calls.clone();
+    request.messages.push(Message::Assistant { text: String::new(), reasoning: String::new(), calls });
+    request.messages.extend(answers);
+    let text = text_of(&request);
+    assert!(text.contains("`current_time`") && text.contains("12:00"));
+    assert!(text.contains("`search_history`") && text.contains("Nothing was found."));
+
+    request.messages.extend([assistant("…"), user("Call current_time with {\"zone\": \"UTC\"}")]);
+    let again = perform(&request).1.calls;
+    assert_eq!(again[0].arguments, r#"{"zone": "UTC"}"#);
+    assert!(ending.calls.iter().all(|call| call.id != again[0].id), "ids are unique in a conversation");
+}
+
+#[test]
+fn it_calls_tools_wrongly_when_asked_to() {
+    let (_, bad) = perform(&ask("Make a bad tool call"));
+    assert!(serde_json::from_str::<Value>(&bad.calls[0].arguments).is_err());
+    let (_, unknown) = perform(&ask("Call an unknown tool"));
+    assert_eq!(unknown.calls[0].name, "make_coffee");
+}
+
+#[test]
+fn an_error_comes_in_the_middle_of_a_reply() {
+    let (deltas, ending) = perform(&ask("Please show an error"));
+    assert!(matches!(deltas.first(), Some(Delta::Text(_))));
+    assert!(matches!(deltas.last(), Some(Delta::Fault(_))));
+    assert_eq!(ending.finish, Finish::Error);
+}
+
+#[test]
+fn a_source_comes_with_its_title() {
+    let (deltas, _) = perform(&ask("Cite a source"));
+    assert!(deltas.iter().any(|delta| matches!(delta, Delta::Source { title: Some(_), .. })));
+}
+
+#[test]
+fn a_long_answer_is_as_long_as_asked() {
+    for words in [30, 500, 1_200] {
+        let text = text_of(&ask(&format!("Write {words} words")));
+        let count = text.split_whitespace().count();
+        assert!((words..words + 60).contains(&count), "{count} for {words}");
+        assert!(text.trim_end().ends_with('.'));
+    }
+    assert!(text_of(&ask("A long answer, please")).split_whitespace().count() >= LONG_WORDS_DEFAULT);
+}
+
+#[test]
+fn a_capped_reply_says_that_it_was_cut() {
+    let capped = Request { output_tokens_max: Some(10), ..ask("Write 500 words") };
+    let (_, ending) = perform(&capped);
+    assert_eq!(ending.finish, Finish::Length);
+    assert!(ending.usage.unwrap().output_tokens <= 10);
+
+    let tools = vec![tool("current_time")];
+    let capped = Request { output_tokens_max: Some(1), tools, ..ask("What time is it?") };
+    let (deltas, ending) = perform(&capped);
+    assert!(deltas.is_empty() && ending.calls.is_empty());
+}
+
+#[test]
+fn a_file_is_named_and_not_guessed_at() {
+    let file = Content::File { media_type: "image/png".into(), url: "data:,".into(), filename: Some("cat.png".into()) };
+    let request = Request { messages: vec![Message::User(vec![file])], ..Request::default() };
+    assert!(text_of(&request).contains("`cat.png`"));
+}
+
+#[test]
+fn what_is_said_back_is_bounded() {
+    let request = ask(&"é".repeat(QUOTE_CHARS_MAX * 2));
+    assert!(text_of(&request).chars().count() < QUOTE_CHARS_MAX * 2);
+}

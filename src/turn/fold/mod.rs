@@ -1,0 +1,305 @@
+//! Chunks → parts of a stored message: what the AI SDK's client does with a stream, done here on what we sent.
+//!
+//! Rule: the folded parts are those the client holds after the same chunks (`process-ui-message-stream` of the SDK), so a
+//! reload shows what was shown. The final message, the recovery after a crash and the replay of a finished turn all come from here.
+//! A chunk at which the SDK would throw is ignored: a journal has no one to complain to.
+//! Deliberately absent: metadata and ids of the message, which the turn knows anyway; the guess at half-written tool
+//! arguments, since a stored call is whole or an error.
+
+#[cfg(test)]
+mod tests;
+
+use super::chunk::Chunk;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+
+/// A message in the making.
+///
+/// Text is appended in place, so a long answer costs time in proportion to its length.
+#[derive(Debug, Default)]
+pub struct Fold {
+    parts: Vec<Value>,
+    /// Where the open text parts of this step are, by chunk id.
+    texts: HashMap<String, usize>,
+    /// The same for reasoning. The SDK keeps the two apart, so one id may name both.
+    reasonings: HashMap<String, usize>,
+}
+
+/// Why a turn ended before its chunks did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// Someone asked it to.
+    Stopped,
+    /// The server went away under it.
+    Interrupted,
+    /// It failed.
+    Failed,
+}
+
+impl Closing {
+    /// What a tool call that was still open says of itself.
+    fn error_text(self) -> &'static str {
+        match self {
+            Closing::Stopped => "The reply was stopped before this call had an answer.",
+            Closing::Interrupted => "The server was stopped before this call had an answer.",
+            Closing::Failed => "The reply failed before this call had an answer.",
+        }
+    }
+}
+
+impl Fold {
+    /// An empty message.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A message that goes on: its parts so far.
+    pub fn with_parts(parts: Vec<Value>) -> Self {
+        Self { parts, ..Self::default() }
+    }
+
+    /// The message after one more chunk.
+    pub fn apply(&mut self, chunk: &Chunk) {
+        match chunk {
+            Chunk::StartStep => self.parts.push(json!({"type": "step-start"})),
+            // What a step left open stays open for ever, as it does in the SDK; `close` ends it.
+            Chunk::FinishStep => self.forget_open(),
+            Chunk::TextStart { id } => {
+                self.texts.insert(id.clone(), self.parts.len());
+                self.parts.push(json!({"type": "text", "text": "", "state": "streaming"}));
+            }
+            Chunk::TextDelta { id, delta } => append(&mut self.parts, self.texts.get(id), delta),
+            Chunk::TextEnd { id } => end(&mut self.parts, self.texts.remove(id)),
+            Chunk::ReasoningStart { id } => {
+                self.reasonings.insert(id.clone(), self.parts.len());
+                self.parts.push(json!({"type": "reasoning", "id": id, "text": "", "state": "streaming"}));
+            }
+            Chunk::ReasoningDelta { id, delta } => append(&mut self.parts, self.reasonings.get(id), delta),
+            Chunk::ReasoningEnd { id } => end(&mut self.parts, self.reasonings.remove(id)),
+            Chunk::SourceUrl { source_id, url, title } => {
+                let mut part = json!({"type": "source-url", "sourceId": source_id, "url": url});
+                if let Some(title) = title {
+                    part["title"] = json!(title);
+                }
+                self.parts.push(part);
+            }
+            // Told in passing; the stored message has a status for it.
+            Chunk::DataError { .. } | Chunk::Error { .. } | Chunk::Abort => {}
+            // They carry ids and metadata only.
+            Chunk::Start { .. } | Chunk::Finish { .. } => {}
+            _ => self.apply_to_call(chunk),
+        }
+    }
+
+    fn apply_to_call(&mut self, chunk: &Chunk) {
+        match chunk {
+            Chunk::ToolInputStart { tool_call_id, tool_name } => {
+                enter(self.begun_call(tool_call_id, tool_name), "input-streaming", &[]);
+            }
+            Chunk::ToolInputDelta { tool_call_id, input_text_delta } => {
+                let Some(call) = self.call_of_this_step(tool_call_id) else { return };
+                if call.get("state").is_none_or(|state| state != "input-streaming") {
+                    return;
+                }
+                match call.entry("rawInput").or_insert_with(|| json!("")) {
+                    Value::String(text) => text.push_str(input_text_delta),
+                    other => *other = json!(input_text_delta),
+                }
+            }
+            Chunk::ToolInputAvailable { tool_call_id, tool_name, input } => {
+                let call = self.begun_call(tool_call_id, tool_name);
+                enter(call, "input-available", &[]);
+                call.insert("input".into(), input.clone());
+            }
+            Chunk::ToolInputError { tool_call_id, tool_name, input, error_text } => {
+                let call = self.begun_call(tool_call_id, tool_name);
+                enter(call, "output-error", &[]);
+                call.insert(if is_dynamic(call) { "input" } else { "rawInput" }.into(), input.clone());
+                call.insert("errorText".into(), json!(error_text));
+            }
+            Chunk::ToolApprovalRequest { approval_id, tool_call_id } => {
+                let Some(call) = self.call(tool_call_id) else { return };
+                call.insert("state".into(), json!("approval-requested"));
+                call.insert("approval".into(), json!({"id": approval_id}));
+            }
+            Chunk::ToolOutputAvailable { tool_call_id, output } => {
+                let Some(call) = self.call(tool_call_id) else { return };
+                enter(call, "output-available", &["input"]);
+                call.insert("output".into(), output.clone());
+                answer_approval(call, true, None);
+            }
+            Chunk::ToolOutputError { tool_call_id, error_text } => {
+                let Some(call) = self.call(tool_call_id) else { return };
+                fail(call, error_text);
+            }
+            Chunk::ToolOutputDenied { tool_call_id } => {
+                let Some(call) = self.call(tool_call_id) else { return };
+                deny(call, None);
+            }
+            _ => {}
+        }
+    }
+
+    /// Leaves nothing dangling in a turn that ended before its chunks did: open text is done, a call without an answer is an
+    /// error, an approval nobody gave is denied, empty parts are gone. No parts at all remain if nothing was said or done.
+    pub fn close(&mut self, why: Closing) {
+        self.forget_open();
+        self.parts.retain_mut(|part| match part.as_object_mut() {
+            Some(part) => close_part(part, why),
+            None => false,
+        });
+        if self.parts.iter().all(|part| part["type"] == "step-start") {
+            self.parts.clear();
+        }
+    }
+
+    /// The parts, as they are stored.
+    pub fn into_parts(self) -> Vec<Value> {
+        self.parts
+    }
+
+    fn forget_open(&mut self) {
+        self.texts.clear();
+        self.reasonings.clear();
+    }
+
+    /// The call of this id in the step that runs; a new one if there is none. Its tool is `name` from now on.
+    fn begun_call(&mut self, id: &str, name: &str) -> &mut Map<String, Value> {
+        let at = self.position_in_this_step(id).unwrap_or_else(|| {
+            self.parts.push(json!({"type": "", "toolCallId": id, "state": ""}));
+            self.parts.len() - 1
+        });
+        let call = self.parts[at].as_object_mut().expect("a call was found or made as an object");
+        if is_dynamic(call) {
+            call.insert("toolName".into(), json!(name));
+        } else {
+            call.insert("type".into(), json!(format!("tool-{name}")));
+        }
+        call
+    }
+
+    fn call_of_this_step(&mut self, id: &str) -> Option<&mut Map<String, Value>> {
+        let at = self.position_in_this_step(id)?;
+        self.parts[at].as_object_mut()
+    }
+
+    /// The call of this id in the step that runs, else the newest one: a continuation answers calls of an earlier step.
+    fn call(&mut self, id: &str) -> Option<&mut Map<String, Value>> {
+        let at = match self.position_in_this_step(id) {
+            Some(at) => at,
+            None => self.parts.iter().rposition(|part| is_call(part, id))?,
+        };
+        self.parts[at].as_object_mut()
+    }
+
+    fn position_in_this_step(&self, id: &str) -> Option<usize> {
+        let from = self.parts.iter().rposition(|part| part["type"] == "step-start").map_or(0, |at| at + 1);
+        self.parts[from..].iter().position(|part| is_call(part, id)).map(|at| from + at)
+    }
+}
+
+/// The text of a message: its text parts, joined.
+pub fn content(parts: &[Value]) -> String {
+    let texts = parts.iter().filter(|part| part["type"] == "text");
+    texts.filter_map(|part| part["text"].as_str()).collect()
+}
+
+/// The chunks in a journal's bytes. Comments, `[DONE]` and what a crash tore off at the end are passed over.
+pub fn parse(frames: &[u8]) -> impl Iterator<Item = Chunk> + '_ {
+    // JSON text holds no line break, so every frame that is whole ends in one.
+    frames.split_inclusive(|byte| *byte == b'\n').filter_map(|line| {
+        let json = line.strip_prefix(b"data: ")?.strip_suffix(b"\n")?;
+        serde_json::from_slice(json).ok()
+    })
+}
+
+fn append(parts: &mut [Value], at: Option<&usize>, delta: &str) {
+    if let Some(Value::String(text)) = at.map(|at| &mut parts[*at]["text"]) {
+        text.push_str(delta);
+    }
+}
+
+fn end(parts: &mut [Value], at: Option<usize>) {
+    if let Some(at) = at {
+        parts[at]["state"] = json!("done");
+    }
+}
+
+fn is_call(part: &Value, id: &str) -> bool {
+    part["toolCallId"] == id && part["type"].as_str().is_some_and(is_call_type)
+}
+
+fn is_call_type(kind: &str) -> bool {
+    kind.starts_with("tool-") || kind == "dynamic-tool"
+}
+
+/// We send no dynamic tools, but a client's own message may hold some.
+fn is_dynamic(call: &Map<String, Value>) -> bool {
+    call.get("type").is_some_and(|kind| kind == "dynamic-tool")
+}
+
+/// Puts a call into `state`. Of what the former state said, only `keep` remains: validation refuses leftovers.
+fn enter(call: &mut Map<String, Value>, state: &str, keep: &[&str]) {
+    const OF_A_STATE: [&str; 6] = ["input", "rawInput", "inputEncoding", "output", "errorText", "preliminary"];
+    call.retain(|key, _| !OF_A_STATE.contains(&key.as_str()) || keep.contains(&key.as_str()));
+    call.insert("state".into(), json!(state));
+}
+
+fn fail(call: &mut Map<String, Value>, error_text: &str) {
+    let keep: &[&str] = if is_dynamic(call) { &["input"] } else { &["input", "rawInput"] };
+    enter(call, "output-error", keep);
+    call.insert("errorText".into(), json!(error_text));
+    answer_approval(call, true, None);
+}
+
+fn deny(call: &mut Map<String, Value>, reason: Option<&str>) {
+    enter(call, "output-denied", &["input"]);
+    answer_approval(call, false, reason);
+}
+
+/// An approval's answer may not have come through this message: what ran was allowed, what was denied was not.
+fn answer_approval(call: &mut Map<String, Value>, approved: bool, reason: Option<&str>) {
+    let Some(Value::Object(approval)) = call.get_mut("approval") else { return };
+    approval.insert("approved".into(), json!(approved));
+    if let Some(reason) = reason {
+        approval.insert("reason".into(), json!(reason));
+    }
+}
+
+fn was_approved(call: &Map<String, Value>) -> bool {
+    call.get("approval").is_some_and(|approval| approval["approved"] == true)
+}
+
+/// Closes one part; says whether anything of it is worth keeping.
+fn close_part(part: &mut Map<String, Value>, why: Closing) -> bool {
+    let field = |key| part.get(key).and_then(Value::as_str).unwrap_or_default();
+    match (field("type"), field("state")) {
+        ("text" | "reasoning", state) => {
+            let (is_open, is_empty) = (state == "streaming", field("text").is_empty());
+            if is_open {
+                part.insert("state".into(), json!("done"));
+            }
+            !is_empty
+        }
+        ("tool-", _) => false,
+        (kind, state) if is_call_type(kind) => match state {
+            // Nothing is known of such a call but that it began.
+            "input-streaming" if field("rawInput").is_empty() => false,
+            "approval-requested" => {
+                deny(part, Some(why.error_text()));
+                true
+            }
+            "approval-responded" if !was_approved(part) => {
+                deny(part, None);
+                true
+            }
+            "input-streaming" | "input-available" | "approval-responded" => {
+                enter(part, "output-error", &["input", "rawInput"]);
+                part.insert("errorText".into(), json!(why.error_text()));
+                true
+            }
+            _ => true,
+        },
+        _ => true,
+    }
+}
