@@ -4,6 +4,10 @@
 //! Reading order: this file, `sse.rs`, `tool_calls.rs`, `openai.rs` (all plain), then `upstream.rs` and `ready.rs`
 //! (the only ones that wait), `demo/` (the built-in model).
 
+pub mod openai; // the wire of OpenAI-compatible servers
+pub mod sse; // server-sent events from bytes
+pub mod tool_calls; // tool calls from fragments
+
 use serde_json::Value;
 
 /// What a model is asked.
