@@ -132,7 +132,7 @@ pub struct Ending {
     pub finish: Finish,
     /// What it used, if the upstream said so.
     pub usage: Option<Usage>,
-    /// The tools it called, in order.
+    /// The tools it called, in order. To be executed only if [`Finish::allows_calls`].
     pub calls: Vec<ToolCall>,
 }
 
@@ -154,6 +154,12 @@ pub enum Finish {
 }
 
 impl Finish {
+    /// Whether the calls of a reply that ended so may be executed: some servers say `stop` with calls, and the calls
+    /// of a reply that was cut short, filtered or failed may be half a call.
+    pub fn allows_calls(self) -> bool {
+        matches!(self, Finish::Stop | Finish::ToolCalls)
+    }
+
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,3 +1,4 @@
 //! One answer, from message to stored reply.
 
 pub mod chunk;
+pub mod step; // deltas of one model call, as chunks
