@@ -5,6 +5,9 @@
 //! (the only ones that wait), `demo/` (the built-in model).
 
 pub mod demo;
+pub mod openai; // the wire of OpenAI-compatible servers
+pub mod sse; // server-sent events from bytes
+pub mod tool_calls; // tool calls from fragments
 
 use serde_json::Value;
 
@@ -130,7 +133,7 @@ pub struct Ending {
     pub finish: Finish,
     /// What it used, if the upstream said so.
     pub usage: Option<Usage>,
-    /// The tools it called, in order.
+    /// The tools it called, in order. To be executed only if [`Finish::allows_calls`].
     pub calls: Vec<ToolCall>,
 }
 
@@ -152,6 +155,12 @@ pub enum Finish {
 }
 
 impl Finish {
+    /// Whether the calls of a reply that ended so may be executed: some servers say `stop` with calls, and the calls
+    /// of a reply that was cut short, filtered or failed may be half a call.
+    pub fn allows_calls(self) -> bool {
+        matches!(self, Finish::Stop | Finish::ToolCalls)
+    }
+
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -119,3 +119,39 @@ impl Chunk {
         frames.extend_from_slice(b"\n\n");
     }
 }
+
+/// The same JSON without the keys over which a client's parser throws away the whole stream.
+///
+/// They are `__proto__`, and `prototype` inside a `constructor`. Every value that others wrote (arguments, a tool's
+/// output, metadata) passes through here on its way into a chunk.
+pub fn clean_json(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(clean_json).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(key, _)| key != "__proto__")
+            .map(|(key, value)| match value {
+                Value::Object(mut fields) if key == "constructor" => {
+                    fields.shift_remove("prototype");
+                    (key, clean_json(Value::Object(fields)))
+                }
+                value => (key, clean_json(value)),
+            })
+            .collect(),
+        value => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn no_forbidden_key_survives_however_deep_and_nothing_else_is_lost() {
+        let bad = json!({"a": [{"__proto__": {"x": 1}, "b": 1}], "constructor": {"prototype": 1, "c": {"__proto__": 2}}});
+        assert_eq!(clean_json(bad), json!({"a": [{"b": 1}], "constructor": {"c": {}}}));
+        let good = json!({"prototype": 1, "constructor": "prototype", "__proto": "__proto__", "n": [null, 1.5, true]});
+        assert_eq!(clean_json(good.clone()), good);
+    }
+}

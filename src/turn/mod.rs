@@ -2,3 +2,4 @@
 
 pub mod chunk;
 pub mod fold;
+pub mod step; // deltas of one model call, as chunks

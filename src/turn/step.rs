@@ -1,0 +1,105 @@
+//! One model call on its way to the client: deltas become chunks.
+//!
+//! Rule: the order is the one the AI SDK's own server writes; a part is begun, filled and ended, its id is unique in the
+//! message, and none is empty. An open text stays open while a tool's input streams, as it does there.
+//! Deliberately absent: `start-step`, `finish-step` and what follows from a call's arguments. The turn knows those.
+
+use super::chunk::Chunk;
+use crate::model::Delta;
+
+/// The parts of one model call that are still open.
+#[derive(Debug)]
+pub struct Step {
+    next_part: u32,
+    open: Option<Open>,
+}
+
+/// The part that takes the next delta. There is one at most: reasoning ends text, and text ends reasoning.
+#[derive(Debug)]
+enum Open {
+    Text(String),
+    Reasoning(String),
+}
+
+impl Step {
+    /// A step whose parts are numbered from `first_part`: the [`Step::next_part`] of the step before it.
+    pub fn new(first_part: u32) -> Self {
+        Self { next_part: first_part, open: None }
+    }
+
+    /// The number of the next part.
+    pub fn next_part(&self) -> u32 {
+        self.next_part
+    }
+
+    /// Appends the chunks that tell a client of `delta`. A fault becomes an `error` chunk where it happened.
+    pub fn delta(&mut self, delta: Delta, out: &mut Vec<Chunk>) {
+        match delta {
+            Delta::Text(delta) if delta.is_empty() => {}
+            Delta::Reasoning(delta) if delta.is_empty() => {}
+            Delta::Text(delta) => {
+                let id = self.text(out);
+                out.push(Chunk::TextDelta { id, delta });
+            }
+            Delta::Reasoning(delta) => {
+                let id = self.reasoning(out);
+                out.push(Chunk::ReasoningDelta { id, delta });
+            }
+            Delta::ToolStart { id, name } => {
+                if let Some(Open::Reasoning(_)) = self.open {
+                    self.end(out);
+                }
+                out.push(Chunk::ToolInputStart { tool_call_id: id, tool_name: name });
+            }
+            Delta::ToolArguments { id, fragment } => {
+                out.push(Chunk::ToolInputDelta { tool_call_id: id, input_text_delta: fragment });
+            }
+            Delta::Source { url, title } => {
+                let source_id = self.new_id();
+                out.push(Chunk::SourceUrl { source_id, url, title });
+            }
+            Delta::Fault(error_text) => out.push(Chunk::Error { error_text }),
+        }
+    }
+
+    /// Ends what is open; the step may go on all the same.
+    pub fn end(&mut self, out: &mut Vec<Chunk>) {
+        match self.open.take() {
+            Some(Open::Text(id)) => out.push(Chunk::TextEnd { id }),
+            Some(Open::Reasoning(id)) => out.push(Chunk::ReasoningEnd { id }),
+            None => {}
+        }
+    }
+
+    fn text(&mut self, out: &mut Vec<Chunk>) -> String {
+        if let Some(Open::Text(id)) = &self.open {
+            return id.clone();
+        }
+        self.end(out);
+        let id = self.new_id();
+        self.open = Some(Open::Text(id.clone()));
+        out.push(Chunk::TextStart { id: id.clone() });
+        id
+    }
+
+    fn reasoning(&mut self, out: &mut Vec<Chunk>) -> String {
+        if let Some(Open::Reasoning(id)) = &self.open {
+            return id.clone();
+        }
+        self.end(out);
+        let id = self.new_id();
+        self.open = Some(Open::Reasoning(id.clone()));
+        out.push(Chunk::ReasoningStart { id: id.clone() });
+        id
+    }
+
+    fn new_id(&mut self) -> String {
+        let id = format!("p{}", self.next_part);
+        self.next_part += 1;
+        id
+    }
+}
+
+#[cfg(test)]
+#[path = "step_tests.rs"]
+mod tests;
