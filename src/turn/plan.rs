@@ -1,0 +1,160 @@
+//! What a posted history means for the stored one.
+//!
+//! Rule: the stored history is the truth. Of what is posted only what is new counts: messages after the last known one,
+//! an edit, outputs of the client's own tools. So posting a whole history again stores nothing twice.
+
+use serde_json::Value;
+
+use super::{
+    ask::{Posted, Role, Trigger},
+    fold,
+};
+use crate::{
+    error::{Error, Result},
+    id,
+    store::{
+        messages::{Message, NewMessage},
+        turns::{Known, Plan},
+    },
+};
+
+/// Decides what a turn does to the history of its session.
+pub fn plan(posted: &[Posted], trigger: &Trigger, known: &Known<'_>) -> Result<Plan> {
+    match trigger {
+        Trigger::Regenerate { message_id } => regenerate(message_id.as_deref(), known),
+        Trigger::Submit => submit(posted, known),
+    }
+}
+
+/// Answers again: the answer and what came after it make way.
+fn regenerate(message_id: Option<&str>, known: &Known<'_>) -> Result<Plan> {
+    let nothing = || Error::invalid("messageId", "must be the id of a message of this session");
+    let from = match message_id {
+        Some(id) => known.message(id)?.ok_or_else(nothing)?,
+        None => known.last()?.ok_or_else(|| Error::invalid("sessionId", "holds no message to answer again"))?,
+    };
+    // A question stays, and everything after it makes way.
+    let supersede_from = if from.role == "assistant" { from.seq } else { from.seq + 1 };
+    Ok(Plan { supersede_from: Some(supersede_from), ..Plan::default() })
+}
+
+fn submit(posted: &[Posted], known: &Known<'_>) -> Result<Plan> {
+    let Some(last) = posted.last() else {
+        return Err(Error::invalid("messages", "must hold at least one message"));
+    };
+    if known.last()?.is_none() {
+        return adopt(posted);
+    }
+    match last.role {
+        Role::User => {}
+        Role::Assistant => return go_on(last, known),
+        Role::System => return Err(must_end_with_user()),
+    }
+    // From the end back to the last one the history has: what comes after it is new.
+    for (at, message) in posted.iter().enumerate().rev() {
+        let Some(stored) = known_as(message, known)? else { continue };
+        if stored.role != message.role.as_str() {
+            return Err(Error::invalid("messages", format!("the id {} belongs to another message", stored.id)));
+        }
+        let edited = at + 1 == posted.len() || (message.role == Role::User && !same(message, &stored));
+        return match edited {
+            // Sent again, edited or not, it wants a new answer: what followed makes way.
+            true => Ok(Plan {
+                supersede_from: Some(stored.seq),
+                insert: new_messages(&posted[at..]),
+                continues: None,
+            }),
+            false => Ok(Plan { insert: new_messages(&posted[at + 1..]), ..Plan::default() }),
+        };
+    }
+    // Nothing of it is known by id. Plain messages carry none: the new ones are those after the last answer.
+    let after_answer = posted.iter().rposition(|message| message.role == Role::Assistant).map_or(0, |at| at + 1);
+    Ok(Plan { insert: new_messages(&posted[after_answer..]), ..Plan::default() })
+}
+
+/// The first turn of a session takes what is posted whole, answers included: it is all the history there is.
+fn adopt(posted: &[Posted]) -> Result<Plan> {
+    if posted.last().is_none_or(|last| last.role != Role::User) {
+        return Err(must_end_with_user());
+    }
+    Ok(Plan { insert: posted.iter().map(new_message).collect(), ..Plan::default() })
+}
+
+fn must_end_with_user() -> Error {
+    Error::invalid("messages", "must end with a user message")
+}
+
+/// The client answers calls that an answer left open; the answer goes on under its own id.
+fn go_on(posted: &Posted, known: &Known<'_>) -> Result<Plan> {
+    let nothing_new =
+        || Error::invalid("messages", "must end with a user message, or with an answer that has new tool outputs");
+    let stored = known_as(posted, known)?.ok_or_else(nothing_new)?;
+    let mut parts: Vec<Value> = serde_json::from_str(&stored.parts).map_err(Error::internal)?;
+    let answered = parts.iter_mut().filter(|part| is_open_call(part)).fold(0, |answered, part| {
+        answered + posted.parts.iter().any(|output| take_output(part, output)) as usize
+    });
+    if answered == 0 || parts.iter().any(is_open_call) {
+        return Err(nothing_new());
+    }
+    let message = NewMessage {
+        id: stored.id.clone(),
+        role: "assistant",
+        status: "complete",
+        metadata: stored.metadata.clone(),
+        content: fold::content(&parts),
+        parts: Value::Array(parts).to_string(),
+    };
+    Ok(Plan { supersede_from: Some(stored.seq), insert: vec![message], continues: Some(stored.id) })
+}
+
+fn known_as(message: &Posted, known: &Known<'_>) -> Result<Option<Message>> {
+    message.id.as_deref().map_or(Ok(None), |id| known.message(id))
+}
+
+/// Whether a message says what it said: its text and its files. The rest (state, metadata) is the client's housekeeping.
+fn same(posted: &Posted, stored: &Message) -> bool {
+    let stored: Vec<Value> = serde_json::from_str(&stored.parts).unwrap_or_default();
+    let said = |part: &Value| {
+        ["text", "url"].iter().find_map(|key| part.get(key).and_then(Value::as_str).map(str::to_owned))
+    };
+    posted.parts.iter().filter_map(said).eq(stored.iter().filter_map(said))
+}
+
+/// Whether the part is a call that waits for its output.
+pub(super) fn is_open_call(part: &Value) -> bool {
+    let state = part.get("state").and_then(Value::as_str);
+    part.get("toolCallId").is_some() && matches!(state, Some("input-available" | "approval-requested"))
+}
+
+/// Gives a stored call the output a client sent for it. The input stays the stored one: the client's word for it counts
+/// for nothing.
+fn take_output(call: &mut Value, posted: &Value) -> bool {
+    let ended = match posted.get("state").and_then(Value::as_str) {
+        Some("output-available") => "output",
+        Some("output-error") => "errorText",
+        _ => return false,
+    };
+    let (Some(fields), Some(output)) = (call.as_object_mut(), posted.get(ended)) else { return false };
+    if posted.get("toolCallId") != fields.get("toolCallId") || fields.contains_key("approval") {
+        return false;
+    }
+    fields.insert("state".into(), posted["state"].clone());
+    fields.insert(ended.into(), super::chunk::clean_json(output.clone()));
+    true
+}
+
+/// What a client may add to a history that is there: what people and operators say. Answers come from models.
+fn new_messages(posted: &[Posted]) -> Vec<NewMessage> {
+    posted.iter().filter(|message| message.role != Role::Assistant).map(new_message).collect()
+}
+
+fn new_message(posted: &Posted) -> NewMessage {
+    NewMessage {
+        id: posted.id.clone().unwrap_or_else(id::new),
+        role: posted.role.as_str(),
+        status: "complete",
+        metadata: "{}".into(),
+        content: fold::content(&posted.parts),
+        parts: Value::from(posted.parts.clone()).to_string(),
+    }
+}
