@@ -1,13 +1,20 @@
 //! Models: the only outbound HTTP. A request goes in, deltas come out.
 //!
 //! Rule: nothing here knows sessions, money or the AI SDK stream. `turn` turns deltas into chunks.
-//! Reading order: this file, `sse.rs`, `tool_calls.rs`, `openai.rs` (all plain), then `upstream.rs` and `ready.rs`
+//! Reading order: this file, `sse.rs`, `tool_calls.rs`, `openai/` (all plain), then `upstream/` and `ready/`
 //! (the only ones that wait), `demo/` (the built-in model).
 
-pub mod demo;
 pub mod openai; // the wire of OpenAI-compatible servers
 pub mod sse; // server-sent events from bytes
 pub mod tool_calls; // tool calls from fragments
+
+pub mod upstream; // asking a provider
+
+mod ready; // ureq, read when the socket is ready
+#[cfg(test)]
+mod scripted; // a server that does what a test tells it
+
+pub mod demo; // the built-in model
 
 use serde_json::Value;
 

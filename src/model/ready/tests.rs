@@ -1,0 +1,271 @@
+//! The proof that a body survives any split, and that a connection is never another's.
+
+use std::sync::mpsc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustls::version::{TLS12, TLS13};
+use ureq::http::Request;
+use ureq::tls::{Certificate, TlsConfig};
+
+use super::*;
+use crate::model::scripted::{Server, self_signed};
+
+const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"größer\"}}]}\r\n\r\n: still here\n\ndata: [DONE]\n\n";
+
+fn client() -> Client {
+    Client::new(Config::builder().http_status_as_error(false).max_redirects(0).build(), 8)
+}
+
+fn get(url: String) -> Request<Bytes> {
+    Request::get(url).body(Bytes::new()).unwrap()
+}
+
+fn url(server: &Server) -> String {
+    format!("http://{}/", server.address)
+}
+
+/// Runs a test with a time limit: what is tested here fails by waiting for ever.
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let limit = Duration::from_secs(60);
+    runtime.block_on(async { tokio::time::timeout(limit, test).await.expect("in time") });
+}
+
+/// How a body may be framed; its head, and its bytes on the wire.
+fn framings() -> Vec<(&'static str, String)> {
+    let chunk = |text: &str, extension: &str| format!("{:x}{extension}\r\n{text}\r\n", text.len());
+    let (a, b) = TEXT.split_at(30);
+    let single: String = TEXT.chars().map(|c| chunk(&c.to_string(), "")).collect();
+    vec![
+        ("transfer-encoding: chunked", format!("{}{}0\r\n\r\n", chunk(a, ""), chunk(b, ""))),
+        ("transfer-encoding: chunked", format!("{}{}0\r\nx: y\r\n\r\n", chunk(a, ";v=1"), chunk(b, ";q=\"z\""))),
+        ("transfer-encoding: chunked", format!("{single}0\r\n\r\n")),
+        ("content-length: ", TEXT.to_owned()),
+        ("connection: close", TEXT.to_owned()),
+    ]
+}
+
+/// Reads a body to its end and asks for the next packet whenever nothing is left to read.
+async fn read_paced(mut body: Body, ask: &mpsc::Sender<()>) -> (String, usize) {
+    let (mut text, mut waits) = (Vec::new(), 0);
+    let mut buffer = [0; 1000];
+    loop {
+        let read = std::future::poll_fn(|cx| {
+            let read = body.poll_read(cx, &mut buffer);
+            if read.is_pending() {
+                waits += 1;
+                let _ = ask.send(());
+            }
+            read
+        });
+        match read.await.unwrap() {
+            0 => return (String::from_utf8(text).unwrap(), waits),
+            n => text.extend_from_slice(&buffer[..n]),
+        }
+    }
+}
+
+fn survives_every_split(scheme: &str, config: Config, tls: Option<Arc<rustls::ServerConfig>>) {
+    let scheme = scheme.to_owned();
+    run(async move {
+        for (framing, wire) in framings() {
+            for packet in [1, 2, 7] {
+                let (ask, asked) = mpsc::channel();
+                let asked = Mutex::new(asked);
+                let closes = framing == "connection: close";
+                let length = if framing.starts_with("content-length") { TEXT.len().to_string() } else { String::new() };
+                let (head, sent) = (format!("HTTP/1.1 200 OK\r\n{framing}{length}\r\n\r\n"), wire.clone());
+                let server = Server::start_with(tls.clone(), move |_, peer| {
+                    while peer.request()?.is_some() {
+                        peer.send(head.as_bytes())?;
+                        peer.send_paced(sent.as_bytes(), packet, &asked.lock().unwrap())?;
+                        if closes {
+                            return peer.close();
+                        }
+                    }
+                    Ok(())
+                });
+                let client = Client::new(config.clone(), 8);
+                for _ in 0..2 {
+                    let request = get(format!("{scheme}://{}/", server.address));
+                    let body = client.send(request, Connection::Any).await.unwrap().into_body();
+                    let (text, waits) = read_paced(body, &ask).await;
+                    assert_eq!(text, TEXT, "{framing} in packets of {packet}");
+                    assert!(waits >= TEXT.len() / packet, "{waits} waits: the packets did not arrive one by one");
+                }
+                assert_eq!(server.connections(), if closes { 2 } else { 1 }, "{framing}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_plain_body_survives_every_split() {
+    survives_every_split("http", Config::default(), None);
+}
+
+#[test]
+fn a_tls_13_body_survives_every_split() {
+    let (pem, tls) = self_signed(&[&TLS13]);
+    survives_every_split("https", trusting(&pem), Some(tls));
+}
+
+#[test]
+fn a_tls_12_body_survives_every_split() {
+    let (pem, tls) = self_signed(&[&TLS12]);
+    survives_every_split("https", trusting(&pem), Some(tls));
+}
+
+fn trusting(pem: &str) -> Config {
+    let root = Certificate::from_pem(pem.as_bytes()).unwrap();
+    let roots = ureq::tls::RootCerts::new_with_certs(&[root]);
+    Config::builder().tls_config(TlsConfig::builder().root_certs(roots).build()).build()
+}
+
+#[test]
+fn forty_events_that_arrived_together_are_one_read() {
+    run(async {
+        let server = Server::responding(|_, _| {
+            let events = "5\r\ndata\n\r\n".repeat(40);
+            format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{events}0\r\n\r\n")
+        });
+        let mut body = client().send(get(url(&server)), Connection::Any).await.unwrap().into_body();
+        let mut buffer = [0; 1000];
+        let read = std::future::poll_fn(|cx| body.poll_read(cx, &mut buffer)).await.unwrap();
+        assert_eq!(read, 200);
+    });
+}
+
+#[test]
+fn a_body_that_was_over_with_its_head_leaves_the_pooled_connection_to_the_next() {
+    for empty in
+        ["204 No Content\r\n\r\n", "200 OK\r\ncontent-length: 0\r\n\r\n", "404 Not Found\r\ncontent-length: 0\r\n\r\n"]
+    {
+        run(async move {
+            let server = Server::responding(move |number, _| match number {
+                0 => format!("HTTP/1.1 {empty}"),
+                _ => "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnext".into(),
+            });
+            let client = client();
+            let mut first = client.send(get(url(&server)), Connection::Any).await.unwrap().into_body();
+            assert!(first.socket.is_none(), "{empty}");
+            let mut second = client.send(get(url(&server)), Connection::Any).await.unwrap().into_body();
+            assert_eq!(first.read_up_to(10).await.unwrap(), b"");
+            drop(first);
+            assert_eq!(second.read_up_to(10).await.unwrap(), b"next");
+            assert_eq!(server.connections(), 1);
+        });
+    }
+}
+
+#[test]
+fn an_error_body_that_was_read_gives_its_connection_back() {
+    run(async {
+        let server = Server::responding(|_, _| "HTTP/1.1 429 Slow\r\ncontent-length: 4\r\n\r\nwait".into());
+        let client = client();
+        for _ in 0..3 {
+            let mut body = client.send(get(url(&server)), Connection::Any).await.unwrap().into_body();
+            assert_eq!(body.read_up_to(100).await.unwrap(), b"wait");
+        }
+        assert_eq!(server.connections(), 1);
+    });
+}
+
+#[test]
+fn a_fresh_connection_is_never_a_pooled_one() {
+    run(async {
+        let server = Server::responding(|_, _| "HTTP/1.1 204 No Content\r\n\r\n".into());
+        let client = client();
+        for connection in [Connection::Any, Connection::Fresh, Connection::Any] {
+            client.send(get(url(&server)), connection).await.unwrap();
+        }
+        assert_eq!(server.connections(), 3, "what was sent over a fresh connection is not pooled by its head thread");
+    });
+}
+
+#[test]
+fn a_cut_body_is_an_error_and_no_end() {
+    let (pem, tls) = self_signed(&[&TLS13]);
+    for (scheme, config, tls) in [("http", Config::default(), None), ("https", trusting(&pem), Some(tls))] {
+        run(async move {
+            let server = Server::start_with(tls, |_, peer| {
+                peer.request()?;
+                peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nhal")
+            });
+            let request = get(format!("{scheme}://{}/", server.address));
+            let mut body = Client::new(config, 8).send(request, Connection::Any).await.unwrap().into_body();
+            let error = body.read_up_to(100).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{scheme}");
+        });
+    }
+}
+
+#[test]
+fn dropping_a_call_ends_the_wait_for_its_head() {
+    run(async {
+        let (tell, mut ended) = tokio::sync::mpsc::unbounded_channel();
+        let server = Server::start(move |_, peer| {
+            peer.request()?;
+            let _ = tell.send("waits");
+            peer.wait_for_end();
+            let _ = tell.send("ended");
+            Ok(())
+        });
+        let client = client();
+        tokio::select! {
+            _ = client.send(get(url(&server)), Connection::Any) => panic!("no head was sent"),
+            event = ended.recv() => assert_eq!(event, Some("waits")),
+        }
+        assert_eq!(ended.recv().await, Some("ended"));
+        // The thread has ended as well: it gives its place back.
+        let _ = client.heads.acquire_many(8).await.unwrap();
+    });
+}
+
+#[test]
+fn dropping_a_body_closes_its_connection() {
+    run(async {
+        let (tell, mut ended) = tokio::sync::mpsc::unbounded_channel();
+        let server = Server::start(move |_, peer| {
+            peer.request()?;
+            peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")?;
+            peer.wait_for_end();
+            let _ = tell.send(());
+            Ok(())
+        });
+        let mut body = client().send(get(url(&server)), Connection::Any).await.unwrap().into_body();
+        assert_eq!(body.read_up_to(3).await.unwrap(), b"abc");
+        drop(body);
+        assert_eq!(ended.recv().await, Some(()));
+    });
+}
+
+#[test]
+fn more_heads_than_allowed_are_refused_at_once() {
+    run(async {
+        let server = Server::start(|_, peer| {
+            peer.wait_for_end();
+            Ok(())
+        });
+        let client = Client::new(Config::default(), 1);
+        let waiting = client.send(get(url(&server)), Connection::Any);
+        let mut waiting = std::pin::pin!(waiting);
+        assert!(matches!(futures_util::poll!(waiting.as_mut()), Poll::Pending));
+        let refused = client.send(get(url(&server)), Connection::Any).await;
+        assert!(matches!(refused, Err(SendError::TooMany)));
+    });
+}
+
+#[test]
+fn a_proxy_is_not_asked_for_this_machine_and_socks_is_refused() {
+    run(async {
+        let server = Server::responding(|_, _| "HTTP/1.1 204 No Content\r\n\r\n".into());
+        let socks = ureq::Proxy::builder(ureq::ProxyProtocol::Socks4A).host("127.0.0.1").port(9).build().unwrap();
+        let client = Client::new(Config::builder().proxy(Some(socks)).build(), 8);
+        client.send(get(url(&server)), Connection::Any).await.unwrap();
+        let far = client.send(get("http://192.0.2.1/".into()), Connection::Any).await;
+        assert!(matches!(far, Err(SendError::Failed { cause: Error::ConnectProxyFailed(_), .. })));
+    });
+}

@@ -1,0 +1,217 @@
+//! The socket, and ureq's way to it.
+//!
+//! Rule: a socket is blocking until its call hands it over, non-blocking while a body streams, and blocking again in
+//! the pool.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, RustlsConnector,
+    Transport,
+};
+use ureq::{Agent, Error, ProxyProtocol};
+
+use super::{CURRENT, Connection, locked};
+
+/// While a body streams, all that is written are a few bytes of TLS, by a worker that has others to serve.
+const STREAMING_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// ureq over sockets that can be awaited.
+pub(super) fn agent(config: Config) -> Agent {
+    let connectors =
+        ().chain(ReadyConnector { loopback_only: true })
+            .chain(ConnectProxyConnector::default())
+            .chain(ReadyConnector { loopback_only: false })
+            .chain(RustlsConnector::default());
+    Agent::with_parts(config, connectors, Names(DefaultResolver::default()))
+}
+
+/// One TCP connection, registered with tokio once for all its life: a registration for each request would race with
+/// the pool.
+pub(super) struct Socket {
+    pub(super) io: AsyncFd<TcpStream>,
+    pub(super) usage: Mutex<Usage>,
+}
+
+/// Who uses a socket, and how.
+#[derive(Default)]
+pub(super) struct Usage {
+    /// The call that uses the socket, or [`super::NOBODY`].
+    pub(super) holder: u64,
+    /// A body is being read: the socket is non-blocking.
+    pub(super) streaming: bool,
+    /// It was given back by an earlier request.
+    pub(super) reused: bool,
+    /// What arrived since something was last sent.
+    pub(super) received_bytes: usize,
+}
+
+/// Makes a failed look-up recognisable: the standard library gives it no error kind of its own.
+#[derive(Debug)]
+struct Names(DefaultResolver);
+
+impl Resolver for Names {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        self.0.resolve(uri, config, timeout).map_err(|e| if let Error::Io(_) = e { Error::HostNotFound } else { e })
+    }
+}
+
+/// Connects directly. Placed before the proxy for this machine alone, which a proxy would look for at its own end.
+#[derive(Debug)]
+struct ReadyConnector {
+    loopback_only: bool,
+}
+
+impl<In: Transport> Connector<In> for ReadyConnector {
+    type Out = Either<In, ReadyTransport>;
+
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        if let Some(connected) = chained {
+            return Ok(Some(Either::A(connected)));
+        }
+        let loopback = is_loopback(details.uri);
+        if self.loopback_only && !loopback {
+            return Ok(None);
+        }
+        let proxy = details.config.proxy().filter(|proxy| !loopback && !proxy.is_no_proxy(details.uri));
+        if proxy.is_some_and(|p| !matches!(p.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)) {
+            // Going around a proxy that somebody configured would be worse than failing.
+            return Err(Error::ConnectProxyFailed("not an HTTP proxy".into()));
+        }
+        let stream = if details.addrs.is_empty() {
+            let addresses = details.resolver.resolve(details.uri, details.config, details.timeout)?;
+            connect_first(&addresses, details.timeout)?
+        } else {
+            connect_first(&details.addrs, details.timeout)?
+        };
+        stream.set_nodelay(details.config.no_delay())?;
+        #[expect(deprecated, reason = "safe for a TcpStream, which owns the one descriptor it names; else `unsafe`")]
+        let io = AsyncFd::try_with_interest(stream, Interest::READABLE).map_err(io::Error::from)?;
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let socket = Arc::new(Socket { io, usage: Mutex::default() });
+        Ok(Some(Either::B(ReadyTransport { socket, buffers })))
+    }
+}
+
+fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The first address that answers; each gets an equal share of the time that is left.
+fn connect_first(addresses: &[SocketAddr], timeout: NextTimeout) -> Result<TcpStream, Error> {
+    let deadline = timeout.not_zero().map(|left| Instant::now() + *left);
+    let mut failure = Error::Io(ErrorKind::ConnectionRefused.into());
+    for (tried, address) in addresses.iter().enumerate() {
+        let stream = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => TcpStream::connect(address),
+            Some(Duration::ZERO) => return Err(Error::Timeout(timeout.reason)),
+            Some(left) => TcpStream::connect_timeout(address, left / (addresses.len() - tried) as u32),
+        };
+        match timed(stream, timeout) {
+            Ok(stream) => return Ok(stream),
+            Err(e) => failure = e,
+        }
+    }
+    Err(failure)
+}
+
+struct ReadyTransport {
+    socket: Arc<Socket>,
+    buffers: LazyBuffers,
+}
+
+impl std::fmt::Debug for ReadyTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ReadyTransport").field(self.socket.io.get_ref()).finish()
+    }
+}
+
+impl ReadyTransport {
+    fn claim(&self) -> io::Result<()> {
+        CURRENT.with_borrow(|call| call.as_ref().map_or(Ok(()), |call| call.claim(&self.socket)))
+    }
+
+    fn read_when_ready(&mut self) -> io::Result<usize> {
+        let buffer = self.buffers.input_append_buf();
+        // Without readiness this is `WouldBlock` and no system call.
+        self.socket.io.try_io(Interest::READABLE, |mut stream| stream.read(buffer))
+    }
+
+    fn read_blocking(&mut self, timeout: NextTimeout) -> Result<usize, Error> {
+        self.claim()?;
+        let mut stream = self.socket.io.get_ref();
+        stream.set_read_timeout(timeout.not_zero().map(|left| *left))?;
+        let n = loop {
+            match stream.read(self.buffers.input_append_buf()) {
+                // A signal ends a read that has a timeout, even with SA_RESTART.
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                done => break timed(done, timeout)?,
+            }
+        };
+        locked(&self.socket.usage).received_bytes += n;
+        self.claim()?;
+        Ok(n)
+    }
+}
+
+impl Transport for ReadyTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.claim()?;
+        let timeout = timeout.for_write();
+        let mut usage = locked(&self.socket.usage);
+        usage.received_bytes = 0;
+        let streaming = usage.streaming;
+        drop(usage);
+        let mut stream = self.socket.io.get_ref();
+        let limit = if streaming { Some(STREAMING_WRITE_TIMEOUT) } else { timeout.not_zero().map(|left| *left) };
+        stream.set_write_timeout(limit)?;
+        if streaming {
+            stream.set_nonblocking(false)?;
+        }
+        let written = stream.write_all(&self.buffers.output()[..amount]);
+        if streaming {
+            stream.set_nonblocking(true)?;
+        }
+        timed(written, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let streaming = locked(&self.socket.usage).streaming;
+        let n = if streaming { self.read_when_ready()? } else { self.read_blocking(timeout.for_read())? };
+        self.buffers.input_appended(n);
+        Ok(n > 0)
+    }
+
+    /// Asked when a body is over, and again when the connection is taken from the pool: nobody uses it in between.
+    fn is_open(&mut self) -> bool {
+        let mut usage = locked(&self.socket.usage);
+        *usage = Usage { reused: true, ..Usage::default() };
+        let mut stream = self.socket.io.get_ref();
+        let silent = stream.set_nonblocking(true).is_ok()
+            && matches!(stream.read(&mut [0]), Err(e) if e.kind() == ErrorKind::WouldBlock);
+        let wanted = CURRENT.with_borrow(|call| call.as_ref().is_none_or(|call| call.connection == Connection::Any));
+        // The next head is waited for by a thread.
+        silent && stream.set_nonblocking(false).is_ok() && wanted
+    }
+}
+
+/// A timeout of the socket, told as ureq's timeout it stands for.
+fn timed<T>(result: io::Result<T>, timeout: NextTimeout) -> Result<T, Error> {
+    result.map_err(|e| match e.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(timeout.reason),
+        _ => Error::Io(e),
+    })
+}

@@ -1,0 +1,148 @@
+//! Where a provider answers, and the requests it is sent.
+//!
+//! Rule: nothing of an endpoint shows but its host and port. Keys are marked sensitive, so no log of a header holds one.
+
+use std::fmt;
+
+use bytes::Bytes;
+use ureq::http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+
+use crate::error::{Error, Result};
+use crate::model::openai::WireOptions;
+
+/// Where an OpenAI-compatible provider answers.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// Up to and without `/chat/completions`: `http://127.0.0.1:11434/v1`.
+    pub base_url: String,
+    /// Sent as a bearer token.
+    pub api_key: Option<Secret>,
+    /// Sent as they are, after ours; they may hold keys as well.
+    pub headers: Vec<(String, String)>,
+    /// The dialect it speaks.
+    pub wire: WireOptions,
+}
+
+impl Endpoint {
+    /// The host and port of the base URL, which is all of it that may be shown.
+    pub(super) fn place(&self) -> Result<String> {
+        let uri = self.uri("")?;
+        let host = uri.host().unwrap_or_default();
+        Ok(uri.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri> {
+        let uri = format!("{}{path}", self.base_url.trim_end_matches('/')).parse::<Uri>().ok();
+        uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()).ok_or_else(|| {
+            Error::ModelUnavailable("the provider's base URL is no http:// or https:// URL: correct it".into())
+        })
+    }
+
+    pub(super) fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Request<Bytes>> {
+        let mut request = Request::new(Bytes::from(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.uri(path)?;
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let bearer = self.api_key.as_ref().map(|key| ("authorization", format!("Bearer {}", key.expose())));
+        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        for (name, value) in bearer.into_iter().chain(own) {
+            let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+                let sentence = "the provider's API key or a header of it holds characters that HTTP does not allow";
+                return Err(Error::ModelUnavailable(sentence.into()));
+            };
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Ok(request)
+    }
+
+    /// A text without the keys of this endpoint.
+    pub(super) fn redacted(&self, text: &[u8]) -> String {
+        let own = self.headers.iter().map(|(_, value)| value.as_str());
+        let secrets = self.api_key.iter().map(Secret::expose).chain(own).filter(|secret| !secret.is_empty());
+        secrets.fold(String::from_utf8_lossy(text).into_owned(), |text, secret| text.replace(secret, "***"))
+    }
+}
+
+/// Text that never shows by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::openai::CompletionTokensField;
+
+    fn endpoint(base_url: &str) -> Endpoint {
+        Endpoint {
+            base_url: base_url.into(),
+            api_key: Some(Secret::new("sk-1")),
+            headers: vec![("x-key".into(), "k-2".into())],
+            wire: WireOptions { include_usage: true, completion_tokens_field: CompletionTokensField::MaxTokens },
+        }
+    }
+
+    #[test]
+    fn of_a_base_url_only_host_and_port_show() {
+        for (base_url, place) in [
+            ("http://127.0.0.1:11434/v1", "127.0.0.1:11434"),
+            ("https://api.example.com/v1/", "api.example.com"),
+            ("https://user:pass@gateway.example:8443/secret/v1", "gateway.example:8443"),
+            ("http://[::1]:8000/v1", "[::1]:8000"),
+        ] {
+            assert_eq!(endpoint(base_url).place().unwrap(), place);
+        }
+        for base_url in ["", "127.0.0.1:11434/v1", "ftp://example.com", "http://", "/v1"] {
+            assert!(endpoint(base_url).place().is_err(), "{base_url}");
+        }
+    }
+
+    #[test]
+    fn a_trailing_slash_does_not_matter() {
+        for base_url in ["http://h/v1", "http://h/v1/", "http://h/v1//"] {
+            let request = endpoint(base_url).request(Method::GET, "/models", Vec::new()).unwrap();
+            assert_eq!(request.uri(), "http://h/v1/models");
+        }
+    }
+
+    #[test]
+    fn keys_never_show() {
+        let endpoint = endpoint("http://h/v1");
+        let request = endpoint.request(Method::GET, "/models", Vec::new()).unwrap();
+        let shown = format!("{:?} {:?} {}", request, Secret::new("sk-1"), Secret::new("sk-1"));
+        assert!(!shown.contains("sk-1") && !shown.contains("k-2"), "{shown}");
+        assert_eq!(endpoint.redacted(b"key sk-1 or k-2?"), "key *** or ***?");
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_sent_is_refused_without_showing_it() {
+        let broken = Endpoint { api_key: Some(Secret::new("sk\n1")), ..endpoint("http://h/v1") };
+        let error = broken.request(Method::GET, "/models", Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("API key") && !error.contains("sk"), "{error}");
+    }
+}

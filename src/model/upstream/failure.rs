@@ -1,0 +1,307 @@
+//! Why a model did not answer, whether to ask again, and what to say.
+//!
+//! Rule: plain functions over plain values. A sentence names the provider by host and port; nothing that an upstream
+//! wrote, no path and no key is ever in it.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use ureq::Timeout;
+use ureq::http::{HeaderMap, StatusCode, header};
+
+use crate::error::Error;
+use crate::model::openai::explain;
+use crate::model::ready::SendError;
+
+/// How often a request is sent again, at most.
+pub(super) const RETRIES_MAX: u32 = 2;
+/// The first pause, doubled with each retry, then varied by half so that many callers do not come back as one.
+const PAUSE_FIRST: Duration = Duration::from_millis(200);
+/// Longer than this nobody waits: the one who asked should know and decide.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// Why a request got no reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Nothing listens there.
+    Refused,
+    /// The host's name could not be looked up.
+    NameUnknown,
+    /// No connection in time.
+    ConnectTimeout,
+    /// No response head in time.
+    HeadTimeout,
+    /// No secure connection.
+    Tls,
+    /// The proxy of the environment refused.
+    Proxy,
+    /// A pooled connection had died before it was used.
+    Stale,
+    /// A new connection ended before anything was answered.
+    Lost,
+    /// What came was not HTTP.
+    NotHttp,
+    /// It answered, and not with success.
+    Status {
+        /// Its status.
+        code: u16,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// It refused the request for a reason that is known.
+    Explained(&'static str),
+    /// It answered with a page for people.
+    WebPage,
+    /// It answered with something else than a list of models.
+    NoList,
+    /// As many requests wait for their heads as may.
+    TooMany,
+    /// Anything else, which is in the log.
+    Other,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked<'a> {
+    /// A reply of this model.
+    Reply(&'a str),
+    /// The list of models.
+    Models,
+}
+
+impl Failure {
+    /// The reason no head came.
+    pub(super) fn of_send(error: &SendError) -> Self {
+        let SendError::Failed { cause, reused, answered } = error else { return Failure::TooMany };
+        match cause {
+            ureq::Error::HostNotFound => Failure::NameUnknown,
+            ureq::Error::Timeout(Timeout::Connect) => Failure::ConnectTimeout,
+            ureq::Error::Timeout(_) => Failure::HeadTimeout,
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) => Failure::Tls,
+            ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => Failure::Proxy,
+            ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => Failure::NotHttp,
+            ureq::Error::Io(e) => match e.kind() {
+                ErrorKind::ConnectionRefused => Failure::Refused,
+                // The shape in which rustls reports a certificate or a record it does not accept.
+                ErrorKind::InvalidData => Failure::Tls,
+                ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                    if !answered =>
+                {
+                    if *reused {
+                        Failure::Stale
+                    } else {
+                        Failure::Lost
+                    }
+                }
+                _ => Failure::Other,
+            },
+            _ => Failure::Other,
+        }
+    }
+
+    /// The reason a head is of no use, if it is of none.
+    pub(super) fn of_head(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        if !status.is_success() {
+            let seconds = text(header::RETRY_AFTER).and_then(|value| value.trim().parse().ok());
+            return Some(Failure::Status { code: status.as_u16(), retry_after: seconds.map(Duration::from_secs) });
+        }
+        // Anything but a page may be a stream: some servers call theirs `application/json`.
+        let page = text(header::CONTENT_TYPE).is_some_and(|kind| kind.trim_start().starts_with("text/html"));
+        page.then_some(Failure::WebPage)
+    }
+
+    /// The same, but for a refused request whose reason can be told from the body; the words are ours.
+    pub(super) fn explained(self, said: &str) -> Self {
+        let why = explain(said);
+        match self {
+            Failure::Status { code: 400 | 413 | 422, .. } if why != explain("") => Failure::Explained(why),
+            _ => self,
+        }
+    }
+
+    /// How long to wait before the request is sent again; none if that would be useless or not safe. `retries` were
+    /// made before; `chance` is uniform in 0..1.
+    pub(super) fn pause(&self, retries: u32, chance: f64) -> Option<Duration> {
+        if retries >= RETRIES_MAX {
+            return None;
+        }
+        let back_off = (PAUSE_FIRST * 2_u32.pow(retries)).mul_f64(0.5 + chance);
+        match self {
+            Failure::Stale => Some(Duration::ZERO),
+            Failure::Refused | Failure::Lost => Some(back_off),
+            Failure::Status { code: 429 | 503, retry_after } => {
+                Some(retry_after.unwrap_or(back_off)).filter(|pause| *pause <= RETRY_AFTER_MAX)
+            }
+            _ => None,
+        }
+    }
+
+    /// What the caller reads. `place` is the provider's host and port.
+    pub(super) fn into_error(self, place: &str, asked: Asked) -> Error {
+        if self == Failure::TooMany {
+            let message = "too many requests wait for a model: try again in a moment";
+            return Error::Unavailable { message, retry_after: Duration::from_secs(1) };
+        }
+        Error::ModelUnavailable(self.sentence(place, asked))
+    }
+
+    fn sentence(&self, place: &str, asked: Asked) -> String {
+        match self {
+            Failure::Refused => format!("nothing answers at {place}: is the model server running?"),
+            Failure::NameUnknown => format!("the name {place} cannot be looked up: check the provider's base URL"),
+            Failure::ConnectTimeout => format!("no connection to {place} in time: check the address and the network"),
+            Failure::HeadTimeout => {
+                format!("{place} took the request and did not begin to answer in time: is the model still loading?")
+            }
+            Failure::Tls => format!(
+                "no secure connection to {place}: if a private authority signed its certificate, start the server \
+                 with --ca-file; if it speaks plain HTTP, begin the base URL with http://"
+            ),
+            Failure::Proxy => format!(
+                "the proxy let no connection through to {place}: check HTTPS_PROXY and NO_PROXY (SOCKS is not supported)"
+            ),
+            Failure::Stale | Failure::Lost => format!("{place} closed the connection without an answer: try again"),
+            Failure::NotHttp => format!("what answers at {place} does not speak HTTP: check the provider's base URL"),
+            Failure::Status { code, .. } => status_sentence(*code, place, asked),
+            Failure::Explained(why) => (*why).to_owned(),
+            Failure::WebPage => {
+                format!("{place} answered with a web page: check the provider's base URL, which often ends in /v1")
+            }
+            Failure::NoList => format!("{place} sent no list of models: check the provider's base URL"),
+            Failure::TooMany | Failure::Other => format!("the request to {place} failed: the server's log says why"),
+        }
+    }
+}
+
+fn status_sentence(code: u16, place: &str, asked: Asked) -> String {
+    match (code, asked) {
+        (300..=399, _) => {
+            format!("{place} points elsewhere, and no key is sent there: check the provider's base URL")
+        }
+        (401 | 403, _) => format!("the provider at {place} refused the key: check the provider's API key"),
+        (404, Asked::Reply(model)) => {
+            format!("the provider at {place} does not know the model {model}: pull it, or check the base URL")
+        }
+        (404 | 405, _) => format!("{place} has nothing at this path: check the provider's base URL"),
+        (413, _) => format!("the conversation is too large for the provider at {place}"),
+        (429, _) => format!("the provider at {place} takes no more requests for now: wait, or check its quota"),
+        (400 | 422, Asked::Reply(model)) => format!(
+            "the provider at {place} refused the request: the model {model} may not support the agent's tools, \
+             settings or files"
+        ),
+        (500.., _) => format!("the provider at {place} failed with status {code}: try again"),
+        _ => format!("the provider at {place} refused the request with status {code}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(cause: ureq::Error, reused: bool, answered: bool) -> Failure {
+        Failure::of_send(&SendError::Failed { cause, reused, answered })
+    }
+
+    fn status(code: u16, retry_after: Option<u64>) -> Failure {
+        Failure::Status { code, retry_after: retry_after.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn only_an_unanswered_request_is_sent_again() {
+        for kind in [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe] {
+            let cause = || ureq::Error::Io(kind.into());
+            assert_eq!(failed(cause(), true, false), Failure::Stale);
+            assert_eq!(failed(cause(), false, false), Failure::Lost);
+            assert_eq!(failed(cause(), true, true).pause(0, 0.5), None);
+            assert_eq!(failed(cause(), false, true).pause(0, 0.5), None);
+        }
+        for timeout in [Timeout::Connect, Timeout::RecvResponse, Timeout::PerWrite] {
+            assert_eq!(failed(ureq::Error::Timeout(timeout), false, false).pause(0, 0.5), None);
+        }
+        for code in [400, 401, 404, 408, 500, 502, 504] {
+            assert_eq!(status(code, Some(1)).pause(0, 0.5), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn pauses_double_vary_by_half_and_end() {
+        let millis = |retries, chance| Failure::Refused.pause(retries, chance).map(|p| p.as_millis());
+        assert_eq!([millis(0, 0.0), millis(0, 0.5), millis(0, 1.0)], [Some(100), Some(200), Some(300)]);
+        assert_eq!([millis(1, 0.0), millis(1, 0.5), millis(1, 1.0)], [Some(200), Some(400), Some(600)]);
+        assert_eq!(millis(RETRIES_MAX, 0.5), None);
+        assert_eq!(Failure::Stale.pause(0, 0.5), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn retry_after_is_honoured_up_to_its_cap() {
+        assert_eq!(status(429, Some(3)).pause(0, 0.5), Some(Duration::from_secs(3)));
+        assert_eq!(status(503, Some(10)).pause(1, 0.5), Some(Duration::from_secs(10)));
+        assert_eq!(status(429, Some(11)).pause(0, 0.5), None);
+        assert_eq!(status(503, None).pause(0, 0.5), Some(Duration::from_millis(200)));
+    }
+
+    #[test]
+    fn a_page_is_no_reply_and_everything_else_may_be_one() {
+        let head = |kind: &'static str| {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, header::HeaderValue::from_static(kind))]);
+            Failure::of_head(StatusCode::OK, &headers)
+        };
+        assert_eq!(head("text/html; charset=utf-8"), Some(Failure::WebPage));
+        assert_eq!([head("text/event-stream"), head("application/json"), head("text/plain")], [None, None, None]);
+        assert_eq!(Failure::of_head(StatusCode::OK, &HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_conversation_that_is_too_long_is_said_so_in_words_of_ours() {
+        let said = r#"{"error":{"code":"context_length_exceeded","message":"at most 8192 tokens, and by the way: sk-1"}}"#;
+        let error = status(400, None).explained(said).into_error("h", Asked::Reply("tiny")).to_string();
+        assert_eq!(error, "the conversation is too long for the model");
+        for (code, said) in [(401, said), (400, "no reason"), (422, "")] {
+            assert_eq!(status(code, None).explained(said), status(code, None));
+        }
+    }
+
+    #[test]
+    fn every_sentence_names_the_provider_and_what_to_do() {
+        let place = "127.0.0.1:11434";
+        let said = |failure: Failure| match failure.into_error(place, Asked::Reply("llama3.2:3b")) {
+            Error::ModelUnavailable(sentence) => sentence,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(Failure::Refused), "nothing answers at 127.0.0.1:11434: is the model server running?");
+        let cases = [
+            (Failure::NameUnknown, "base URL"),
+            (Failure::ConnectTimeout, "network"),
+            (Failure::HeadTimeout, "loading"),
+            (Failure::Tls, "--ca-file"),
+            (Failure::Proxy, "NO_PROXY"),
+            (Failure::Stale, "try again"),
+            (Failure::Lost, "try again"),
+            (Failure::NotHttp, "base URL"),
+            (Failure::WebPage, "/v1"),
+            (Failure::NoList, "base URL"),
+            (Failure::Other, "log"),
+            (status(302, None), "base URL"),
+            (status(400, None), "llama3.2:3b"),
+            (status(401, None), "API key"),
+            (status(403, None), "API key"),
+            (status(404, None), "llama3.2:3b"),
+            (status(413, None), "too large"),
+            (status(418, None), "418"),
+            (status(422, None), "tools"),
+            (status(429, None), "quota"),
+            (status(500, None), "try again"),
+            (status(503, None), "503"),
+        ];
+        for (failure, advice) in cases {
+            let sentence = said(failure);
+            assert!(sentence.contains(place) && sentence.contains(advice), "{sentence}");
+        }
+        let busy = Failure::TooMany.into_error(place, Asked::Models);
+        assert!(matches!(busy, Error::Unavailable { .. }));
+    }
+}

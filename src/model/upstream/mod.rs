@@ -1,0 +1,313 @@
+//! Asking an OpenAI-compatible provider: a request becomes a running reply, a running reply becomes deltas.
+//!
+//! Rule: what fails before the response head fails [`Upstreams::start`], with a sentence of ours; what fails after it is
+//! a [`Delta::Fault`], because what has arrived counts. Nothing an upstream wrote of an error goes further than the log.
+//! Rule: dropping is cancelling. A dropped `start` or [`Reply`] closes its connection at once, and waits no more.
+//! Rule: a redirect is not followed. ureq would turn the POST into a GET, and a key belongs to the host it was given for.
+//! Deliberately absent: a bound on a reply's length and duration, which is the turn's.
+
+mod endpoint;
+mod failure;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use serde_json::Value;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use ureq::config::Config;
+use ureq::http::{Method, Request as HttpRequest, Response};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+pub use self::endpoint::{Endpoint, Secret};
+use self::failure::{Asked, Failure};
+use super::openai::{Decoder, encode};
+use super::ready::{Body, Client, Connection};
+use super::{Delta, Ending, Request};
+use crate::error::{Error, Result};
+
+/// One read takes at most this much, some 40 events.
+const READ_BYTES: usize = 16 * 1024;
+const INPUT_BUFFER_BYTES: usize = 16 * 1024;
+const OUTPUT_BUFFER_BYTES: usize = 8 * 1024;
+/// Idle connections kept, so that a burst of short replies does not open one each.
+const IDLE_CONNECTIONS_MAX: usize = 256;
+const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 64;
+/// For one write of a request; a long conversation takes many.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What is read of an error, for the log.
+const ERROR_BYTES_MAX: usize = 4 * 1024;
+const ERROR_TIMEOUT: Duration = Duration::from_millis(500);
+/// The longest list of models; the longest known is under 1 MiB.
+const MODELS_BYTES_MAX: usize = 4 * 1024 * 1024;
+const MODELS_TIMEOUT: Duration = Duration::from_secs(15);
+/// What a body may still bring after `[DONE]`, and how long its end may take.
+const END_BYTES_MAX: usize = 1024;
+const END_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// What bounds the way to the providers.
+#[derive(Debug, Clone)]
+pub struct UpstreamOptions {
+    /// The authorities to trust instead of the built-in public ones, in PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Requests that may wait for their response head at a time. Each costs a thread, some 30 KB, and no CPU.
+    pub heads_max: usize,
+    /// For TCP and TLS together, once the name is looked up.
+    pub connect_timeout: Duration,
+    /// From the request to the response head. A local model is loaded meanwhile, which takes minutes.
+    pub head_timeout: Duration,
+    /// Between two reads of a body. Comments count.
+    pub idle_timeout: Duration,
+}
+
+impl Default for UpstreamOptions {
+    fn default() -> Self {
+        UpstreamOptions {
+            ca_file: None,
+            // As many as there may be turns: to wait for a model is what turns do.
+            heads_max: 4096,
+            connect_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(600),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The way to every provider: connections, authorities, threads that wait for heads. One for each process.
+pub struct Upstreams {
+    client: Client,
+    idle_timeout: Duration,
+}
+
+impl Upstreams {
+    /// Reads the authorities and honours `HTTPS_PROXY` and its kin, but never for this machine. Needs a running tokio.
+    pub fn new(options: &UpstreamOptions) -> Result<Self> {
+        let tls = TlsConfig::builder();
+        let tls = match &options.ca_file {
+            Some(path) => tls.root_certs(authorities(path)?),
+            None => tls,
+        };
+        let config = Config::builder()
+            .tls_config(tls.build())
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .user_agent(concat!("alm/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .timeout_connect(Some(options.connect_timeout))
+            .timeout_recv_response(Some(options.head_timeout))
+            .timeout_per_write(Some(WRITE_TIMEOUT))
+            .input_buffer_size(INPUT_BUFFER_BYTES)
+            .output_buffer_size(OUTPUT_BUFFER_BYTES)
+            .max_idle_connections(IDLE_CONNECTIONS_MAX)
+            .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
+            .build();
+        Ok(Upstreams { client: Client::new(config, options.heads_max), idle_timeout: options.idle_timeout })
+    }
+
+    /// Sends the request and waits for the response head.
+    pub async fn start(&self, endpoint: &Endpoint, request: &Request) -> Result<Reply> {
+        let place = endpoint.place()?;
+        let http = endpoint.request(Method::POST, "/chat/completions", encode(request, &endpoint.wire))?;
+        let response = self.send(endpoint, &place, http).await;
+        let response = response.map_err(|failure| failure.into_error(&place, Asked::Reply(&request.model)))?;
+        Ok(Reply {
+            place,
+            body: Some(response.into_body()),
+            decoder: Decoder::new(),
+            read_at: Instant::now(),
+            idle_timeout: self.idle_timeout,
+            idle: Box::pin(sleep(self.idle_timeout)),
+        })
+    }
+
+    /// The model ids that the provider lists at `/models`, in its order.
+    pub async fn list_models(&self, endpoint: &Endpoint) -> Result<Vec<String>> {
+        let place = endpoint.place()?;
+        let http = endpoint.request(Method::GET, "/models", Vec::new())?;
+        let list = async {
+            let mut body = self.send(endpoint, &place, http).await?.into_body();
+            let list = body.read_up_to(MODELS_BYTES_MAX).await.map_err(|_| Failure::Lost)?;
+            serde_json::from_slice::<Value>(&list).map_err(|_| Failure::NoList)
+        };
+        let list = timeout(MODELS_TIMEOUT, list).await.unwrap_or(Err(Failure::HeadTimeout));
+        let ids = list.and_then(|list| model_ids(&list).ok_or(Failure::NoList));
+        ids.map_err(|failure| failure.into_error(&place, Asked::Models))
+    }
+
+    /// Sends until a head of use has come, or sending again would be useless or not safe.
+    async fn send(
+        &self,
+        endpoint: &Endpoint,
+        place: &str,
+        request: HttpRequest<Bytes>,
+    ) -> Result<Response<Body>, Failure> {
+        let mut connection = Connection::Any;
+        let mut retries = 0;
+        loop {
+            let failure = match self.send_once(endpoint, place, request.clone(), connection).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            };
+            // `pause` is what ends this loop: it grants `failure::RETRIES_MAX`.
+            let Some(pause) = failure.pause(retries, rand::random()) else { return Err(failure) };
+            if failure == Failure::Stale {
+                connection = Connection::Fresh;
+            }
+            retries += 1;
+            sleep(pause).await;
+        }
+    }
+
+    async fn send_once(
+        &self,
+        endpoint: &Endpoint,
+        place: &str,
+        request: HttpRequest<Bytes>,
+        connection: Connection,
+    ) -> Result<Response<Body>, Failure> {
+        let mut response = self.client.send(request, connection).await.map_err(|error| {
+            tracing::debug!(place, ?error, "no response head");
+            Failure::of_send(&error)
+        })?;
+        let Some(failure) = Failure::of_head(response.status(), response.headers()) else { return Ok(response) };
+        let said = timeout(ERROR_TIMEOUT, response.body_mut().read_up_to(ERROR_BYTES_MAX)).await;
+        let said = said.ok().and_then(|said| said.ok()).unwrap_or_default();
+        let said = endpoint.redacted(&said);
+        tracing::debug!(place, status = response.status().as_u16(), said, "refused");
+        Err(failure.explained(&said))
+    }
+}
+
+fn authorities(path: &Path) -> Result<RootCerts> {
+    let pem = std::fs::read(path)
+        .map_err(|e| Error::BadRequest(format!("cannot read the authorities in {}: {e}", path.display())))?;
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| if let Ok(PemItem::Certificate(certificate)) = item { Some(certificate) } else { None })
+        .collect();
+    if certificates.is_empty() {
+        return Err(Error::BadRequest(format!("there is no PEM certificate in {}", path.display())));
+    }
+    Ok(RootCerts::from(certificates))
+}
+
+/// `{"data": [{"id": …}]}`, or the bare array that some gateways send.
+fn model_ids(list: &Value) -> Option<Vec<String>> {
+    let models = list.get("data").unwrap_or(list).as_array()?;
+    Some(models.iter().filter_map(|model| model.get("id")?.as_str().map(str::to_owned)).collect())
+}
+
+/// A running reply. Dropping it closes the provider's connection at once.
+pub struct Reply {
+    place: String,
+    /// None once the reply is over.
+    body: Option<Body>,
+    decoder: Decoder,
+    read_at: Instant,
+    idle_timeout: Duration,
+    /// Re-armed only when it fires: a timer moved with every token would cost more than the token.
+    idle: Pin<Box<Sleep>>,
+}
+
+/// What became of one wait.
+enum Step {
+    Read,
+    End,
+    Broken(String),
+}
+
+impl Reply {
+    /// Waits until something has arrived and appends it to `deltas`; the ending when the reply is over,
+    /// which is the time to drop it.
+    pub async fn next(&mut self, deltas: &mut Vec<Delta>) -> Option<Ending> {
+        let known = deltas.len();
+        loop {
+            // A provider that is faster than us never makes a read wait; the other tasks of this worker should not.
+            tokio::task::coop::consume_budget().await;
+            match std::future::poll_fn(|cx| self.poll_step(cx, deltas)).await {
+                Step::Read if self.decoder.is_done() => {
+                    if let Some(body) = self.body.take() {
+                        let_end(body);
+                    }
+                    return Some(self.decoder.finish(deltas));
+                }
+                Step::Read if deltas.len() == known => continue,
+                Step::Read => return None,
+                Step::End => {
+                    self.body = None;
+                    return Some(self.decoder.finish(deltas));
+                }
+                Step::Broken(sentence) => {
+                    self.body = None;
+                    return Some(self.cut(sentence, deltas));
+                }
+            }
+        }
+    }
+
+    /// One read, decoded where it lands: a buffer for each worker, not for each reply.
+    fn poll_step(&mut self, cx: &mut Context, deltas: &mut Vec<Delta>) -> Poll<Step> {
+        thread_local! {
+            static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+        }
+        let Reply { body: Some(body), decoder, .. } = self else { return Poll::Ready(Step::End) };
+        let read = BUFFER.with_borrow_mut(|buffer| {
+            let read = body.poll_read(cx, buffer);
+            if let Poll::Ready(Ok(n)) = read {
+                decoder.feed(&buffer[..n], deltas);
+            }
+            read
+        });
+        match read {
+            Poll::Pending => self.poll_idle(cx),
+            Poll::Ready(Ok(0)) => Poll::Ready(Step::End),
+            Poll::Ready(Ok(_)) => {
+                self.read_at = Instant::now();
+                Poll::Ready(Step::Read)
+            }
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(place = self.place, %error, "a reply broke");
+                Poll::Ready(Step::Broken(format!("the connection to {} broke in the middle of the reply", self.place)))
+            }
+        }
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context) -> Poll<Step> {
+        while self.idle.as_mut().poll(cx).is_ready() {
+            let deadline = self.read_at + self.idle_timeout;
+            if deadline <= Instant::now() {
+                let seconds = self.idle_timeout.as_secs_f32();
+                let sentence = format!("{} sent nothing for {seconds} seconds: the reply was given up", self.place);
+                return Poll::Ready(Step::Broken(sentence));
+            }
+            self.idle.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+
+    /// Ends a reply whose body did not end. If all of it had come but the goodbye, nothing is wrong with it.
+    fn cut(&mut self, sentence: String, deltas: &mut Vec<Delta>) -> Ending {
+        let known = deltas.len();
+        let ending = self.decoder.finish(deltas);
+        // Ours says more than the decoder's, which only sees that there is no end.
+        if let Some(Delta::Fault(fault)) = deltas[known..].iter_mut().find(|delta| matches!(delta, Delta::Fault(_))) {
+            *fault = sentence;
+        }
+        ending
+    }
+}
+
+/// Reads the end of a body whose reply is over: only a connection that was read to its end goes back to the pool.
+fn let_end(mut body: Body) {
+    let mut end = Box::pin(async move { body.read_up_to(END_BYTES_MAX).await });
+    if (&mut end).now_or_never().is_none() {
+        // The last chunk often comes a packet later.
+        tokio::spawn(timeout(END_TIMEOUT, end));
+    }
+}

@@ -1,0 +1,326 @@
+//! What a provider may do to us, and what we make of it.
+
+use std::net::TcpListener;
+
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::*;
+use crate::model::openai::{CompletionTokensField, WireOptions};
+use crate::model::scripted::{Server, self_signed};
+
+const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\n";
+const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+
+fn endpoint(base_url: String) -> Endpoint {
+    let wire = WireOptions { include_usage: true, completion_tokens_field: CompletionTokensField::MaxTokens };
+    Endpoint { base_url, api_key: Some(Secret::new("sk-very-secret")), headers: Vec::new(), wire }
+}
+
+fn at(server: &Server) -> Endpoint {
+    endpoint(format!("http://{}/v1", server.address))
+}
+
+fn request() -> Request {
+    Request { model: "tiny".into(), ..Request::default() }
+}
+
+fn upstreams() -> Upstreams {
+    Upstreams::new(&UpstreamOptions::default()).unwrap()
+}
+
+fn chunked(events: &[&str]) -> String {
+    let chunks: String = events.iter().map(|event| format!("{:x}\r\n{event}\r\n", event.len())).collect();
+    format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{chunks}")
+}
+
+fn whole() -> String {
+    chunked(&[HELLO, STOP, DONE]) + "0\r\n\r\n"
+}
+
+fn refusal(status: &str, headers: &str) -> String {
+    let said = "sk-very-secret is wrong";
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{said}", said.len())
+}
+
+async fn all(mut reply: Reply) -> (Vec<Delta>, Ending) {
+    let mut deltas = Vec::new();
+    loop {
+        if let Some(ending) = reply.next(&mut deltas).await {
+            return (deltas, ending);
+        }
+    }
+}
+
+/// The whole reply, or the sentence of the failure.
+async fn ask(upstreams: &Upstreams, endpoint: &Endpoint) -> Result<(Vec<Delta>, Finish), String> {
+    match upstreams.start(endpoint, &request()).await {
+        Ok(reply) => {
+            let (deltas, ending) = all(reply).await;
+            Ok((deltas, ending.finish))
+        }
+        Err(Error::ModelUnavailable(sentence)) => Err(sentence),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+fn hello() -> Result<(Vec<Delta>, Finish), String> {
+    Ok((vec![Delta::Text("hello".into())], Finish::Stop))
+}
+
+#[tokio::test]
+async fn replies_share_a_connection() {
+    let server = Server::responding(|_, request| {
+        assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("authorization: Bearer sk-very-secret\r\n"), "{request}");
+        assert!(request.contains("accept-encoding: identity\r\n"), "{request}");
+        whole()
+    });
+    let upstreams = upstreams();
+    for _ in 0..3 {
+        assert_eq!(ask(&upstreams, &at(&server)).await, hello());
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn done_ends_a_reply_whose_body_stays_open() {
+    let (tell, mut ended) = unbounded_channel();
+    let server = Server::start(move |_, peer| {
+        peer.request()?;
+        peer.send(chunked(&[HELLO, STOP, DONE]).as_bytes())?;
+        peer.wait_for_end();
+        let _ = tell.send(());
+        Ok(())
+    });
+    assert_eq!(ask(&upstreams(), &at(&server)).await, hello());
+    assert_eq!(ended.recv().await, Some(()), "its connection is closed");
+}
+
+#[tokio::test]
+async fn dropping_a_reply_closes_its_connection() {
+    let (tell, mut ended) = unbounded_channel();
+    let server = Server::start(move |_, peer| {
+        peer.request()?;
+        peer.send(chunked(&[HELLO]).as_bytes())?;
+        peer.wait_for_end();
+        let _ = tell.send(());
+        Ok(())
+    });
+    let mut reply = upstreams().start(&at(&server), &request()).await.unwrap();
+    let mut deltas = Vec::new();
+    assert_eq!(reply.next(&mut deltas).await, None);
+    assert_eq!(deltas, [Delta::Text("hello".into())]);
+    drop(reply);
+    assert_eq!(ended.recv().await, Some(()));
+}
+
+#[tokio::test]
+async fn a_cut_reply_keeps_what_had_arrived() {
+    let server = Server::start(|_, peer| {
+        peer.request()?;
+        peer.send(chunked(&[HELLO]).as_bytes())
+    });
+    let (deltas, finish) = ask(&upstreams(), &at(&server)).await.unwrap();
+    let fault = format!("the connection to {} broke in the middle of the reply", server.address);
+    assert_eq!(deltas, [Delta::Text("hello".into()), Delta::Fault(fault)]);
+    assert_eq!(finish, Finish::Error);
+}
+
+#[tokio::test]
+async fn a_reply_that_had_finished_may_be_cut() {
+    let server = Server::start(|_, peer| {
+        peer.request()?;
+        peer.send(chunked(&[HELLO, STOP]).as_bytes())
+    });
+    assert_eq!(ask(&upstreams(), &at(&server)).await, hello());
+}
+
+#[tokio::test]
+async fn a_silent_reply_is_given_up() {
+    let (tell, mut ended) = unbounded_channel();
+    let server = Server::start(move |_, peer| {
+        peer.request()?;
+        peer.send(chunked(&[HELLO]).as_bytes())?;
+        peer.wait_for_end();
+        let _ = tell.send(());
+        Ok(())
+    });
+    let options = UpstreamOptions { idle_timeout: Duration::from_millis(50), ..UpstreamOptions::default() };
+    let (deltas, finish) = ask(&Upstreams::new(&options).unwrap(), &at(&server)).await.unwrap();
+    let fault = format!("{} sent nothing for 0.05 seconds: the reply was given up", server.address);
+    assert_eq!((deltas.last(), finish), (Some(&Delta::Fault(fault)), Finish::Error));
+    assert_eq!(ended.recv().await, Some(()), "its connection is closed");
+}
+
+#[tokio::test]
+async fn a_missing_head_is_given_up() {
+    let server = Server::start(|_, peer| {
+        peer.wait_for_end();
+        Ok(())
+    });
+    let options = UpstreamOptions { head_timeout: Duration::from_millis(50), ..UpstreamOptions::default() };
+    let sentence = ask(&Upstreams::new(&options).unwrap(), &at(&server)).await.unwrap_err();
+    assert!(sentence.contains("did not begin to answer in time"), "{sentence}");
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_so() {
+    let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sentence = ask(&upstreams(), &endpoint(format!("http://{place}/v1"))).await.unwrap_err();
+    assert_eq!(sentence, format!("nothing answers at {place}: is the model server running?"));
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_looked_up_is_said_so() {
+    // Longer than a name may be, so that no resolver is asked.
+    let host = "x".repeat(70);
+    let sentence = ask(&upstreams(), &endpoint(format!("http://{host}/v1"))).await.unwrap_err();
+    assert_eq!(sentence, format!("the name {host} cannot be looked up: check the provider's base URL"));
+}
+
+#[tokio::test]
+async fn a_busy_provider_is_asked_twice_more() {
+    for (status, headers) in [("429 Slow", "retry-after: 0\r\n"), ("503 Later", "")] {
+        let busy = move |number: usize| if number % 3 < 2 { refusal(status, headers) } else { whole() };
+        let server = Server::responding(move |number, _| busy(number));
+        assert_eq!(ask(&upstreams(), &at(&server)).await, hello());
+        assert_eq!(server.connections(), 1, "an error that was read gives its connection back");
+
+        let server = Server::responding(move |number, _| if number < 3 { refusal(status, headers) } else { whole() });
+        assert!(ask(&upstreams(), &at(&server)).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_and_its_words_go_no_further() {
+    let cases = [
+        ("400 Bad", "", "the model tiny may not support"),
+        ("401 Who", "", "refused the key"),
+        ("403 No", "", "refused the key"),
+        ("404 What", "", "does not know the model tiny: pull it"),
+        ("429 Slow", "retry-after: 60\r\n", "takes no more requests for now"),
+        ("500 Oops", "retry-after: 1\r\n", "failed with status 500"),
+        ("200 OK", "content-type: text/html\r\n", "a web page"),
+        ("302 Found", "location: /v1/chat/completions\r\n", "points elsewhere"),
+    ];
+    for (status, headers, expected) in cases {
+        let server = Server::responding(move |number, _| if number == 0 { refusal(status, headers) } else { whole() });
+        let sentence = ask(&upstreams(), &at(&server)).await.unwrap_err();
+        assert!(sentence.contains(expected), "{status}: {sentence}");
+        assert!(sentence.contains(&server.address.to_string()), "{sentence}");
+        assert!(!sentence.contains("wrong") && !sentence.contains("secret"), "{sentence}");
+    }
+}
+
+#[tokio::test]
+async fn no_key_follows_a_redirect() {
+    let elsewhere = Server::responding(|_, _| whole());
+    let location = format!("location: http://localhost:{}/v1/chat/completions\r\n", elsewhere.address.port());
+    for status in ["301 Moved", "302 Found", "303 Other", "307 Temporary", "308 Permanent"] {
+        let location = location.clone();
+        let server = Server::responding(move |_, _| refusal(status, &location));
+        let sentence = ask(&upstreams(), &at(&server)).await.unwrap_err();
+        assert!(sentence.contains("points elsewhere"), "{sentence}");
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_pooled_connection_that_died_is_replaced_at_once() {
+    let server = Server::start(|connection, peer| {
+        peer.request()?;
+        peer.send(whole().as_bytes())?;
+        if connection == 0 {
+            // It takes the second request and answers with its end.
+            peer.request()?;
+            return Ok(());
+        }
+        peer.wait_for_end();
+        Ok(())
+    });
+    let upstreams = upstreams();
+    assert_eq!(ask(&upstreams, &at(&server)).await, hello());
+    assert_eq!(ask(&upstreams, &at(&server)).await, hello());
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn an_end_without_an_answer_is_tried_again_and_one_after_half_an_answer_is_not() {
+    let server = Server::start(|connection, peer| {
+        peer.request()?;
+        if connection < 2 { Ok(()) } else { peer.send(whole().as_bytes()) }
+    });
+    assert_eq!(ask(&upstreams(), &at(&server)).await, hello());
+    assert_eq!(server.connections(), 3);
+
+    let server = Server::start(|_, peer| {
+        peer.request()?;
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-st")
+    });
+    assert!(ask(&upstreams(), &at(&server)).await.is_err());
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_private_authority_has_to_be_named() {
+    let (pem, tls) = self_signed(rustls::ALL_VERSIONS);
+    let server = Server::start_with(Some(tls), |_, peer| {
+        while peer.request()?.is_some() {
+            peer.send(whole().as_bytes())?;
+        }
+        Ok(())
+    });
+    let endpoint = endpoint(format!("https://{}/v1", server.address));
+    let sentence = ask(&upstreams(), &endpoint).await.unwrap_err();
+    assert!(sentence.contains("--ca-file"), "{sentence}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    let options = UpstreamOptions { ca_file: Some(ca_file.clone()), ..UpstreamOptions::default() };
+    assert!(Upstreams::new(&options).is_err(), "a missing file is refused");
+    std::fs::write(&ca_file, "no certificate").unwrap();
+    assert!(Upstreams::new(&options).is_err(), "a file without a certificate is refused");
+    std::fs::write(&ca_file, pem).unwrap();
+    let upstreams = Upstreams::new(&options).unwrap();
+    let known = server.connections();
+    for _ in 0..2 {
+        assert_eq!(ask(&upstreams, &endpoint).await, hello());
+    }
+    assert_eq!(server.connections(), known + 1, "replies over TLS share a connection");
+}
+
+#[tokio::test]
+async fn what_does_not_speak_http_is_said_so() {
+    let server = Server::start(|_, peer| {
+        peer.request()?;
+        peer.send(b"220 mail.example ESMTP, how do you do?\r\n\r\n")
+    });
+    let sentence = ask(&upstreams(), &at(&server)).await.unwrap_err();
+    assert!(sentence.contains("does not speak HTTP"), "{sentence}");
+}
+
+#[tokio::test]
+async fn too_many_waiting_requests_are_told_when_to_come_back() {
+    let server = Server::responding(|_, _| whole());
+    let options = UpstreamOptions { heads_max: 0, ..UpstreamOptions::default() };
+    let refused = Upstreams::new(&options).unwrap().start(&at(&server), &request()).await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn models_are_listed_in_the_order_of_the_provider() {
+    let lists = [r#"{"object":"list","data":[{"id":"b"},{"id":"a"},{"name":"no id"}]}"#, r#"[{"id":"b"},{"id":"a"}]"#];
+    for list in lists {
+        let server = Server::responding(move |_, request| {
+            assert!(request.starts_with("GET /v1/models HTTP/1.1\r\n"), "{request}");
+            assert!(request.contains("authorization: Bearer sk-very-secret\r\n"), "{request}");
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{list}", list.len())
+        });
+        assert_eq!(upstreams().list_models(&at(&server)).await.unwrap(), ["b", "a"]);
+    }
+    let server = Server::responding(|_, _| "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi".into());
+    let failed = upstreams().list_models(&at(&server)).await.unwrap_err().to_string();
+    assert!(failed.contains("sent no list of models"), "{failed}");
+}
