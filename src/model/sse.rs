@@ -80,25 +80,29 @@ impl Parser {
         self.end_line(b"", &mut on_event)
     }
 
+    /// Keeps a part of a line for when the rest of it comes.
     fn keep(&mut self, part: &[u8]) -> Result<(), TooLong> {
-        if self.line.len() + part.len() > self.event_bytes_max {
-            return Err(TooLong);
-        }
+        self.check_line(part)?;
         self.line.extend_from_slice(part);
         Ok(())
     }
 
-    /// Reads one line, of which `tail` is what has not been kept.
+    /// Reads a line of which `tail` is what has not been kept.
     fn end_line(&mut self, tail: &[u8], on_event: &mut impl FnMut(Event<'_>)) -> Result<(), TooLong> {
         if self.line.is_empty() {
+            self.check_line(tail)?;
             return self.read_line(tail, on_event);
         }
         self.keep(tail)?;
         let mut line = std::mem::take(&mut self.line);
         let read = self.read_line(&line, on_event);
         line.clear();
-        self.line = line;
+        self.line = line; // its memory serves the next line
         read
+    }
+
+    fn check_line(&self, tail: &[u8]) -> Result<(), TooLong> {
+        if self.line.len() + tail.len() > self.event_bytes_max { Err(TooLong) } else { Ok(()) }
     }
 
     fn read_line(&mut self, line: &[u8], on_event: &mut impl FnMut(Event<'_>)) -> Result<(), TooLong> {
@@ -115,20 +119,22 @@ impl Parser {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
             b"data" => self.push_data(value),
-            b"event" => self.set_name(value),
-            b"error" => self.set_name(b"error").and_then(|()| self.push_data(value)),
+            b"event" => {
+                self.set_name(value);
+                Ok(())
+            }
+            b"error" => {
+                self.set_name(field);
+                self.push_data(value)
+            }
             // Comments too: their field is empty.
             _ => Ok(()),
         }
     }
 
-    fn set_name(&mut self, name: &[u8]) -> Result<(), TooLong> {
-        if name.len() > self.event_bytes_max {
-            return Err(TooLong);
-        }
+    fn set_name(&mut self, name: &[u8]) {
         self.name.clear();
         self.name.push_str(&String::from_utf8_lossy(name));
-        Ok(())
     }
 
     fn push_data(&mut self, value: &[u8]) -> Result<(), TooLong> {
@@ -219,8 +225,19 @@ mod tests {
 
     fn lines() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
-            prop::sample::select(vec!["data: ", "data:", "\n", "\r", "\r\n", "\n\n", ": c", "error: ", "event: é", "\u{feff}"])
-                .prop_map(|text| text.as_bytes().to_vec()),
+            prop::sample::select(vec![
+                "data: ",
+                "data:",
+                "\n",
+                "\r",
+                "\r\n",
+                "\n\n",
+                ": c",
+                "error: ",
+                "event: é",
+                "\u{feff}"
+            ])
+            .prop_map(|text| text.as_bytes().to_vec()),
             prop::collection::vec(any::<u8>(), 0..12),
         ];
         prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())

@@ -46,19 +46,22 @@ impl Step {
                 out.push(Chunk::ReasoningDelta { id, delta });
             }
             Delta::ToolStart { id, name } => {
-                if let Some(Open::Reasoning(_)) = self.open {
-                    self.end(out);
-                }
+                self.end_reasoning(out);
                 out.push(Chunk::ToolInputStart { tool_call_id: id, tool_name: name });
             }
             Delta::ToolArguments { id, fragment } => {
+                self.end_reasoning(out);
                 out.push(Chunk::ToolInputDelta { tool_call_id: id, input_text_delta: fragment });
             }
             Delta::Source { url, title } => {
                 let source_id = self.new_id();
                 out.push(Chunk::SourceUrl { source_id, url, title });
             }
-            Delta::Fault(error_text) => out.push(Chunk::Error { error_text }),
+            Delta::Fault(error_text) => {
+                // `useChat` reads nothing after an error: a part that is open then looks unfinished for ever.
+                self.end(out);
+                out.push(Chunk::Error { error_text });
+            }
         }
     }
 
@@ -68,6 +71,12 @@ impl Step {
             Some(Open::Text(id)) => out.push(Chunk::TextEnd { id }),
             Some(Open::Reasoning(id)) => out.push(Chunk::ReasoningEnd { id }),
             None => {}
+        }
+    }
+
+    fn end_reasoning(&mut self, out: &mut Vec<Chunk>) {
+        if let Some(Open::Reasoning(_)) = self.open {
+            self.end(out);
         }
     }
 

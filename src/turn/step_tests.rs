@@ -1,0 +1,191 @@
+use super::*;
+use crate::model::openai::Decoder;
+use crate::model::{Ending, ToolCall};
+use crate::turn::chunk::clean_json;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+/// Where we differ from the AI SDK on purpose. What we send there is in `<name>.ours.jsonl`.
+const DIFFERENT: &[(&str, &str)] = &[
+    // `useChat` reads nothing after an error, so a part must have ended before it.
+    ("groq-error-event", "parts end before an error"),
+    ("lmstudio-error", "parts end before an error"),
+    ("openrouter-error", "parts end before an error"),
+    ("unreadable-chunk", "parts end before an error, and a reply with a hole in it is not a success"),
+    ("vllm-error", "parts end before an error"),
+    // The generic provider looks in one place only.
+    ("groq-usage", "usage in x_groq.usage"),
+    ("moonshot-usage", "usage in the choice, cached tokens flat"),
+    ("openai-citations", "sources from url_citation, and no link that is not a web page"),
+    // The generic provider gives up.
+    ("json-completion", "a server that does not stream when tools are given"),
+    ("llamacpp-glued", "two events without a blank line between them"),
+    ("multi-line-data", "a blank after [DONE]"),
+    ("tool-arguments-as-object", "arguments that are not in a string"),
+    // What would cost someone money or a call.
+    ("reused-index-empty-start", "a new id and name on the index of a call that is whole begin a call"),
+    ("usage-out-of-range", "no count below zero, no part larger than its whole"),
+];
+
+fn upstream() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/upstream")
+}
+
+/// What we send for a recorded body: the step, and around it what a turn adds.
+fn chunks_of(body: &[u8]) -> Vec<Chunk> {
+    let (mut decoder, mut deltas) = (Decoder::new(), Vec::new());
+    decoder.feed(body, &mut deltas);
+    let ending = decoder.finish(&mut deltas);
+    let (mut step, mut chunks) = (Step::new(0), vec![Chunk::StartStep]);
+    deltas.into_iter().for_each(|delta| step.delta(delta, &mut chunks));
+    step.end(&mut chunks);
+    ending.calls.iter().for_each(|call| announce(call, &mut chunks));
+    chunks.extend([Chunk::FinishStep, finish(&ending)]);
+    chunks
+}
+
+fn announce(call: &ToolCall, chunks: &mut Vec<Chunk>) {
+    let known = ["get_time", "get_weather", "search"].contains(&call.name.as_str());
+    let parsed = serde_json::from_str::<Value>(&call.arguments);
+    let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
+    chunks.extend(match parsed {
+        Ok(input) if known => vec![Chunk::ToolInputAvailable { tool_call_id, tool_name, input: clean_json(input) }],
+        parsed => {
+            let input = parsed.unwrap_or_else(|_| call.arguments.clone().into());
+            let output = Chunk::ToolOutputError { tool_call_id: tool_call_id.clone(), error_text: String::new() };
+            vec![Chunk::ToolInputError { tool_call_id, tool_name, input, error_text: String::new() }, output]
+        }
+    });
+}
+
+fn finish(ending: &Ending) -> Chunk {
+    let usage = |u: crate::model::Usage| [u.input_tokens, u.cache_read_tokens, u.output_tokens, u.reasoning_tokens];
+    let message_metadata = ending.usage.map_or(json!({}), |u| json!({ "usage": usage(u) }));
+    Chunk::Finish { finish_reason: ending.finish.as_str().to_owned(), message_metadata }
+}
+
+/// The same chunks with ids numbered by first appearance, neighbouring deltas joined and sentences left out.
+fn normalised(chunks: &[Chunk]) -> Vec<Value> {
+    let mut names: HashMap<String, String> = HashMap::new();
+    let mut counts = BTreeMap::from([("part", 0), ("call", 0)]);
+    let mut out: Vec<Value> = Vec::new();
+    for chunk in chunks {
+        let mut chunk = serde_json::to_value(chunk).unwrap();
+        for (key, kind) in [("id", "part"), ("sourceId", "part"), ("toolCallId", "call")] {
+            let Some(id) = chunk.get(key).and_then(Value::as_str) else { continue };
+            let name = names.entry(id.to_owned()).or_insert_with(|| {
+                let count = counts.get_mut(kind).unwrap();
+                *count += 1;
+                format!("{kind}{}", *count - 1)
+            });
+            chunk[key] = name.clone().into();
+        }
+        if let Some(text) = chunk.get_mut("errorText") {
+            *text = "*".into();
+        }
+        match out.last_mut().filter(|last| same_part(last, &chunk)) {
+            Some(last) => join(last, &chunk),
+            None => out.push(chunk),
+        }
+    }
+    out
+}
+
+fn same_part(last: &Value, chunk: &Value) -> bool {
+    let is_delta = chunk["type"].as_str().is_some_and(|kind| kind.ends_with("-delta"));
+    is_delta && ["type", "id", "toolCallId"].iter().all(|key| last.get(key) == chunk.get(key))
+}
+
+fn join(last: &mut Value, chunk: &Value) {
+    for key in ["delta", "inputTextDelta"] {
+        if let Some(more) = chunk.get(key).and_then(Value::as_str) {
+            last[key] = (last[key].as_str().unwrap().to_owned() + more).into();
+        }
+    }
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn written(chunks: &[Value]) -> String {
+    chunks.iter().map(|chunk| chunk.to_string() + "\n").collect()
+}
+
+/// Every recorded body, by name.
+fn bodies() -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(upstream()).unwrap().map(|file| file.unwrap().path());
+    let bodies = files.filter(|path| path.extension().is_some_and(|extension| extension == "sse"));
+    bodies.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn every_recorded_body_becomes_the_chunks_that_the_sdk_makes_of_it() {
+    let mut wrong = Vec::new();
+    for (name, body) in bodies() {
+        let actual = normalised(&chunks_of(&body));
+        let differs = actual != lines(&upstream().join(format!("{name}.expected.jsonl")));
+        let on_purpose = DIFFERENT.iter().any(|(different, _)| *different == name);
+        let ours = upstream().join(format!("{name}.ours.jsonl"));
+        if on_purpose && std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&ours, written(&actual)).unwrap();
+        }
+        if differs != on_purpose || (on_purpose && actual != lines(&ours)) {
+            wrong.push(format!("{name}:\n{}", written(&actual)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_parts_of_a_second_step_have_ids_of_their_own() {
+    let (mut first, mut second_out, mut out) = (Step::new(0), Vec::new(), Vec::new());
+    first.delta(Delta::Text("a".into()), &mut out);
+    first.end(&mut out);
+    let mut second = Step::new(first.next_part());
+    second.delta(Delta::Text("b".into()), &mut second_out);
+    assert_ne!(out[0], second_out[0]);
+}
+
+fn any_delta() -> impl Strategy<Value = Delta> {
+    let id = prop::sample::select(vec!["a".to_owned(), "b".to_owned()]);
+    prop_oneof![
+        "[xy]{0,2}".prop_map(Delta::Text),
+        "[xy]{0,2}".prop_map(Delta::Reasoning),
+        id.clone().prop_map(|id| Delta::ToolStart { id, name: "f".into() }),
+        id.prop_map(|id| Delta::ToolArguments { id, fragment: "1".into() }),
+        Just(Delta::Source { url: "https://a".into(), title: None }),
+        Just(Delta::Fault("f".into())),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_part_begins_once_is_filled_and_ends(deltas in prop::collection::vec(any_delta(), 0..30)) {
+        let (mut step, mut chunks) = (Step::new(0), Vec::new());
+        deltas.into_iter().for_each(|delta| step.delta(delta, &mut chunks));
+        step.end(&mut chunks);
+        // The number of deltas of each part that is open; ids that were used.
+        let (mut open, mut used) = (HashMap::new(), std::collections::HashSet::new());
+        for chunk in chunks {
+            match chunk {
+                Chunk::TextStart { id } | Chunk::ReasoningStart { id } => {
+                    prop_assert!(open.is_empty() && used.insert(id.clone()));
+                    open.insert(id, 0);
+                }
+                Chunk::TextDelta { id, delta } | Chunk::ReasoningDelta { id, delta } => {
+                    prop_assert!(!delta.is_empty());
+                    *open.get_mut(&id).unwrap() += 1;
+                }
+                Chunk::TextEnd { id } | Chunk::ReasoningEnd { id } => prop_assert!(open.remove(&id).unwrap() > 0),
+                Chunk::SourceUrl { source_id, .. } => prop_assert!(used.insert(source_id)),
+                Chunk::Error { .. } => prop_assert!(open.is_empty()),
+                _ => {}
+            }
+        }
+        prop_assert!(open.is_empty());
+    }
+}
