@@ -132,6 +132,7 @@ impl<W: Write> Walk<'_, W> {
 
     fn stream_reply(&mut self, session_id: &str, agent_id: &str) -> Result<Streamed, WalkFailed> {
         self.begin("Stream an agent's reply")?;
+        self.print_dim("Typed by hand, curl shows the events themselves. Printed here is their text, as it arrives.")?;
         let messages = json!([{"role": "user", "content": PROMPT}]);
         let streamed = self.chat(json!({"sessionId": session_id, "agentId": agent_id, "messages": messages}))?;
         self.end(&format!("{} chunks, and the reply is stored as {}", streamed.chunks, streamed.message_id))?;
