@@ -13,3 +13,5 @@ pub mod time; // moments
 pub mod model; // the only outbound HTTP: a request in, deltas out
 pub mod store; // the only SQL
 pub mod turn; // one answer, from message to stored reply
+
+pub mod cli; // one file per command

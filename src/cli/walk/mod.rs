@@ -1,0 +1,293 @@
+//! The quickstart, walked from its first call to its last against a running server, in print.
+//!
+//! Rule: every `curl` it prints is a call it makes, and every answer it prints came over HTTP. It believes nothing: a step
+//! that does not hold ends the walk.
+
+mod client;
+#[cfg(test)]
+mod tests;
+
+use client::{Answer, Call, Client, Streamed};
+use serde_json::{Value, json};
+use std::io::{self, IsTerminal, Write};
+
+/// The quickstart's own prompt.
+const PROMPT: &str = "Summarise the periodic table in 3 sentences.";
+const SECOND_PROMPT: &str = "What did I just ask?";
+/// What an answer to the second prompt has to speak of.
+const REMEMBERED: &str = "periodic table";
+/// A key of the right form that nobody has.
+const WRONG_KEY: &str = "alm_live_000000000000000000000000000000000000000000000000";
+/// More than the limit of 60 a minute lets through at once, with room for what trickles back meanwhile.
+const RATE_CALLS_MAX: usize = 90;
+
+/// Whether to print in colours.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    has_colours: bool,
+}
+
+/// A step that did not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkFailed {
+    /// The server did not do what the quickstart says.
+    #[error("“{step}”: {what}")]
+    Step { step: &'static str, what: String },
+    /// Nobody listens to the walk any more.
+    #[error("cannot print: {0}")]
+    Print(#[from] io::Error),
+}
+
+impl Style {
+    /// Colours, if standard output is a terminal and `NO_COLOR` does not forbid them.
+    pub fn of_stdout() -> Self {
+        let is_forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { has_colours: io::stdout().is_terminal() && !is_forbidden }
+    }
+
+    /// No colours.
+    pub fn plain() -> Self {
+        Self { has_colours: false }
+    }
+
+    /// Text that should be seen first.
+    pub fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    /// Text that may be passed over.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    /// Text that one types.
+    pub fn typed(self, text: &str) -> String {
+        self.paint("36", text)
+    }
+
+    /// Text that says all is well.
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.has_colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Walks the quickstart at `base_url` (no slash at its end) and prints it. `paid_model` is a model that the organization's
+/// empty balance cannot pay for.
+pub fn walk(
+    base_url: &str,
+    key: &str,
+    org: &str,
+    paid_model: &str,
+    out: &mut impl Write,
+    style: Style,
+) -> Result<(), WalkFailed> {
+    let mut walk = Walk { client: Client::new(base_url, key, org), out, style, step: "" };
+    let agent_id = walk.list_agents()?;
+    let session_id = walk.create_session(&agent_id)?;
+    let first = walk.stream_reply(&session_id, &agent_id)?;
+    walk.read_history(&session_id, &first)?;
+    walk.count_history(&session_id)?;
+    walk.continue_conversation(&session_id)?;
+    walk.meet_unauthorized()?;
+    walk.meet_payment_required(&session_id, paid_model)?;
+    walk.meet_too_many_requests(&session_id)
+}
+
+/// A chat to copy: it needs no session, since one is made for it.
+pub fn curl_to_copy(base_url: &str, key: &str, org: &str, prompt: &str) -> String {
+    let body = json!({"messages": [{"role": "user", "content": prompt}]});
+    Client::new(base_url, key, org).curl(&Call { path: "/api/v1/chat", body: Some(body), is_stream: true })
+}
+
+struct Walk<'a, W> {
+    client: Client<'a>,
+    out: &'a mut W,
+    style: Style,
+    step: &'static str,
+}
+
+impl<W: Write> Walk<'_, W> {
+    fn list_agents(&mut self) -> Result<String, WalkFailed> {
+        self.begin("List the agents")?;
+        let answer = self.get("/api/v1/agents", 200)?;
+        let agents = answer.body["data"]["items"].as_array().cloned().unwrap_or_default();
+        let ala = agents.iter().find(|agent| agent["slug"] == "ala");
+        let id = ala.and_then(|ala| ala["id"].as_str()).ok_or_else(|| self.failed("Ala is not in the list"))?;
+        self.end(&format!("The key works, and Ala is there: {id}"))?;
+        Ok(id.to_owned())
+    }
+
+    fn create_session(&mut self, agent_id: &str) -> Result<String, WalkFailed> {
+        self.begin("Create a chat session")?;
+        let body = json!({"label": "API quickstart", "agentId": agent_id});
+        let answer = self.post("/api/v1/sessions", body, 201)?;
+        let id = answer.body["data"]["id"].as_str().ok_or_else(|| self.failed("the session has no id"))?;
+        self.end(&format!("The session is {id}"))?;
+        Ok(id.to_owned())
+    }
+
+    fn stream_reply(&mut self, session_id: &str, agent_id: &str) -> Result<Streamed, WalkFailed> {
+        self.begin("Stream an agent's reply")?;
+        self.print_dim("Typed by hand, curl shows the events themselves. Printed here is their text, as it arrives.")?;
+        let messages = json!([{"role": "user", "content": PROMPT}]);
+        let streamed = self.chat(json!({"sessionId": session_id, "agentId": agent_id, "messages": messages}))?;
+        self.end(&format!("{} chunks, and the reply is stored as {}", streamed.chunks, streamed.message_id))?;
+        Ok(streamed)
+    }
+
+    fn read_history(&mut self, session_id: &str, first: &Streamed) -> Result<(), WalkFailed> {
+        self.begin("Read the stored history")?;
+        let answer = self.get(&format!("/api/v1/sessions/{session_id}/messages"), 200)?;
+        let [user, assistant] = answer.body["data"]["items"].as_array().map(Vec::as_slice).unwrap_or_default() else {
+            return Err(self.failed("expected two messages, the question and the reply"));
+        };
+        let is_question = user["role"] == "user" && user["content"] == PROMPT;
+        let is_reply = assistant["role"] == "assistant" && assistant["content"] == first.text.as_str();
+        if !is_question || !is_reply || assistant["id"] != first.message_id.as_str() {
+            return Err(self.failed("the history is not what was said"));
+        }
+        self.end("Both sides are there, word for word as they were streamed")
+    }
+
+    fn count_history(&mut self, session_id: &str) -> Result<(), WalkFailed> {
+        self.begin("Count it, without the bodies")?;
+        let answer = self.get(&format!("/api/v1/sessions/{session_id}/messages?countOnly=true"), 200)?;
+        if answer.body["data"]["count"] != 2 {
+            return Err(self.failed("expected a count of 2"));
+        }
+        self.end("Two messages")
+    }
+
+    fn continue_conversation(&mut self, session_id: &str) -> Result<(), WalkFailed> {
+        self.begin("Continue the conversation: send the new message only")?;
+        let messages = json!([{"role": "user", "content": SECOND_PROMPT}]);
+        let streamed = self.chat(json!({"sessionId": session_id, "messages": messages}))?;
+        if !streamed.text.to_lowercase().contains(REMEMBERED) {
+            return Err(self.failed("the second reply does not remember the first question"));
+        }
+        self.end("It remembers, because the server sent the model the stored history")
+    }
+
+    fn meet_unauthorized(&mut self) -> Result<(), WalkFailed> {
+        self.begin("Error 401: a wrong key")?;
+        let client = self.client.with_key(WRONG_KEY);
+        let call = Call { path: "/api/v1/agents", body: None, is_stream: false };
+        self.print_typed(&client.curl(&call))?;
+        let answer = client.send(&call).map_err(|what| self.failed(what))?;
+        self.print_answer(&answer)?;
+        self.expect_error(&answer, 401, "UNAUTHORIZED")?;
+        self.end("401 UNAUTHORIZED")
+    }
+
+    fn meet_payment_required(&mut self, session_id: &str, paid_model: &str) -> Result<(), WalkFailed> {
+        self.begin("Error 402: a paid model and an empty balance")?;
+        let messages = json!([{"role": "user", "content": "Hello"}]);
+        let body = json!({"sessionId": session_id, "model": paid_model, "messages": messages});
+        let answer = self.post("/api/v1/chat", body, 402)?;
+        self.expect_error(&answer, 402, "PAYMENT_REQUIRED")?;
+        self.end("402 PAYMENT_REQUIRED, before anything was sent to the model")
+    }
+
+    fn meet_too_many_requests(&mut self, session_id: &str) -> Result<(), WalkFailed> {
+        self.begin("Error 429: more than 60 chats a minute")?;
+        self.print_dim(
+            "This asks for a model that does not exist, so that nothing is answered, until the limit says stop.",
+        )?;
+        let messages = json!([{"role": "user", "content": "Hello"}]);
+        let body = json!({"sessionId": session_id, "model": "no-such/model", "messages": messages});
+        let call = Call { path: "/api/v1/chat", body: Some(body), is_stream: false };
+        let curl = self.client.curl(&call).replacen("curl", "curl -s", 1);
+        self.print_typed(&format!("for i in $(seq {RATE_CALLS_MAX}); do\n{curl}; echo\ndone"))?;
+        for refused in 0..RATE_CALLS_MAX {
+            let answer = self.client.send(&call).map_err(|what| self.failed(what))?;
+            if answer.status != 429 {
+                self.expect_error(&answer, 422, "VALIDATION_ERROR")?;
+                continue;
+            }
+            self.print_dim(&format!("{refused} times 422, no such model; then:"))?;
+            self.print_answer(&answer)?;
+            self.expect_error(&answer, 429, "TOO_MANY_REQUESTS")?;
+            let seconds = answer.retry_after.ok_or_else(|| self.failed("429 without Retry-After"))?;
+            return self.end(&format!("429 TOO_MANY_REQUESTS, Retry-After: {seconds}"));
+        }
+        Err(self.failed(format!("{RATE_CALLS_MAX} calls, and no limit")))
+    }
+
+    fn get(&mut self, path: &str, status: u16) -> Result<Answer, WalkFailed> {
+        self.call(&Call { path, body: None, is_stream: false }, status)
+    }
+
+    fn post(&mut self, path: &str, body: Value, status: u16) -> Result<Answer, WalkFailed> {
+        self.call(&Call { path, body: Some(body), is_stream: false }, status)
+    }
+
+    fn call(&mut self, call: &Call, status: u16) -> Result<Answer, WalkFailed> {
+        self.print_typed(&self.client.curl(call))?;
+        let answer = self.client.send(call).map_err(|what| self.failed(what))?;
+        self.print_answer(&answer)?;
+        if answer.status != status || answer.body["success"] != (status < 400) {
+            return Err(self.failed(format!("expected {status}, got {}", answer.status)));
+        }
+        Ok(answer)
+    }
+
+    fn chat(&mut self, body: Value) -> Result<Streamed, WalkFailed> {
+        let call = Call { path: "/api/v1/chat", body: Some(body), is_stream: true };
+        self.print_typed(&self.client.curl(&call))?;
+        let out = &mut *self.out;
+        let streamed = self.client.stream(&call, |text| {
+            out.write_all(text.as_bytes())?;
+            out.flush()
+        });
+        writeln!(self.out, "\n")?;
+        let streamed = streamed.map_err(|what| self.failed(what))?;
+        if streamed.finish_reason != "stop" || !streamed.is_done || streamed.message_id.is_empty() {
+            return Err(self.failed("the stream lacks its start, its finish or its [DONE]"));
+        }
+        Ok(streamed)
+    }
+
+    fn expect_error(&self, answer: &Answer, status: u16, code: &str) -> Result<(), WalkFailed> {
+        let error = &answer.body["error"];
+        let has_envelope =
+            answer.body["success"] == false && error["message"].is_string() && error["requestId"].is_string();
+        if answer.status != status || error["code"] != code || !has_envelope {
+            return Err(self.failed(format!("expected {status} {code}, got {}: {}", answer.status, answer.body)));
+        }
+        Ok(())
+    }
+
+    fn failed(&self, what: impl Into<String>) -> WalkFailed {
+        WalkFailed::Step { step: self.step, what: what.into() }
+    }
+
+    fn begin(&mut self, step: &'static str) -> Result<(), WalkFailed> {
+        self.step = step;
+        writeln!(self.out, "{}\n", self.style.bold(step))?;
+        Ok(())
+    }
+
+    fn end(&mut self, held: &str) -> Result<(), WalkFailed> {
+        writeln!(self.out, "{} {held}\n\n", self.style.good("✓"))?;
+        Ok(())
+    }
+
+    fn print_typed(&mut self, command: &str) -> Result<(), WalkFailed> {
+        writeln!(self.out, "{} {}\n", self.style.dim("$"), self.style.typed(command))?;
+        Ok(())
+    }
+
+    fn print_answer(&mut self, answer: &Answer) -> Result<(), WalkFailed> {
+        writeln!(self.out, "{:#}\n", answer.body)?;
+        Ok(())
+    }
+
+    fn print_dim(&mut self, text: &str) -> Result<(), WalkFailed> {
+        writeln!(self.out, "{}\n", self.style.dim(text))?;
+        Ok(())
+    }
+}
