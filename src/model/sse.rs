@@ -219,8 +219,19 @@ mod tests {
 
     fn lines() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
-            prop::sample::select(vec!["data: ", "data:", "\n", "\r", "\r\n", "\n\n", ": c", "error: ", "event: é", "\u{feff}"])
-                .prop_map(|text| text.as_bytes().to_vec()),
+            prop::sample::select(vec![
+                "data: ",
+                "data:",
+                "\n",
+                "\r",
+                "\r\n",
+                "\n\n",
+                ": c",
+                "error: ",
+                "event: é",
+                "\u{feff}"
+            ])
+            .prop_map(|text| text.as_bytes().to_vec()),
             prop::collection::vec(any::<u8>(), 0..12),
         ];
         prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())

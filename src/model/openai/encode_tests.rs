@@ -1,7 +1,8 @@
 use super::*;
 use serde_json::json;
 
-const PLAIN: WireOptions = WireOptions { include_usage: false, completion_tokens_field: CompletionTokensField::MaxTokens };
+const PLAIN: WireOptions =
+    WireOptions { include_usage: false, completion_tokens_field: CompletionTokensField::MaxTokens };
 
 fn body(request: &Request, options: &WireOptions) -> Value {
     serde_json::from_slice(&encode(request, options)).unwrap()
@@ -52,7 +53,8 @@ fn a_conversation_keeps_its_order_its_reasoning_and_its_calls() {
         reasoning: reasoning.into(),
         calls,
     };
-    let wire_call = |arguments: &str| json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}});
+    let wire_call =
+        |arguments: &str| json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}});
     let sent = messages(vec![
         Message::System("s".into()),
         Message::User(vec![Content::Text("u".into())]),
