@@ -71,6 +71,32 @@ impl Error {
         Error::Forbidden { message: message.into(), step_up: false }
     }
 
+    /// The contract's name for it, as programs read it in an envelope or in a running stream.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::BadRequest(_) => "BAD_REQUEST",
+            Error::Unauthorized(_) => "UNAUTHORIZED",
+            Error::PaymentRequired { .. } => "PAYMENT_REQUIRED",
+            Error::Forbidden { .. } => "FORBIDDEN",
+            Error::NotFound(_) => "NOT_FOUND",
+            Error::Conflict(_) => "CONFLICT",
+            Error::PayloadTooLarge { .. } => "PAYLOAD_TOO_LARGE",
+            Error::Invalid(_) => "VALIDATION_ERROR",
+            Error::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
+            Error::ModelUnavailable(_) => "MODEL_UNAVAILABLE",
+            Error::Unavailable { .. } => "SERVICE_UNAVAILABLE",
+            Error::Internal(_) => "INTERNAL",
+        }
+    }
+
+    /// What a client may read of it: all of it, unless it is ours.
+    pub fn public_text(&self) -> String {
+        match self {
+            Error::Internal(_) => "something went wrong inside the server: its log has the cause".into(),
+            other => other.to_string(),
+        }
+    }
+
     /// Something of ours broke; `cause` is for the log.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Error::Internal(cause.into())

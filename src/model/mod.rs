@@ -15,6 +15,7 @@ mod ready; // ureq, read when the socket is ready
 mod scripted; // a server that does what a test tells it
 
 pub mod demo; // the built-in model
+pub mod source; // either of them
 
 use serde_json::Value;
 

@@ -29,8 +29,7 @@ pub struct Fitted {
 
 /// The conversation for a model with room for `tokens_max` prompt tokens; absent: any number.
 pub fn fit(system: &str, history: &[Message], tokens_max: Option<u64>) -> Result<Fitted> {
-    let mut kept: Vec<Vec<model::Message>> =
-        history.iter().map(|message| translate(message)).collect::<Result<_>>()?;
+    let mut kept: Vec<Vec<model::Message>> = history.iter().map(|message| translate(message)).collect::<Result<_>>()?;
     let system = (!system.is_empty()).then(|| model::Message::System(system.to_owned()));
     let mut dropped = 0;
     if let Some(tokens_max) = tokens_max {
@@ -70,7 +69,8 @@ fn tokens_of_message(message: &model::Message) -> u64 {
             })
             .sum(),
         model::Message::Assistant { text, reasoning, calls } => {
-            let calls: u64 = calls.iter().map(|call| tokens_of_text(&call.name) + tokens_of_text(&call.arguments)).sum();
+            let calls: u64 =
+                calls.iter().map(|call| tokens_of_text(&call.name) + tokens_of_text(&call.arguments)).sum();
             tokens_of_text(text) + tokens_of_text(reasoning) + calls
         }
         model::Message::Tool { output, .. } => tokens_of_text(output),
@@ -98,11 +98,9 @@ fn content(part: &Value) -> Option<Content> {
     let field = |name: &str| part.get(name).and_then(Value::as_str).map(str::to_owned);
     match part.get("type")?.as_str()? {
         "text" => Some(Content::Text(field("text")?)),
-        "file" => Some(Content::File {
-            media_type: field("mediaType")?,
-            url: field("url")?,
-            filename: field("filename"),
-        }),
+        "file" => {
+            Some(Content::File { media_type: field("mediaType")?, url: field("url")?, filename: field("filename") })
+        }
         _ => None,
     }
 }
@@ -164,8 +162,13 @@ mod tests {
     #[test]
     fn the_oldest_turns_are_left_out_whole_and_counted() {
         let long = "x".repeat(400);
-        let history =
-            [text("user", &long), text("assistant", &long), text("user", &long), text("user", "b"), text("assistant", "c")];
+        let history = [
+            text("user", &long),
+            text("assistant", &long),
+            text("user", &long),
+            text("user", "b"),
+            text("assistant", "c"),
+        ];
         let all = fit("be brief", &history, None).unwrap();
         assert_eq!((all.messages.len(), all.dropped), (6, 0));
         let some = fit("be brief", &history, Some(130)).unwrap();

@@ -59,11 +59,7 @@ fn submit(posted: &[Posted], known: &Known<'_>) -> Result<Plan> {
         let edited = at + 1 == posted.len() || (message.role == Role::User && !same(message, &stored));
         return match edited {
             // Sent again, edited or not, it wants a new answer: what followed makes way.
-            true => Ok(Plan {
-                supersede_from: Some(stored.seq),
-                insert: new_messages(&posted[at..]),
-                continues: None,
-            }),
+            true => Ok(Plan { supersede_from: Some(stored.seq), insert: new_messages(&posted[at..]), continues: None }),
             false => Ok(Plan { insert: new_messages(&posted[at + 1..]), ..Plan::default() }),
         };
     }
@@ -90,9 +86,10 @@ fn go_on(posted: &Posted, known: &Known<'_>) -> Result<Plan> {
         || Error::invalid("messages", "must end with a user message, or with an answer that has new tool outputs");
     let stored = known_as(posted, known)?.ok_or_else(nothing_new)?;
     let mut parts: Vec<Value> = serde_json::from_str(&stored.parts).map_err(Error::internal)?;
-    let answered = parts.iter_mut().filter(|part| is_open_call(part)).fold(0, |answered, part| {
-        answered + posted.parts.iter().any(|output| take_output(part, output)) as usize
-    });
+    let answered = parts
+        .iter_mut()
+        .filter(|part| is_open_call(part))
+        .fold(0, |answered, part| answered + posted.parts.iter().any(|output| take_output(part, output)) as usize);
     if answered == 0 || parts.iter().any(is_open_call) {
         return Err(nothing_new());
     }
@@ -114,9 +111,8 @@ fn known_as(message: &Posted, known: &Known<'_>) -> Result<Option<Message>> {
 /// Whether a message says what it said: its text and its files. The rest (state, metadata) is the client's housekeeping.
 fn same(posted: &Posted, stored: &Message) -> bool {
     let stored: Vec<Value> = serde_json::from_str(&stored.parts).unwrap_or_default();
-    let said = |part: &Value| {
-        ["text", "url"].iter().find_map(|key| part.get(key).and_then(Value::as_str).map(str::to_owned))
-    };
+    let said =
+        |part: &Value| ["text", "url"].iter().find_map(|key| part.get(key).and_then(Value::as_str).map(str::to_owned));
     posted.parts.iter().filter_map(said).eq(stored.iter().filter_map(said))
 }
 

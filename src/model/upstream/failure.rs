@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn a_conversation_that_is_too_long_is_said_so_in_words_of_ours() {
-        let said = r#"{"error":{"code":"context_length_exceeded","message":"at most 8192 tokens, and by the way: sk-1"}}"#;
+        let said =
+            r#"{"error":{"code":"context_length_exceeded","message":"at most 8192 tokens, and by the way: sk-1"}}"#;
         let error = status(400, None).explained(said).into_error("h", Asked::Reply("tiny")).to_string();
         assert_eq!(error, "the conversation is too long for the model");
         for (code, said) in [(401, said), (400, "no reason"), (422, "")] {

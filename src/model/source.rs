@@ -1,0 +1,44 @@
+//! Where a reply comes from: the built-in model or a provider, behind one pair of functions.
+
+use super::{
+    Delta, Ending, Request, demo,
+    upstream::{self, Endpoint, Upstreams},
+};
+use crate::error::Result;
+
+/// Whom to ask.
+#[derive(Clone)]
+pub enum Source {
+    /// The built-in model.
+    Demo,
+    /// A provider.
+    Upstream(Endpoint),
+}
+
+/// A running reply. Dropping it ends it at once, the provider's connection included.
+pub enum Reply {
+    /// Of the built-in model.
+    Demo(demo::Script),
+    /// Of a provider.
+    Upstream(upstream::Reply),
+}
+
+impl Source {
+    /// Asks, and waits until an answer is on its way. Dropping the wait ends the asking.
+    pub async fn start(&self, upstreams: &Upstreams, request: &Request) -> Result<Reply> {
+        Ok(match self {
+            Source::Demo => Reply::Demo(demo::reply(request)),
+            Source::Upstream(endpoint) => Reply::Upstream(upstreams.start(endpoint, request).await?),
+        })
+    }
+}
+
+impl Reply {
+    /// Waits until something has arrived and appends it to `deltas`; the ending when the reply is over.
+    pub async fn next(&mut self, deltas: &mut Vec<Delta>) -> Option<Ending> {
+        match self {
+            Reply::Demo(script) => script.next(deltas).await,
+            Reply::Upstream(reply) => reply.next(deltas).await,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What a turn may cost, and what it did cost.
+//!
+//! Rule: before each model call the balance holds its prompt and its longest reply; where it cannot, the reply's cap
+//! shrinks to what it can pay. Free models pass through here without an amount.
+
+use super::history;
+use crate::{model::Usage, money::Pricing, store::turns::Hold};
+
+/// Tokens a paid reply may have unless its agent says otherwise.
+const PAID_OUTPUT_TOKENS_DEFAULT: u32 = 4_096;
+/// Tokens below which a reply is not worth its prompt.
+const OUTPUT_TOKENS_MIN: u64 = 16;
+
+/// The running bill of one turn. Amounts are microcents.
+#[derive(Debug, Clone)]
+pub struct Bill {
+    /// Absent: the model is free.
+    pricing: Option<Pricing>,
+    /// The agent's own cap on a reply, in tokens.
+    output_tokens_max: Option<u32>,
+    held: i64,
+    spent: i64,
+    usage: Usage,
+    /// Whether some of the usage is our own count.
+    estimated: bool,
+    /// Whether the upstream reported any.
+    reported: bool,
+}
+
+impl Bill {
+    /// An empty bill.
+    pub fn new(pricing: Option<Pricing>, output_tokens_max: Option<u32>) -> Self {
+        Bill {
+            pricing: pricing.filter(|pricing| !pricing.is_free()),
+            output_tokens_max,
+            held: 0,
+            spent: 0,
+            usage: Usage::default(),
+            estimated: false,
+            reported: false,
+        }
+    }
+
+    /// What a call with that prompt needs beyond what is held; `None` if nothing.
+    pub fn hold_for(&self, prompt_tokens: u64) -> Option<Hold> {
+        let pricing = self.pricing?;
+        let left = self.held - self.spent;
+        let prompt = pricing.input.of(prompt_tokens);
+        let cost = |output: u64| prompt.saturating_add(pricing.output.of(output)) - left;
+        let usual = u64::from(self.output_tokens_max.unwrap_or(PAID_OUTPUT_TOKENS_DEFAULT));
+        let hold = Hold { at_least: cost(OUTPUT_TOKENS_MIN.min(usual)).max(0), at_most: cost(usual) };
+        (hold.at_most > 0).then_some(hold)
+    }
+
+    /// Notes that more is held.
+    pub fn add_hold(&mut self, held: i64) {
+        self.held += held;
+    }
+
+    /// The cap of the next reply, in tokens; `None`: the provider's own.
+    pub fn output_cap(&self, prompt_tokens: u64) -> Option<u32> {
+        let Some(pricing) = self.pricing else { return self.output_tokens_max };
+        let left = self.held - self.spent - pricing.input.of(prompt_tokens);
+        let usual = self.output_tokens_max.unwrap_or(PAID_OUTPUT_TOKENS_DEFAULT);
+        Some(u32::try_from(pricing.output.tokens_for(left)).unwrap_or(u32::MAX).clamp(1, usual))
+    }
+
+    /// Adds what a call used; without a report, what it is taken for.
+    pub fn add(&mut self, reported: Option<Usage>, prompt_tokens: u64, said: &str) {
+        let estimate = || Usage {
+            input_tokens: prompt_tokens,
+            output_tokens: history::tokens_of_text(said),
+            ..Usage::default()
+        };
+        self.reported |= reported.is_some();
+        self.estimated |= reported.is_none();
+        let usage = reported.unwrap_or_else(estimate);
+        self.usage += usage;
+        if let Some(pricing) = self.pricing {
+            let cost = pricing.cost(usage.input_tokens, usage.cache_read_tokens, usage.output_tokens);
+            self.spent = self.spent.saturating_add(cost);
+        }
+    }
+
+    /// What the turn costs so far.
+    pub fn cost(&self) -> i64 {
+        self.spent
+    }
+
+    /// What it used, estimates included.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// What upstreams reported; `None` if they reported nothing.
+    pub fn reported_usage(&self) -> Option<Usage> {
+        self.reported.then_some(self.usage)
+    }
+
+    /// Whether some of it is our own count.
+    pub fn is_estimated(&self) -> bool {
+        self.estimated
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paid() -> Pricing {
+        Pricing { input: "1".parse().unwrap(), output: "2".parse().unwrap(), cached_input: None }
+    }
+
+    #[test]
+    fn the_cap_shrinks_to_what_is_held() {
+        let mut bill = Bill::new(Some(paid()), None);
+        let hold = bill.hold_for(100).unwrap();
+        assert_eq!((hold.at_least, hold.at_most), (132, 100 + 2 * 4096));
+        bill.add_hold(300);
+        assert_eq!(bill.output_cap(100), Some(100));
+        bill.add(Some(Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() }), 0, "");
+        assert_eq!(bill.cost(), 200);
+        assert_eq!(bill.hold_for(10).unwrap().at_least, 10 + 32 - 100i64.min(42) + 0, "what is left is used first");
+    }
+
+    #[test]
+    fn a_free_model_holds_nothing_and_keeps_the_agents_cap() {
+        let mut bill = Bill::new(Some(Pricing::default()), Some(7));
+        assert!(bill.hold_for(1_000_000).is_none());
+        assert_eq!(bill.output_cap(1), Some(7));
+        bill.add(None, 10, "12345678");
+        assert_eq!((bill.cost(), bill.usage().output_tokens, bill.reported_usage()), (0, 2, None));
+        assert!(bill.is_estimated());
+    }
+}

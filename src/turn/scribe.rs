@@ -1,0 +1,117 @@
+//! Writes a turn down as it happens: for its readers, for its final message, and for the time after a crash.
+
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+
+use super::{
+    chunk::{Chunk, ErrorData},
+    fold::{Closing, Fold},
+    live::Live,
+};
+use crate::{
+    error::Error,
+    store::{Store, Tenant},
+};
+
+/// Time between two checkpoints of a turn: what a crash may cost at most.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The one who writes a turn's chunks.
+pub struct Scribe {
+    live: Arc<Live>,
+    fold: Fold,
+    store: Store,
+    tenant: Tenant,
+    turn: i64,
+    request_id: String,
+    /// When the first piece of the answer came.
+    first_piece: Option<Instant>,
+    /// Whether an error was told; there is one at most.
+    told_error: bool,
+    checkpoint_at: Instant,
+    checkpoints: i64,
+    journaled_bytes: usize,
+}
+
+impl Scribe {
+    /// For the turn of that row; `fold` holds what the answer has already.
+    pub fn new(live: Arc<Live>, fold: Fold, store: Store, tenant: Tenant, turn: i64, request_id: String) -> Self {
+        Scribe {
+            live,
+            fold,
+            store,
+            tenant,
+            turn,
+            request_id,
+            first_piece: None,
+            told_error: false,
+            checkpoint_at: Instant::now() + CHECKPOINT_INTERVAL,
+            checkpoints: 0,
+            journaled_bytes: 0,
+        }
+    }
+
+    /// Writes chunks, the same for everyone.
+    pub fn write(&mut self, chunks: &[Chunk]) {
+        if chunks.is_empty() {
+            return;
+        }
+        chunks.iter().for_each(|chunk| self.fold.apply(chunk));
+        self.live.push(chunks);
+        if Instant::now() >= self.checkpoint_at {
+            self.checkpoint();
+        }
+    }
+
+    /// Notes that a piece of the answer came.
+    pub fn note_piece(&mut self) {
+        self.first_piece.get_or_insert_with(Instant::now);
+    }
+
+    /// When the first piece of the answer came.
+    pub fn first_piece(&self) -> Option<Instant> {
+        self.first_piece
+    }
+
+    /// Tells an error, unless one was told.
+    pub fn tell_error(&mut self, error: &Error) {
+        if std::mem::replace(&mut self.told_error, true) {
+            return;
+        }
+        let (code, message) = (error.code().to_owned(), error.public_text());
+        let data = ErrorData { code, message: message.clone(), request_id: self.request_id.clone() };
+        self.write(&[Chunk::DataError { data, transient: true }, Chunk::Error { error_text: message }]);
+    }
+
+    /// Whether an error was told.
+    pub fn has_told_error(&self) -> bool {
+        self.told_error
+    }
+
+    /// Bytes streamed so far.
+    pub fn bytes(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Puts what was written since the last time into the file, with the next commit. Nobody waits for it.
+    pub fn checkpoint(&mut self) {
+        let frames = self.live.since(self.journaled_bytes);
+        self.checkpoint_at = Instant::now() + CHECKPOINT_INTERVAL;
+        if frames.is_empty() {
+            return;
+        }
+        self.journaled_bytes += frames.len();
+        self.checkpoints += 1;
+        self.store.org(&self.tenant).journal_later(self.turn, self.checkpoints, frames);
+    }
+
+    /// The parts of the answer; `closing` says why it was cut short, if it was.
+    pub fn parts(&mut self, closing: Option<Closing>) -> Vec<serde_json::Value> {
+        let mut fold = std::mem::take(&mut self.fold);
+        if let Some(why) = closing {
+            fold.close(why);
+        }
+        fold.into_parts()
+    }
+}
