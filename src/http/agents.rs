@@ -1,0 +1,419 @@
+//! Agents: who answers.
+//!
+//! Rule: Ala is every organization's. Her instructions and settings may change; her name, slug, model and being there
+//! may not.
+
+use poem_openapi::{
+    Enum, Object, OpenApi,
+    param::{Path, Query},
+    types::{Example, MaybeUndefined},
+};
+use serde::Serialize;
+
+use super::{
+    Tag,
+    auth::{Caller, Read, ReadOrChat, Write},
+    body::JsonBody,
+    check::{Checks, collapse_space, page_limit},
+    envelope::{ApiError, Created, Data, Deleted, Items},
+    wire::Moment,
+};
+use crate::{
+    error::{Error, Result},
+    id,
+    store::agents::{self as stored, ALA_NAME, ALA_SLUG},
+    time::Timestamp,
+};
+
+const NAME_CHARS_MAX: usize = 255;
+const DESCRIPTION_CHARS_MAX: usize = 5_000;
+const SYSTEM_PROMPT_CHARS_MAX: usize = 100_000;
+const AVATAR_CHARS_MAX: usize = 2_048;
+const MODEL_CHARS_MAX: usize = 255;
+const TOOLS_MAX: usize = 128;
+const TOOL_NAME_CHARS_MAX: usize = 64;
+const OUTPUT_TOKENS_MAX: u32 = 1_000_000;
+const STEPS_MAX: u32 = 50;
+
+/// An agent.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct Agent {
+    id: String,
+    org_id: String,
+    name: String,
+    /// Its name in URLs, unique in the organization.
+    slug: String,
+    description: String,
+    /// An image's URL, or an emoji.
+    #[oai(nullable)]
+    avatar: Option<String>,
+    /// `provider/model`; `null`: the organization's default.
+    #[oai(nullable)]
+    model: Option<String>,
+    system_prompt: String,
+    /// Names of tools; `null`: every tool.
+    #[oai(nullable)]
+    allowed_tools: Option<Vec<String>>,
+    is_active: bool,
+    settings: Settings,
+    created_at: Moment,
+    updated_at: Moment,
+}
+
+/// How an agent answers; what is absent is the model's or the server's own.
+#[derive(Debug, Default, Object, Serialize)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+#[serde(rename_all = "camelCase")]
+struct Settings {
+    /// 0 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    /// 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    /// 1 to 1,000,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<ReasoningEffort>,
+    /// Model calls in one turn, 1 to 50; 20 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_steps: Option<u32>,
+}
+
+/// How hard a model thinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+enum ReasoningEffort {
+    Low,
+    Medium,
+    High,
+}
+
+/// A new agent.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+struct NewAgent {
+    /// 1 to 255 characters.
+    name: String,
+    /// From the name when absent.
+    slug: Option<String>,
+    /// At most 5,000 characters.
+    description: Option<String>,
+    avatar: Option<String>,
+    /// One of `GET /models`.
+    model: Option<String>,
+    /// At most 100,000 characters.
+    system_prompt: Option<String>,
+    allowed_tools: Option<Vec<String>>,
+    is_active: Option<bool>,
+    settings: Option<Settings>,
+}
+
+impl Example for NewAgent {
+    fn example() -> Self {
+        NewAgent {
+            name: "Release notes".into(),
+            slug: None,
+            description: Some("Turns a list of changes into release notes.".into()),
+            avatar: Some("📝".into()),
+            model: Some("demo/ala".into()),
+            system_prompt: Some("Write release notes for people who use the product. Group them by topic.".into()),
+            allowed_tools: None,
+            is_active: None,
+            settings: Some(Settings { temperature: Some(0.4), max_steps: Some(5), ..Settings::default() }),
+        }
+    }
+}
+
+/// Changes of an agent; what is absent stays.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+struct AgentPatch {
+    name: Option<String>,
+    slug: Option<String>,
+    description: Option<String>,
+    /// `null` removes it.
+    #[oai(nullable)]
+    avatar: MaybeUndefined<String>,
+    /// `null`: the organization's default.
+    #[oai(nullable)]
+    model: MaybeUndefined<String>,
+    system_prompt: Option<String>,
+    /// `null`: every tool.
+    #[oai(nullable)]
+    allowed_tools: MaybeUndefined<Vec<String>>,
+    is_active: Option<bool>,
+    /// Replaced as a whole.
+    settings: Option<Settings>,
+}
+
+impl Example for AgentPatch {
+    fn example() -> Self {
+        AgentPatch {
+            name: None,
+            slug: None,
+            description: Some("Answers plainly.".into()),
+            avatar: MaybeUndefined::Undefined,
+            model: MaybeUndefined::Undefined,
+            system_prompt: None,
+            allowed_tools: MaybeUndefined::Undefined,
+            is_active: None,
+            settings: Some(Settings { temperature: Some(0.2), ..Settings::default() }),
+        }
+    }
+}
+
+/// The operations.
+pub struct Agents;
+
+#[OpenApi(tag = "Tag::Agents")]
+impl Agents {
+    /// List agents, Ala first
+    #[oai(path = "/agents", method = "get", operation_id = "list_agents")]
+    async fn list_agents(
+        &self,
+        caller: Caller<ReadOrChat>,
+        /// 1 to 100; 50 when absent.
+        limit: Query<Option<u32>>,
+        /// The `nextCursor` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Data<Items<Agent>>, ApiError> {
+        let page = caller.org().agents(page_limit(limit.0)?, cursor.0.as_deref())?;
+        Ok(Data::of(&Items::page(page, |agent| Agent::of(agent, &caller.tenant.org_id))))
+    }
+
+    /// Make an agent
+    #[oai(path = "/agents", method = "post", operation_id = "create_agent")]
+    async fn create_agent(&self, caller: Caller<Write>, body: JsonBody<NewAgent>) -> Result<Created<Agent>, ApiError> {
+        let agent = caller.org().create_agent(body.0.into_agent()?).await?;
+        Ok(Data::of(&Agent::of(agent, &caller.tenant.org_id)))
+    }
+
+    /// Read an agent
+    #[oai(path = "/agents/:id", method = "get", operation_id = "get_agent")]
+    async fn get_agent(
+        &self,
+        caller: Caller<Read>,
+        /// The agent's id or slug.
+        id: Path<String>,
+    ) -> Result<Data<Agent>, ApiError> {
+        let agent = caller.org().agent(&id)?;
+        Ok(Data::of(&Agent::of(agent, &caller.tenant.org_id)))
+    }
+
+    /// Change an agent
+    #[oai(path = "/agents/:id", method = "patch", operation_id = "update_agent")]
+    async fn update_agent(
+        &self,
+        caller: Caller<Write>,
+        /// The agent's id or slug.
+        id: Path<String>,
+        body: JsonBody<AgentPatch>,
+    ) -> Result<Data<Agent>, ApiError> {
+        let agent = caller.org().update_agent(id.0, move |agent| body.0.apply(agent)).await?;
+        Ok(Data::of(&Agent::of(agent, &caller.tenant.org_id)))
+    }
+
+    /// Delete an agent
+    ///
+    /// Its sessions keep their history.
+    #[oai(path = "/agents/:id", method = "delete", operation_id = "delete_agent")]
+    async fn delete_agent(
+        &self,
+        caller: Caller<Write>,
+        /// The agent's id or slug.
+        id: Path<String>,
+    ) -> Result<Data<Deleted>, ApiError> {
+        caller.org().delete_agent(id.0).await?;
+        Ok(Data::of(&Deleted::DONE))
+    }
+}
+
+impl Agent {
+    fn of(agent: stored::Agent, org_id: &str) -> Self {
+        Agent {
+            id: agent.id,
+            org_id: org_id.to_owned(),
+            name: agent.name,
+            slug: agent.slug,
+            description: agent.description,
+            avatar: agent.avatar,
+            model: agent.model,
+            system_prompt: agent.system_prompt,
+            allowed_tools: agent.allowed_tools,
+            is_active: agent.is_active,
+            settings: agent.settings.into(),
+            created_at: agent.created_at.into(),
+            updated_at: agent.updated_at.into(),
+        }
+    }
+}
+
+impl From<stored::Settings> for Settings {
+    fn from(stored: stored::Settings) -> Self {
+        let effort = |word: String| ReasoningEffort::ALL.into_iter().find(|effort| effort.as_str() == word);
+        Settings {
+            temperature: stored.temperature,
+            top_p: stored.top_p,
+            max_output_tokens: stored.output_tokens_max,
+            reasoning_effort: stored.reasoning_effort.and_then(effort),
+            max_steps: stored.steps_max,
+        }
+    }
+}
+
+impl From<Settings> for stored::Settings {
+    fn from(settings: Settings) -> Self {
+        stored::Settings {
+            temperature: settings.temperature,
+            top_p: settings.top_p,
+            output_tokens_max: settings.max_output_tokens,
+            reasoning_effort: settings.reasoning_effort.map(|effort| effort.as_str().into()),
+            steps_max: settings.max_steps,
+        }
+    }
+}
+
+impl ReasoningEffort {
+    const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+impl NewAgent {
+    fn into_agent(self) -> Result<stored::Agent> {
+        let name = collapse_space(&self.name);
+        let agent = stored::Agent {
+            id: id::new(),
+            slug: self.slug.unwrap_or_else(|| id::slug_from_name(&name, "agent")),
+            name,
+            is_builtin: false,
+            is_active: self.is_active.unwrap_or(true),
+            avatar: self.avatar,
+            model: self.model,
+            settings: self.settings.unwrap_or_default().into(),
+            allowed_tools: self.allowed_tools,
+            created_at: Timestamp::now(),
+            updated_at: Timestamp::now(),
+            description: self.description.unwrap_or_default(),
+            system_prompt: self.system_prompt.unwrap_or_default(),
+        };
+        check(&agent).map(|()| agent)
+    }
+}
+
+impl AgentPatch {
+    fn apply(self, agent: &mut stored::Agent) -> Result<()> {
+        let before = agent.clone();
+        agent.name = self.name.map_or(before.name.clone(), |name| collapse_space(&name));
+        agent.slug = self.slug.unwrap_or(before.slug.clone());
+        agent.description = self.description.unwrap_or(before.description.clone());
+        agent.system_prompt = self.system_prompt.unwrap_or(before.system_prompt.clone());
+        agent.is_active = self.is_active.unwrap_or(before.is_active);
+        agent.settings = self.settings.map_or(before.settings.clone(), Into::into);
+        self.avatar.update_to(&mut agent.avatar);
+        self.model.update_to(&mut agent.model);
+        self.allowed_tools.update_to(&mut agent.allowed_tools);
+        let fixed = |a: &stored::Agent| (a.name.clone(), a.slug.clone(), a.model.clone(), a.is_active);
+        if agent.is_builtin && fixed(agent) != fixed(&before) {
+            return Err(Error::forbidden("Ala's name, slug and model are fixed, and she is always active"));
+        }
+        check(agent)
+    }
+}
+
+/// The ranges of every field.
+fn check(agent: &stored::Agent) -> Result<()> {
+    let mut checks = Checks::default();
+    checks.chars("name", &agent.name, 1..=NAME_CHARS_MAX);
+    checks.chars("description", &agent.description, 0..=DESCRIPTION_CHARS_MAX);
+    checks.chars("systemPrompt", &agent.system_prompt, 0..=SYSTEM_PROMPT_CHARS_MAX);
+    checks.chars("avatar", agent.avatar.as_deref().unwrap_or_default(), 0..=AVATAR_CHARS_MAX);
+    checks.also(id::check_slug("slug", &agent.slug))?;
+    if !agent.is_builtin {
+        let reserved = || format!("{ALA_NAME} is the agent every organization has: choose another");
+        checks.that(!agent.name.eq_ignore_ascii_case(ALA_NAME), "name", reserved);
+        checks.that(agent.slug != ALA_SLUG, "slug", reserved);
+    }
+    if let Some(model) = &agent.model {
+        let named = model.split_once('/').is_some_and(|(provider, name)| !provider.is_empty() && !name.is_empty());
+        checks.that(
+            named && model.len() <= MODEL_CHARS_MAX,
+            "model",
+            || "must be provider/model, as GET /models lists",
+        );
+    }
+    check_tools(&mut checks, agent.allowed_tools.as_deref().unwrap_or_default());
+    check_settings(&mut checks, &agent.settings);
+    checks.done()
+}
+
+fn check_tools(checks: &mut Checks, tools: &[String]) {
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let named = |name: &String| (1..=TOOL_NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(known);
+    checks.that(tools.len() <= TOOLS_MAX && tools.iter().all(named), "allowedTools", || {
+        format!("must be at most {TOOLS_MAX} names of 1 to {TOOL_NAME_CHARS_MAX} letters, digits, _ - or .")
+    });
+}
+
+fn check_settings(checks: &mut Checks, settings: &stored::Settings) {
+    settings.temperature.into_iter().for_each(|value| checks.range("settings.temperature", value, 0.0..=2.0));
+    settings.top_p.into_iter().for_each(|value| checks.range("settings.topP", value, 0.0..=1.0));
+    let tokens = settings.output_tokens_max.into_iter();
+    tokens.for_each(|value| checks.range("settings.maxOutputTokens", value, 1..=OUTPUT_TOKENS_MAX));
+    settings.steps_max.into_iter().for_each(|value| checks.range("settings.maxSteps", value, 1..=STEPS_MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(change: impl FnOnce(&mut NewAgent)) -> Result<stored::Agent> {
+        let mut new = NewAgent::example();
+        change(&mut new);
+        new.into_agent()
+    }
+
+    #[test]
+    fn a_name_is_collapsed_and_suggests_the_slug() {
+        let agent = agent(|new| new.name = "  My \n Agent ".into()).unwrap();
+        assert_eq!((&*agent.name, &*agent.slug), ("My Agent", "my-agent"));
+    }
+
+    #[test]
+    fn nobody_else_is_ala() {
+        agent(|new| new.name = "ALA".into()).unwrap_err();
+        agent(|new| new.slug = Some("ala".into())).unwrap_err();
+    }
+
+    #[test]
+    fn ala_keeps_her_fixed_points_and_changes_the_rest() {
+        let ala = stored::Agent { is_builtin: true, name: "Ala".into(), ..agent(|_| ()).unwrap() };
+        let ala = stored::Agent { slug: "ala".into(), ..ala };
+        let patch = |change: fn(&mut AgentPatch)| {
+            let mut patch = AgentPatch::example();
+            change(&mut patch);
+            patch.apply(&mut ala.clone())
+        };
+        patch(|_| ()).unwrap();
+        patch(|p| p.name = Some("Ala".into())).unwrap();
+        for change in [
+            (|p| p.name = Some("Bea".into())) as fn(&mut AgentPatch),
+            |p| p.slug = Some("bea".into()),
+            |p| p.is_active = Some(false),
+            |p| p.model = MaybeUndefined::Value("a/b".into()),
+        ] {
+            assert!(matches!(patch(change), Err(Error::Forbidden { .. })));
+        }
+    }
+}

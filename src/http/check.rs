@@ -1,0 +1,85 @@
+//! Ranges: what a value of the right shape may be. All that is wrong is said at once, as one 422.
+
+use std::{fmt::Display, ops::RangeInclusive};
+
+use crate::error::{Error, Invalid, Result};
+
+/// Rows of a page that says nothing else.
+const LIMIT_DEFAULT: u32 = 50;
+/// Rows of the largest page.
+const LIMIT_MAX: u32 = 100;
+
+/// What was found wrong so far.
+#[derive(Debug, Default)]
+pub struct Checks {
+    invalid: Vec<Invalid>,
+}
+
+impl Checks {
+    /// The text has so many characters.
+    pub fn chars(&mut self, field: &str, text: &str, allowed: RangeInclusive<usize>) {
+        let message = || format!("must be {} to {} characters", allowed.start(), allowed.end());
+        self.that(allowed.contains(&text.chars().count()), field, message);
+    }
+
+    /// The value is within bounds.
+    pub fn range<T: PartialOrd + Display>(&mut self, field: &str, value: T, allowed: RangeInclusive<T>) {
+        let message = || format!("must be {} to {}", allowed.start(), allowed.end());
+        self.that(allowed.contains(&value), field, message);
+    }
+
+    /// Something else holds; `message` says what.
+    pub fn that<M: Into<String>>(&mut self, holds: bool, field: &str, message: impl FnOnce() -> M) {
+        if !holds {
+            self.invalid.push(Invalid { field: field.into(), message: message().into() });
+        }
+    }
+
+    /// A check that lives elsewhere; failures that are no matter of range pass through.
+    pub fn also(&mut self, checked: Result<()>) -> Result<()> {
+        match checked {
+            Err(Error::Invalid(invalid)) => self.invalid.extend(invalid),
+            other => return other,
+        }
+        Ok(())
+    }
+
+    /// Whether all of it held.
+    pub fn done(self) -> Result<()> {
+        if self.invalid.is_empty() { Ok(()) } else { Err(Error::Invalid(self.invalid)) }
+    }
+}
+
+/// The rows of a page.
+pub fn page_limit(limit: Option<u32>) -> Result<usize> {
+    let limit = limit.unwrap_or(LIMIT_DEFAULT);
+    let mut checks = Checks::default();
+    checks.range("limit", limit, 1..=LIMIT_MAX);
+    checks.done().map(|()| limit as usize)
+}
+
+/// A name as it is kept: every run of white space is one space, none at the ends.
+pub fn collapse_space(name: &str) -> String {
+    name.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let mut checks = Checks::default();
+        checks.chars("name", "", 1..=3);
+        checks.chars("fine", "äöü", 1..=3);
+        checks.range("settings.maxSteps", 51, 1..=50);
+        let Err(Error::Invalid(fields)) = checks.done() else { panic!("expected two fields") };
+        assert_eq!(fields.iter().map(|i| &*i.field).collect::<Vec<_>>(), ["name", "settings.maxSteps"]);
+        assert_eq!(fields[1].message, "must be 1 to 50");
+    }
+
+    #[test]
+    fn space_inside_a_name_is_one_space() {
+        assert_eq!(collapse_space("  a \n\t b  "), "a b");
+    }
+}

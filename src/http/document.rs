@@ -1,0 +1,83 @@
+//! The OpenAPI document: what the operations declare, with examples beside them.
+//!
+//! Rule: it is the same text on every run and on every machine. Nothing here iterates a hash map.
+
+use std::sync::LazyLock;
+
+use poem_openapi::{OpenApi, OpenApiService, registry::Registry};
+use serde_json::{Map, Value, json};
+
+use super::{API_PREFIX, Api, api};
+
+const TITLE: &str = "Alumia v1 agent API";
+const DESCRIPTION: &str = "Organizations, agents, sessions with stored history, and chat as an AI SDK v6 UI message \
+    stream. Sign in with **Authorize** and an API key; every example works as it stands.";
+
+/// Examples of path parameters, by the path's first word and the parameter: what exists in a new organization, or what
+/// the example of `POST /chat` makes.
+const PATH_EXAMPLES: [(&str, &str); 6] = [
+    ("agents", "ala"),
+    ("projects", "handbook"),
+    ("sessions", "example-chat"),
+    ("chat", "example-chat"),
+    ("providers", "ollama"),
+    ("api-keys", "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f"),
+];
+
+/// The document as it is served, deterministic.
+pub fn document() -> String {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(build);
+    DOCUMENT.clone()
+}
+
+/// Every schema that a request body may have.
+pub(super) fn schemas() -> &'static Registry {
+    static SCHEMAS: LazyLock<Registry> = LazyLock::new(|| {
+        let mut registry = Registry::new();
+        Api::register(&mut registry);
+        registry
+    });
+    &SCHEMAS
+}
+
+fn build() -> String {
+    let service =
+        OpenApiService::new(api(), TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION).url_prefix(API_PREFIX);
+    let mut document: Value = serde_json::from_str(&service.spec()).expect("poem writes JSON");
+    // Absent means "where this document is served"; an empty list means nothing at all.
+    if let Some(root) = document.as_object_mut() {
+        root.remove("servers");
+    }
+    for (path, operations) in entries(&mut document["paths"]) {
+        let resource = path.trim_start_matches(API_PREFIX).split('/').nth(1).unwrap_or_default();
+        let example = PATH_EXAMPLES.iter().find(|(name, _)| *name == resource).map(|(_, example)| *example);
+        for (_, operation) in entries(operations) {
+            give_examples(operation, example);
+        }
+    }
+    let mut text = serde_json::to_string_pretty(&document).expect("a Value is JSON");
+    text.push('\n');
+    text
+}
+
+fn give_examples(operation: &mut Value, path_example: Option<&str>) {
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        if let (true, Some(example)) = (parameter["in"] == "path", path_example) {
+            parameter["example"] = json!(example);
+        }
+    }
+    // The organization is in the key; the header is for those who want to be sure.
+    let header = json!({
+        "name": "X-Alumia-Org", "in": "header", "required": false,
+        "description": "The organization's slug; refused unless it is the key's own.",
+        "schema": { "type": "string" },
+    });
+    match operation["parameters"].as_array_mut() {
+        Some(parameters) => parameters.push(header),
+        None => operation["parameters"] = json!([header]),
+    }
+}
+
+fn entries(object: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    object.as_object_mut().into_iter().flat_map(Map::iter_mut)
+}

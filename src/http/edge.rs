@@ -1,0 +1,215 @@
+//! The seam outside everything: every request gets an id, a log line and a count; every refusal, poem's own and a
+//! panic included, gets the envelope.
+//!
+//! Rule: nothing of a query string or a header is logged. A path is logged as its pattern.
+
+use std::{borrow::Cow, collections::HashMap, fmt, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use futures_util::FutureExt;
+use poem::{
+    Endpoint, PathPattern, Request, Response,
+    error::{MethodNotAllowedError, NotFoundError, ParsePathError},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+};
+use poem_openapi::{
+    OpenApi,
+    error::{ParseParamError, ParsePathError as ParsePathParamError},
+};
+use tracing::Instrument;
+
+use super::{
+    App,
+    cors::Cors,
+    envelope::{ApiError, ErrorCode, Refusal},
+    metrics::Metrics,
+};
+use crate::{error::Error, id};
+
+/// The longest request id that is taken over from a client.
+const REQUEST_ID_CHARS_MAX: usize = 128;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The pattern of requests that match none.
+const NO_ROUTE: &str = "none";
+
+/// What an answer says unless its handler says otherwise: it is nobody's to keep, to frame or to guess the type of.
+const HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+];
+
+/// One request's name in answers and logs.
+#[derive(Debug, Clone)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// The client's own if it is short and visible, else a new one.
+    fn of(request: &Request) -> Self {
+        let visible = |id: &&str| {
+            (1..=REQUEST_ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let own = request.header(REQUEST_ID).filter(visible);
+        RequestId(own.map_or_else(|| id::new().into(), Arc::from))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The seam around `inner`. It never fails.
+pub struct Edge<E> {
+    inner: E,
+    app: Arc<App>,
+    allow: HashMap<String, String>,
+}
+
+impl<E: Endpoint<Output = Response>> Edge<E> {
+    /// `allow` says which methods each path pattern has.
+    pub fn new(inner: E, app: Arc<App>, allow: HashMap<String, String>) -> Self {
+        Edge { inner, app, allow }
+    }
+
+    async fn answer(&self, request: Request, request_id: &RequestId) -> (Response, Arc<str>) {
+        match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
+            Ok(Ok(response)) => {
+                let pattern = response.data::<PathPattern>().map(|pattern| pattern.0.clone());
+                (response, pattern.unwrap_or_else(|| NO_ROUTE.into()))
+            }
+            Ok(Err(error)) => {
+                let pattern = error.data::<PathPattern>().map(|pattern| pattern.0.clone());
+                let unmatched = error.is::<NotFoundError>();
+                let refusal = refusal_of(&error, pattern.as_ref().and_then(|pattern| self.allow.get(&**pattern)));
+                let pattern = pattern.filter(|_| !unmatched).unwrap_or_else(|| NO_ROUTE.into());
+                (refusal.into_response(request_id.as_str()), pattern)
+            }
+            Err(_panic) => {
+                tracing::error!("a handler panicked");
+                (Refusal::internal().into_response(request_id.as_str()), NO_ROUTE.into())
+            }
+        }
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let started = Instant::now();
+        let request_id = RequestId::of(&request);
+        let method = request.method().clone();
+        let origin = self.app.cors.origin(&request);
+        let preflight = origin.as_ref().and_then(|_| Cors::preflight(&request));
+        request.set_data(request_id.clone());
+        request.set_data(self.app.clone());
+        let span = tracing::info_span!("request", id = %request_id);
+        let (mut response, pattern) = match preflight {
+            Some(response) => (response, NO_ROUTE.into()),
+            None => self.answer(request, &request_id).instrument(span).await,
+        };
+        finish_headers(response.headers_mut(), &request_id, origin);
+        let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
+        tracing::info!(%method, path = %pattern, status, ms, %request_id, "request");
+        count(&self.app.metrics, &method, pattern, status);
+        Ok(response)
+    }
+}
+
+fn finish_headers(headers: &mut HeaderMap, request_id: &RequestId, origin: Option<HeaderValue>) {
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(value);
+    }
+    headers.extend(HeaderValue::from_str(request_id.as_str()).ok().map(|id| (REQUEST_ID, id)));
+    if let Some(origin) = origin {
+        Cors::allow(origin, headers);
+    }
+}
+
+fn count(metrics: &Metrics, method: &Method, pattern: Arc<str>, status: u16) {
+    // A client may make up methods without end; a label may not.
+    let known = [Method::GET, Method::POST, Method::PATCH, Method::DELETE, Method::PUT, Method::HEAD, Method::OPTIONS];
+    let method = if known.contains(method) { Cow::Owned(method.to_string()) } else { Cow::Borrowed("other") };
+    metrics.count_request(method, pattern, status);
+}
+
+/// What a failure of a handler, or of poem itself, is to the caller. A cause of ours is logged here and nowhere else.
+fn refusal_of(error: &poem::Error, allow: Option<&String>) -> Refusal {
+    if let Some(ApiError(error)) = error.downcast_ref() {
+        if let Error::Internal(cause) = error {
+            tracing::error!(%cause, "internal error");
+        }
+        return Refusal::from(error);
+    }
+    if error.is::<MethodNotAllowedError>() {
+        let methods = allow.map_or("", String::as_str);
+        return Refusal::new(ErrorCode::MethodNotAllowed, format!("this path has other methods: {methods}"))
+            .header(header::ALLOW, methods);
+    }
+    if error.is::<NotFoundError>() || error.is::<ParsePathError>() || error.is::<ParsePathParamError>() {
+        return Refusal::new(ErrorCode::NotFound, "no such route: see /openapi.json for those there are");
+    }
+    if let Some(parameter) = error.downcast_ref::<ParseParamError>() {
+        return Refusal::new(ErrorCode::BadRequest, format!("{}: cannot be read as its type", parameter.name));
+    }
+    tracing::error!(%error, "internal error");
+    Refusal::internal()
+}
+
+/// The methods of every pattern of `A`, for the header `Allow`.
+pub fn methods_of<A: OpenApi>(prefix: &str) -> HashMap<String, String> {
+    let paths = A::meta().into_iter().flat_map(|meta| meta.paths);
+    paths
+        .map(|path| {
+            let methods = path.operations.iter().map(|operation| operation.method.as_str());
+            (format!("{prefix}{}", as_pattern(&path.path)), allow_header(methods))
+        })
+        .collect()
+}
+
+/// The value of `Allow`; poem answers HEAD wherever there is a GET.
+pub fn allow_header<'a>(methods: impl Iterator<Item = &'a str>) -> String {
+    let methods: Vec<_> = methods.flat_map(|m| if m == "GET" { vec!["GET", "HEAD"] } else { vec![m] }).collect();
+    methods.join(", ")
+}
+
+/// A path of the document as poem's router names it: `/agents/{id}` is `/agents/:param0`.
+fn as_pattern(path: &str) -> String {
+    let mut parameters = 0;
+    let segments = path.split('/').map(|segment| {
+        if !segment.starts_with('{') {
+            return segment.to_owned();
+        }
+        parameters += 1;
+        format!(":param{}", parameters - 1)
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_a_client_is_kept_if_it_is_short_and_visible() {
+        let id = |value: &str| RequestId::of(&Request::builder().header("x-request-id", value).finish()).to_string();
+        assert_eq!(id("abc-1"), "abc-1");
+        for bad in ["", "a b", "ä", &"x".repeat(129)] {
+            assert_ne!(id(bad), bad);
+        }
+    }
+
+    #[test]
+    fn a_documented_path_becomes_the_pattern_of_the_router() {
+        assert_eq!(as_pattern("/s/{id}/m/{n}"), "/s/:param0/m/:param1");
+        assert_eq!(allow_header(["GET", "POST"].into_iter()), "GET, HEAD, POST");
+    }
+}

@@ -1,0 +1,426 @@
+//! What every answer is wrapped in: `{"success":true,"data":…}`, or `{"success":false,"error":{…}}`.
+//!
+//! Rule: one table says which code has which status and what the document tells of it; nothing else names a status of
+//! failure. A cause is logged where it becomes a code, once, and is in no body.
+//! Answers are serialised straight into their bytes: no tree of values is built on the way out.
+
+use std::marker::PhantomData;
+
+use poem::{
+    IntoResponse, Response,
+    error::ResponseError,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse, Enum, Object,
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    types::{Example, Type},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{error::Error, store::Page};
+
+/// The content type of every answer that is JSON.
+pub const JSON: &str = "application/json";
+
+/// What a failure is called on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    BadRequest,
+    Unauthorized,
+    PaymentRequired,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Conflict,
+    PayloadTooLarge,
+    ValidationError,
+    TooManyRequests,
+    Internal,
+    ModelUnavailable,
+    ServiceUnavailable,
+}
+
+impl ErrorCode {
+    /// Every code, by status.
+    pub const ALL: [ErrorCode; 13] = [
+        ErrorCode::BadRequest,
+        ErrorCode::Unauthorized,
+        ErrorCode::PaymentRequired,
+        ErrorCode::Forbidden,
+        ErrorCode::NotFound,
+        ErrorCode::MethodNotAllowed,
+        ErrorCode::Conflict,
+        ErrorCode::PayloadTooLarge,
+        ErrorCode::ValidationError,
+        ErrorCode::TooManyRequests,
+        ErrorCode::Internal,
+        ErrorCode::ModelUnavailable,
+        ErrorCode::ServiceUnavailable,
+    ];
+
+    /// The table: a code's status, and when it is answered.
+    const fn row(self) -> (u16, &'static str) {
+        match self {
+            ErrorCode::BadRequest => (400, "Not JSON, a missing field, a wrong type, or another content type."),
+            ErrorCode::Unauthorized => (401, "No API key, or one that is unknown, revoked or expired."),
+            ErrorCode::PaymentRequired => (402, "The model is paid and the balance cannot pay for a reply."),
+            ErrorCode::Forbidden => (403, "Known, but not allowed: scope, organization, or a sign-in is needed."),
+            ErrorCode::NotFound => (404, "Missing, or not visible to this organization."),
+            ErrorCode::MethodNotAllowed => (405, "The path exists, with other methods."),
+            ErrorCode::Conflict => (409, "Not in the present state: a slug is taken, a reply is being written."),
+            ErrorCode::PayloadTooLarge => (413, "The body is over its cap."),
+            ErrorCode::ValidationError => {
+                (422, "The right shape with a value out of range; `details.fields` says which.")
+            }
+            ErrorCode::TooManyRequests => (429, "Too fast."),
+            ErrorCode::Internal => (500, "A fault of the server; its log has the cause under the request id."),
+            ErrorCode::ModelUnavailable => (502, "The model refused, failed or could not be reached."),
+            ErrorCode::ServiceUnavailable => (503, "Not now: draining, disk full, or every place taken."),
+        }
+    }
+
+    /// Its HTTP status.
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.row().0).expect("the table holds valid statuses")
+    }
+
+    /// The header that comes with it, and what that header says.
+    const fn header(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            ErrorCode::Unauthorized => Some(("WWW-Authenticate", "`Bearer`")),
+            ErrorCode::TooManyRequests | ErrorCode::ServiceUnavailable => {
+                Some(("Retry-After", "Whole seconds to wait before the next try."))
+            }
+            ErrorCode::MethodNotAllowed => Some(("Allow", "The methods of this path.")),
+            _ => None,
+        }
+    }
+}
+
+/// A failure's envelope.
+#[derive(Debug, Object, Serialize)]
+#[oai(example)]
+struct Failure {
+    /// Always `false`.
+    success: bool,
+    error: FailureError,
+}
+
+/// What failed.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+struct FailureError {
+    code: ErrorCode,
+    /// A sentence for people. It may change; the code does not.
+    message: String,
+    /// The request's id, as in `X-Request-Id` and in the server's log.
+    request_id: String,
+    /// What a program can use: `fields` of a 422, `retryAfterMs` of a 429, `balanceMicrocents` of a 402.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Value>,
+}
+
+impl Example for Failure {
+    fn example() -> Self {
+        Failure {
+            success: false,
+            error: FailureError {
+                code: ErrorCode::Unauthorized,
+                message: "send an API key: `Authorization: Bearer alm_…`".into(),
+                request_id: "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f".into(),
+                details: None,
+            },
+        }
+    }
+}
+
+/// A failure as it will be answered, still without its request id.
+#[derive(Debug)]
+pub struct Refusal {
+    pub code: ErrorCode,
+    pub message: String,
+    pub details: Option<Value>,
+    /// Headers of this failure alone.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    /// Without details.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Refusal { code, message: message.into(), details: None, headers: Vec::new() }
+    }
+
+    /// Ours; the text is the same for every cause.
+    pub fn internal() -> Self {
+        Self::new(ErrorCode::Internal, "something broke on the server: its log has the reason under this request id")
+    }
+
+    fn details(self, details: Value) -> Self {
+        Refusal { details: Some(details), ..self }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
+        self.headers.extend(value.try_into().ok().map(|value| (name, value)));
+        self
+    }
+
+    /// Rounded up, so that nobody who waits that long comes too early.
+    fn retry_after(self, wait: std::time::Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        self.header(header::RETRY_AFTER, seconds.to_string())
+    }
+
+    /// The answer.
+    pub fn into_response(self, request_id: &str) -> Response {
+        let Refusal { code, message, details, headers } = self;
+        let error = FailureError { code, message, request_id: request_id.to_owned(), details };
+        let body = to_json(&Failure { success: false, error });
+        let mut response = Response::builder().status(code.status()).content_type(JSON).body(body);
+        response.headers_mut().extend(headers.into_iter().map(|(name, value)| (Some(name), value)).collect::<Vec<_>>());
+        response
+    }
+}
+
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Self {
+        let refuse = |code| Refusal::new(code, error.to_string());
+        match error {
+            Error::BadRequest(_) => refuse(ErrorCode::BadRequest),
+            Error::Unauthorized(_) => {
+                refuse(ErrorCode::Unauthorized).header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
+            Error::PaymentRequired { balance, model } => {
+                refuse(ErrorCode::PaymentRequired).details(json!({ "balanceMicrocents": balance, "model": model }))
+            }
+            Error::Forbidden { step_up: true, .. } => refuse(ErrorCode::Forbidden).details(json!({ "stepUp": true })),
+            Error::Forbidden { .. } => refuse(ErrorCode::Forbidden),
+            Error::NotFound(_) => refuse(ErrorCode::NotFound),
+            Error::Conflict(_) => refuse(ErrorCode::Conflict),
+            Error::PayloadTooLarge { .. } => refuse(ErrorCode::PayloadTooLarge),
+            Error::Invalid(fields) => {
+                let fields: Vec<_> = fields.iter().map(|i| json!({ "field": i.field, "message": i.message })).collect();
+                refuse(ErrorCode::ValidationError).details(json!({ "fields": fields }))
+            }
+            Error::TooManyRequests { retry_after } => refuse(ErrorCode::TooManyRequests)
+                .details(json!({ "retryAfterMs": retry_after.as_millis() as u64 }))
+                .retry_after(*retry_after),
+            Error::ModelUnavailable(_) => refuse(ErrorCode::ModelUnavailable),
+            Error::Unavailable { retry_after, .. } => refuse(ErrorCode::ServiceUnavailable).retry_after(*retry_after),
+            Error::Internal(_) => Refusal::internal(),
+        }
+    }
+}
+
+/// What a handler fails with: a fact, on its way to its code.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ApiError(#[from] pub Error);
+
+impl ResponseError for ApiError {
+    fn status(&self) -> StatusCode {
+        Refusal::from(&self.0).code.status()
+    }
+}
+
+impl ApiResponse for ApiError {
+    /// Every status that an operation can answer, each once: two entries of one status make a document invalid.
+    fn meta() -> MetaResponses {
+        let of_operations = ErrorCode::ALL.into_iter().filter(|code| *code != ErrorCode::MethodNotAllowed);
+        let response = |code: ErrorCode| MetaResponse {
+            description: code.row().1,
+            status: Some(code.row().0),
+            status_range: None,
+            content: vec![MetaMediaType { content_type: JSON, schema: Failure::schema_ref() }],
+            headers: code.header().map(documented_header).into_iter().collect(),
+        };
+        MetaResponses { responses: of_operations.map(response).collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        Failure::register(registry);
+    }
+}
+
+fn documented_header((name, description): (&str, &str)) -> MetaHeader {
+    MetaHeader {
+        name: name.into(),
+        description: Some(description.into()),
+        required: true,
+        deprecated: false,
+        schema: String::schema_ref(),
+    }
+}
+
+/// What can stand under `data`: a wire type, or a page of them.
+pub trait Shape {
+    /// Its schema.
+    fn data_schema() -> MetaSchemaRef;
+    /// Makes the schemas it refers to known.
+    fn register_schemas(registry: &mut Registry);
+}
+
+impl<T: Type> Shape for T {
+    fn data_schema() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register_schemas(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Items<T> {
+    pub items: Vec<T>,
+    pub next_cursor: Option<String>,
+    pub has_more: bool,
+}
+
+impl<T> Items<T> {
+    /// A list that has only one page.
+    pub fn all<R: Into<T>>(rows: Vec<R>) -> Self {
+        Items { items: rows.into_iter().map(Into::into).collect(), next_cursor: None, has_more: false }
+    }
+
+    /// One page of many; `shown` is a row as the wire has it.
+    pub fn page<R>(page: Page<R>, shown: impl FnMut(R) -> T) -> Self {
+        let items = page.items.into_iter().map(shown).collect();
+        Items { items, has_more: page.next_cursor.is_some(), next_cursor: page.next_cursor }
+    }
+}
+
+impl<T: Type> Shape for Items<T> {
+    fn data_schema() -> MetaSchemaRef {
+        let items = MetaSchema { items: Some(Box::new(T::schema_ref())), ..MetaSchema::new("array") };
+        let cursor = MetaSchema { nullable: true, ..MetaSchema::new("string") };
+        object(vec![
+            ("items", MetaSchemaRef::Inline(Box::new(items))),
+            ("nextCursor", MetaSchemaRef::Inline(Box::new(cursor))),
+            ("hasMore", bool::schema_ref()),
+        ])
+    }
+
+    fn register_schemas(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// What is said of something that is gone.
+#[derive(Debug, Object, Serialize)]
+pub struct Deleted {
+    deleted: bool,
+}
+
+impl Deleted {
+    /// It is.
+    pub const DONE: Deleted = Deleted { deleted: true };
+}
+
+/// An object that has all of `properties`.
+fn object(properties: Vec<(&'static str, MetaSchemaRef)>) -> MetaSchemaRef {
+    let required = properties.iter().map(|(name, _)| *name).collect();
+    MetaSchemaRef::Inline(Box::new(MetaSchema { required, properties, ..MetaSchema::new("object") }))
+}
+
+/// A success, serialised.
+pub struct Data<T, const STATUS: u16 = 200> {
+    json: Vec<u8>,
+    shape: PhantomData<fn() -> T>,
+}
+
+/// A success that made something.
+pub type Created<T> = Data<T, 201>;
+
+impl<T, const STATUS: u16> Data<T, STATUS> {
+    /// Of a value.
+    pub fn of(value: &T) -> Self
+    where
+        T: Serialize,
+    {
+        Self::written(|out| write_json(out, value))
+    }
+
+    /// Of whatever JSON value `write` appends: for rows that are copied as they are stored.
+    pub fn written(write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut json = br#"{"success":true,"data":"#.to_vec();
+        write(&mut json);
+        json.push(b'}');
+        Data { json, shape: PhantomData }
+    }
+}
+
+impl<T, const STATUS: u16> IntoResponse for Data<T, STATUS> {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(STATUS).expect("handlers name valid statuses");
+        Response::builder().status(status).content_type(JSON).body(self.json)
+    }
+}
+
+impl<T: Shape, const STATUS: u16> ApiResponse for Data<T, STATUS> {
+    fn meta() -> MetaResponses {
+        let success = MetaSchema { enum_items: vec![true.into()], ..MetaSchema::new("boolean") };
+        let success = MetaSchemaRef::Inline(Box::new(success));
+        let schema = object(vec![("success", success), ("data", T::data_schema())]);
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: if STATUS == 201 { "Made." } else { "Done." },
+                status: Some(STATUS),
+                status_range: None,
+                content: vec![MetaMediaType { content_type: JSON, schema }],
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register_schemas(registry);
+    }
+}
+
+/// Appends `value` as JSON.
+pub fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(out, value).expect("wire types are plain JSON, and a Vec takes every write");
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_json(&mut out, value);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn no_two_codes_share_a_status() {
+        let mut statuses: Vec<_> = ErrorCode::ALL.iter().map(|code| code.row().0).collect();
+        statuses.dedup();
+        assert_eq!(statuses.len(), ErrorCode::ALL.len());
+    }
+
+    #[test]
+    fn a_cause_of_ours_is_in_no_body() {
+        let refusal = Refusal::from(&Error::internal("password is hunter2"));
+        assert!(!refusal.message.contains("hunter2"));
+    }
+
+    #[test]
+    fn who_waits_as_told_is_never_early() {
+        for (wait_ms, seconds) in [(1, "1"), (1000, "1"), (1001, "2"), (0, "1")] {
+            let refusal = Refusal::from(&Error::TooManyRequests { retry_after: Duration::from_millis(wait_ms) });
+            assert_eq!(refusal.headers[0].1, seconds);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The only poem. A request comes in at `serve`, passes `edge` and `auth`, and reaches one handler.
+//!
+//! Rule: a handler is decode, one call, encode. An `if` about the domain is in the wrong file. A resource's file holds
+//! its wire types, its conversions and its handlers, whose names are their operation ids.
+//! Reading order: this file, `edge.rs`, `auth.rs`, `envelope.rs`, `body.rs`; then the resources.
+
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use poem::{Endpoint, EndpointExt, Response, Route, get, handler, http::Method};
+use poem_openapi::{OpenApiService, Tags};
+
+use crate::store::Store;
+
+pub mod auth;
+pub mod body;
+pub mod bridge;
+mod check;
+pub mod cors;
+mod document;
+pub mod edge;
+pub mod envelope;
+pub mod health;
+pub mod metrics;
+pub mod rate_limit;
+pub mod wire;
+
+pub mod agents;
+pub mod api_keys;
+
+pub use document::document;
+use document::schemas;
+
+/// Where the API lives.
+const API_PREFIX: &str = "/api/v1";
+/// Keys that may fail for one address in a minute before it has to wait.
+const FAILED_KEYS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+
+/// What every request may reach.
+pub struct App {
+    pub store: Store,
+    pub metrics: metrics::Metrics,
+    pub bridge: bridge::Bridge,
+    pub cors: cors::Cors,
+    /// Set once, when the server begins to go down.
+    pub draining: AtomicBool,
+    failed_keys: rate_limit::RateLimit<std::net::IpAddr>,
+}
+
+impl App {
+    /// Around a store.
+    pub fn new(store: Store, cors: cors::Cors) -> Self {
+        App {
+            store,
+            metrics: metrics::Metrics::default(),
+            bridge: bridge::Bridge::default(),
+            cors,
+            draining: AtomicBool::new(false),
+            failed_keys: rate_limit::RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
+        }
+    }
+}
+
+/// The groups of operations in the document.
+#[derive(Tags)]
+pub enum Tag {
+    /// Who answers.
+    Agents,
+    /// Who may ask.
+    #[oai(rename = "API keys")]
+    ApiKeys,
+}
+
+/// Every resource.
+type Api = (agents::Agents, api_keys::ApiKeys);
+
+fn api() -> Api {
+    (agents::Agents, api_keys::ApiKeys)
+}
+
+/// The whole server as one endpoint that never fails.
+pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
+    let around = ["/healthz", "/health", "/readyz", "/openapi.json"];
+    let mut allow = edge::methods_of::<Api>(API_PREFIX);
+    allow.extend(around.map(|path| (path.to_owned(), edge::allow_header([Method::GET.as_str()].into_iter()))));
+    let routes = Route::new()
+        .nest(API_PREFIX, OpenApiService::new(api(), "", ""))
+        .at("/healthz", get(health::healthz))
+        .at("/health", get(health::healthz))
+        .at("/readyz", get(health::readyz))
+        .at("/openapi.json", get(openapi));
+    edge::Edge::new(routes.map_to_response(), app, allow)
+}
+
+#[handler]
+fn openapi() -> Response {
+    Response::builder().content_type(envelope::JSON).body(document())
+}

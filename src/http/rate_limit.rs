@@ -1,0 +1,66 @@
+//! How often: so many a minute for each key, which may be an address or a person.
+//!
+//! Rule: what is counted is named by whoever counts. Deliberately absent: forwarded addresses. A header that anyone can
+//! write decides nothing here.
+
+use std::{
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+};
+
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
+use poem::{Addr, Request};
+
+use crate::error::{Error, Result};
+
+/// Keys that are remembered before those at rest are forgotten.
+const KEYS_MAX: usize = 16_384;
+
+/// A limit of so many a minute, the whole minute's worth at once if need be.
+pub struct RateLimit<K: Clone + Hash + Eq> {
+    limiter: DefaultKeyedRateLimiter<K>,
+    clock: DefaultClock,
+}
+
+impl<K: Clone + Hash + Eq> RateLimit<K> {
+    /// `per_minute` for each key.
+    pub fn per_minute(per_minute: NonZeroU32) -> Self {
+        RateLimit { limiter: RateLimiter::keyed(Quota::per_minute(per_minute)), clock: DefaultClock::default() }
+    }
+
+    /// Counts one for `key`, or says how long to wait.
+    pub fn count(&self, key: &K) -> Result<()> {
+        if self.limiter.len() > KEYS_MAX {
+            self.limiter.retain_recent();
+        }
+        self.limiter
+            .check_key(key)
+            .map_err(|not_yet| Error::TooManyRequests { retry_after: not_yet.wait_time_from(self.clock.now()) })
+    }
+}
+
+/// Where a request comes from: the peer's address, a whole network for IPv6, where one host has 2^64 of them.
+pub fn client_network(request: &Request) -> IpAddr {
+    let Addr::SocketAddr(address) = &request.remote_addr().0 else { return IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    match address.ip().to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_past_its_limit_waits_and_another_does_not() {
+        let limit = RateLimit::per_minute(NonZeroU32::new(2).unwrap());
+        assert!(limit.count(&"a").is_ok() && limit.count(&"a").is_ok());
+        assert!(matches!(limit.count(&"a"), Err(Error::TooManyRequests { retry_after }) if !retry_after.is_zero()));
+        limit.count(&"b").unwrap();
+    }
+}
