@@ -70,18 +70,6 @@ impl Org<'_> {
         })
         .await
     }
-
-    /// Holds more for a running turn; answers whether the balance had it.
-    pub async fn reserve_more(&self, turn_id: String, amount: i64) -> Result<bool> {
-        self.write(move |c, tenant| {
-            let covered = available(c, &tenant.org_id)? >= amount;
-            if covered {
-                reserve(c, &tenant.org_id, &turn_id, amount)?;
-            }
-            Ok(covered)
-        })
-        .await
-    }
 }
 
 /// What could be held now.
@@ -97,23 +85,18 @@ pub(super) fn reserve(c: &Connection, org_id: &str, turn_id: &str, amount: i64) 
 
 /// Charges a turn and lets go of all it held; answers what was charged.
 ///
-/// Usage comes from the upstream and may exceed what was reserved. Then what is available pays, and the rest is the
-/// operator's: a balance is never negative.
+/// Never more than was held: an upstream may report any number, and a balance is never negative. The rest is the
+/// operator's.
 pub(super) fn settle(c: &Connection, org_id: &str, turn_id: &str, cost: i64) -> Result<i64> {
     let hold: i64 = c
         .prepare_cached("SELECT coalesce(sum(held_delta), 0) FROM ledger_entry WHERE turn_id = ?1")?
         .query_row([turn_id], |row| row.get(0))?;
-    if hold == 0 && cost <= 0 {
-        return Ok(0);
+    let charge = cost.clamp(0, hold);
+    match (hold, charge) {
+        (0, _) => {}
+        (_, 0) => enter(c, org_id, "release", (0, -hold), Some(turn_id), "")?,
+        _ => enter(c, org_id, "settle", (-charge, -hold), Some(turn_id), "")?,
     }
-    let charge = cost.clamp(0, hold + available(c, org_id)?);
-    let note = if charge < cost {
-        format!("{} microcents more than the balance had were not charged", cost - charge)
-    } else {
-        String::new()
-    };
-    let kind = if charge > 0 { "settle" } else { "release" };
-    enter(c, org_id, kind, (-charge, -hold), Some(turn_id), &note)?;
     Ok(charge)
 }
 

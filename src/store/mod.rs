@@ -16,6 +16,7 @@ pub mod keys;
 pub mod ledger;
 pub mod messages;
 pub mod orgs;
+pub mod projects;
 pub mod search;
 pub mod sessions;
 pub mod turns;

@@ -67,12 +67,14 @@ pub struct Begun {
     pub session_is_new: bool,
     /// The answer's id.
     pub message_id: String,
+    /// What the answer has already, if it goes on: a JSON array of parts, as text.
+    pub continued_parts: Option<String>,
     /// Microcents.
     pub held: i64,
 }
 
 /// How a turn ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EndedTurn {
     pub turn: i64,
     pub turn_id: String,
@@ -99,6 +101,8 @@ pub struct Orphan {
     pub model: String,
     pub agent_id: Option<String>,
     pub message_id: String,
+    /// What the answer had before, if it went on: a JSON array of parts, as text.
+    pub continued_parts: Option<String>,
     /// What it had streamed, as server-sent events.
     pub frames: Vec<u8>,
 }
@@ -125,7 +129,9 @@ impl Org<'_> {
         self.write(move |c, tenant| {
             let (session, session_is_new) = session_of(c, tenant, &new)?;
             let plan = plan(&Known { connection: c, session: session.seq })?;
-            let message_id = plan.continues.clone().unwrap_or_else(|| new.message_id.clone());
+            let continued = plan.continues.and_then(|id| plan.insert.iter().find(|message| message.id == id));
+            let message_id = continued.map_or(&new.message_id, |message| &message.id).clone();
+            let continued_parts = continued.map(|message| message.parts.clone());
             let turn = insert(c, tenant, &new, &session, &message_id)?;
             if let Some(seq) = plan.supersede_from {
                 messages::supersede_from(c, session.seq, seq, turn)?;
@@ -133,14 +139,19 @@ impl Org<'_> {
             for message in &plan.insert {
                 messages::insert(c, session.seq, Some(turn), message)?;
             }
-            let held = new.hold.map_or(Ok(0), |hold| take_hold(c, tenant, &new, hold))?;
-            Ok(Begun { turn, turn_id: new.id, session, session_is_new, message_id, held })
+            let held = new.hold.map_or(Ok(0), |hold| take_hold(c, &tenant.org_id, &new.id, &new.model, hold))?;
+            Ok(Begun { turn, turn_id: new.id, session, session_is_new, message_id, continued_parts, held })
         })
         .await
     }
 
-    /// Ends a turn; answers what was charged.
-    pub async fn end_turn(&self, ended: EndedTurn) -> Result<i64> {
+    /// Holds more of the balance for a running turn; answers how much.
+    pub async fn hold_more(&self, turn_id: String, model: String, hold: Hold) -> Result<i64> {
+        self.write(move |c, tenant| take_hold(c, &tenant.org_id, &turn_id, &model, hold)).await
+    }
+
+    /// Ends a turn.
+    pub async fn end_turn(&self, ended: EndedTurn) -> Result<()> {
         self.write(move |c, tenant| end(c, &tenant.org_id, &ended)).await
     }
 
@@ -162,6 +173,17 @@ impl Org<'_> {
         .await
     }
 
+    /// Bytes of text in a session's history, to guess a prompt's price by.
+    pub fn content_bytes(&self, session: i64) -> Result<u64> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT coalesce(sum(octet_length(content)), 0) FROM message
+                 WHERE session = ?1 AND superseded_by IS NULL",
+            )?;
+            Ok(statement.query_row([session], |row| row.get::<_, i64>(0))?.unsigned_abs())
+        })
+    }
+
     /// Keeps what a running turn has streamed since the last time. Nobody waits for it.
     pub fn journal_later(&self, turn: i64, n: i64, frames: Vec<u8>) {
         self.store.writer.write_later("a turn's journal", move |c| {
@@ -181,8 +203,10 @@ impl Store {
     pub fn orphans(&self) -> Result<Vec<Orphan>> {
         self.read(|c| {
             let mut turns = c.prepare(
-                "SELECT t.seq, t.id, t.org_id, t.user_id, t.session, s.id, t.model, t.agent_id, t.message_id
-                 FROM turn t JOIN session s ON s.seq = t.session WHERE t.status = 'running' ORDER BY t.seq",
+                "SELECT t.seq, t.id, t.org_id, t.user_id, t.session, s.id, t.model, t.agent_id, t.message_id, m.parts
+                 FROM turn t JOIN session s ON s.seq = t.session
+                     LEFT JOIN message m ON m.session = s.seq AND m.id = t.message_id AND m.superseded_by IS NULL
+                 WHERE t.status = 'running' ORDER BY t.seq",
             )?;
             let mut journal = c.prepare("SELECT frames FROM turn_journal WHERE turn = ?1 ORDER BY n")?;
             let orphans = turns.query_map([], |row| {
@@ -197,6 +221,7 @@ impl Store {
                     model: row.get(6)?,
                     agent_id: row.get(7)?,
                     message_id: row.get(8)?,
+                    continued_parts: row.get(9)?,
                     frames: frames.concat(),
                 })
             })?;
@@ -240,18 +265,19 @@ fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, mes
     Ok(turn)
 }
 
-fn take_hold(c: &Connection, tenant: &Tenant, new: &NewTurn, hold: Hold) -> Result<i64> {
-    let available = ledger::available(c, &tenant.org_id)?;
+/// Holds as much as there is, up to the most that is asked for; less than the least is a refusal.
+fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str, hold: Hold) -> Result<i64> {
+    let available = ledger::available(c, org_id)?;
     if available <= 0 || available < hold.at_least {
-        return Err(Error::PaymentRequired { balance: available, model: new.model.clone() });
+        return Err(Error::PaymentRequired { balance: available, model: model.to_owned() });
     }
     let held = hold.at_most.min(available);
-    ledger::reserve(c, &tenant.org_id, &new.id, held)?;
+    ledger::reserve(c, org_id, turn_id, held)?;
     Ok(held)
 }
 
 /// Ends a turn inside a transaction.
-fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<i64> {
+fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()> {
     if let Some(message) = &ended.message {
         if let Some(continued) = messages::find(c, ended.session, &message.id)? {
             messages::supersede_from(c, ended.session, continued.seq, ended.turn)?;
@@ -267,14 +293,8 @@ fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<i64> {
         ":input": ended.input_tokens as i64, ":cached": ended.cache_read_tokens as i64,
         ":output": ended.output_tokens as i64, ":cost": charged, ":turn": ended.turn,
     })?;
-    close(
-        c,
-        ended.turn,
-        ended.session,
-        ended.status,
-        if ended.status == "interrupted" { "interrupted" } else { "idle" },
-    )?;
-    Ok(charged)
+    let session_status = if ended.status == "interrupted" { "interrupted" } else { "idle" };
+    close(c, ended.turn, ended.session, ended.status, session_status)
 }
 
 fn close(c: &Connection, turn: i64, session: i64, turn_status: &str, session_status: &str) -> Result<()> {

@@ -82,9 +82,9 @@ impl Bill {
         }
     }
 
-    /// What the turn costs so far.
-    pub fn cost(&self) -> i64 {
-        self.spent
+    /// What the turn is charged: its cost, but never more than was held for it.
+    pub fn charge(&self) -> i64 {
+        self.spent.min(self.held)
     }
 
     /// What it used, estimates included.
@@ -119,8 +119,8 @@ mod tests {
         bill.add_hold(300);
         assert_eq!(bill.output_cap(100), Some(100));
         bill.add(Some(Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() }), 0, "");
-        assert_eq!(bill.cost(), 200);
-        assert_eq!(bill.hold_for(10).unwrap().at_least, 10 + 32 - 100i64.min(42) + 0, "what is left is used first");
+        assert_eq!(bill.charge(), 200);
+        assert_eq!(bill.hold_for(10).unwrap().at_least, 0, "what is left is used first");
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
         assert!(bill.hold_for(1_000_000).is_none());
         assert_eq!(bill.output_cap(1), Some(7));
         bill.add(None, 10, "12345678");
-        assert_eq!((bill.cost(), bill.usage().output_tokens, bill.reported_usage()), (0, 2, None));
+        assert_eq!((bill.charge(), bill.usage().output_tokens, bill.reported_usage()), (0, 2, None));
         assert!(bill.is_estimated());
     }
 }

@@ -55,7 +55,12 @@ pub fn tokens_of(messages: &[model::Message]) -> u64 {
 
 /// What a text is taken for, in tokens.
 pub fn tokens_of_text(text: &str) -> u64 {
-    (text.len() as u64).div_ceil(TOKEN_BYTES)
+    tokens_of_bytes(text.len() as u64)
+}
+
+/// What so many bytes of text are taken for, in tokens.
+pub fn tokens_of_bytes(bytes: u64) -> u64 {
+    bytes.div_ceil(TOKEN_BYTES)
 }
 
 fn tokens_of_message(message: &model::Message) -> u64 {

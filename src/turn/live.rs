@@ -92,10 +92,13 @@ impl Live {
     /// Waits until someone asks the turn to end.
     pub async fn stopped(&self) -> Stop {
         let mut stop = self.stop.subscribe();
-        match stop.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(why)) => *why,
-            // The sender lives as long as `self`.
-            _ => std::future::pending().await,
+        loop {
+            let why = *stop.borrow_and_update();
+            match why {
+                Some(why) => return why,
+                // It cannot fail: the sender is ours.
+                None => drop(stop.changed().await),
+            }
         }
     }
 

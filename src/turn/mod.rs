@@ -1,10 +1,290 @@
 //! One answer, from message to stored reply.
+//!
+//! Rule: a turn belongs to the server. It begins in one commit (question, turn, hold), runs in a task of its own that no
+//! connection owns, and ends in another (answer, bill, status).
+//! Reading order: this file, `run.rs`, `live.rs`; the plain files in any order.
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::Instant,
+};
+
+use crate::{
+    catalog::{self, Catalog, ResolvedModel},
+    error::{Error, Result},
+    id,
+    model::upstream::Upstreams,
+    store::{
+        Store, Tenant,
+        agents::{ALA_SLUG, Agent},
+        sessions::{NewSession, Session},
+        turns::{Begun, NewTurn},
+    },
+};
 
 pub mod ask; // what is asked
+pub mod bill; // what it may cost
 pub mod chunk; // what is streamed
 pub mod fold; // chunks → parts of the stored message
 pub mod history; // the stored history → what a model gets
 pub mod live; // the journal of a running turn, and its readers
+pub mod parts; // what a client may put into a message
 pub mod plan; // what a posted history means for the stored one
+mod recovery; // what a crash left behind
+mod run; // the turn itself
+mod scribe; // writes a turn down as it happens
 pub mod step; // deltas of one model call → chunks
 pub mod tools; // what a model may do besides talk
+
+use ask::{Ask, AskedSession};
+use bill::Bill;
+use live::{Live, Stop};
+
+/// Turns that may run at once.
+const TURNS_MAX: usize = 4_096;
+/// What one more is told to wait.
+const TURNS_FULL_RETRY: Duration = Duration::from_secs(2);
+/// How long a response waits for the model's first sign of life. What fails by then leaves no trace; what fails later
+/// is an `error` chunk.
+const HEAD_WAIT: Duration = Duration::from_secs(2);
+/// Characters of a first message that name its session.
+const LABEL_CHARS_MAX: usize = 80;
+
+/// Everything turns need, and the turns that run.
+pub struct Engine {
+    store: Store,
+    catalog: Catalog,
+    upstreams: Arc<Upstreams>,
+    places: Arc<Semaphore>,
+    /// By the turn's row number.
+    running: Mutex<HashMap<i64, Arc<Live>>>,
+}
+
+/// A turn that answers.
+pub struct Started {
+    pub live: Arc<Live>,
+    pub session_id: String,
+    /// Whether the session was made for it.
+    pub session_is_new: bool,
+    /// Whether a test key's paid model was replaced by the built-in one.
+    pub test_mode: bool,
+}
+
+/// What was looked up before a turn may begin.
+struct Resolved {
+    session: Option<Session>,
+    agent: Agent,
+    project_id: Option<String>,
+    system: String,
+    model: ResolvedModel,
+    test_mode: bool,
+}
+
+impl Engine {
+    /// An engine without turns.
+    pub fn new(store: Store, catalog: Catalog, upstreams: Arc<Upstreams>) -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(TURNS_MAX));
+        Arc::new(Engine { store, catalog, upstreams, places, running: Mutex::default() })
+    }
+
+    /// Begins a turn and answers once its model does, or after [`HEAD_WAIT`].
+    ///
+    /// It runs in a task of its own, so that a caller who goes away in the middle leaves nothing half begun.
+    pub async fn begin(self: &Arc<Self>, ask: Ask) -> Result<Started> {
+        tokio::spawn(self.clone().begin_owned(ask)).await.map_err(Error::internal)?
+    }
+
+    async fn begin_owned(self: Arc<Self>, ask: Ask) -> Result<Started> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Error::Unavailable {
+            message: "as many turns are running as this server takes: try again in a moment",
+            retry_after: TURNS_FULL_RETRY,
+        })?;
+        let resolved = self.resolve(&ask)?;
+        let mut bill = Bill::new(resolved.model.pricing, resolved.agent.settings.output_tokens_max);
+        let begun = self.commit(&ask, &resolved, &bill).await?;
+        bill.add_hold(begun.held);
+        let (head, failed_early) = oneshot::channel();
+        let live = self.run(ask.clone(), resolved.agent, resolved.system, resolved.model, &begun, bill, head, place)?;
+        self.await_head(&ask.tenant, &begun, failed_early).await?;
+        Ok(Started {
+            live,
+            session_id: begun.session.id,
+            session_is_new: begun.session_is_new,
+            test_mode: resolved.test_mode,
+        })
+    }
+
+    /// Looks up whom and what the question names.
+    fn resolve(&self, ask: &Ask) -> Result<Resolved> {
+        let org = self.store.org(&ask.tenant);
+        let session = match &ask.session {
+            AskedSession::Known(id) => Some(org.session(id)?),
+            AskedSession::Client(id) => org.session_if_any(id)?,
+            AskedSession::New => None,
+        };
+        let bound = session.as_ref();
+        let own_agent = bound.and_then(|session| session.agent_id.as_deref());
+        let agent = org.agent(ask.agent.as_deref().or(own_agent).unwrap_or(ALA_SLUG))?;
+        refuse_other("agent", own_agent, &agent.id)?;
+        if !agent.is_active {
+            return Err(Error::Conflict("this agent is not active: activate it, or choose another".into()));
+        }
+        let own_project = bound.and_then(|session| session.project_id.as_deref());
+        let project = ask.project.as_deref().or(own_project).map(|id| org.project(id)).transpose()?;
+        if let Some(project) = &project {
+            refuse_other("project", own_project, &project.id)?;
+        }
+        let model_id = match ask.model.clone().or_else(|| agent.model.clone()) {
+            Some(id) => id,
+            None => org.itself()?.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
+        };
+        let mut model = self.catalog.resolve(&ask.tenant, &model_id)?;
+        let test_mode = ask.test && !model.is_free();
+        if test_mode {
+            model = self.catalog.resolve(&ask.tenant, catalog::DEMO_MODEL)?;
+        }
+        let prompts = [project.as_ref().map_or("", |project| &project.prompt), &agent.system_prompt];
+        let system = prompts.into_iter().filter(|prompt| !prompt.is_empty()).collect::<Vec<_>>().join("\n\n");
+        Ok(Resolved { session, agent, project_id: project.map(|project| project.id), system, model, test_mode })
+    }
+
+    /// Question, turn and hold, durable when this returns.
+    async fn commit(&self, ask: &Ask, resolved: &Resolved, bill: &Bill) -> Result<Begun> {
+        let org = self.store.org(&ask.tenant);
+        let prompt_bytes = match (&resolved.session, resolved.model.is_free()) {
+            (Some(session), false) => org.content_bytes(session.seq)?,
+            _ => 0,
+        };
+        let posted_bytes = ask.messages.iter().map(|message| fold::content(&message.parts).len()).sum::<usize>();
+        let prompt_tokens = history::tokens_of_bytes(prompt_bytes + posted_bytes as u64 + resolved.system.len() as u64);
+        let new = NewTurn {
+            id: id::new(),
+            session: NewSession {
+                id: match &ask.session {
+                    AskedSession::Known(id) | AskedSession::Client(id) => Some(id.clone()),
+                    AskedSession::New => None,
+                },
+                agent_id: Some(resolved.agent.id.clone()),
+                project_id: resolved.project_id.clone(),
+                label: label_of(ask),
+                metadata: None,
+            },
+            agent_id: resolved.agent.id.clone(),
+            project_id: resolved.project_id.clone(),
+            model: resolved.model.id.clone(),
+            message_id: id::new(),
+            hold: bill.hold_for(prompt_tokens),
+        };
+        let (posted, trigger) = (ask.messages.clone(), ask.trigger.clone());
+        org.begin_turn(new, move |known| plan::plan(&posted, &trigger, known)).await
+    }
+
+    /// Sets the turn going.
+    #[allow(clippy::too_many_arguments)] // one call, and each is a thing of its own
+    fn run(
+        self: &Arc<Self>,
+        ask: Ask,
+        agent: Agent,
+        system: String,
+        model: ResolvedModel,
+        begun: &Begun,
+        bill: Bill,
+        head: oneshot::Sender<Error>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Arc<Live>> {
+        let live = Live::new();
+        let fold = fold::Fold::with_parts(fold::stored_parts(begun.continued_parts.as_deref())?);
+        let (store, tenant) = (self.store.clone(), ask.tenant.clone());
+        let scribe = scribe::Scribe::new(live.clone(), fold, store, tenant, begun.turn, ask.request_id);
+        let run = run::Run {
+            engine: self.clone(),
+            tenant: ask.tenant.clone(),
+            begun: begun.clone(),
+            agent,
+            system,
+            model,
+            bill,
+            live: live.clone(),
+            scribe,
+            head: Some(head),
+            started: Instant::now(),
+        };
+        let (engine, ended, turn) = (self.clone(), live.clone(), begun.turn);
+        self.running().insert(turn, live.clone());
+        tokio::spawn(async move {
+            let panicked = AssertUnwindSafe(run.run()).catch_unwind().await.is_err();
+            engine.running().remove(&turn);
+            if panicked {
+                tracing::error!(turn, "a turn panicked: it is ended as after a crash");
+                engine.recover().await;
+                ended.end(&[]);
+            }
+            drop(place);
+        });
+        Ok(live)
+    }
+
+    /// Waits for the model's first sign of life. What fails before it is undone, so that a retry is clean.
+    async fn await_head(&self, tenant: &Tenant, begun: &Begun, mut failed: oneshot::Receiver<Error>) -> Result<()> {
+        let early = match tokio::time::timeout(HEAD_WAIT, &mut failed).await {
+            Ok(failed) => failed.ok(),
+            Err(_) => {
+                // From here on a failure is told in the stream; one that was just sent still counts.
+                failed.close();
+                failed.try_recv().ok()
+            }
+        };
+        let Some(error) = early else { return Ok(()) };
+        self.store.org(tenant).withdraw_turn(begun.clone()).await?;
+        Err(error)
+    }
+
+    /// Ends what a process that is gone left running. For the start, and for a turn that panicked.
+    pub async fn recover(&self) {
+        recovery::recover(&self.store, &self.catalog, |turn| self.running().contains_key(&turn)).await;
+    }
+
+    /// Waits for running turns to end; those that have not after `patience` are interrupted, their text kept.
+    pub async fn drain(&self, patience: Duration) {
+        let all = TURNS_MAX as u32;
+        if tokio::time::timeout(patience, self.places.acquire_many(all)).await.is_err() {
+            self.running().values().for_each(|live| live.stop(Stop::Draining));
+            // Bounded by what a commit takes: an interrupted turn waits for nothing else.
+            drop(tokio::time::timeout(HEAD_WAIT, self.places.acquire_many(all)).await);
+        }
+    }
+
+    /// How many turns run.
+    pub fn turns_running(&self) -> usize {
+        TURNS_MAX - self.places.available_permits()
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<i64, Arc<Live>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session keeps the agent and the project of its first turn.
+fn refuse_other(what: &str, own: Option<&str>, asked: &str) -> Result<()> {
+    match own {
+        Some(own) if own != asked => {
+            Err(Error::Conflict(format!("this session belongs to another {what}: leave {what}Id out, or begin another session")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A session that a chat makes is called by its first words.
+fn label_of(ask: &Ask) -> Option<String> {
+    let said = ask.messages.iter().map(|message| fold::content(&message.parts)).find(|text| !text.trim().is_empty())?;
+    let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(line.chars().take(LABEL_CHARS_MAX).collect())
+}

@@ -84,11 +84,6 @@ impl Scribe {
         self.write(&[Chunk::DataError { data, transient: true }, Chunk::Error { error_text: message }]);
     }
 
-    /// Whether an error was told.
-    pub fn has_told_error(&self) -> bool {
-        self.told_error
-    }
-
     /// Bytes streamed so far.
     pub fn bytes(&self) -> usize {
         self.live.len()

@@ -10,6 +10,7 @@
 mod tests;
 
 use super::chunk::Chunk;
+use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
@@ -202,6 +203,11 @@ impl Fold {
 pub fn content(parts: &[Value]) -> String {
     let texts = parts.iter().filter(|part| part["type"] == "text");
     texts.filter_map(|part| part["text"].as_str()).collect()
+}
+
+/// Parts as they are stored, read; none if there are none.
+pub fn stored_parts(json: Option<&str>) -> Result<Vec<Value>> {
+    json.map_or(Ok(Vec::new()), |json| serde_json::from_str(json).map_err(Error::internal))
 }
 
 /// The chunks in a journal's bytes. Comments, `[DONE]` and what a crash tore off at the end are passed over.

@@ -1,0 +1,258 @@
+//! Chat: a question in, a stream out.
+//!
+//! Rule: everything that can be refused is refused before the first byte. From there on the turn belongs to the engine
+//! and the connection is one reader of it.
+
+use poem::{
+    Body, IntoResponse, Response,
+    http::{HeaderValue, Version, header},
+};
+use poem_openapi::{
+    ApiResponse, Enum, Object, OpenApi,
+    payload::Payload,
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    types::{Example, Type},
+};
+use serde_json::Value;
+
+use super::{
+    Tag,
+    auth::{Caller, Chat},
+    body::{HISTORY_BYTES_MAX, JsonBody},
+    chunks::StreamChunk,
+    envelope::ApiError,
+};
+use crate::{
+    error::{Error, Result},
+    id,
+    key::Env,
+    turn::{
+        Started,
+        ask::{Ask, AskedSession, Posted, Role, Trigger},
+        parts,
+    },
+};
+
+/// Messages one request may post.
+const MESSAGES_MAX: usize = 10_000;
+
+/// A question.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+struct ChatRequest {
+    /// What is new, or the whole history: what the session has already is not stored again.
+    messages: Option<Vec<ChatMessage>>,
+    /// The one new message, for clients that send no more.
+    message: Option<ChatMessage>,
+    /// The session, which must exist.
+    session_id: Option<String>,
+    /// The chat's id, as `useChat` makes one up: names a session, which is made if it does not exist.
+    id: Option<String>,
+    /// An agent's id or slug; the session's own, or Ala, when absent.
+    agent_id: Option<String>,
+    /// One of `GET /models`; the agent's, the organization's or the built-in one when absent.
+    model: Option<String>,
+    /// A project's id or slug.
+    project_id: Option<String>,
+    /// `submit-message` when absent.
+    trigger: Option<ChatTrigger>,
+    /// With `regenerate-message`: the answer to replace; the last one when absent.
+    message_id: Option<String>,
+}
+
+/// What kind of answer is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "kebab-case")]
+enum ChatTrigger {
+    SubmitMessage,
+    RegenerateMessage,
+}
+
+/// A message: plain `{role, content}`, or a UIMessage with `parts`.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+struct ChatMessage {
+    /// 1 to 128 characters; made when absent.
+    id: Option<String>,
+    role: ChatRole,
+    /// The text, instead of `parts`.
+    content: Option<String>,
+    /// AI SDK v6 UIMessage parts.
+    parts: Option<Vec<Value>>,
+}
+
+/// Who says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+enum ChatRole {
+    System,
+    User,
+    Assistant,
+}
+
+impl Example for ChatRequest {
+    fn example() -> Self {
+        let message = ChatMessage {
+            id: None,
+            role: ChatRole::User,
+            content: Some("Summarise the periodic table in 3 sentences.".into()),
+            parts: None,
+        };
+        ChatRequest {
+            messages: Some(vec![message]),
+            message: None,
+            session_id: None,
+            id: Some("example-chat".into()),
+            agent_id: Some("ala".into()),
+            model: None,
+            project_id: None,
+            trigger: None,
+            message_id: None,
+        }
+    }
+}
+
+/// The operations.
+pub struct Chats;
+
+#[OpenApi(tag = "Tag::Chat")]
+impl Chats {
+    /// Stream an agent's reply
+    ///
+    /// The answer is stored whether or not the client stays to read it. `finish` and `[DONE]` come after it is durable.
+    #[oai(path = "/chat", method = "post", operation_id = "create_chat")]
+    async fn create_chat(
+        &self,
+        caller: Caller<Chat>,
+        body: JsonBody<ChatRequest, HISTORY_BYTES_MAX>,
+    ) -> Result<UiStream, ApiError> {
+        caller.app.chat_rate.count(&caller.tenant.user_id)?;
+        let ask = body.0.into_ask(&caller)?;
+        Ok(UiStream(caller.app.engine.begin(ask).await?))
+    }
+}
+
+impl ChatRequest {
+    fn into_ask(self, caller: &Caller<Chat>) -> Result<Ask> {
+        let session = match (self.session_id, self.id) {
+            (Some(id), _) => AskedSession::Known(id),
+            (None, Some(id)) => {
+                id::check_client_id("id", &id)?;
+                AskedSession::Client(id)
+            }
+            (None, None) => AskedSession::New,
+        };
+        let messages: Vec<_> = self.messages.unwrap_or_default().into_iter().chain(self.message).collect();
+        if messages.len() > MESSAGES_MAX {
+            return Err(Error::invalid("messages", format!("must hold at most {MESSAGES_MAX} messages")));
+        }
+        let posted = messages.into_iter().enumerate().map(|(at, message)| message.into_posted(at));
+        Ok(Ask {
+            tenant: caller.tenant.clone(),
+            test: caller.env == Env::Test,
+            session,
+            agent: self.agent_id,
+            project: self.project_id,
+            model: self.model,
+            messages: posted.collect::<Result<_>>()?,
+            trigger: match self.trigger {
+                Some(ChatTrigger::RegenerateMessage) => Trigger::Regenerate { message_id: self.message_id },
+                _ => Trigger::Submit,
+            },
+            request_id: caller.request_id.as_str().to_owned(),
+        })
+    }
+}
+
+impl ChatMessage {
+    fn into_posted(self, at: usize) -> Result<Posted> {
+        let role = match self.role {
+            ChatRole::System => Role::System,
+            ChatRole::User => Role::User,
+            ChatRole::Assistant => Role::Assistant,
+        };
+        if let Some(id) = &self.id {
+            id::check_client_id(&format!("messages[{at}].id"), id)?;
+        }
+        let parts = match (self.parts, self.content) {
+            (Some(parts), _) => parts::accept(parts, role, &format!("messages[{at}].parts"))?,
+            (None, Some(content)) if !content.is_empty() || role == Role::Assistant => parts::of_text(&content),
+            _ => {
+                let what = "must be text that is not empty, unless there are parts";
+                return Err(Error::invalid(format!("messages[{at}].content"), what));
+            }
+        };
+        Ok(Posted { id: self.id, role, parts })
+    }
+}
+
+/// A turn's stream as a response: server-sent events, one chunk each, then `[DONE]`.
+///
+/// Its own payload type, so that bytes serialised once go out as they are and the document still lists every chunk.
+struct UiStream(Started);
+
+impl Payload for UiStream {
+    const CONTENT_TYPE: &'static str = "text/event-stream";
+
+    fn schema_ref() -> MetaSchemaRef {
+        let items = Some(Box::new(StreamChunk::schema_ref()));
+        MetaSchemaRef::Inline(Box::new(MetaSchema { items, ..MetaSchema::new_with_format("array", "event-stream") }))
+    }
+
+    fn register(registry: &mut Registry) {
+        StreamChunk::register(registry);
+    }
+}
+
+impl IntoResponse for UiStream {
+    fn into_response(self) -> Response {
+        let UiStream(started) = self;
+        let mut response = Response::builder()
+            .version(Version::HTTP_11)
+            .content_type(Self::CONTENT_TYPE)
+            .header(header::CACHE_CONTROL, "no-cache")
+            .header(header::CONNECTION, "keep-alive")
+            .header("x-vercel-ai-ui-message-stream", "v1")
+            .header("x-accel-buffering", "no")
+            .body(Body::from_bytes_stream(started.live.reader()));
+        let headers = response.headers_mut();
+        if started.session_is_new {
+            headers.extend(HeaderValue::from_str(&started.session_id).ok().map(|id| (SESSION_ID, id)));
+        }
+        if started.test_mode {
+            headers.insert(TEST_MODE, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+const SESSION_ID: header::HeaderName = header::HeaderName::from_static("x-alm-session-id");
+const TEST_MODE: header::HeaderName = header::HeaderName::from_static("x-alm-test-mode");
+
+impl ApiResponse for UiStream {
+    fn meta() -> MetaResponses {
+        let text = |name: &str, description: &str| MetaHeader {
+            name: name.into(),
+            description: Some(description.into()),
+            required: false,
+            deprecated: false,
+            schema: String::schema_ref(),
+        };
+        let response = MetaResponse {
+            description: "An AI SDK v6 UI message stream: one chunk an event, then `data: [DONE]`.",
+            status: Some(200),
+            status_range: None,
+            content: vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: Self::schema_ref() }],
+            headers: vec![
+                text("x-vercel-ai-ui-message-stream", "Always `v1`."),
+                text(SESSION_ID.as_str(), "The session, if this request made it."),
+                text(TEST_MODE.as_str(), "`true` if the built-in model stood in for a paid one."),
+            ],
+        };
+        MetaResponses { responses: vec![response] }
+    }
+
+    fn register(registry: &mut Registry) {
+        <Self as Payload>::register(registry);
+    }
+}

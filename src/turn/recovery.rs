@@ -1,0 +1,75 @@
+//! What a crash left behind: turns that the file says are running and nobody runs.
+//!
+//! Rule: what was streamed and journaled is kept as an `interrupted` answer that passes for a message; what was held is
+//! charged for what was said, or released.
+
+use serde_json::{Value, json};
+
+use super::{
+    bill::Bill,
+    fold::{self, Closing, Fold},
+    history,
+};
+use crate::{
+    catalog::Catalog,
+    error::Result,
+    store::{
+        Store,
+        messages::NewMessage,
+        turns::{EndedTurn, Orphan},
+    },
+};
+
+/// Ends every running turn of the file but those that `is_alive` knows.
+pub(super) async fn recover(store: &Store, catalog: &Catalog, is_alive: impl Fn(i64) -> bool) {
+    let orphans = match store.orphans() {
+        Ok(orphans) => orphans,
+        Err(error) => return tracing::error!(%error, "interrupted turns could not be read"),
+    };
+    for orphan in orphans.into_iter().filter(|orphan| !is_alive(orphan.turn)) {
+        let turn = orphan.turn_id.clone();
+        match end(store, catalog, orphan).await {
+            Ok(()) => tracing::info!(turn, "an interrupted turn was ended"),
+            Err(error) => tracing::error!(%error, turn, "an interrupted turn could not be ended"),
+        }
+    }
+}
+
+async fn end(store: &Store, catalog: &Catalog, orphan: Orphan) -> Result<()> {
+    let mut fold = Fold::with_parts(fold::stored_parts(orphan.continued_parts.as_deref())?);
+    fold::parse(&orphan.frames).for_each(|chunk| fold.apply(&chunk));
+    fold.close(Closing::Interrupted);
+    let parts = fold.into_parts();
+    let content = fold::content(&parts);
+    let org = store.org(&orphan.tenant);
+    // A model that is gone since then costs nothing: nobody knows its price.
+    let pricing = catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|model| model.pricing);
+    let mut bill = Bill::new(pricing, None);
+    bill.add_hold(i64::MAX);
+    bill.add(None, history::tokens_of_bytes(org.content_bytes(orphan.session)?), &content);
+    let message = (!parts.is_empty()).then(|| NewMessage {
+        id: orphan.message_id,
+        role: "assistant",
+        status: "interrupted",
+        metadata: json!({
+            "model": orphan.model, "agentId": orphan.agent_id, "finishReason": "other",
+            "costMicrocents": bill.charge(), "estimated": true,
+        })
+        .to_string(),
+        content,
+        parts: Value::Array(parts).to_string(),
+    });
+    let (usage, cost) = (bill.usage(), if message.is_some() { bill.charge() } else { 0 });
+    let ended = EndedTurn {
+        turn: orphan.turn,
+        turn_id: orphan.turn_id,
+        session: orphan.session,
+        status: "interrupted",
+        message,
+        input_tokens: usage.input_tokens,
+        cache_read_tokens: usage.cache_read_tokens,
+        output_tokens: usage.output_tokens,
+        cost,
+    };
+    org.end_turn(ended).await
+}

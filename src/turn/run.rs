@@ -1,0 +1,412 @@
+//! One turn, from its begin to its end: ask the model, stream what it says, run its tools, ask again; then store.
+//!
+//! Rule: whatever happens to the connection that asked, the turn ends in exactly one commit, and `finish` and `[DONE]`
+//! are written after it.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{
+    Engine,
+    bill::Bill,
+    chunk::{Chunk, clean_json},
+    fold::{self, Closing},
+    history,
+    live::{Live, Stop},
+    scribe::Scribe,
+    step::Step,
+    tools::{self, Call, Tool},
+};
+use crate::{
+    catalog::ResolvedModel,
+    error::{Error, Result},
+    model::{Delta, Ending, Finish, Message, Request, ToolCall},
+    store::{
+        Tenant,
+        agents::Agent,
+        messages::NewMessage,
+        turns::{Begun, EndedTurn},
+    },
+    time::Timestamp,
+};
+
+/// Model calls one turn may make unless its agent says otherwise.
+const STEPS_DEFAULT: u32 = 20;
+/// Bytes one turn may stream; past it the answer ends with `length`.
+const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long one turn may take.
+const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+/// Bytes of stored parts a prompt is built from, files included.
+const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Tokens of a model's window that are kept for its reply.
+const REPLY_TOKENS_DEFAULT: u64 = 1_024;
+/// Tries to store an answer, and the wait between them: a disk that is full may not stay so.
+const STORE_TRIES_MAX: usize = 12;
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
+/// A turn that runs.
+pub(super) struct Run {
+    pub engine: Arc<Engine>,
+    pub tenant: Tenant,
+    pub begun: Begun,
+    pub agent: Agent,
+    /// The project's prompt and the agent's.
+    pub system: String,
+    pub model: ResolvedModel,
+    pub bill: Bill,
+    pub live: Arc<Live>,
+    pub scribe: Scribe,
+    /// Who waits for the model's first sign of life.
+    pub head: Option<oneshot::Sender<Error>>,
+    pub started: Instant,
+}
+
+/// How the running part ended.
+enum Ended {
+    Finished(Finish),
+    Failed(Error),
+    Stopped(Stop),
+}
+
+/// What a step leaves to do.
+enum Next {
+    Ask,
+    Finish(Finish),
+}
+
+impl Run {
+    /// Runs the turn to its end.
+    pub async fn run(mut self) {
+        let live = self.live.clone();
+        let mut ended = tokio::select! {
+            stop = live.stopped() => Ended::Stopped(stop),
+            () = tokio::time::sleep(TURN_TIME_MAX) => {
+                Ended::Failed(Error::ModelUnavailable("the reply took longer than 30 minutes".into()))
+            }
+            answered = self.answer() => answered.map_or_else(Ended::Failed, Ended::Finished),
+        };
+        if let (Ended::Failed(error), Some(head)) = (&mut ended, self.head.take()) {
+            let error = std::mem::replace(error, Error::internal("told"));
+            match head.send(error) {
+                // The one who waits withdraws the turn.
+                Ok(()) => return,
+                Err(error) => ended = Ended::Failed(error),
+            }
+        }
+        self.end(ended).await;
+    }
+
+    async fn answer(&mut self) -> Result<Finish> {
+        let org = self.engine.store.org(&self.tenant);
+        let (history, left_out) = org.history(&self.begun.session.id, HISTORY_BYTES_MAX)?;
+        let fitted = history::fit(&self.system, &history, self.prompt_tokens_max())?;
+        let tools = Tool::allowed(self.agent.allowed_tools.as_deref());
+        let mut request = Request {
+            model: self.model.name.clone(),
+            messages: fitted.messages,
+            tools: tools.iter().map(|tool| tool.spec()).collect(),
+            temperature: self.agent.settings.temperature,
+            top_p: self.agent.settings.top_p,
+            reasoning_effort: self.agent.settings.reasoning_effort.clone(),
+            output_tokens_max: None,
+        };
+        self.start(left_out + fitted.dropped);
+        let mut step = Step::new(0);
+        for _ in 0..self.agent.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
+            if let Next::Finish(finish) = self.step(&mut request, &tools, &mut step).await? {
+                return Ok(finish);
+            }
+        }
+        self.say_out_of_steps(&mut step);
+        Ok(Finish::Length)
+    }
+
+    fn prompt_tokens_max(&self) -> Option<u64> {
+        let reply = self.agent.settings.output_tokens_max.map_or(REPLY_TOKENS_DEFAULT, u64::from);
+        self.model.context_window.map(|window| u64::from(window).saturating_sub(reply))
+    }
+
+    fn start(&mut self, dropped: usize) {
+        let mut metadata = json!({
+            "sessionId": self.begun.session.id, "model": self.model.id, "agentId": self.agent.id,
+            "createdAt": Timestamp::now().to_string(),
+        });
+        if dropped > 0 {
+            metadata["droppedMessages"] = dropped.into();
+        }
+        let message_id = self.begun.message_id.clone();
+        self.scribe.write(&[Chunk::Start { message_id, message_metadata: metadata }]);
+    }
+
+    /// One model call and the tools it asks for.
+    async fn step(&mut self, request: &mut Request, tools: &[Tool], step: &mut Step) -> Result<Next> {
+        let prompt_tokens = history::tokens_of(&request.messages);
+        if let Some(hold) = self.bill.hold_for(prompt_tokens) {
+            let org = self.engine.store.org(&self.tenant);
+            let held = org.hold_more(self.begun.turn_id.clone(), self.model.id.clone(), hold).await?;
+            self.bill.add_hold(held);
+        }
+        request.output_tokens_max = self.bill.output_cap(prompt_tokens);
+        let mut reply = self.model.source.start(&self.engine.upstreams, request).await?;
+        // Whoever asked gets a stream from here on.
+        self.head = None;
+        self.scribe.write(&[Chunk::StartStep]);
+        let (mut said, mut deltas) = (Said::default(), Vec::new());
+        let ending = loop {
+            let ending = reply.next(&mut deltas).await;
+            self.tell(&mut deltas, step, &mut said);
+            if let Some(ending) = ending {
+                break ending;
+            }
+            if self.scribe.bytes() > TURN_BYTES_MAX {
+                break Ending { finish: Finish::Length, usage: None, calls: Vec::new() };
+            }
+        };
+        drop(reply);
+        self.bill.add(ending.usage, prompt_tokens, &said.all());
+        let mut chunks = Vec::new();
+        step.end(&mut chunks);
+        self.scribe.write(&chunks);
+        let outputs = self.run_tools(&ending, tools).await;
+        self.scribe.write(&[Chunk::FinishStep]);
+        if outputs.is_empty() || !may_run_tools(ending.finish) {
+            return Ok(Next::Finish(ending.finish));
+        }
+        let Said { text, reasoning, .. } = said;
+        request.messages.push(Message::Assistant { text, reasoning, calls: ending.calls });
+        request.messages.extend(outputs);
+        Ok(Next::Ask)
+    }
+
+    /// Streams what has arrived; an upstream's fault is told once and ends nothing by itself.
+    fn tell(&mut self, deltas: &mut Vec<Delta>, step: &mut Step, said: &mut Said) {
+        let mut chunks = Vec::with_capacity(deltas.len());
+        for delta in deltas.drain(..) {
+            self.scribe.note_piece();
+            if let Delta::Fault(sentence) = delta {
+                self.scribe.write(&std::mem::take(&mut chunks));
+                self.scribe.tell_error(&Error::ModelUnavailable(sentence));
+                continue;
+            }
+            said.add(&delta);
+            step.delta(delta, &mut chunks);
+        }
+        self.scribe.write(&chunks);
+    }
+
+    /// Ends every call of a reply: all inputs first, then the outputs, as the protocol wants. Answers what the model is
+    /// told of them.
+    async fn run_tools(&mut self, ending: &Ending, tools: &[Tool]) -> Vec<Message> {
+        let calls: Vec<_> = ending.calls.iter().map(|call| (call, check(call, tools, ending.finish))).collect();
+        self.scribe.write(&calls.iter().map(|(call, checked)| input_chunk(call, checked)).collect::<Vec<_>>());
+        if !calls.is_empty() {
+            // A crash while a tool runs must not forget that it was called.
+            self.scribe.checkpoint();
+        }
+        let mut outputs = Vec::with_capacity(calls.len());
+        for (call, checked) in calls {
+            let result = match checked {
+                Ok((_, ready)) => ready.run(self.tool_context()).await,
+                Err((_, sentence)) => Err(sentence),
+            };
+            let tool_call_id = call.id.clone();
+            let (chunk, output) = match result.map(clean_json) {
+                Ok(output) => (Chunk::ToolOutputAvailable { tool_call_id, output: output.clone() }, output.to_string()),
+                Err(sentence) => (Chunk::ToolOutputError { tool_call_id, error_text: sentence.clone() }, sentence),
+            };
+            self.scribe.write(&[chunk]);
+            outputs.push(Message::Tool { call_id: call.id.clone(), output });
+        }
+        outputs
+    }
+
+    fn tool_context(&self) -> tools::Context {
+        tools::Context {
+            store: self.engine.store.clone(),
+            tenant: self.tenant.clone(),
+            session_id: self.begun.session.id.clone(),
+        }
+    }
+
+    /// Closes with words: a turn that ended in tool outputs would make a client that resubmits finished calls ask for
+    /// ever.
+    fn say_out_of_steps(&mut self, step: &mut Step) {
+        let mut chunks = vec![Chunk::StartStep];
+        step.delta(Delta::Text("I have used all the steps I may take for one answer. Ask me to go on.".into()), &mut chunks);
+        step.end(&mut chunks);
+        chunks.push(Chunk::FinishStep);
+        self.scribe.write(&chunks);
+    }
+
+    async fn end(&mut self, ended: Ended) {
+        let (status, finish, closing) = match &ended {
+            Ended::Finished(Finish::Error) => ("error", "error", Some(Closing::Failed)),
+            Ended::Finished(finish) => ("complete", finish.as_str(), None),
+            Ended::Failed(_) => ("error", "error", Some(Closing::Failed)),
+            Ended::Stopped(Stop::Asked) => ("stopped", "other", Some(Closing::Stopped)),
+            Ended::Stopped(Stop::Draining) => ("interrupted", "other", Some(Closing::Interrupted)),
+        };
+        if let Ended::Failed(error) = &ended {
+            self.tell_failure(error);
+        }
+        let parts = self.scribe.parts(closing);
+        let facts = self.facts(finish);
+        let message = (!parts.is_empty()).then(|| NewMessage {
+            id: self.begun.message_id.clone(),
+            role: "assistant",
+            status,
+            metadata: facts.to_string(),
+            content: fold::content(&parts),
+            parts: Value::Array(parts).to_string(),
+        });
+        let last = match self.store(status, message).await {
+            Err(error) => {
+                self.tell_failure(&error);
+                None
+            }
+            Ok(()) => match ended {
+                Ended::Finished(_) => {
+                    Some(Chunk::Finish { finish_reason: finish.into(), message_metadata: facts })
+                }
+                Ended::Stopped(Stop::Asked) => Some(Chunk::Abort),
+                Ended::Stopped(Stop::Draining) => {
+                    self.tell_failure(&Error::Unavailable {
+                        message: "the server is shutting down: what was said so far is kept",
+                        retry_after: STORE_RETRY,
+                    });
+                    None
+                }
+                Ended::Failed(_) => None,
+            },
+        };
+        self.live.end(last.as_slice());
+    }
+
+    fn tell_failure(&mut self, error: &Error) {
+        if let Error::Internal(cause) = error {
+            tracing::error!(turn = self.begun.turn_id, %cause, "a turn failed");
+        }
+        self.scribe.tell_error(error);
+    }
+
+    /// What is kept with the answer and told at its end.
+    fn facts(&self, finish: &str) -> Value {
+        let millis = |since: Instant| (since - self.started).as_millis() as u64;
+        let mut facts = json!({
+            "model": self.model.id, "agentId": self.agent.id, "finishReason": finish,
+            "costMicrocents": self.bill.charge(), "durationMs": millis(Instant::now()),
+        });
+        if let Some(first) = self.scribe.first_piece() {
+            facts["timeToFirstTokenMs"] = millis(first).into();
+        }
+        if let Some(usage) = self.bill.reported_usage() {
+            facts["usage"] = usage_json(&usage);
+        }
+        if self.bill.is_estimated() {
+            facts["estimated"] = true.into();
+        }
+        facts
+    }
+
+    async fn store(&self, status: &'static str, message: Option<NewMessage>) -> Result<()> {
+        let usage = self.bill.usage();
+        let ended = EndedTurn {
+            turn: self.begun.turn,
+            turn_id: self.begun.turn_id.clone(),
+            session: self.begun.session.seq,
+            status,
+            message,
+            input_tokens: usage.input_tokens,
+            cache_read_tokens: usage.cache_read_tokens,
+            output_tokens: usage.output_tokens,
+            cost: self.bill.charge(),
+        };
+        let org = self.engine.store.org(&self.tenant);
+        for _ in 1..STORE_TRIES_MAX {
+            match org.end_turn(ended.clone()).await {
+                Err(Error::Unavailable { .. }) => tokio::time::sleep(STORE_RETRY).await,
+                stored => return stored,
+            }
+        }
+        org.end_turn(ended).await
+    }
+}
+
+/// What a model said in one call.
+#[derive(Default)]
+struct Said {
+    text: String,
+    reasoning: String,
+    calls: String,
+}
+
+impl Said {
+    fn add(&mut self, delta: &Delta) {
+        match delta {
+            Delta::Text(text) => self.text.push_str(text),
+            Delta::Reasoning(text) => self.reasoning.push_str(text),
+            Delta::ToolArguments { fragment, .. } => self.calls.push_str(fragment),
+            _ => {}
+        }
+    }
+
+    fn all(&self) -> String {
+        [&*self.text, &*self.reasoning, &*self.calls].concat()
+    }
+}
+
+/// A call that can run, with its input; or its input as it came, and what is wrong with it.
+type Checked = Result<(Value, Call), (Value, String)>;
+
+fn check(call: &ToolCall, tools: &[Tool], finish: Finish) -> Checked {
+    let Ok(input) = serde_json::from_str(&call.arguments).map(clean_json) else {
+        return Err((Value::String(call.arguments.clone()), format!("The arguments of {} are not JSON.", call.name)));
+    };
+    if !may_run_tools(finish) {
+        return Err((input, "The reply was cut off before this call was whole, so it was not run.".into()));
+    }
+    let Some(tool) = tools.iter().find(|tool| tool.name() == call.name) else {
+        return Err((input, format!("There is no tool called {}.", call.name)));
+    };
+    match tool.call(&input) {
+        Ok(ready) => Ok((input, ready)),
+        Err(sentence) => Err((input, sentence)),
+    }
+}
+
+/// Some servers say `stop` with tool calls. After any other ending a call may be a half.
+fn may_run_tools(finish: Finish) -> bool {
+    matches!(finish, Finish::Stop | Finish::ToolCalls)
+}
+
+fn input_chunk(call: &ToolCall, checked: &Checked) -> Chunk {
+    let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
+    match checked {
+        Ok((input, _)) => Chunk::ToolInputAvailable { tool_call_id, tool_name, input: input.clone() },
+        Err((input, error_text)) => Chunk::ToolInputError {
+            tool_call_id,
+            tool_name,
+            input: input.clone(),
+            error_text: error_text.clone(),
+        },
+    }
+}
+
+/// In the shape of the AI SDK's `LanguageModelUsage`.
+pub(super) fn usage_json(usage: &crate::model::Usage) -> Value {
+    json!({
+        "inputTokens": usage.input_tokens,
+        "inputTokenDetails": {
+            "noCacheTokens": usage.input_tokens.saturating_sub(usage.cache_read_tokens),
+            "cacheReadTokens": usage.cache_read_tokens,
+        },
+        "outputTokens": usage.output_tokens,
+        "outputTokenDetails": {
+            "textTokens": usage.output_tokens.saturating_sub(usage.reasoning_tokens),
+            "reasoningTokens": usage.reasoning_tokens,
+        },
+        "totalTokens": usage.input_tokens.saturating_add(usage.output_tokens),
+    })
+}
