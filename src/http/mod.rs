@@ -19,6 +19,7 @@ pub mod body;
 pub mod bridge;
 mod check;
 pub mod cors;
+pub mod data;
 mod document;
 pub mod edge;
 pub mod envelope;
