@@ -16,9 +16,12 @@ pub mod keys;
 pub mod ledger;
 pub mod messages;
 pub mod orgs;
+pub mod projects;
+pub mod providers;
 pub mod search;
 pub mod sessions;
 pub mod turns;
+pub mod usage;
 mod writer;
 
 pub use writer::Writer;
