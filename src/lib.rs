@@ -12,6 +12,7 @@ pub mod time; // moments
 
 pub mod model; // the only outbound HTTP: a request in, deltas out
 pub mod store; // the only SQL
+pub mod catalog; // which models an organization has
 pub mod turn; // one answer, from message to stored reply
 
 pub mod http; // the only poem

@@ -15,7 +15,8 @@ use super::{
     auth::{Caller, Read, ReadOrChat, Write},
     body::JsonBody,
     check::{Checks, collapse_space, page_limit},
-    envelope::{ApiError, Created, Data, Deleted, Items},
+    data::{Created, Data, Deleted, Items},
+    envelope::ApiError,
     wire::Moment,
 };
 use crate::{

@@ -7,7 +7,8 @@ use super::{
     Tag,
     auth::{Caller, Read, SignedIn},
     body::JsonBody,
-    envelope::{ApiError, Created, Data, Deleted, Items},
+    data::{Created, Data, Deleted, Items},
+    envelope::ApiError,
     wire::Moment,
 };
 use crate::{key, store::keys as stored, time::Timestamp};

@@ -1,25 +1,23 @@
-//! What every answer is wrapped in: `{"success":true,"data":…}`, or `{"success":false,"error":{…}}`.
+//! What every failure is wrapped in: `{"success":false,"error":{…}}`. Successes are next door, in `data.rs`.
 //!
 //! Rule: one table says which code has which status and what the document tells of it; nothing else names a status of
-//! failure. A cause is logged where it becomes a code, once, and is in no body.
-//! Answers are serialised straight into their bytes: no tree of values is built on the way out.
-
-use std::marker::PhantomData;
+//! failure. A cause is in no body.
 
 use poem::{
-    IntoResponse, Response,
+    Response,
     error::ResponseError,
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse, Enum, Object,
-    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::{Example, Type},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{error::Error, store::Page};
+use super::data::json_of;
+use crate::error::Error;
 
 /// The content type of every answer that is JSON.
 pub const JSON: &str = "application/json";
@@ -181,7 +179,7 @@ impl Refusal {
     pub fn into_response(self, request_id: &str) -> Response {
         let Refusal { code, message, details, headers } = self;
         let error = FailureError { code, message, request_id: request_id.to_owned(), details };
-        let body = to_json(&Failure { success: false, error });
+        let body = json_of(&Failure { success: false, error });
         let mut response = Response::builder().status(code.status()).content_type(JSON).body(body);
         response.headers_mut().extend(headers.into_iter().map(|(name, value)| (Some(name), value)).collect::<Vec<_>>());
         response
@@ -256,145 +254,6 @@ fn documented_header((name, description): (&str, &str)) -> MetaHeader {
         deprecated: false,
         schema: String::schema_ref(),
     }
-}
-
-/// What can stand under `data`: a wire type, or a page of them.
-pub trait Shape {
-    /// Its schema.
-    fn data_schema() -> MetaSchemaRef;
-    /// Makes the schemas it refers to known.
-    fn register_schemas(registry: &mut Registry);
-}
-
-impl<T: Type> Shape for T {
-    fn data_schema() -> MetaSchemaRef {
-        T::schema_ref()
-    }
-
-    fn register_schemas(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
-
-/// A page of a list.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Items<T> {
-    pub items: Vec<T>,
-    pub next_cursor: Option<String>,
-    pub has_more: bool,
-}
-
-impl<T> Items<T> {
-    /// A list that has only one page.
-    pub fn all<R: Into<T>>(rows: Vec<R>) -> Self {
-        Items { items: rows.into_iter().map(Into::into).collect(), next_cursor: None, has_more: false }
-    }
-
-    /// One page of many; `shown` is a row as the wire has it.
-    pub fn page<R>(page: Page<R>, shown: impl FnMut(R) -> T) -> Self {
-        let items = page.items.into_iter().map(shown).collect();
-        Items { items, has_more: page.next_cursor.is_some(), next_cursor: page.next_cursor }
-    }
-}
-
-impl<T: Type> Shape for Items<T> {
-    fn data_schema() -> MetaSchemaRef {
-        let items = MetaSchema { items: Some(Box::new(T::schema_ref())), ..MetaSchema::new("array") };
-        let cursor = MetaSchema { nullable: true, ..MetaSchema::new("string") };
-        object(vec![
-            ("items", MetaSchemaRef::Inline(Box::new(items))),
-            ("nextCursor", MetaSchemaRef::Inline(Box::new(cursor))),
-            ("hasMore", bool::schema_ref()),
-        ])
-    }
-
-    fn register_schemas(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
-
-/// What is said of something that is gone.
-#[derive(Debug, Object, Serialize)]
-pub struct Deleted {
-    deleted: bool,
-}
-
-impl Deleted {
-    /// It is.
-    pub const DONE: Deleted = Deleted { deleted: true };
-}
-
-/// An object that has all of `properties`.
-fn object(properties: Vec<(&'static str, MetaSchemaRef)>) -> MetaSchemaRef {
-    let required = properties.iter().map(|(name, _)| *name).collect();
-    MetaSchemaRef::Inline(Box::new(MetaSchema { required, properties, ..MetaSchema::new("object") }))
-}
-
-/// A success, serialised.
-pub struct Data<T, const STATUS: u16 = 200> {
-    json: Vec<u8>,
-    shape: PhantomData<fn() -> T>,
-}
-
-/// A success that made something.
-pub type Created<T> = Data<T, 201>;
-
-impl<T, const STATUS: u16> Data<T, STATUS> {
-    /// Of a value.
-    pub fn of(value: &T) -> Self
-    where
-        T: Serialize,
-    {
-        Self::written(|out| write_json(out, value))
-    }
-
-    /// Of whatever JSON value `write` appends: for rows that are copied as they are stored.
-    pub fn written(write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut json = br#"{"success":true,"data":"#.to_vec();
-        write(&mut json);
-        json.push(b'}');
-        Data { json, shape: PhantomData }
-    }
-}
-
-impl<T, const STATUS: u16> IntoResponse for Data<T, STATUS> {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(STATUS).expect("handlers name valid statuses");
-        Response::builder().status(status).content_type(JSON).body(self.json)
-    }
-}
-
-impl<T: Shape, const STATUS: u16> ApiResponse for Data<T, STATUS> {
-    fn meta() -> MetaResponses {
-        let success = MetaSchema { enum_items: vec![true.into()], ..MetaSchema::new("boolean") };
-        let success = MetaSchemaRef::Inline(Box::new(success));
-        let schema = object(vec![("success", success), ("data", T::data_schema())]);
-        MetaResponses {
-            responses: vec![MetaResponse {
-                description: if STATUS == 201 { "Made." } else { "Done." },
-                status: Some(STATUS),
-                status_range: None,
-                content: vec![MetaMediaType { content_type: JSON, schema }],
-                headers: Vec::new(),
-            }],
-        }
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register_schemas(registry);
-    }
-}
-
-/// Appends `value` as JSON.
-pub fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
-    serde_json::to_writer(out, value).expect("wire types are plain JSON, and a Vec takes every write");
-}
-
-fn to_json(value: &impl Serialize) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_json(&mut out, value);
-    out
 }
 
 #[cfg(test)]

@@ -8,10 +8,7 @@ use std::{
 use poem::{handler, web::Data};
 use serde::Serialize;
 
-use super::{
-    App,
-    envelope::{ApiError, Data as Success},
-};
+use super::{App, data::Data as Success, envelope::ApiError};
 use crate::error::Error;
 
 /// What a client that comes while we drain is told to wait: a successor is up by then.

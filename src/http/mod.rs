@@ -12,13 +12,14 @@ use std::{
 use poem::{Endpoint, EndpointExt, Response, Route, get, handler, http::Method};
 use poem_openapi::{OpenApiService, Tags};
 
-use crate::store::Store;
+use crate::{catalog::Catalog, store::Store};
 
 pub mod auth;
 pub mod body;
 pub mod bridge;
 mod check;
 pub mod cors;
+pub mod data;
 mod document;
 pub mod edge;
 pub mod envelope;
@@ -29,6 +30,8 @@ pub mod wire;
 
 pub mod agents;
 pub mod api_keys;
+pub mod models;
+pub mod projects;
 
 pub use document::document;
 use document::schemas;
@@ -41,6 +44,7 @@ const FAILED_KEYS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// What every request may reach.
 pub struct App {
     pub store: Store,
+    pub catalog: Catalog,
     pub metrics: metrics::Metrics,
     pub bridge: bridge::Bridge,
     pub cors: cors::Cors,
@@ -51,9 +55,10 @@ pub struct App {
 
 impl App {
     /// Around a store.
-    pub fn new(store: Store, cors: cors::Cors) -> Self {
+    pub fn new(store: Store, catalog: Catalog, cors: cors::Cors) -> Self {
         App {
             store,
+            catalog,
             metrics: metrics::Metrics::default(),
             bridge: bridge::Bridge::default(),
             cors,
@@ -71,13 +76,17 @@ pub enum Tag {
     /// Who may ask.
     #[oai(rename = "API keys")]
     ApiKeys,
+    /// What answers, and where it comes from.
+    Models,
+    /// Sessions with a purpose.
+    Projects,
 }
 
 /// Every resource.
-type Api = (agents::Agents, api_keys::ApiKeys);
+type Api = (agents::Agents, models::Models, projects::Projects, api_keys::ApiKeys);
 
 fn api() -> Api {
-    (agents::Agents, api_keys::ApiKeys)
+    (agents::Agents, models::Models, projects::Projects, api_keys::ApiKeys)
 }
 
 /// The whole server as one endpoint that never fails.

@@ -17,9 +17,11 @@ pub mod ledger;
 pub mod messages;
 pub mod orgs;
 pub mod projects;
+pub mod providers;
 pub mod search;
 pub mod sessions;
 pub mod turns;
+pub mod usage;
 mod writer;
 
 pub use writer::Writer;

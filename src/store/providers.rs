@@ -1,0 +1,200 @@
+//! Providers: where an organization's models come from. The built-in one and those of the environment are not stored.
+//!
+//! Rule: a provider's key enters and leaves this file sealed.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::{Org, unless_taken};
+use crate::{
+    error::{Error, Result},
+    money::{Price, Pricing},
+    time::Timestamp,
+};
+
+/// A provider with its models.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Provider {
+    pub id: String,
+    pub slug: String,
+    /// Up to and without `/chat/completions`.
+    pub base_url: String,
+    /// Opens with the context [`Provider::seal_context`] and nowhere else.
+    pub api_key_sealed: Option<Vec<u8>>,
+    /// The environment variable that holds the key instead.
+    pub api_key_env: Option<String>,
+    /// Extra request headers. They may hold keys as well, so they are never shown.
+    pub headers: Vec<(String, String)>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// By name.
+    pub models: Vec<ProviderModel>,
+}
+
+/// A model as its provider knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderModel {
+    pub name: String,
+    /// Absent: free.
+    pub pricing: Option<Pricing>,
+    /// Tokens; absent: unknown.
+    pub context_window: Option<u32>,
+}
+
+impl Provider {
+    const COLUMNS: &str = "id, slug, base_url, api_key_sealed, api_key_env, headers, created_at, updated_at";
+
+    /// What its sealed key is bound to.
+    pub fn seal_context(&self) -> String {
+        format!("provider/{}", self.id)
+    }
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let headers: String = row.get(5)?;
+        let headers: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&headers).unwrap_or_default();
+        let text = |(name, value): (String, serde_json::Value)| Some((name, value.as_str()?.to_owned()));
+        Ok(Provider {
+            id: row.get(0)?,
+            slug: row.get(1)?,
+            base_url: row.get(2)?,
+            api_key_sealed: row.get(3)?,
+            api_key_env: row.get(4)?,
+            headers: headers.into_iter().filter_map(text).collect(),
+            created_at: Timestamp::from_millis(row.get(6)?),
+            updated_at: Timestamp::from_millis(row.get(7)?),
+            models: Vec::new(),
+        })
+    }
+}
+
+impl ProviderModel {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let price = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.and_then(parse_price));
+        let (input, output) = (price(1)?, price(2)?);
+        let cached_input = price(3)?;
+        let priced = input.is_some() || output.is_some();
+        let free = Price::default();
+        let pricing = Pricing { input: input.unwrap_or(free), output: output.unwrap_or(free), cached_input };
+        Ok(ProviderModel { name: row.get(0)?, pricing: priced.then_some(pricing), context_window: row.get(4)? })
+    }
+}
+
+impl Org<'_> {
+    /// Every provider of the organization with its models, by slug.
+    pub fn providers(&self) -> Result<Vec<Provider>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT {} FROM provider WHERE org_id = :org ORDER BY slug",
+                Provider::COLUMNS
+            ))?;
+            let rows = statement.query_map(named_params! { ":org": self.tenant.org_id }, Provider::from_row)?;
+            rows.map(|provider| with_models(c, provider?)).collect()
+        })
+    }
+
+    /// The provider of that id or slug.
+    pub fn provider(&self, id_or_slug: &str) -> Result<Provider> {
+        self.read(|c| find(c, &self.tenant.org_id, id_or_slug)?.ok_or(Error::NotFound("provider")))
+    }
+
+    /// The provider of that id or slug, if there is one.
+    pub fn provider_if_any(&self, id_or_slug: &str) -> Result<Option<Provider>> {
+        self.read(|c| find(c, &self.tenant.org_id, id_or_slug))
+    }
+
+    /// Keeps a new provider and its models.
+    pub async fn create_provider(&self, provider: Provider) -> Result<Provider> {
+        self.write(move |c, tenant| {
+            insert(c, &tenant.org_id, &provider)?;
+            insert_models(c, &provider)?;
+            Ok(provider)
+        })
+        .await
+    }
+
+    /// Replaces a provider's models, as after a look at what it has.
+    pub async fn set_provider_models(&self, id_or_slug: String, models: Vec<ProviderModel>) -> Result<Provider> {
+        self.write(move |c, tenant| {
+            let known = find(c, &tenant.org_id, &id_or_slug)?.ok_or(Error::NotFound("provider"))?;
+            let provider = Provider { models, updated_at: Timestamp::now(), ..known };
+            c.execute("DELETE FROM provider_model WHERE provider_id = ?1", [&provider.id])?;
+            c.execute(
+                "UPDATE provider SET updated_at = ?1 WHERE id = ?2",
+                (provider.updated_at.as_millis(), &provider.id),
+            )?;
+            insert_models(c, &provider)?;
+            Ok(provider)
+        })
+        .await
+    }
+
+    /// Forgets a provider, its key and its models.
+    pub async fn delete_provider(&self, id_or_slug: String) -> Result<()> {
+        self.write(move |c, tenant| {
+            let provider = find(c, &tenant.org_id, &id_or_slug)?.ok_or(Error::NotFound("provider"))?;
+            c.execute("DELETE FROM provider WHERE id = ?1", [provider.id])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn find(c: &Connection, org_id: &str, id_or_slug: &str) -> Result<Option<Provider>> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {} FROM provider WHERE org_id = :org AND (id = :key OR slug = :key)",
+        Provider::COLUMNS
+    ))?;
+    let parameters = named_params! { ":org": org_id, ":key": id_or_slug };
+    let provider = statement.query_row(parameters, Provider::from_row).optional()?;
+    provider.map(|provider| with_models(c, provider)).transpose()
+}
+
+fn with_models(c: &Connection, provider: Provider) -> Result<Provider> {
+    let mut statement = c.prepare_cached(
+        "SELECT name, input_price, output_price, cached_input_price, context_window FROM provider_model
+         WHERE provider_id = :provider ORDER BY name",
+    )?;
+    let rows = statement.query_map(named_params! { ":provider": provider.id }, ProviderModel::from_row)?;
+    let models = rows.collect::<Result<_, _>>()?;
+    Ok(Provider { models, ..provider })
+}
+
+fn insert(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
+    let headers: serde_json::Map<_, _> =
+        provider.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    let inserted = c.execute(
+        "INSERT INTO provider (id, org_id, slug, kind, base_url, api_key_sealed, api_key_env, headers, created_at,
+             updated_at)
+         VALUES (:id, :org, :slug, 'openai-compatible', :url, :sealed, :env, :headers, :created, :updated)",
+        named_params! {
+            ":id": provider.id, ":org": org_id, ":slug": provider.slug, ":url": provider.base_url,
+            ":sealed": provider.api_key_sealed, ":env": provider.api_key_env,
+            ":headers": serde_json::Value::Object(headers).to_string(),
+            ":created": provider.created_at.as_millis(), ":updated": provider.updated_at.as_millis(),
+        },
+    );
+    let taken = || Error::Conflict(format!("a provider with the slug {} is there already", provider.slug));
+    unless_taken(inserted, taken)?;
+    Ok(())
+}
+
+fn insert_models(c: &Connection, provider: &Provider) -> Result<()> {
+    let mut statement = c.prepare_cached(
+        "INSERT INTO provider_model (provider_id, name, input_price, output_price, cached_input_price, context_window)
+         VALUES (:provider, :name, :input, :output, :cached, :window)",
+    )?;
+    for model in &provider.models {
+        let price = |of: fn(&Pricing) -> Option<Price>| model.pricing.as_ref().and_then(of).map(|p| p.to_string());
+        let inserted = statement.execute(named_params! {
+            ":provider": provider.id, ":name": model.name, ":input": price(|p| Some(p.input)),
+            ":output": price(|p| Some(p.output)), ":cached": price(|p| p.cached_input),
+            ":window": model.context_window,
+        });
+        unless_taken(inserted, || Error::Conflict(format!("the model {} is named twice", model.name)))?;
+    }
+    Ok(())
+}
+
+/// What is no price was put there by a foreign hand; the dearest reading of it is not ours to choose.
+fn parse_price(text: String) -> Option<Price> {
+    text.parse().inspect_err(|_| tracing::warn!(text, "a stored price is no price: taken as none")).ok()
+}

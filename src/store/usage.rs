@@ -1,0 +1,92 @@
+//! What turns used: sums over `turn`, by whatever one asks.
+//!
+//! It scans a span of time: keep it off the request threads.
+
+use rusqlite::{Row, named_params};
+
+use super::Org;
+use crate::{error::Result, time::Timestamp};
+
+/// Groups of one answer; the dearest come first, the rest is left out.
+const GROUPS_MAX: i64 = 1_000;
+
+/// Sums of some turns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub turns: i64,
+    pub input_tokens: i64,
+    pub cache_read_tokens: i64,
+    pub output_tokens: i64,
+    /// Microcents.
+    pub cost: i64,
+}
+
+/// What the sums are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupBy {
+    Model,
+    Agent,
+    Project,
+    Session,
+    /// A day of UTC.
+    Day,
+}
+
+impl GroupBy {
+    /// The key of a group; sessions by the id that clients know.
+    fn expression(self) -> &'static str {
+        match self {
+            GroupBy::Model => "t.model",
+            GroupBy::Agent => "t.agent_id",
+            GroupBy::Project => "t.project_id",
+            GroupBy::Session => "(SELECT s.id FROM session s WHERE s.seq = t.session)",
+            GroupBy::Day => "strftime('%Y-%m-%d', t.started_at / 1000, 'unixepoch')",
+        }
+    }
+}
+
+/// The columns of [`Usage`], the first of a row.
+const SUMS: &str = "count(*), coalesce(sum(input_tokens), 0), coalesce(sum(cache_read_tokens), 0),
+    coalesce(sum(output_tokens), 0), coalesce(sum(cost), 0)";
+/// A turn that was withdrawn never was.
+const SPAN: &str = "t.org_id = :org AND t.started_at >= :from AND t.started_at < :to AND t.status <> 'withdrawn'";
+
+impl Usage {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Usage {
+            turns: row.get(0)?,
+            input_tokens: row.get(1)?,
+            cache_read_tokens: row.get(2)?,
+            output_tokens: row.get(3)?,
+            cost: row.get(4)?,
+        })
+    }
+}
+
+impl Org<'_> {
+    /// All turns that began in a span of time.
+    pub fn usage(&self, from: Timestamp, to: Timestamp) -> Result<Usage> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!("SELECT {SUMS} FROM turn t WHERE {SPAN}"))?;
+            let parameters =
+                named_params! { ":org": self.tenant.org_id, ":from": from.as_millis(), ":to": to.as_millis() };
+            Ok(statement.query_row(parameters, Usage::from_row)?)
+        })
+    }
+
+    /// The same, by group: days in their order, everything else the dearest first. `None` is what has no such thing.
+    pub fn usage_by(&self, group_by: GroupBy, from: Timestamp, to: Timestamp) -> Result<Vec<(Option<String>, Usage)>> {
+        let key = group_by.expression();
+        let order = if group_by == GroupBy::Day { "grp" } else { "sum(cost) DESC, count(*) DESC, grp" };
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT {SUMS}, {key} AS grp FROM turn t WHERE {SPAN} GROUP BY grp ORDER BY {order} LIMIT :groups"
+            ))?;
+            let parameters = named_params! {
+                ":org": self.tenant.org_id, ":from": from.as_millis(), ":to": to.as_millis(), ":groups": GROUPS_MAX,
+            };
+            let rows = statement.query_map(parameters, |row| Ok((row.get(5)?, Usage::from_row(row)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
