@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
+use crate::model::Finish;
 use crate::model::openai::{CompletionTokensField, WireOptions};
 use crate::model::scripted::{Server, self_signed};
 
