@@ -134,7 +134,7 @@ impl Body {
     /// Reads until the end, or until `bytes_max` are there.
     pub(super) async fn read_up_to(&mut self, bytes_max: usize) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; bytes_max.min(4096)];
         while all.len() < bytes_max {
             match std::future::poll_fn(|cx| self.poll_read(cx, &mut buffer)).await? {
                 0 => break,

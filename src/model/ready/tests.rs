@@ -8,6 +8,7 @@ use bytes::Bytes;
 use rustls::version::{TLS12, TLS13};
 use ureq::http::Request;
 use ureq::tls::{Certificate, TlsConfig};
+use ureq::{Proxy, ProxyProtocol};
 
 use super::*;
 use crate::model::scripted::{Server, self_signed};
@@ -88,13 +89,15 @@ fn survives_every_split(scheme: &str, config: Config, tls: Option<Arc<rustls::Se
                     Ok(())
                 });
                 let client = Client::new(config.clone(), 8);
+                let mut waits = 0;
                 for _ in 0..2 {
                     let request = get(format!("{scheme}://{}/", server.address));
                     let body = client.send(request, Connection::Any).await.unwrap().into_body();
-                    let (text, waits) = read_paced(body, &ask).await;
+                    let (text, waited) = read_paced(body, &ask).await;
                     assert_eq!(text, TEXT, "{framing} in packets of {packet}");
-                    assert!(waits >= TEXT.len() / packet, "{waits} waits: the packets did not arrive one by one");
+                    waits += waited;
                 }
+                assert!(waits >= 2 * (TEXT.len() / packet), "{waits} waits: the packets did not arrive one by one");
                 assert_eq!(server.connections(), if closes { 2 } else { 1 }, "{framing}");
             }
         }
@@ -203,6 +206,17 @@ fn a_cut_body_is_an_error_and_no_end() {
 }
 
 #[test]
+fn a_handshake_is_no_answer() {
+    let (pem, tls) = self_signed(&[&TLS12]);
+    run(async move {
+        let server = Server::start_with(Some(tls), |_, peer| peer.request().map(drop));
+        let request = get(format!("https://{}/", server.address));
+        let failed = Client::new(trusting(&pem), 8).send(request, Connection::Any).await;
+        assert!(matches!(failed, Err(SendError::Failed { answered: false, reused: false, .. })));
+    });
+}
+
+#[test]
 fn dropping_a_call_ends_the_wait_for_its_head() {
     run(async {
         let (tell, mut ended) = tokio::sync::mpsc::unbounded_channel();
@@ -259,13 +273,42 @@ fn more_heads_than_allowed_are_refused_at_once() {
 }
 
 #[test]
-fn a_proxy_is_not_asked_for_this_machine_and_socks_is_refused() {
+fn no_proxy_is_asked_for_this_machine_and_socks_is_refused_for_others() {
     run(async {
         let server = Server::responding(|_, _| "HTTP/1.1 204 No Content\r\n\r\n".into());
-        let socks = ureq::Proxy::builder(ureq::ProxyProtocol::Socks4A).host("127.0.0.1").port(9).build().unwrap();
-        let client = Client::new(Config::builder().proxy(Some(socks)).build(), 8);
-        client.send(get(url(&server)), Connection::Any).await.unwrap();
-        let far = client.send(get("http://192.0.2.1/".into()), Connection::Any).await;
-        assert!(matches!(far, Err(SendError::Failed { cause: Error::ConnectProxyFailed(_), .. })));
+        for protocol in [ProxyProtocol::Http, ProxyProtocol::Socks4A] {
+            // Nothing listens on the proxy's port.
+            let proxy = Proxy::builder(protocol).host("127.0.0.1").port(9).build().unwrap();
+            let client = Client::new(Config::builder().proxy(Some(proxy)).build(), 8);
+            client.send(get(url(&server)), Connection::Any).await.unwrap();
+            let far = client.send(get("http://far.example/".into()), Connection::Any).await;
+            let Err(SendError::Failed { cause, .. }) = far else { panic!("there is no proxy") };
+            match protocol {
+                ProxyProtocol::Http => assert!(matches!(cause, Error::Io(_)), "{cause}"),
+                _ => assert!(matches!(cause, Error::ConnectProxyFailed(_)), "{cause}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_proxy_is_asked_for_other_machines() {
+    run(async {
+        let proxy = Server::start(|_, peer| {
+            let tunnel = peer.request()?.unwrap_or_default();
+            assert!(tunnel.starts_with("CONNECT far.example:80 HTTP/1.1\r\n"), "{tunnel}");
+            peer.send(b"HTTP/1.1 200 OK\r\n\r\n")?;
+            while peer.request()?.is_some() {
+                peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nfar")?;
+            }
+            Ok(())
+        });
+        let http = Proxy::new(&url(&proxy)).unwrap();
+        let client = Client::new(Config::builder().proxy(Some(http)).build(), 8);
+        for _ in 0..2 {
+            let mut body = client.send(get("http://far.example/".into()), Connection::Any).await.unwrap().into_body();
+            assert_eq!(body.read_up_to(10).await.unwrap(), b"far");
+        }
+        assert_eq!(proxy.connections(), 1, "the tunnel is pooled");
     });
 }

@@ -27,8 +27,8 @@ pub(super) enum Failure {
     Refused,
     /// The host's name could not be looked up.
     NameUnknown,
-    /// No connection in time.
-    ConnectTimeout,
+    /// No way there, or none in time.
+    Unreachable,
     /// No response head in time.
     HeadTimeout,
     /// No secure connection.
@@ -75,13 +75,14 @@ impl Failure {
         let SendError::Failed { cause, reused, answered } = error else { return Failure::TooMany };
         match cause {
             ureq::Error::HostNotFound => Failure::NameUnknown,
-            ureq::Error::Timeout(Timeout::Connect) => Failure::ConnectTimeout,
+            ureq::Error::Timeout(Timeout::Connect) => Failure::Unreachable,
             ureq::Error::Timeout(_) => Failure::HeadTimeout,
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) => Failure::Tls,
             ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => Failure::Proxy,
             ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => Failure::NotHttp,
             ureq::Error::Io(e) => match e.kind() {
                 ErrorKind::ConnectionRefused => Failure::Refused,
+                ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Failure::Unreachable,
                 // The shape in which rustls reports a certificate or a record it does not accept.
                 ErrorKind::InvalidData => Failure::Tls,
                 ErrorKind::UnexpectedEof
@@ -153,7 +154,7 @@ impl Failure {
         match self {
             Failure::Refused => format!("nothing answers at {place}: is the model server running?"),
             Failure::NameUnknown => format!("the name {place} cannot be looked up: check the provider's base URL"),
-            Failure::ConnectTimeout => format!("no connection to {place} in time: check the address and the network"),
+            Failure::Unreachable => format!("no connection to {place}: check the address and the network"),
             Failure::HeadTimeout => {
                 format!("{place} took the request and did not begin to answer in time: is the model still loading?")
             }
@@ -276,7 +277,7 @@ mod tests {
         assert_eq!(said(Failure::Refused), "nothing answers at 127.0.0.1:11434: is the model server running?");
         let cases = [
             (Failure::NameUnknown, "base URL"),
-            (Failure::ConnectTimeout, "network"),
+            (Failure::Unreachable, "network"),
             (Failure::HeadTimeout, "loading"),
             (Failure::Tls, "--ca-file"),
             (Failure::Proxy, "NO_PROXY"),

@@ -173,8 +173,13 @@ impl Upstreams {
         connection: Connection,
     ) -> Result<Response<Body>, Failure> {
         let mut response = self.client.send(request, connection).await.map_err(|error| {
-            tracing::debug!(place, ?error, "no response head");
-            Failure::of_send(&error)
+            let failure = Failure::of_send(&error);
+            if failure == Failure::Other {
+                tracing::warn!(place, ?error, "no response head");
+            } else {
+                tracing::debug!(place, ?error, "no response head");
+            }
+            failure
         })?;
         let Some(failure) = Failure::of_head(response.status(), response.headers()) else { return Ok(response) };
         let said = timeout(ERROR_TIMEOUT, response.body_mut().read_up_to(ERROR_BYTES_MAX)).await;
@@ -186,13 +191,13 @@ impl Upstreams {
 }
 
 fn authorities(path: &Path) -> Result<RootCerts> {
-    let pem = std::fs::read(path)
-        .map_err(|e| Error::BadRequest(format!("cannot read the authorities in {}: {e}", path.display())))?;
+    let pem =
+        std::fs::read(path).map_err(|e| Error::invalid("--ca-file", format!("cannot read {}: {e}", path.display())))?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| if let Ok(PemItem::Certificate(certificate)) = item { Some(certificate) } else { None })
         .collect();
     if certificates.is_empty() {
-        return Err(Error::BadRequest(format!("there is no PEM certificate in {}", path.display())));
+        return Err(Error::invalid("--ca-file", format!("there is no PEM certificate in {}", path.display())));
     }
     Ok(RootCerts::from(certificates))
 }

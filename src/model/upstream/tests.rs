@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
+use crate::model::Finish;
 use crate::model::openai::{CompletionTokensField, WireOptions};
 use crate::model::scripted::{Server, self_signed};
 
@@ -113,6 +114,28 @@ async fn dropping_a_reply_closes_its_connection() {
     assert_eq!(deltas, [Delta::Text("hello".into())]);
     drop(reply);
     assert_eq!(ended.recv().await, Some(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replies_beside_dropped_ones_are_whole() {
+    let (server, upstreams) = (Server::responding(|_, _| whole()), std::sync::Arc::new(upstreams()));
+    let turns = (0..400).map(|number| {
+        let (endpoint, upstreams) = (at(&server), upstreams.clone());
+        tokio::spawn(async move {
+            let mut reply = upstreams.start(&endpoint, &request()).await.unwrap();
+            match number % 3 {
+                0 => drop(reply),
+                1 => assert_eq!(all(reply).await.1.finish, Finish::Stop),
+                _ => {
+                    // One step, and the rest of the reply is dropped with its connection or after it was given back.
+                    reply.next(&mut Vec::new()).await;
+                }
+            }
+        })
+    });
+    for turn in turns.collect::<Vec<_>>() {
+        turn.await.unwrap();
+    }
 }
 
 #[tokio::test]
