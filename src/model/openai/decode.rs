@@ -106,7 +106,7 @@ impl Reply {
         } else if event.name == "error" {
             self.fault(explain(data), out);
         } else if let Ok(chunk) = serde_json::from_str(data) {
-            self.chunk(chunk, out);
+            self.chunk(&chunk, out);
         } else if data.contains('\n') {
             // Events that a server glued together by leaving out the blank line between them.
             data.lines().for_each(|line| self.event(Event { name: event.name, data: line }, out));
@@ -115,18 +115,22 @@ impl Reply {
         }
     }
 
-    fn chunk(&mut self, chunk: Chunk<'_>, out: &mut Vec<Delta>) {
-        let choice = chunk.choices.and_then(|choices| choices.into_iter().next());
-        let usage = chunk.usage.or(chunk.x_groq.and_then(|groq| groq.usage));
-        let usage = usage.as_ref().or(choice.as_ref().and_then(|choice| choice.usage.as_ref()));
-        self.usage = usage.and_then(|usage| usage.counted()).or(self.usage);
+    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) {
+        let choice = chunk.choices.iter().flatten().next();
+        let usages = [
+            chunk.usage.as_ref(),
+            chunk.x_groq.as_ref().and_then(|groq| groq.usage.as_ref()),
+            choice.and_then(|choice| choice.usage.as_ref()),
+        ];
+        let counted = usages.into_iter().flatten().find_map(|usage| usage.counted());
+        self.usage = counted.or(self.usage);
         if let Some(error) = chunk.error
             && !matches!(error.get(), "false" | "\"\"")
         {
             return self.fault(explain(error.get()), out);
         }
         let Some(choice) = choice else { return };
-        if let Some(delta) = choice.delta.or(choice.message) {
+        if let Some(delta) = choice.delta.as_ref().or(choice.message.as_deref()) {
             self.delta(delta, out);
         }
         match choice.finish_reason.as_ref().map(|reason| &*reason.0) {
@@ -137,18 +141,18 @@ impl Reply {
         }
     }
 
-    fn delta(&mut self, delta: WireDelta<'_>, out: &mut Vec<Delta>) {
+    fn delta(&mut self, delta: &WireDelta<'_>, out: &mut Vec<Delta>) {
         // Servers in the middle of renaming the field send both.
-        let both = [delta.reasoning_content, delta.reasoning];
+        let both = [&delta.reasoning_content, &delta.reasoning];
         if let Some(reasoning) = both.into_iter().find(|words| !words.is_empty()) {
             say(reasoning, Delta::Reasoning, out);
         }
-        say(delta.content, Delta::Text, out);
+        say(&delta.content, Delta::Text, out);
         self.refused |= !delta.refusal.is_empty();
-        say(delta.refusal, Delta::Text, out);
-        out.extend(delta.annotations.into_iter().flatten().filter_map(source));
-        for call in delta.tool_calls.into_iter().flatten() {
-            self.tool_call(&call, out);
+        say(&delta.refusal, Delta::Text, out);
+        out.extend(delta.annotations.iter().flatten().filter_map(source));
+        for call in delta.tool_calls.iter().flatten() {
+            self.tool_call(call, out);
         }
     }
 
@@ -203,25 +207,25 @@ fn finish_of(reason: &str) -> Finish {
 }
 
 /// Appends words as deltas of one kind; thinking is reasoning wherever it stands.
-fn say(words: Words<'_>, kind: fn(String) -> Delta, out: &mut Vec<Delta>) {
+fn say(words: &Words<'_>, kind: fn(String) -> Delta, out: &mut Vec<Delta>) {
     match words {
         Words::Text(text) if text.is_empty() => {}
-        Words::Text(text) => out.push(kind(text.into_owned())),
+        Words::Text(text) => out.push(kind(text.to_string())),
         Words::Pieces(pieces) => {
             for piece in pieces {
-                say(piece.thinking, Delta::Reasoning, out);
-                say(piece.text, kind, out);
+                say(&piece.thinking, Delta::Reasoning, out);
+                say(&piece.text, kind, out);
             }
         }
     }
 }
 
 /// A citation as a source. Only web pages: a reader's page makes a link of it.
-fn source(annotation: Annotation<'_>) -> Option<Delta> {
-    let citation = annotation.url_citation?;
-    let url = citation.url?.0.into_owned();
+fn source(annotation: &Annotation<'_>) -> Option<Delta> {
+    let citation = annotation.url_citation.as_ref()?;
+    let url = citation.url.as_ref()?.0.to_string();
     let is_web = ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme));
-    is_web.then(|| Delta::Source { url, title: citation.title.map(|title| title.0.into_owned()) })
+    is_web.then(|| Delta::Source { url, title: citation.title.as_ref().map(|title| title.0.to_string()) })
 }
 
 #[cfg(test)]

@@ -26,9 +26,9 @@ pub(super) struct Chunk<'a> {
 pub(super) struct Choice<'a> {
     #[serde(borrow)]
     pub delta: Option<Delta<'a>>,
-    /// What a server that does not stream sends in place of `delta`.
+    /// What a server that does not stream sends in place of `delta`; boxed, for it is rare and the choice is moved about.
     #[serde(borrow)]
-    pub message: Option<Delta<'a>>,
+    pub message: Option<Box<Delta<'a>>>,
     #[serde(borrow)]
     pub finish_reason: Option<Text<'a>>,
     /// Moonshot's place for usage.
@@ -65,17 +65,14 @@ pub(super) struct Function<'a> {
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
     #[serde(borrow)]
-    pub arguments: Option<&'a RawValue>,
+    arguments: Option<&'a RawValue>,
 }
 
 impl<'a> Function<'a> {
     /// The arguments as JSON text: in a string, as they should be, or bare.
     pub fn arguments(&self) -> Cow<'a, str> {
         let raw = self.arguments.map_or("", RawValue::get);
-        match serde_json::from_str::<Text>(raw) {
-            Ok(Text(text)) => text,
-            Err(_) => Cow::Borrowed(raw),
-        }
+        serde_json::from_str(raw).map_or(Cow::Borrowed(raw), |Text(text)| text)
     }
 }
 
