@@ -45,14 +45,18 @@ die() {
 read_arguments() {
   from='' url=${ALM_RELEASE_URL:-} sha256='' prefix='' systemd=no start=yes action=install
   while [ $# -gt 0 ]; do
+    words=1
     case $1 in
-    --from | --url | --sha256 | --prefix) [ -n "${2:-}" ] || die "$1 needs a value (see --help)" ;;
+    --from | --url | --sha256 | --prefix)
+      [ -n "${2:-}" ] || die "$1 needs a value (see --help)"
+      words=2
+      ;;
     esac
     case $1 in
-    --from) from=$2 && shift ;;
-    --url) url=$2 && shift ;;
-    --sha256) sha256=$(checksum_of_text "$2") && shift ;;
-    --prefix) prefix=$2 && shift ;;
+    --from) from=$2 ;;
+    --url) url=$2 ;;
+    --sha256) sha256=$(checksum_of_text "$2") ;;
+    --prefix) prefix=$2 ;;
     --systemd) systemd=yes ;;
     --no-start) start=no ;;
     --uninstall) action=uninstall ;;
@@ -60,7 +64,7 @@ read_arguments() {
     -h | --help) action=help ;;
     *) die "unknown option $1 (see --help)" ;;
     esac
-    shift
+    shift "$words"
   done
 }
 
@@ -119,7 +123,7 @@ must_match() {
 # --- getting the binary into the staged file --------------------------------------------------------------------------------
 
 stage_from_file() {
-  [ -f "$from" ] && [ -r "$from" ] || die "there is no readable file $from"
+  if [ ! -f "$from" ] || [ ! -r "$from" ]; then die "there is no readable file $from"; fi
   cp "$from" "$staged"
   if [ -f "$from.sha256" ]; then
     expected=$(checksum_of_text "$(cat "$from.sha256")")
@@ -188,11 +192,12 @@ must_run_here() {
 install_binary() {
   target=$root$bin/alm
   [ ! -d "$target" ] || die "$target is a folder"
-  mkdir -p "$root$bin" 2>/dev/null && [ -w "$root$bin" ] ||
+  if ! mkdir -p "$root$bin" 2>/dev/null || [ ! -w "$root$bin" ]; then
     die "cannot write to $root$bin: run as its owner, or choose another place with --prefix DIR"
+  fi
   # In the same folder, so that the rename is one step; a binary that runs cannot be written to, but can be replaced.
   staged=$(mktemp "$root$bin/.alm.XXXXXX")
-  trap 'rm -f "$staged"' EXIT
+  trap 'rm -f "$staged" "${staged_unit:-}"' EXIT
   trap 'exit 130' HUP INT TERM
   verified=''
   if [ -n "$from" ]; then
@@ -207,7 +212,9 @@ install_binary() {
   chmod 755 "$staged"
   must_run_here
   changed=yes
-  if [ -f "$target" ] && [ "$(checksum_of_file "$target")" = "$(checksum_of_file "$staged")" ]; then
+  new=$(checksum_of_file "$staged")
+  old=$(if [ -f "$target" ]; then checksum_of_file "$target"; fi)
+  if [ "$new" = "$old" ]; then
     changed=no
     say "$version is in $target already"
   else
