@@ -292,11 +292,12 @@ must_suit_a_service() {
   case $bin/ in /home/* | /root/* | /run/user/*) die "a system service cannot start $bin/alm, in a home folder: choose another --prefix" ;; esac
 }
 
-live_systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
-
 # Unquoted on purpose: an empty scope is no argument.
 # shellcheck disable=SC2086
 control() { systemctl $scope "$@"; }
+
+# Asks the manager that would run the service: a user's may be out of reach where the system's is not.
+live_systemd() { [ -z "$root" ] && command -v systemctl >/dev/null && control show-environment >/dev/null 2>&1; }
 
 make_user() {
   [ -z "$root$scope" ] || return 0

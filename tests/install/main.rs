@@ -1,7 +1,7 @@
 //! `install.sh`, run by the shell into temporary folders: as root and as somebody else, from a file, a checkout and a release.
 //!
 //! Rule: nothing outside the temporary folder is written and nothing but loopback is spoken to.
-//! Deliberately absent: the real build (`tests/static/run` makes it) and a live systemd, which no test may talk to.
+//! Deliberately absent: the real build (`tests/static/run` makes it) and a live systemd: a stand-in for `systemctl` notes what it is asked.
 
 mod place;
 
@@ -265,6 +265,26 @@ fn a_user_service_asks_for_nothing_that_needs_root() {
     for needs_root in ["User=", "DynamicUser=", "ProtectSystem=", "PrivateTmp=", "CapabilityBoundingSet="] {
         assert!(!unit.contains(needs_root), "{needs_root}");
     }
+}
+
+#[test]
+fn a_live_systemd_restarts_the_service_only_for_something_new() {
+    let place = Place::new();
+    let calls = place.path("home/calls");
+    place.executable("tools/systemctl", &format!("#!/bin/sh\necho \"$*\" >>'{}'\n", calls.display()));
+    let called = || {
+        let lines = fs::read_to_string(&calls).unwrap();
+        fs::remove_file(&calls).unwrap();
+        lines.lines().filter(|line| !line.contains("show-environment")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    place.succeeds(Who::Somebody, &["--from", "alm", "--systemd"]);
+    assert_eq!(called(), ["--user daemon-reload", "--user enable --quiet alm", "--user restart alm"]);
+    place.succeeds(Who::Somebody, &["--from", "alm", "--systemd"]);
+    assert_eq!(called(), ["--user daemon-reload", "--user enable --quiet alm", "--user start alm"]);
+    place.succeeds(Who::Somebody, &["--from", "alm", "--systemd", "--no-start"]);
+    assert!(!calls.exists());
+    place.succeeds(Who::Somebody, &["--uninstall"]);
+    assert_eq!(called(), ["--user disable --now --quiet alm", "--user daemon-reload"]);
 }
 
 #[test]
