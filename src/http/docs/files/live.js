@@ -42,7 +42,7 @@ export function eventSplitter(onData) {
 /** The reply after one more event. */
 export function withEvent(reply, data) {
   const next = { ...reply, events: reply.events + 1, raw: (reply.raw + data + "\n").slice(-RAW_CHARS_MAX) };
-  if (data === "[DONE]") return { ...next, state: "complete" };
+  if (data === "[DONE]") return next.state === "arriving" ? { ...next, state: "complete" } : next;
   let chunk;
   try {
     chunk = JSON.parse(data);
@@ -50,12 +50,16 @@ export function withEvent(reply, data) {
     return next; // not one of ours: it is in the raw events
   }
   if (chunk?.type === "text-delta") return { ...next, text: reply.text + chunk.delta };
+  if (chunk?.type === "abort") return { ...next, state: "stopped" };
   if (chunk?.type === "error") return { ...next, text: `${reply.text}\n${chunk.errorText}`, state: "failed" };
   return next;
 }
 
+/** A reply of which nothing has come yet. */
+export const silent = { text: "", raw: "", events: 0, state: "arriving" };
+
 async function show(operation, body) {
-  let reply = { text: "", raw: "", events: 0, state: "arriving" };
+  let reply = silent;
   tell(operation, reply);
   const splitter = eventSplitter((data) => (reply = withEvent(reply, data)));
   try {
