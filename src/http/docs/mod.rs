@@ -9,7 +9,7 @@
 use crate::http::assets::Assets;
 use include_dir::{Dir, include_dir};
 use poem::{
-    Endpoint, Request, Response, Route,
+    Request, Response, Route,
     endpoint::make,
     get,
     http::{HeaderValue, header},
@@ -45,7 +45,7 @@ async fn file(request: Request) -> poem::Result<Response> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poem::http::StatusCode;
+    use poem::{Endpoint, http::StatusCode};
 
     async fn get(path: &str) -> Response {
         let app = Route::new().nest("/docs", routes());
