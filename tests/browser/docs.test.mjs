@@ -101,3 +101,19 @@ test("a key is gone with the page", async () => {
     assert.equal(await page.getByLabel("API key").inputValue(), "");
   });
 });
+
+test("an inline script and a picture from elsewhere would be seen", async () => {
+  await withPage(async (page, seen) => {
+    await openDocs(page);
+    await page.evaluate(() => {
+      document.head.append(Object.assign(document.createElement("script"), { textContent: "document.title = ''" }));
+      return new Promise((ended) => {
+        const picture = Object.assign(new Image(), { src: "http://127.0.0.1:1/x.png", onerror: ended });
+        document.body.append(picture);
+      });
+    });
+    await page.waitForFunction(() => document.title === "alm API");
+    assert.equal(seen.otherHosts.length, 1);
+    assert.equal(seen.violations.length, 2);
+  });
+});

@@ -19,8 +19,8 @@ use std::sync::LazyLock;
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/src/http/docs/files");
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&FILES));
 
-/// Swagger UI sets styles inline and draws its icons from `data:`; everything else comes from this origin or not at all.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+/// Swagger UI draws its icons from `data:`; everything else comes from this origin or not at all.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page and its files; made to be nested at `/docs`, where the page looks for them.
