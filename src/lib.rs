@@ -10,7 +10,6 @@ pub mod password; // Argon2id
 pub mod seal; // providers' keys at rest
 pub mod time; // moments
 
-pub mod http; // the only poem
 pub mod model; // the only outbound HTTP: a request in, deltas out
 pub mod store; // the only SQL
 pub mod turn; // one answer, from message to stored reply
