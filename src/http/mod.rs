@@ -14,18 +14,21 @@ use poem_openapi::{OpenApiService, Tags};
 
 use crate::{catalog::Catalog, store::Store};
 
+pub mod assets;
 pub mod auth;
 pub mod body;
 pub mod bridge;
 mod check;
 pub mod cors;
 pub mod data;
+pub mod docs;
 mod document;
 pub mod edge;
 pub mod envelope;
 pub mod health;
 pub mod metrics;
 pub mod rate_limit;
+pub mod serve;
 pub mod wire;
 
 pub mod agents;
@@ -91,7 +94,7 @@ fn api() -> Api {
 
 /// The whole server as one endpoint that never fails.
 pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
-    let around = ["/healthz", "/health", "/readyz", "/openapi.json"];
+    let around = ["/healthz", "/health", "/readyz", "/openapi.json", "/docs/", "/docs/*name"];
     let mut allow = edge::methods_of::<Api>(API_PREFIX);
     allow.extend(around.map(|path| (path.to_owned(), edge::allow_header([Method::GET.as_str()].into_iter()))));
     let routes = Route::new()
@@ -99,7 +102,8 @@ pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
         .at("/healthz", get(health::healthz))
         .at("/health", get(health::healthz))
         .at("/readyz", get(health::readyz))
-        .at("/openapi.json", get(openapi));
+        .at("/openapi.json", get(openapi))
+        .nest("/docs", docs::routes());
     edge::Edge::new(routes.map_to_response(), app, allow)
 }
 

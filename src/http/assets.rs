@@ -1,0 +1,169 @@
+//! Files that are baked into the binary, as answers: compressed once, revalidated by ETag.
+//!
+//! Rule: a file is looked up by its exact name, so no request can reach outside the folder.
+//! Deliberately absent: an expiry. The files change with the binary and the browser is near; a 304 is cheap.
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use include_dir::Dir;
+use poem::{
+    Request, Response,
+    error::NotFoundError,
+    http::{HeaderMap, StatusCode, header},
+};
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeMap, io::Write};
+
+/// One folder of baked-in files.
+pub struct Assets(BTreeMap<&'static str, Asset>);
+
+struct Asset {
+    content_type: &'static str,
+    etag: String,
+    plain: &'static [u8],
+    /// `None` where it would not be shorter.
+    gzip: Option<Bytes>,
+}
+
+impl Assets {
+    /// Compresses everything in the folder: worth a `LazyLock`, so that only a process that serves it pays.
+    pub fn new(dir: &'static Dir) -> Self {
+        let mut assets = BTreeMap::new();
+        collect(dir, &mut assets);
+        Assets(assets)
+    }
+
+    /// The file of this name, or 304 where the browser has it.
+    pub fn answer(&self, name: &str, request: &Request) -> Result<Response, NotFoundError> {
+        let asset = self.0.get(name).ok_or(NotFoundError)?;
+        let response = Response::builder()
+            .header(header::ETAG, &asset.etag)
+            .header(header::CACHE_CONTROL, "no-cache")
+            .header(header::VARY, "accept-encoding");
+        if names_etag(request.headers(), &asset.etag) {
+            return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
+        }
+        let response = response.content_type(asset.content_type);
+        Ok(match &asset.gzip {
+            Some(gzip) if accepts_gzip(request.headers()) => {
+                response.header(header::CONTENT_ENCODING, "gzip").body(gzip.clone())
+            }
+            _ => response.body(asset.plain),
+        })
+    }
+}
+
+fn collect(dir: &'static Dir, assets: &mut BTreeMap<&'static str, Asset>) {
+    for file in dir.files() {
+        let name = file.path().to_str().expect("our own file names are UTF-8");
+        assets.insert(name, Asset::new(name, file.contents()));
+    }
+    for inner in dir.dirs() {
+        collect(inner, assets);
+    }
+}
+
+impl Asset {
+    fn new(name: &str, plain: &'static [u8]) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let gzip = encoder.write_all(plain).and_then(|()| encoder.finish()).expect("writing to memory");
+        let hash: String = Sha256::digest(plain)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Asset {
+            content_type: content_type(name),
+            // Weak, since it stands for both encodings.
+            etag: format!("W/\"{hash}\""),
+            plain,
+            gzip: (gzip.len() < plain.len()).then(|| gzip.into()),
+        }
+    }
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("ico") => "image/x-icon",
+        Some("woff2") => "font/woff2",
+        Some("json") => "application/json",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim)
+}
+
+fn names_etag(headers: &HeaderMap, etag: &str) -> bool {
+    let bare = |tag: &str| tag.trim_start_matches("W/").to_owned();
+    items(headers, header::IF_NONE_MATCH).any(|tag| tag == "*" || bare(tag) == bare(etag))
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    items(headers, header::ACCEPT_ENCODING).any(|item| {
+        let (coding, quality) = item.split_once(';').unwrap_or((item, ""));
+        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        matches!(coding.trim(), "gzip" | "*") && !refused
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzDecoder;
+    use std::{io::Read, sync::LazyLock};
+
+    static DIR: Dir = include_dir::include_dir!("$CARGO_MANIFEST_DIR/src/http/docs/files");
+    static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&DIR));
+
+    fn try_ask(name: &str, headers: &[(&str, &str)]) -> Result<Response, NotFoundError> {
+        let request = headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
+        ASSETS.answer(name, &request.finish())
+    }
+
+    fn ask(name: &str, headers: &[(&str, &str)]) -> Response {
+        try_ask(name, headers).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_the_same_with_and_without_gzip() {
+        let plain = ask("docs.css", &[]);
+        assert_eq!(plain.header("content-encoding"), None);
+        assert_eq!(plain.content_type(), Some("text/css; charset=utf-8"));
+        let packed = ask("docs.css", &[("accept-encoding", "br, gzip;q=0.5")]);
+        assert_eq!(packed.header("content-encoding"), Some("gzip"));
+        let (plain, packed) =
+            (plain.into_body().into_bytes().await.unwrap(), packed.into_body().into_bytes().await.unwrap());
+        assert!(packed.len() < plain.len());
+        let mut unpacked = Vec::new();
+        GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, plain);
+    }
+
+    #[test]
+    fn gzip_is_sent_only_to_those_who_take_it() {
+        for (accept, packed) in [("gzip", true), ("*", true), ("gzip;q=0", false), ("br", false), ("xgzip", false)] {
+            let answer = ask("index.html", &[("accept-encoding", accept)]);
+            assert_eq!(answer.header("content-encoding").is_some(), packed, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_file_the_browser_has_is_not_sent_again() {
+        let etag = ask("docs.js", &[]).header("etag").unwrap().to_owned();
+        for known in [etag.clone(), format!("\"other\", {etag}"), "*".into()] {
+            assert_eq!(ask("docs.js", &[("if-none-match", &known)]).status(), StatusCode::NOT_MODIFIED, "{known}");
+        }
+        assert_eq!(ask("docs.css", &[("if-none-match", &etag)]).status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn only_the_folder_is_served() {
+        for name in ["", "nope.js", "../mod.rs", "swagger-ui", "/index.html"] {
+            assert!(try_ask(name, &[]).is_err(), "{name:?}");
+        }
+        assert!(try_ask("swagger-ui/LICENSE", &[]).is_ok());
+    }
+}

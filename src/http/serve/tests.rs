@@ -1,0 +1,199 @@
+//! The bounds of the accept loop, over real sockets.
+//!
+//! Rule: every test waits for what the other side does, never for a clock of its own.
+
+use super::*;
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt, Empty};
+use poem::{Body, Request, Response, Route, endpoint::make_sync, get};
+use std::sync::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+const GET_HI: &[u8] = b"GET /hi HTTP/1.1\r\nhost: x\r\n\r\n";
+const GET_STREAM: &[u8] = b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n";
+const SHORT: Duration = Duration::from_millis(50);
+
+/// A server with `/hi`, which tells how many it greeted, and `/stream`, which sends what the test puts into `chunks`.
+struct Running {
+    addr: SocketAddr,
+    chunks: mpsc::Sender<&'static str>,
+    shutdown: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl Running {
+    fn new(limits: Limits) -> Self {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = listener.local_addr();
+        let (chunks, body) = mpsc::channel(8);
+        let body = Arc::new(Mutex::new(Some(body)));
+        let streamed = make_sync(move |_: Request| {
+            let body: mpsc::Receiver<&'static str> = body.lock().unwrap().take().expect("one stream a test");
+            let chunks = stream::unfold(body, async |mut body| {
+                let chunk = body.recv().await?;
+                Some((Ok::<_, io::Error>(Bytes::from_static(chunk.as_bytes())), body))
+            });
+            Body::from_bytes_stream(chunks)
+        });
+        let greeted = Arc::new(AtomicBool::new(false));
+        let hi = make_sync(move |_| {
+            let before = greeted.swap(true, Ordering::Relaxed);
+            let answer = Response::builder().header("connection", "keep-alive");
+            answer.body(if before { "hi again" } else { "hi first" })
+        });
+        let app = Route::new().at("/hi", get(hi)).at("/stream", get(streamed));
+        let (shutdown, told) = oneshot::channel();
+        let served = tokio::spawn(serve(listener, app, limits, async { _ = told.await }));
+        Running { addr, chunks, shutdown, served }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.addr).await.unwrap()
+    }
+
+    async fn ask(&self, request: &[u8]) -> TcpStream {
+        let mut socket = self.connect().await;
+        socket.write_all(request).await.unwrap();
+        socket
+    }
+}
+
+async fn read_until(socket: &mut TcpStream, end: &str) -> String {
+    let mut seen = Vec::new();
+    while !seen.ends_with(end.as_bytes()) {
+        let byte = socket.read_u8().await;
+        seen.push(byte.unwrap_or_else(|_| panic!("{end:?} never came: {}", String::from_utf8_lossy(&seen))));
+    }
+    String::from_utf8(seen).unwrap()
+}
+
+/// A reset is as good an end as an orderly one: both tell the client that nobody is there.
+async fn is_closed(mut socket: TcpStream) -> bool {
+    matches!(socket.read(&mut [0]).await, Ok(0) | Err(_))
+}
+
+#[tokio::test]
+async fn one_connection_answers_many_requests_also_when_they_come_together() {
+    let server = Running::new(Limits::default());
+    let mut socket = server.ask(&[GET_HI, GET_HI].concat()).await;
+    read_until(&mut socket, "hi first").await;
+    read_until(&mut socket, "hi again").await;
+    socket.write_all(GET_HI).await.unwrap();
+    read_until(&mut socket, "hi again").await;
+}
+
+#[tokio::test]
+async fn a_request_head_that_does_not_come_ends_the_connection() {
+    let server = Running::new(Limits { header_timeout: SHORT, ..Limits::default() });
+    for beginning in ["", "GET /hi HTTP/1.1\r\nho", "PRI * HT"] {
+        assert!(is_closed(server.ask(beginning.as_bytes()).await).await, "{beginning:?}");
+    }
+    let mut idle = server.ask(GET_HI).await;
+    read_until(&mut idle, "hi first").await;
+    assert!(is_closed(idle).await, "after an answer");
+}
+
+#[tokio::test]
+async fn a_stream_outlives_the_header_timeout_and_the_age_of_its_connection() {
+    let limits = Limits { header_timeout: SHORT, connection_age_max: SHORT, ..Limits::default() };
+    let server = Running::new(limits);
+    let mut socket = server.ask(GET_STREAM).await;
+    // Both clocks started before this one, so both are over when it is.
+    assert!(is_closed(Running::new(limits).connect().await).await);
+    server.chunks.send("late").await.unwrap();
+    read_until(&mut socket, "late\r\n").await;
+    drop(server.chunks);
+    read_until(&mut socket, "0\r\n\r\n").await;
+    assert!(is_closed(socket).await);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_silent_stream_is_noticed() {
+    let server = Running::new(Limits::default());
+    let mut socket = server.ask(GET_STREAM).await;
+    server.chunks.send("begun").await.unwrap();
+    read_until(&mut socket, "begun\r\n").await;
+    drop(socket);
+    server.chunks.closed().await;
+}
+
+#[tokio::test]
+async fn a_connection_over_the_cap_waits_for_a_place() {
+    let server = Running::new(Limits { connections_max: 1, ..Limits::default() });
+    let mut inside = server.connect().await;
+    let mut outside = server.ask(GET_HI).await;
+    inside.write_all(GET_HI).await.unwrap();
+    // Were the other one served as well, it could have been the first.
+    read_until(&mut inside, "hi first").await;
+    drop(inside);
+    read_until(&mut outside, "hi again").await;
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_a_running_stream_end_and_closes_idle_connections() {
+    let server = Running::new(Limits::default());
+    let mut running = server.ask(GET_STREAM).await;
+    server.chunks.send("begun").await.unwrap();
+    read_until(&mut running, "begun\r\n").await;
+    let mut idle = server.ask(GET_HI).await;
+    read_until(&mut idle, "hi first").await;
+    let silent = server.connect().await;
+
+    server.shutdown.send(()).unwrap();
+    assert!(is_closed(idle).await && is_closed(silent).await);
+    assert!(TcpStream::connect(server.addr).await.is_err(), "the port is closed");
+    server.chunks.send("and on").await.unwrap();
+    drop(server.chunks);
+    read_until(&mut running, "and on\r\n0\r\n\r\n").await;
+    server.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_never_ends_is_dropped_with_the_drain() {
+    let server = Running::new(Limits { drain_timeout: SHORT, ..Limits::default() });
+    let mut endless = server.ask(GET_STREAM).await;
+    server.chunks.send("begun").await.unwrap();
+    read_until(&mut endless, "begun\r\n").await;
+    server.shutdown.send(()).unwrap();
+    server.served.await.unwrap();
+    assert!(is_closed(endless).await);
+    assert!(server.chunks.is_closed());
+}
+
+#[tokio::test]
+async fn http2_needs_no_upgrade_and_carries_no_connection_header() {
+    let server = Running::new(Limits::default());
+    let socket = TokioIo::new(server.connect().await);
+    let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), socket).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = hyper::Request::get(format!("http://{}/hi", server.addr)).body(Empty::<Bytes>::new()).unwrap();
+    let answer = client.send_request(request).await.unwrap();
+    assert_eq!(answer.version(), hyper::Version::HTTP_2);
+    assert_eq!(answer.headers().get("connection"), None);
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hi first");
+
+    server.shutdown.send(()).unwrap();
+    connection.await.unwrap().unwrap();
+    server.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn accepted_sockets_inherit_the_limit_on_stalled_writes() {
+    let listener = Listener::bind("[::1]:0".parse().unwrap()).unwrap();
+    let _client = TcpStream::connect(listener.local_addr()).await.unwrap();
+    let (accepted, _) = listener.tcp.accept().await.unwrap();
+    let limit = socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap();
+    assert_eq!(limit, Some(WRITE_STALL_MAX));
+}
+
+#[test]
+fn the_open_file_limit_is_raised_to_the_hard_one() {
+    let raised = raise_nofile_limit().unwrap();
+    let (soft, _) = rlimit::Resource::NOFILE.get().unwrap();
+    assert_eq!(soft, raised);
+}
