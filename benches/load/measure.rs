@@ -170,8 +170,9 @@ impl Round<'_> {
 
     /// Adds a figure that a server has and the bare upstream has not.
     fn add_of_server(&mut self, name: &str, value: f64) {
-        if self.server.kind != Kind::Direct {
-            self.add(name, value);
+        match self.server.kind {
+            Kind::Direct => self.report.reserve(name),
+            _ => self.add(name, value),
         }
     }
 
@@ -239,10 +240,9 @@ impl Round<'_> {
         self.add(&format!("{name}: {unit}s/s"), count / (after.at - before.at).as_secs_f64());
         self.add(&format!("{name}: p50 ms"), seen.time_ms(0.5));
         self.add(&format!("{name}: p99 ms"), seen.time_ms(0.99));
-        let cost = (after.server - before.server).as_secs_f64() * 1e3;
-        self.add_of_server(&format!("{name}: **server CPU ms/{unit}**"), cost / count);
-        let own = (after.driver - before.driver).as_secs_f64() * 1e3;
-        self.add(&format!("{name}: driver CPU ms/{unit}"), own / count);
+        let each = |spent: Duration| spent.as_secs_f64() * 1e6 / count;
+        self.add_of_server(&format!("{name}: **server CPU µs/{unit}**"), each(after.server - before.server));
+        self.add(&format!("{name}: driver CPU µs/{unit}"), each(after.driver - before.driver));
         self.add(&format!("{name}: failed"), seen.failed.get().into());
     }
 
@@ -350,7 +350,8 @@ impl Round<'_> {
 
     async fn plain(&mut self, name: &str, request: Vec<u8>) -> Result<()> {
         let mut bytes = 0;
-        let status = Connection::open(self.server.address).await?.exchange(&request, |body| bytes += body.len()).await?;
+        let status =
+            Connection::open(self.server.address).await?.exchange(&request, |body| bytes += body.len()).await?;
         if !(200..300).contains(&status) {
             return Err(format!("{name} answers {status}").into());
         }

@@ -72,6 +72,9 @@ impl Fixture {
         let owner = ["--owner", "a@example.com", "--password-file", text(&password)];
         self.alm(&[&["org", "create", "acme"], &owner[..]].concat())?;
         self.key = self.alm(&["keys", "create", "--org", "acme", "--name", "load"])?.trim().to_owned();
+        if self.key.is_empty() {
+            return Err("alm keys create printed no key".into());
+        }
         let base_url = format!("http://{}/v1", self.upstream);
         let mut add = vec!["providers", "add", "--org", "acme", "--slug", "up", "--base-url", &base_url];
         add.extend(models.iter().flat_map(|model| ["--model", model]));
@@ -95,9 +98,7 @@ impl Fixture {
     /// Starts a server on what was set up, and waits for its first 200.
     pub fn start(&self, kind: Kind) -> Result<Server> {
         match kind {
-            Kind::Direct => {
-                Ok(Server { kind, address: self.upstream, start_up: Duration::ZERO, child: None })
-            }
+            Kind::Direct => Ok(Server { kind, address: self.upstream, start_up: Duration::ZERO, child: None }),
             Kind::Nginx => self.start_nginx(),
             Kind::Alm => self.start_alm(&self.folder.path().join("data")),
         }

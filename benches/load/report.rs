@@ -20,11 +20,20 @@ struct Row {
 impl Report {
     /// Adds one round's figure to the line `name`.
     pub fn add(&mut self, name: &str, kind: Kind, value: f64) {
+        self.row(name).samples.entry(kind).or_default().push(value);
+    }
+
+    /// Keeps a place for a line to which another server will add.
+    pub fn reserve(&mut self, name: &str) {
+        self.row(name);
+    }
+
+    fn row(&mut self, name: &str) -> &mut Row {
         let at = self.rows.iter().position(|row| row.name == name).unwrap_or_else(|| {
             self.rows.push(Row { name: name.to_owned(), samples: BTreeMap::new() });
             self.rows.len() - 1
         });
-        self.rows[at].samples.entry(kind).or_default().push(value);
+        &mut self.rows[at]
     }
 
     /// The newest figure of a line.
@@ -71,12 +80,13 @@ fn cell(samples: &[f64]) -> String {
     if samples.len() == 1 || low == high { middle } else { format!("{middle} ({}–{})", number(low), number(high)) }
 }
 
-/// Three digits that matter.
+/// About three digits that matter.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
         whole if whole.fract() == 0.0 || whole >= 100.0 => 0,
         tens if tens >= 10.0 => 1,
-        _ => 2,
+        ones if ones >= 1.0 => 2,
+        _ => 3,
     };
     format!("{value:.decimals$}")
 }

@@ -241,7 +241,8 @@ impl Rendered {
             let about = r#""id":"chatcmpl-load","object":"chat.completion.chunk","created":1764000000,"model":"load""#;
             frame(&format!("{{{about},\"choices\":[{choices}]}}"))
         };
-        let choice = |delta: &str, finish: &str| chunk(&format!(r#"{{"index":0,"delta":{delta},"finish_reason":{finish}}}"#));
+        let choice =
+            |delta: &str, finish: &str| chunk(&format!(r#"{{"index":0,"delta":{delta},"finish_reason":{finish}}}"#));
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         let stamp = format!("@{}", "0".repeat(STAMP_DIGITS));
         let delta = choice(&format!(r#"{{"content":"{stamp} "}}"#), "null");

@@ -62,7 +62,10 @@ enum State {
     /// A body of known length: what is left of it.
     Sized(usize),
     /// In the line before a chunk: its size so far, and whether its digits are over.
-    ChunkLine { size: usize, over: bool },
+    ChunkLine {
+        size: usize,
+        over: bool,
+    },
     /// In a chunk: what is left of it.
     Chunk(usize),
     /// In the line end behind a chunk.
@@ -199,6 +202,7 @@ impl Stamps {
 
     /// Whether every chunk came, and behind the last one each of `marks`.
     pub fn is_whole(&self, marks: &[&str]) -> bool {
-        self.seen == self.expected && marks.iter().all(|mark| memchr::memmem::find(&self.tail, mark.as_bytes()).is_some())
+        self.seen == self.expected
+            && marks.iter().all(|mark| memchr::memmem::find(&self.tail, mark.as_bytes()).is_some())
     }
 }
