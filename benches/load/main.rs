@@ -1,12 +1,13 @@
 //! The whole server under load, beside nginx passing the same bytes through. Start it with `benches/load/run`.
 //!
-//! Reading order: `measure.rs` (what is measured), `upstream.rs` (the model behind it all), `client.rs` over `wire.rs`,
-//! `process.rs` (the servers), `report.rs` (the table).
+//! Reading order: `plan.rs` (what is measured), `measure.rs` (how), `upstream.rs` (the model behind it all), `client.rs`
+//! over `wire.rs`, `process.rs` (the servers), `report.rs` (the table).
 //! Rule: rounds are interleaved and figures are medians, so that a disturbed machine disturbs all servers alike. Upstream
 //! and load share this process and the machine with the server: ratios count, not the figures.
 
 mod client;
 mod measure;
+mod plan;
 mod process;
 mod report;
 mod upstream;
@@ -17,7 +18,8 @@ use std::{cell::Cell, fs, process::ExitCode, thread, time::Duration};
 use clap::Parser;
 use tokio::task::LocalSet;
 
-use measure::{ALL, Measure, Round, Size};
+use measure::Round;
+use plan::{ALL, Measure, Size};
 use process::{Fixture, Kind, Result};
 use report::Report;
 
