@@ -13,7 +13,7 @@ mod report;
 mod upstream;
 mod wire;
 
-use std::{cell::Cell, fs, process::ExitCode, thread, time::Duration};
+use std::{cell::Cell, fs, path::PathBuf, process::ExitCode, thread, time::Duration};
 
 use clap::Parser;
 use tokio::task::LocalSet;
@@ -42,6 +42,9 @@ struct Options {
     /// Rounds of each measurement.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
+    /// The server to measure, if it is not the one that was built beside this.
+    #[arg(long, value_name = "PATH", overrides_with = "alm")]
+    alm: Option<PathBuf>,
     /// What cargo says when it benches; without it this is a test run, which measures nothing.
     #[arg(long, hide = true)]
     bench: bool,
@@ -79,7 +82,8 @@ fn measure_all(options: &Options) -> Result<Vec<String>> {
         let heavy = matches!(measure, Measure::Paced(1000..));
         if options.only.is_empty() { !(options.quick && heavy) } else { options.only.iter().any(|only| only == name) }
     };
-    let mut bench = Bench::new(size)?;
+    let built = || PathBuf::from(env!("CARGO_BIN_EXE_alm"));
+    let mut bench = Bench::new(size, options.alm.clone().unwrap_or_else(built))?;
     for (name, measure) in ALL.into_iter().filter(wanted) {
         for round in 1..=rounds {
             eprintln!("{name}, round {round} of {rounds}");
@@ -100,8 +104,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(size: Size) -> Result<Self> {
-        let mut fixture = Fixture::new(upstream::start()?)?;
+    fn new(size: Size, alm: PathBuf) -> Result<Self> {
+        let mut fixture = Fixture::new(upstream::start()?, alm)?;
         let (mut kinds, mut failures) = (vec![Kind::Direct, Kind::Alm, Kind::Nginx], Vec::new());
         if let Err(error) = fixture.set_up_alm(&size.models()) {
             kinds.retain(|&kind| kind != Kind::Alm);

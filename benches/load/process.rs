@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -54,15 +54,16 @@ pub struct Server {
 pub struct Fixture {
     folder: TempDir,
     upstream: SocketAddr,
+    alm: PathBuf,
     /// The API key, once `alm` is set up.
     pub key: String,
 }
 
 impl Fixture {
     /// A folder for everything, beside the build and so on its disk.
-    pub fn new(upstream: SocketAddr) -> io::Result<Self> {
+    pub fn new(upstream: SocketAddr, alm: PathBuf) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("load-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        Ok(Fixture { folder, upstream, key: String::new() })
+        Ok(Fixture { folder, upstream, alm, key: String::new() })
     }
 
     /// Makes an organization, a key and a provider whose models are `models`.
@@ -86,7 +87,7 @@ impl Fixture {
     fn alm(&self, arguments: &[&str]) -> Result<String> {
         let data = self.folder.path().join("data");
         let mut command = Command::new("timeout");
-        command.args([COMMAND_TIMEOUT, env!("CARGO_BIN_EXE_alm")]).args(arguments).arg("--data-dir").arg(data);
+        command.arg(COMMAND_TIMEOUT).arg(&self.alm).args(arguments).arg("--data-dir").arg(data);
         let output = command.stdin(Stdio::null()).output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -113,7 +114,7 @@ impl Fixture {
 
     fn start_alm(&self, data: &Path) -> Result<Server> {
         let log = self.folder.path().join("alm.log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_alm"));
+        let mut command = Command::new(&self.alm);
         command.args(["serve", "--listen", "127.0.0.1:0", "--chat-rate", "1000000", "--data-dir"]).arg(data);
         for name in ["OLLAMA_HOST", "OPENAI_BASE_URL", "OPENAI_API_KEY"] {
             command.env_remove(name);
