@@ -1,0 +1,120 @@
+//! The functions that run for every request or every chunk, one by one.
+//!
+//! Rule: inputs look like those of a real reply, and what a function allocates it allocates here too.
+
+use std::{hint::black_box, iter};
+
+use alm::{
+    key::{self, Env, Scope},
+    model::{openai::Decoder, sse::Parser},
+    store::Store,
+    turn::{chunk::Chunk, fold::Fold, step::Step},
+};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+/// Keys in the file that is looked through.
+const KEYS_STORED: usize = 1_000;
+/// Text deltas of the reply that is decoded and folded.
+const DELTAS: usize = 200;
+/// What one read of an upstream's socket brings when it streams at full speed.
+const READ_BYTES: usize = 16 * 1024;
+
+/// What every request begins with.
+fn key_check(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path(), 2).expect("a new file");
+    let tenant = store.create_org("acme", "a@example.com", None).expect("an organization").tenant();
+    let org = store.org(&tenant);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let keys: Vec<String> = (0..KEYS_STORED)
+        .map(|index| {
+            let key = key::generate(Env::Live).expect("random bytes");
+            let made = org.create_key(&key, format!("key {index}"), Env::Live, Scope::ALL.to_vec(), None);
+            runtime.block_on(made).expect("a key");
+            key.text
+        })
+        .collect();
+    c.bench_function("key: hash", |b| b.iter(|| key::hash(black_box(&keys[0]))));
+    let mut next = keys.iter().cycle();
+    c.bench_function("key: hash and look-up", |b| {
+        b.iter(|| store.key_holder(&key::hash(next.next().expect("a cycle"))).expect("a reader").expect("a key"));
+    });
+}
+
+/// What an upstream's bytes go through: events, deltas, chunks, frames. Figures are for each delta.
+fn from_bytes_to_frames(c: &mut Criterion) {
+    let body = body();
+    let mut group = c.benchmark_group("reply");
+    group.throughput(Throughput::Elements(DELTAS as u64));
+    group.bench_function("events", |b| {
+        b.iter(|| {
+            let (mut parser, mut bytes) = (Parser::default(), 0);
+            for read in body.chunks(READ_BYTES) {
+                parser.feed(read, |event| bytes += event.data.len()).expect("small events");
+            }
+            bytes
+        });
+    });
+    group.bench_function("deltas", |b| {
+        b.iter(|| {
+            let (mut decoder, mut deltas) = (Decoder::new(), Vec::new());
+            body.chunks(READ_BYTES).for_each(|read| decoder.feed(read, &mut deltas));
+            deltas
+        });
+    });
+    group.bench_function("deltas, one event a read", |b| {
+        b.iter(|| {
+            let (mut decoder, mut deltas) = (Decoder::new(), Vec::new());
+            for read in body.split_inclusive(|&byte| byte == b'\n') {
+                deltas.clear();
+                decoder.feed(read, &mut deltas);
+            }
+            decoder.is_done()
+        });
+    });
+    group.bench_function("deltas, chunks and frames", |b| {
+        b.iter(|| {
+            let mut frames = Vec::new();
+            chunks(&body).iter().for_each(|chunk| chunk.write_to(&mut frames));
+            frames
+        });
+    });
+    let chunks = chunks(&body);
+    group.bench_function("frames", |b| {
+        b.iter(|| {
+            let mut frames = Vec::new();
+            chunks.iter().for_each(|chunk| chunk.write_to(&mut frames));
+            frames
+        });
+    });
+    group.bench_function("parts", |b| {
+        b.iter(|| {
+            let mut fold = Fold::new();
+            chunks.iter().for_each(|chunk| fold.apply(chunk));
+            fold.into_parts()
+        });
+    });
+    group.finish();
+}
+
+/// A reply as an OpenAI-compatible server writes it.
+fn body() -> Vec<u8> {
+    let delta = |index| {
+        let about = r#""id":"chatcmpl-1","object":"chat.completion.chunk","created":1764000000,"model":"m""#;
+        let choice = format!(r#"{{"index":0,"delta":{{"content":" wörd {index}"}},"finish_reason":null}}"#);
+        format!("data: {{{about},\"choices\":[{choice}]}}\n\n")
+    };
+    (0..DELTAS).map(delta).chain(iter::once("data: [DONE]\n\n".to_owned())).collect::<String>().into_bytes()
+}
+
+fn chunks(body: &[u8]) -> Vec<Chunk> {
+    let (mut decoder, mut step) = (Decoder::new(), Step::new(0));
+    let (mut deltas, mut chunks) = (Vec::new(), Vec::new());
+    body.chunks(READ_BYTES).for_each(|read| decoder.feed(read, &mut deltas));
+    deltas.into_iter().for_each(|delta| step.delta(delta, &mut chunks));
+    step.end(&mut chunks);
+    chunks
+}
+
+criterion_group!(hot, key_check, from_bytes_to_frames);
+criterion_main!(hot);
