@@ -24,7 +24,7 @@ function everyStream(rule, check, fits = () => true) {
   test(rule, async () => {
     const broken = [];
     let checked = 0;
-    for (const one of corpus.filter(fits)) {
+    for (const one of corpus.filter((one) => one.stream && fits(one))) {
       checked += 1;
       try {
         await check(one.stream, one);
@@ -36,6 +36,11 @@ function everyStream(rule, check, fits = () => true) {
     assert.equal(broken.length, 0, `\n${broken.join('\n')}`);
   });
 }
+
+test('every reply, however it went, is a whole stream', () => {
+  const broken = corpus.filter((one) => one.problem).map((one) => `${one.name}: ${one.problem.message}`);
+  assert.equal(broken.length, 0, `\n${broken.join('\n')}`);
+});
 
 const CONTENT = /^(text|reasoning|tool|source)-|^file$/;
 const failed = (one) => one.finish === 'error';

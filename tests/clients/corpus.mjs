@@ -52,25 +52,34 @@ export const scenarios = {
   'failed in its second step': { replies: [fake.toolCall('current_time'), fake.status(500)], finish: 'error', calls: 1 },
 };
 
-/** What the built-in model is asked: one prompt for each kind of part it can show. */
+/** What the built-in model is asked: a prompt for each kind of part it can show. */
 export const demoPrompts = [
   'Summarise the periodic table in 3 sentences.',
-  'Show me your reasoning.',
-  'Call a tool: what time is it?',
-  'Show me a source.',
+  'What can you do?',
+  'Think step by step: is 91 prime?',
+  'What time is it?',
+  'Search my history for gold.',
+  'Call a tool with bad arguments.',
+  'Call an unknown tool.',
+  'Cite a source.',
   'Give me a long answer.',
+  'Show me some Rust code.',
   'Show me an error.',
 ];
 
-/** Has every scenario answered by the server: `{name, org, session, stream, history, …scenario}`. */
+/** Has every scenario answered: `{name, org, session, stream, history, …scenario}`, or `{name, problem}` where no whole stream came. */
 export async function collect(app) {
   const corpus = [];
-  for (const [name, scenario] of Object.entries(scenarios)) {
-    const org = await app.org({ upstream: scenario.replies });
-    corpus.push({ ...scenario, name, org, ...(await answer(org, 'Go on.', scenario.settings)) });
-  }
+  const add = async (name, scenario, org, prompt) => {
+    try {
+      corpus.push({ ...scenario, name, org, ...(await answer(org, prompt, scenario.settings)) });
+    } catch (problem) {
+      corpus.push({ name, problem });
+    }
+  };
+  for (const [name, scenario] of Object.entries(scenarios)) await add(name, scenario, await app.org({ upstream: scenario.replies }), 'Go on.');
   const org = await app.org();
-  for (const prompt of demoPrompts) corpus.push({ name: `demo/ala: ${prompt}`, org, ...(await answer(org, prompt)) });
+  for (const prompt of demoPrompts) await add(`demo/ala: ${prompt}`, {}, org, prompt);
   return corpus;
 }
 
