@@ -4,7 +4,7 @@ import * as fake from './fake-upstream.mjs';
 
 const { chunk, chunks, call, usage, text } = fake;
 
-const fragmented = ['{"ti', 'mezone": "Eur', 'ope/Zurich"}'];
+const fragmented = ['{"utcOff', 'setMinutes"', ': 60}'];
 const after = text('It is ', 'noon.');
 const twoCalls = (...fragments) => chunks(...fragments, chunk({}, 'tool_calls'), usage());
 
@@ -39,9 +39,9 @@ export const scenarios = {
   'tool calls without an index': { replies: [twoCalls(call({ id: 'c1', name: 'current_time', args: '{}' }), call({ id: 'c2', name: 'current_time', args: '{}' })), after], finish: 'stop', says: 'It is noon.', calls: 2 },
   'tool calls that reuse an index': { replies: [twoCalls(call({ index: 0, id: 'c1', name: 'current_time', args: '{}' }), call({ index: 0, id: 'c2', name: 'current_time', args: '{}' })), after], finish: 'stop', says: 'It is noon.', calls: 2 },
   'tool calls that reuse an id': { replies: [fake.toolCall('current_time', ['{}'], 'tool_calls', 'same'), fake.toolCall('current_time', ['{}'], 'tool_calls', 'same'), after], finish: 'stop', says: 'It is noon.', calls: 2 },
-  'tool arguments that are not JSON': { replies: [fake.toolCall('current_time', ['{"timezone": Zurich}']), after], finish: 'stop', says: 'It is noon.', fails: 1 },
+  'tool arguments that are not JSON': { replies: [fake.toolCall('current_time', ['{"utcOffsetMinutes": sixty}']), after], finish: 'stop', says: 'It is noon.', fails: 1 },
   'an unknown tool': { replies: [fake.toolCall('launch_rockets', ['{"count":2}']), after], finish: 'stop', says: 'It is noon.', fails: 1 },
-  'tool arguments cut by the cap': { replies: [fake.toolCall('current_time', ['{"timezone": "Eur'], 'length'), after], fails: 1 },
+  'tool arguments cut by the cap': { replies: [fake.toolCall('current_time', ['{"utcOffsetMinutes": 6'], 'length'), after], fails: 1 },
   'whole tool arguments, but the reply was cut': { replies: [fake.toolCall('current_time', ['{}'], 'length'), after], fails: 1 },
   'tool arguments with a prototype': { replies: [fake.toolCall('current_time', ['{"__proto__":{"a":1},', '"constructor":{"prototype":{"b":2}}}']), after], finish: 'stop', says: 'It is noon.' },
   'tools without end': { replies: [fake.toolCall('current_time')], settings: { maxSteps: 3 } },

@@ -83,7 +83,7 @@ for (const { name, sdk } of sdks) {
 
     const endings = {
       'a model that only ever calls tools': [fake.toolCall('current_time')],
-      'tool arguments cut by the cap': [fake.toolCall('current_time', ['{"timezone": "Eu'], 'length')],
+      'tool arguments cut by the cap': [fake.toolCall('current_time', ['{"utcOffsetMinutes": 6'], 'length')],
       'a tool that does not exist': [fake.toolCall('launch_rockets'), fake.text('I cannot.')],
     };
     for (const [ending, replies] of Object.entries(endings)) {

@@ -1,12 +1,12 @@
 // Replays every recorded upstream stream through the AI SDK's own OpenAI-compatible provider and server, and writes down
 // the UI chunks that come out. The Rust decoder is compared with these files (src/turn/step_tests.rs).
 //
-//   npm install && npm run record
+//   npm ci && npm run record
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { jsonSchema, streamText, tool } from 'ai';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
-const folder = new URL('../../golden/upstream/', import.meta.url);
+const folder = new URL('../golden/upstream/', import.meta.url);
 const anything = () => tool({ inputSchema: jsonSchema({ type: 'object' }) });
 const tools = { get_time: anything(), get_weather: anything(), search: anything() };
 
