@@ -53,7 +53,19 @@ export async function startAlm() {
       const endpoint = replies && upstream.endpoint(replies);
       if (endpoint) {
         const priced = price ? ['--price', price] : [];
-        await cli('providers', 'add', '--org', slug, '--slug', 'fake', '--base-url', endpoint.baseUrl, '--model', 'm', ...priced);
+        await cli(
+          'providers',
+          'add',
+          '--org',
+          slug,
+          '--slug',
+          'fake',
+          '--base-url',
+          endpoint.baseUrl,
+          '--model',
+          'm',
+          ...priced,
+        );
       }
       return new Org({ base: server.base, slug, key, upstream: endpoint });
     },
@@ -129,7 +141,10 @@ class Org {
 
 /** Runs `alm serve` and waits for the line that names its address. */
 async function serve(data, env) {
-  const child = spawn(BINARY, ['serve', '--data-dir', data, '--listen', '127.0.0.1:0'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(BINARY, ['serve', '--data-dir', data, '--listen', '127.0.0.1:0'], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let log = '';
   child.stderr.on('data', (bytes) => (log = (log + bytes).slice(-20_000)));
   const exited = once(child, 'exit');

@@ -23,7 +23,12 @@ async function post(org, body, headers = {}) {
   const text = JSON.stringify({ model: org.model, ...body });
   const outgoing = request(`${org.api}/chat`, {
     method: 'POST',
-    headers: { ...org.headers, 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers },
+    headers: {
+      ...org.headers,
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(text),
+      ...headers,
+    },
   });
   outgoing.end(text);
   const [response] = await once(outgoing, 'response');
@@ -115,7 +120,10 @@ test('5 a silent model is covered by comments, never by an empty event', async (
     heard.push(event.comment ?? event.chunk.type);
     if (event.comment === 'keep-alive') break;
   }
-  assert.deepEqual(heard.filter((word) => word !== 'start-step'), ['stream-open', 'start', 'keep-alive']);
+  assert.deepEqual(
+    heard.filter((word) => word !== 'start-step'),
+    ['stream-open', 'start', 'keep-alive'],
+  );
 });
 
 describe('4 what fails before the stream is a status and the envelope', () => {
@@ -140,7 +148,8 @@ describe('4 what fails before the stream is a status and the envelope', () => {
 
   test('a body that is not JSON, or not declared as JSON', async () => {
     const org = await app.org();
-    const send = (body, type) => fetch(`${org.api}/chat`, { method: 'POST', body, headers: { ...org.headers, 'content-type': type } });
+    const send = (body, type) =>
+      fetch(`${org.api}/chat`, { method: 'POST', body, headers: { ...org.headers, 'content-type': type } });
     await failure(await send('{"messages":', 'application/json'), 400, 'BAD_REQUEST');
     await failure(await send('', 'application/json'), 400, 'BAD_REQUEST');
     await failure(await send(JSON.stringify(hello), 'text/plain'), 400, 'BAD_REQUEST');
@@ -177,7 +186,18 @@ describe('4 what fails before the stream is a status and the envelope', () => {
 
   test('an upstream nobody listens at', async () => {
     const org = await app.org();
-    await app.cli('providers', 'add', '--org', org.slug, '--slug', 'gone', '--base-url', 'http://127.0.0.1:1/v1', '--model', 'm');
+    await app.cli(
+      'providers',
+      'add',
+      '--org',
+      org.slug,
+      '--slug',
+      'gone',
+      '--base-url',
+      'http://127.0.0.1:1/v1',
+      '--model',
+      'm',
+    );
     await failure(await org.chat({ ...hello, model: 'gone/m' }), 502, 'MODEL_UNAVAILABLE');
   });
 });

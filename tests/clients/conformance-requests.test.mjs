@@ -35,7 +35,12 @@ describe('25 every form a client posts in', () => {
     'as useChat posts': { id: 'chat-1', messages: [user('u1', 'Hi')], trigger: 'submit-message', extra: { a: [1] } },
     'the reduced form': { id: 'chat-1', message: user('u1', 'Hi') },
     'content in parts': { messages: [{ role: 'user', content: [{ type: 'text', text: 'Hi' }] }] },
-    'unknown keys everywhere': { messages: [{ ...user('u1', 'Hi'), createdAt: '2026-01-01', foo: null }], messageId: null, tools: {}, system: 'x' },
+    'unknown keys everywhere': {
+      messages: [{ ...user('u1', 'Hi'), createdAt: '2026-01-01', foo: null }],
+      messageId: null,
+      tools: {},
+      system: 'x',
+    },
   };
   for (const [name, body] of Object.entries(forms)) {
     test(name, async () => {
@@ -49,7 +54,18 @@ describe('25 every form a client posts in', () => {
 
   test('an unknown kind of part is a clear 4xx at worst', async () => {
     const org = await app.org({ upstream: [fake.text('Hello')] });
-    const response = await org.chat({ messages: [{ id: 'u1', role: 'user', parts: [{ type: 'hologram', x: 1 }, { type: 'text', text: 'Hi' }] }] });
+    const response = await org.chat({
+      messages: [
+        {
+          id: 'u1',
+          role: 'user',
+          parts: [
+            { type: 'hologram', x: 1 },
+            { type: 'text', text: 'Hi' },
+          ],
+        },
+      ],
+    });
     if (response.status !== 200) {
       assert.ok([400, 422].includes(response.status), String(response.status));
       assert.match((await response.json()).error.message, /part/);
@@ -59,7 +75,9 @@ describe('25 every form a client posts in', () => {
   test('a file goes to the model and comes back in the history', async () => {
     const org = await app.org({ upstream: [fake.text('A pixel')] });
     const file = { type: 'file', mediaType: 'image/png', filename: 'a.png', url: 'data:image/png;base64,iVBORw0KGgo=' };
-    const stream = await org.reply({ messages: [{ id: 'u1', role: 'user', parts: [file, { type: 'text', text: 'What is it?' }] }] });
+    const stream = await org.reply({
+      messages: [{ id: 'u1', role: 'user', parts: [file, { type: 'text', text: 'What is it?' }] }],
+    });
     const [question] = await org.history(stream.sessionId);
     assert.deepEqual(question.parts[0], file);
     assert.ok(JSON.stringify(org.upstream.requests[0].body).includes('iVBORw0KGgo='));
@@ -94,7 +112,12 @@ test('posting the whole history again stores nothing twice', async () => {
   const { org, session, answerId } = await begun(fake.text('Second'));
   const messages = [user('u1', 'One'), assistant(answerId, { type: 'text', text: 'First' }), user('u2', 'Two')];
   await org.reply({ id: session.id, messages, trigger: 'submit-message' });
-  assert.deepEqual(shape(await org.history(session.id)), ['user: One', 'assistant: First', 'user: Two', 'assistant: Second']);
+  assert.deepEqual(shape(await org.history(session.id)), [
+    'user: One',
+    'assistant: First',
+    'user: Two',
+    'assistant: Second',
+  ]);
 });
 
 test('what a client says the assistant said is not believed', async () => {
@@ -107,17 +130,30 @@ test('what a client says the assistant said is not believed', async () => {
 for (const named of [false, true]) {
   test(`26 regenerate ${named ? 'with' : 'without'} a messageId answers again, and the old answer leaves the history`, async () => {
     const { org, session, answerId } = await begun(fake.text('Better'));
-    const stream = await org.reply({ id: session.id, messages: [user('u1', 'One')], trigger: 'regenerate-message', messageId: named ? answerId : undefined });
+    const stream = await org.reply({
+      id: session.id,
+      messages: [user('u1', 'One')],
+      trigger: 'regenerate-message',
+      messageId: named ? answerId : undefined,
+    });
     assert.notEqual(stream.messageId, answerId);
     assert.deepEqual(shape(await org.history(session.id)), ['user: One', 'assistant: Better']);
-    assert.deepEqual(said(org.upstream.requests[1]).map(({ role }) => role), ['user']);
+    assert.deepEqual(
+      said(org.upstream.requests[1]).map(({ role }) => role),
+      ['user'],
+    );
   });
 }
 
 test('26 regenerating an older answer drops what came after it', async () => {
   const { org, session, answerId } = await begun(fake.text('Second'), fake.text('Better'));
   await org.reply({ sessionId: session.id, messages: [user('u2', 'Two')] });
-  await org.reply({ id: session.id, messages: [user('u1', 'One')], trigger: 'regenerate-message', messageId: answerId });
+  await org.reply({
+    id: session.id,
+    messages: [user('u1', 'One')],
+    trigger: 'regenerate-message',
+    messageId: answerId,
+  });
   assert.deepEqual(shape(await org.history(session.id)), ['user: One', 'assistant: Better']);
 });
 
@@ -128,7 +164,10 @@ test('26 an edited user message replaces the history from there on', async () =>
   const items = await org.history(session.id);
   assert.deepEqual(shape(items), ['user: Uno', 'assistant: Other']);
   assert.equal(items[0].id, 'u1');
-  assert.deepEqual(said(org.upstream.requests[2]).map(({ content }) => textOf(content)), ['Uno']);
+  assert.deepEqual(
+    said(org.upstream.requests[2]).map(({ content }) => textOf(content)),
+    ['Uno'],
+  );
 });
 
 test('27 tool parts in all seven states are accepted in a posted history', async () => {
@@ -141,7 +180,12 @@ test('27 tool parts in all seven states are accepted in a posted history', async
     tool('output-available', { input: {}, output: 1 }),
     tool('output-error', { input: {}, errorText: 'no' }),
     tool('output-denied', { input: {}, approval: { id: 'a3', approved: false } }),
-    { ...tool('output-available', { input: {}, output: 1 }), type: 'dynamic-tool', toolName: 'x', toolCallId: 'c-dynamic' },
+    {
+      ...tool('output-available', { input: {}, output: 1 }),
+      type: 'dynamic-tool',
+      toolName: 'x',
+      toolCallId: 'c-dynamic',
+    },
   ];
   const messages = [user('u1', 'One'), assistant('a1', ...parts), user('u2', 'Two')];
   await newest.validateUIMessages({ messages: structuredClone(messages) });
@@ -149,7 +193,8 @@ test('27 tool parts in all seven states are accepted in a posted history', async
   const stream = await org.reply({ id: 'imported', messages, trigger: 'submit-message' });
   assert.equal(stream.text, 'Fine');
   const items = await org.history('imported');
-  for (const { sdk } of sdks) await sdk.validateUIMessages({ messages: items.map(({ id, role, parts }) => ({ id, role, parts })) });
+  for (const { sdk } of sdks)
+    await sdk.validateUIMessages({ messages: items.map(({ id, role, parts }) => ({ id, role, parts })) });
 });
 
 test('28 the same user message posted again is stored once', async () => {
@@ -182,12 +227,18 @@ test('29 the question is stored before the first chunk, the half-written answer 
   const seen = [];
   for await (const { chunk, done } of events(response.body)) {
     const moment = done ? 'done' : chunk?.type;
-    if (!['start', 'text-delta', 'finish', 'done'].includes(moment) || seen.some(([before]) => before === moment)) continue;
+    if (!['start', 'text-delta', 'finish', 'done'].includes(moment) || seen.some(([before]) => before === moment))
+      continue;
     seen.push([moment, shape(await org.history(session.id))]);
     if (moment === 'text-delta') speak.resolve();
   }
   const [asked, answered] = [['user: One'], ['user: One', 'assistant: Half and half']];
-  assert.deepEqual(seen, [['start', asked], ['text-delta', asked], ['finish', answered], ['done', answered]]);
+  assert.deepEqual(seen, [
+    ['start', asked],
+    ['text-delta', asked],
+    ['finish', answered],
+    ['done', answered],
+  ]);
 });
 
 test('29 the answer is finished and stored when the client has gone', async () => {

@@ -47,7 +47,14 @@ const failed = (one) => one.finish === 'error';
 
 everyStream('a reply says what the model said and ends as the model ended', (stream, one) => {
   if (one.says) assert.ok(stream.text.includes(one.says), stream.text);
-  if (one.thinks) assert.equal(stream.of('reasoning-delta').map((chunk) => chunk.delta).join(''), one.thinks);
+  if (one.thinks)
+    assert.equal(
+      stream
+        .of('reasoning-delta')
+        .map((chunk) => chunk.delta)
+        .join(''),
+      one.thinks,
+    );
   if (one.calls) assert.equal(stream.of('tool-output-available').length, one.calls);
   if (one.fails) assert.equal(stream.of('tool-output-error').length, one.fails);
   if (one.finish && !failed(one)) assert.equal(stream.only('finish').finishReason, one.finish);
@@ -63,7 +70,8 @@ everyStream('7 no JSON value holds a key that the SDK takes for an attack', (str
   for (const payload of stream.payloads) {
     JSON.parse(payload, (key, value) => {
       assert.notEqual(key, '__proto__', payload);
-      if (key === 'constructor' && value && typeof value === 'object') assert.ok(!Object.hasOwn(value, 'prototype'), payload);
+      if (key === 'constructor' && value && typeof value === 'object')
+        assert.ok(!Object.hasOwn(value, 'prototype'), payload);
       return value;
     });
   }
@@ -96,7 +104,8 @@ everyStream('10 input, output, data and messageMetadata are always there', (stre
     'tool-output-available': 'output',
     'data-error': 'data',
   };
-  for (const chunk of stream.chunks) if (needs[chunk.type]) assert.ok(needs[chunk.type] in chunk, JSON.stringify(chunk));
+  for (const chunk of stream.chunks)
+    if (needs[chunk.type]) assert.ok(needs[chunk.type] in chunk, JSON.stringify(chunk));
 });
 
 everyStream('11 a finish reason is one of the six', (stream) => {
@@ -105,28 +114,35 @@ everyStream('11 a finish reason is one of the six', (stream) => {
 });
 
 everyStream('12 provider metadata has two levels or is absent', (stream) => {
-  for (const { providerMetadata = {} } of stream.chunks) for (const inner of Object.values(providerMetadata)) assert.equal(typeof inner, 'object');
+  for (const { providerMetadata = {} } of stream.chunks)
+    for (const inner of Object.values(providerMetadata)) assert.equal(typeof inner, 'object');
 });
 
-everyStream('13 start comes first, once, with the id under which the answer is stored', (stream, { session, history }) => {
-  assert.equal(stream.types[0], 'start');
-  assert.equal(stream.sessionId, session.id);
-  assert.equal(history.at(-1).role, 'assistant');
-  assert.equal(stream.messageId, history.at(-1).id);
-});
+everyStream(
+  '13 start comes first, once, with the id under which the answer is stored',
+  (stream, { session, history }) => {
+    assert.equal(stream.types[0], 'start');
+    assert.equal(stream.sessionId, session.id);
+    assert.equal(history.at(-1).role, 'assistant');
+    assert.equal(stream.messageId, history.at(-1).id);
+  },
+);
 
-everyStream('start names session, model, agent and time; finish names usage, cost, durations and reason', (stream, { session }) => {
-  const { messageMetadata: begun } = stream.only('start');
-  assert.equal(begun.agentId, session.agentId);
-  assert.match(begun.model, /^(fake\/m|demo\/ala)$/);
-  assert.match(begun.createdAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-  for (const { messageMetadata: ended, finishReason } of stream.of('finish')) {
-    assert.ok(Number.isInteger(ended.costMicrocents), 'costMicrocents');
-    assert.ok(Number.isInteger(ended.durationMs), 'durationMs');
-    assert.equal(ended.finishReason, finishReason);
-  }
-  assert.equal(stream.response.headers.get('x-alm-session-id') ?? session.id, session.id);
-});
+everyStream(
+  'start names session, model, agent and time; finish names usage, cost, durations and reason',
+  (stream, { session }) => {
+    const { messageMetadata: begun } = stream.only('start');
+    assert.equal(begun.agentId, session.agentId);
+    assert.match(begun.model, /^(fake\/m|demo\/ala)$/);
+    assert.match(begun.createdAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    for (const { messageMetadata: ended, finishReason } of stream.of('finish')) {
+      assert.ok(Number.isInteger(ended.costMicrocents), 'costMicrocents');
+      assert.ok(Number.isInteger(ended.durationMs), 'durationMs');
+      assert.equal(ended.finishReason, finishReason);
+    }
+    assert.equal(stream.response.headers.get('x-alm-session-id') ?? session.id, session.id);
+  },
+);
 
 everyStream('14 all content lies inside steps, tool outputs inside the step that called', (stream) => {
   let open = false;
@@ -148,28 +164,31 @@ everyStream('14 all content lies inside steps, tool outputs inside the step that
   assert.ok(!open || stream.types.includes('error'), 'the last step is finished');
 });
 
-everyStream('15 text and reasoning parts are started, filled and ended before the step is, under ids of their own', (stream) => {
-  const seen = new Set();
-  const open = new Map();
-  for (const { type, id, delta } of stream.chunks) {
-    const [kind, what] = /^(text|reasoning)-(start|delta|end)$/.exec(type)?.slice(1) ?? [];
-    const key = `${kind} ${id}`;
-    if (what === 'start') {
-      assert.ok(!seen.has(id), `the id ${id} twice`);
-      seen.add(id);
-      open.set(key, '');
+everyStream(
+  '15 text and reasoning parts are started, filled and ended before the step is, under ids of their own',
+  (stream) => {
+    const seen = new Set();
+    const open = new Map();
+    for (const { type, id, delta } of stream.chunks) {
+      const [kind, what] = /^(text|reasoning)-(start|delta|end)$/.exec(type)?.slice(1) ?? [];
+      const key = `${kind} ${id}`;
+      if (what === 'start') {
+        assert.ok(!seen.has(id), `the id ${id} twice`);
+        seen.add(id);
+        open.set(key, '');
+      }
+      if (what === 'delta') {
+        assert.ok(open.has(key) && delta !== '', `${type} without a part or without text`);
+        open.set(key, open.get(key) + delta);
+      }
+      if (what === 'end') {
+        assert.notEqual(open.get(key), '', 'an empty part');
+        assert.ok(open.delete(key), `${type} without a part`);
+      }
+      if (type === 'finish-step' || type === 'finish') assert.equal(open.size, 0, 'a part left open');
     }
-    if (what === 'delta') {
-      assert.ok(open.has(key) && delta !== '', `${type} without a part or without text`);
-      open.set(key, open.get(key) + delta);
-    }
-    if (what === 'end') {
-      assert.notEqual(open.get(key), '', 'an empty part');
-      assert.ok(open.delete(key), `${type} without a part`);
-    }
-    if (type === 'finish-step' || type === 'finish') assert.equal(open.size, 0, 'a part left open');
-  }
-});
+  },
+);
 
 everyStream('16 a tool call starts, gets its input, and gets its outcome; the deltas are the input', (stream) => {
   const calls = new Map();
@@ -186,14 +205,19 @@ everyStream('16 a tool call starts, gets its input, and gets its outcome; the de
     } else if (type === 'tool-input-available' || type === 'tool-input-error') {
       assert.equal(call?.state ?? 'open', 'open');
       assert.equal(chunk.dynamic, call?.dynamic);
-      if (type === 'tool-input-available' && call && !call.text.includes('__proto__')) assert.deepEqual(JSON.parse(call.text || '{}'), chunk.input);
+      if (type === 'tool-input-available' && call && !call.text.includes('__proto__'))
+        assert.deepEqual(JSON.parse(call.text || '{}'), chunk.input);
       calls.set(id, { ...call, state: type === 'tool-input-available' ? 'available' : 'bad' });
     } else {
-      assert.ok(type === 'tool-output-available' ? call.state === 'available' : ['available', 'bad'].includes(call.state), `${type} in ${call.state}`);
+      assert.ok(
+        type === 'tool-output-available' ? call.state === 'available' : ['available', 'bad'].includes(call.state),
+        `${type} in ${call.state}`,
+      );
       call.state = 'over';
     }
   }
-  for (const [id, { state }] of calls) assert.ok(state === 'over' || stream.types.includes('error'), `${id} is left ${state}`);
+  for (const [id, { state }] of calls)
+    assert.ok(state === 'over' || stream.types.includes('error'), `${id} is left ${state}`);
 });
 
 everyStream('17 there is exactly one ending, and nothing after it', (stream) => {
@@ -202,71 +226,117 @@ everyStream('17 there is exactly one ending, and nothing after it', (stream) => 
   if (stream.types.includes('finish')) assert.equal(stream.types.at(-1), 'finish');
   if (endings === 'error finish') assert.equal(stream.only('finish').finishReason, 'error');
   const tail = stream.types.slice(stream.types.indexOf('error') + 1);
-  if (endings.startsWith('error')) assert.ok(tail.every((type) => /-end$|^tool-(input|output)-error$|^finish/.test(type)), tail.join(' '));
+  if (endings.startsWith('error'))
+    assert.ok(
+      tail.every((type) => /-end$|^tool-(input|output)-error$|^finish/.test(type)),
+      tail.join(' '),
+    );
 });
 
 everyStream('20 usage is the sum of all steps, and an estimate says so', (stream, one) => {
   for (const { messageMetadata } of stream.of('finish')) {
     const { usage } = messageMetadata;
-    if (one.unmetered) assert.ok(!usage || usage.estimated || messageMetadata.estimated, JSON.stringify(messageMetadata));
+    if (one.unmetered)
+      assert.ok(!usage || usage.estimated || messageMetadata.estimated, JSON.stringify(messageMetadata));
     else {
       const steps = stream.of('start-step').length;
       assert.equal(usage.totalTokens, usage.inputTokens + usage.outputTokens);
-      if (one.replies && !failed(one)) assert.deepEqual([usage.inputTokens, usage.outputTokens], [10 * steps, 5 * steps]);
+      if (one.replies && !failed(one))
+        assert.deepEqual([usage.inputTokens, usage.outputTokens], [10 * steps, 5 * steps]);
     }
   }
 });
 
-everyStream('21 nothing an upstream said of an error, and no address of it, reaches the wire or the history', (stream, { org, history }) => {
-  const all = stream.payloads.join() + JSON.stringify(history);
-  for (const secret of [SECRET, 'sk-leaked', '10.1.2.3', new URL(org.upstream?.baseUrl ?? 'http://none/').host]) assert.ok(!all.includes(secret), secret);
-});
+everyStream(
+  '21 nothing an upstream said of an error, and no address of it, reaches the wire or the history',
+  (stream, { org, history }) => {
+    const all = stream.payloads.join() + JSON.stringify(history);
+    for (const secret of [SECRET, 'sk-leaked', '10.1.2.3', new URL(org.upstream?.baseUrl ?? 'http://none/').host])
+      assert.ok(!all.includes(secret), secret);
+  },
+);
 
-everyStream('22 a reply that was cut or failed is an error on the wire and in the history', (stream, { history }) => {
-  const error = stream.types.indexOf('error');
-  assert.ok(error > 0 && stream.chunks[error].errorText.length > 0);
-  const { type, data, transient } = stream.chunks[error - 1];
-  assert.deepEqual({ type, transient, keys: Object.keys(data).sort() }, { type: 'data-error', transient: true, keys: ['code', 'message', 'requestId'] });
-  assert.notEqual(history.at(-1).status, 'complete');
-}, failed);
+everyStream(
+  '22 a reply that was cut or failed is an error on the wire and in the history',
+  (stream, { history }) => {
+    const error = stream.types.indexOf('error');
+    assert.ok(error > 0 && stream.chunks[error].errorText.length > 0);
+    const { type, data, transient } = stream.chunks[error - 1];
+    assert.deepEqual(
+      { type, transient, keys: Object.keys(data).sort() },
+      { type: 'data-error', transient: true, keys: ['code', 'message', 'requestId'] },
+    );
+    assert.notEqual(history.at(-1).status, 'complete');
+  },
+  failed,
+);
 
-everyStream('23 truncated or unreadable tool arguments never run', (stream) => {
-  assert.equal(stream.of('tool-output-available').length, 0);
-  assert.equal(stream.of('tool-output-error').length, 1);
-}, (one) => one.fails);
+everyStream(
+  '23 truncated or unreadable tool arguments never run',
+  (stream) => {
+    assert.equal(stream.of('tool-output-available').length, 0);
+    assert.equal(stream.of('tool-output-error').length, 1);
+  },
+  (one) => one.fails,
+);
 
-everyStream('24 a refusal is text that ends with content-filter', (stream) => {
-  assert.equal(stream.only('finish').finishReason, 'content-filter');
-  assert.equal(stream.text, 'I would rather not.');
-}, (one) => one.name === 'a refusal');
+everyStream(
+  '24 a refusal is text that ends with content-filter',
+  (stream) => {
+    assert.equal(stream.only('finish').finishReason, 'content-filter');
+    assert.equal(stream.text, 'I would rather not.');
+  },
+  (one) => one.name === 'a refusal',
+);
 
-everyStream('30 the stored history is valid for every SDK and holds no unfinished part', async (stream, { history }) => {
-  const messages = history.map(({ id, role, parts, metadata }) => ({ id, role, parts, metadata: metadata ?? undefined }));
-  for (const { sdk } of sdks) await sdk.validateUIMessages({ messages: structuredClone(messages) });
-  for (const part of history.at(-1).parts) assert.ok(!['input-streaming', 'input-available', 'streaming'].includes(part.state), JSON.stringify(part));
-});
+everyStream(
+  '30 the stored history is valid for every SDK and holds no unfinished part',
+  async (stream, { history }) => {
+    const messages = history.map(({ id, role, parts, metadata }) => ({
+      id,
+      role,
+      parts,
+      metadata: metadata ?? undefined,
+    }));
+    for (const { sdk } of sdks) await sdk.validateUIMessages({ messages: structuredClone(messages) });
+    for (const part of history.at(-1).parts)
+      assert.ok(!['input-streaming', 'input-available', 'streaming'].includes(part.state), JSON.stringify(part));
+  },
+);
 
-everyStream('the message the SDK builds from the wire is the message that is stored', async (stream, { history, finish }) => {
-  const { message, errors } = await fold(newest, stream.chunks);
-  assert.equal(errors.length, finish === 'error' || stream.types.includes('error') ? 1 : 0, String(errors));
-  const stored = history.at(-1);
-  assert.equal(message.id, stored.id);
-  if (stream.types.includes('error')) assert.equal(textOf(message.parts), textOf(stored.parts));
-  else assert.deepEqual(bare(message.parts), bare(stored.parts));
-  assert.equal(stored.content, textOf(stored.parts));
-});
+everyStream(
+  'the message the SDK builds from the wire is the message that is stored',
+  async (stream, { history, finish }) => {
+    const { message, errors } = await fold(newest, stream.chunks);
+    assert.equal(errors.length, finish === 'error' || stream.types.includes('error') ? 1 : 0, String(errors));
+    const stored = history.at(-1);
+    assert.equal(message.id, stored.id);
+    if (stream.types.includes('error')) assert.equal(textOf(message.parts), textOf(stored.parts));
+    else assert.deepEqual(bare(message.parts), bare(stored.parts));
+    assert.equal(stored.content, textOf(stored.parts));
+  },
+);
 
-everyStream('the stored metadata names model, agent, reason, usage, cost and durations', (stream, { history, session }) => {
-  const { metadata } = history.at(-1);
-  assert.equal(metadata.agentId, session.agentId);
-  for (const key of ['model', 'finishReason', 'costMicrocents', 'durationMs']) assert.notEqual(metadata[key], undefined, key);
-});
+everyStream(
+  'the stored metadata names model, agent, reason, usage, cost and durations',
+  (stream, { history, session }) => {
+    const { metadata } = history.at(-1);
+    assert.equal(metadata.agentId, session.agentId);
+    for (const key of ['model', 'finishReason', 'costMicrocents', 'durationMs'])
+      assert.notEqual(metadata[key], undefined, key);
+  },
+);
 
 function textOf(parts) {
-  return parts.filter((part) => part.type === 'text').map((part) => part.text).join('');
+  return parts
+    .filter((part) => part.type === 'text')
+    .map((part) => part.text)
+    .join('');
 }
 
 /** Parts without what the SDK keeps for itself: a reasoning part's id, which a stored part may lack. */
 function bare(parts) {
-  return plain(parts).map(({ id, ...part }) => (part.type === 'reasoning' ? part : { id, ...part })).map(plain);
+  return plain(parts)
+    .map(({ id, ...part }) => (part.type === 'reasoning' ? part : { id, ...part }))
+    .map(plain);
 }

@@ -55,7 +55,8 @@ class Reply {
   async raw(bytes) {
     if (!this.response.headersSent) await this.head();
     if (this.response.destroyed) return;
-    if (!this.response.write(bytes)) await Promise.race([new Promise((resolve) => this.response.once('drain', resolve)), this.gone]);
+    if (!this.response.write(bytes))
+      await Promise.race([new Promise((resolve) => this.response.once('drain', resolve)), this.gone]);
     await setImmediate();
   }
 
@@ -77,7 +78,13 @@ class Reply {
 
 /** A chunk with one choice. */
 export function chunk(delta, finish_reason = null) {
-  return { id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [{ index: 0, delta, finish_reason }] };
+  return {
+    id: 'chatcmpl-1',
+    object: 'chat.completion.chunk',
+    created: 1,
+    model: 'm',
+    choices: [{ index: 0, delta, finish_reason }],
+  };
 }
 
 /** The chunk that counts tokens. */
@@ -114,7 +121,12 @@ export function chunks(...values) {
 
 /** Says these pieces of text, with a finish reason and usage. */
 export function text(...pieces) {
-  return chunks(chunk({ role: 'assistant', content: '' }), ...pieces.map((content) => chunk({ content })), chunk({}, 'stop'), usage());
+  return chunks(
+    chunk({ role: 'assistant', content: '' }),
+    ...pieces.map((content) => chunk({ content })),
+    chunk({}, 'stop'),
+    usage(),
+  );
 }
 
 /** Thinks, then speaks. `key` is the field the thoughts are in. */
@@ -144,7 +156,9 @@ export const SECRET = 'Incorrect API key provided: sk-leaked-0123456789';
 
 /** Speaks, then reports an error at HTTP 200. */
 export function errorObject(...pieces) {
-  return chunks(...pieces.map((content) => chunk({ content })), { error: { code: 502, message: SECRET, metadata: { url: 'http://10.1.2.3/' } } });
+  return chunks(...pieces.map((content) => chunk({ content })), {
+    error: { code: 502, message: SECRET, metadata: { url: 'http://10.1.2.3/' } },
+  });
 }
 
 /** Speaks, then drops the connection in the middle of an event. */
@@ -195,7 +209,10 @@ export function gated(...pairs) {
 /** Says `count` words of text as fast as they are taken, then ends well. */
 export function long(count) {
   return async (reply) => {
-    const hundred = Array.from({ length: 100 }, (_, i) => `data: ${JSON.stringify(chunk({ content: `word${i} ` }))}\n\n`).join('');
+    const hundred = Array.from(
+      { length: 100 },
+      (_, i) => `data: ${JSON.stringify(chunk({ content: `word${i} ` }))}\n\n`,
+    ).join('');
     for (let sent = 0; sent < count; sent += 100) await reply.raw(hundred);
     await reply.event(chunk({}, 'stop'));
     await reply.event(usage(10, count));

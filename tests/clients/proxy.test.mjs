@@ -55,13 +55,18 @@ test('a failure passes nginx as it is', async () => {
 async function startNginx(target) {
   const folder = await mkdtemp(join(tmpdir(), 'alm-nginx-'));
   const port = await freePort();
-  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ');
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((name) => `${name}_temp_path ${folder}/${name};`)
+    .join(' ');
   const config = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;
     events {}
     http { access_log off; ${paths} server { listen 127.0.0.1:${port}; location / { proxy_pass ${target}; } } }`;
   await writeFile(join(folder, 'nginx.conf'), config);
   const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-  const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], { env, stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], {
+    env,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
   await once(child, 'spawn');
   const base = `http://127.0.0.1:${port}`;
   for (let poll = 0; !(await fetch(base).catch(() => undefined)); poll++) {

@@ -83,7 +83,12 @@ async function data(command) {
 /** A streamed reply that curl has read. */
 async function streamed(command) {
   const { status, headers, body } = await typed(command);
-  return readStream({ status, headers: new Headers(Object.entries(headers).map(([k, v]) => [k, v.join()])), body: [Buffer.from(body)], text: () => body });
+  return readStream({
+    status,
+    headers: new Headers(Object.entries(headers).map(([k, v]) => [k, v.join()])),
+    body: [Buffer.from(body)],
+    text: () => body,
+  });
 }
 
 test('step 1: the key has the promised form', () => {
@@ -101,7 +106,10 @@ test('step 3: a session is made and has an id', async () => {
   const { status, body } = await typed(CREATE_SESSION);
   assert.equal(status, 201, body);
   const session = JSON.parse(body).data;
-  assert.deepEqual([session.label, session.agentId, session.agentName, session.messageCount, session.status], ['API quickstart', agentId, 'Ala', 0, 'idle']);
+  assert.deepEqual(
+    [session.label, session.agentId, session.agentName, session.messageCount, session.status],
+    ['API quickstart', agentId, 'Ala', 0, 'idle'],
+  );
   sessionId = session.id;
 });
 
@@ -121,7 +129,10 @@ test('step 4: -N shows each word as it arrives', async () => {
   const gates = words.map(() => Promise.withResolvers());
   const slow = await app.org({ upstream: [fake.gated(...words.map((word, at) => [gates[at].promise, word]))] });
   gates[0].resolve();
-  const anew = CHAT.replace(/"(session|agent)Id": "[^"]*",\n/g, '').replace('"messages"', '"model": "fake/m",\n"messages"');
+  const anew = CHAT.replace(/"(session|agent)Id": "[^"]*",\n/g, '').replace(
+    '"messages"',
+    '"model": "fake/m",\n"messages"',
+  );
   const curl = spawn('bash', ['-c', `${filledIn(anew, slow)} -sS`], { stdio: ['ignore', 'pipe', 'inherit'] });
   let heard = 0;
   // The next word is said only when this one has come out of curl.
@@ -131,7 +142,13 @@ test('step 4: -N shows each word as it arrives', async () => {
 
 test('step 5: the turn is in the history', async () => {
   const { items, nextCursor, hasMore } = await data(HISTORY);
-  assert.deepEqual(items.map(({ role, status, sessionId: of }) => [role, status, of]), [['user', 'complete', sessionId], ['assistant', 'complete', sessionId]]);
+  assert.deepEqual(
+    items.map(({ role, status, sessionId: of }) => [role, status, of]),
+    [
+      ['user', 'complete', sessionId],
+      ['assistant', 'complete', sessionId],
+    ],
+  );
   assert.equal(items[0].content, 'Summarise the periodic table in 3 sentences.');
   assert.deepEqual([nextCursor, hasMore], [null, false]);
 });
@@ -160,7 +177,10 @@ test('step 6: the conversation goes on with the new message alone', async () => 
   const stream = await streamed(CHAT.replace('Summarise the periodic table in 3 sentences.', 'And in one?'));
   assert.ok(stream.text.length > 0);
   const { items } = await data(HISTORY);
-  assert.deepEqual(items.map((item) => item.role), ['user', 'assistant', 'user', 'assistant']);
+  assert.deepEqual(
+    items.map((item) => item.role),
+    ['user', 'assistant', 'user', 'assistant'],
+  );
 });
 
 test('errors: 401 for a bad and for a missing key', async () => {

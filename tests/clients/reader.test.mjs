@@ -42,7 +42,10 @@ test('a reader of twenty lines gets the whole text', async () => {
 
 test('it learns of an error in mid-stream as a sentence', async () => {
   const org = await app.org({ upstream: [fake.errorObject('So far')] });
-  await assert.rejects(collect(await org.chat('Hello')), (error) => error.message.length > 10 && !error.message.includes('sk-'));
+  await assert.rejects(
+    collect(await org.chat('Hello')),
+    (error) => error.message.length > 10 && !error.message.includes('sk-'),
+  );
 });
 
 test('the built-in model needs no provider at all', async () => {

@@ -10,7 +10,9 @@ const folder = new URL('../golden/upstream/', import.meta.url);
 const anything = () => tool({ inputSchema: jsonSchema({ type: 'object' }) });
 const tools = { get_time: anything(), get_weather: anything(), search: anything() };
 
-for (const file of readdirSync(folder).filter((name) => name.endsWith('.sse')).sort()) {
+for (const file of readdirSync(folder)
+  .filter((name) => name.endsWith('.sse'))
+  .sort()) {
   const chunks = await replay(readFileSync(new URL(file, folder)));
   const lines = normalise(chunks).map((chunk) => JSON.stringify(chunk) + '\n');
   writeFileSync(new URL(file.replace(/\.sse$/, '.expected.jsonl'), folder), lines.join(''));
@@ -19,7 +21,11 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.sse')).s
 
 async function replay(body) {
   const reply = () => new Response(body, { headers: { 'content-type': 'text/event-stream' } });
-  const provider = createOpenAICompatible({ name: 'upstream', baseURL: 'http://upstream.test', fetch: async () => reply() });
+  const provider = createOpenAICompatible({
+    name: 'upstream',
+    baseURL: 'http://upstream.test',
+    fetch: async () => reply(),
+  });
   const result = streamText({ model: provider('m'), tools, prompt: 'x', maxRetries: 0, onError: () => {} });
   const chunks = [];
   const ui = result.toUIMessageStream({

@@ -31,7 +31,8 @@ export async function fold(sdk, chunks, message) {
       controller.close();
     },
   });
-  for await (const state of sdk.readUIMessageStream({ stream, message, onError: (error) => errors.push(error) })) last = state;
+  for await (const state of sdk.readUIMessageStream({ stream, message, onError: (error) => errors.push(error) }))
+    last = state;
   return { message: plain(last), errors };
 }
 

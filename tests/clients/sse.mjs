@@ -68,6 +68,8 @@ class Stream {
   }
 
   get text() {
-    return this.of('text-delta').map((chunk) => chunk.delta).join('');
+    return this.of('text-delta')
+      .map((chunk) => chunk.delta)
+      .join('');
   }
 }

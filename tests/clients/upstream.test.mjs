@@ -35,7 +35,10 @@ for (const name of recordings) {
 /** The chunks of a recording where the server means to do better than the SDK; the decoder's own tests say why. */
 async function ours(name) {
   const lines = await readFile(new URL(name.replace(/sse$/, 'ours.jsonl'), FOLDER), 'utf8').catch(() => undefined);
-  return lines?.trim().split('\n').map((line) => JSON.parse(line));
+  return lines
+    ?.trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
 }
 
 async function throughServer(bytes) {
@@ -49,7 +52,9 @@ async function throughServer(bytes) {
 async function throughSdk(bytes) {
   const reply = async () => new Response(bytes, { headers: { 'content-type': 'text/event-stream' } });
   const provider = createOpenAICompatible({ name: 'upstream', baseURL: 'http://upstream.test', fetch: reply });
-  const tools = Object.fromEntries(namesIn(bytes).map((name) => [name, newest.tool({ inputSchema: newest.jsonSchema({ type: 'object' }) })]));
+  const tools = Object.fromEntries(
+    namesIn(bytes).map((name) => [name, newest.tool({ inputSchema: newest.jsonSchema({ type: 'object' }) })]),
+  );
   const result = newest.streamText({ model: provider('m'), tools, prompt: 'Go on.', maxRetries: 0, onError: () => {} });
   const chunks = [];
   for await (const chunk of result.toUIMessageStream({ sendSources: true })) chunks.push(chunk);
@@ -72,8 +77,10 @@ function summary(chunks) {
     open.set(key, part);
   };
   for (const { type, id, delta, toolCallId, toolName, inputTextDelta, url, title } of step) {
-    if (type === 'text-start' || type === 'reasoning-start') begin(`${type} ${id}`, { part: type.replace('-start', ''), text: '' });
-    if (type === 'text-delta' || type === 'reasoning-delta') open.get(`${type.replace('-delta', '-start')} ${id}`).text += delta;
+    if (type === 'text-start' || type === 'reasoning-start')
+      begin(`${type} ${id}`, { part: type.replace('-start', ''), text: '' });
+    if (type === 'text-delta' || type === 'reasoning-delta')
+      open.get(`${type.replace('-delta', '-start')} ${id}`).text += delta;
     if (type === 'tool-input-start') begin(toolCallId, { part: 'call', tool: toolName, text: '' });
     if (type === 'tool-input-delta') open.get(toolCallId).text += inputTextDelta;
     if (type === 'source-url') parts.push({ part: 'source', url, title });
@@ -81,5 +88,8 @@ function summary(chunks) {
   const called = parts.some((part) => part.part === 'call');
   const failed = chunks.some((chunk) => chunk.type === 'error');
   const finish = chunks.find((chunk) => chunk.type === 'finish');
-  return { parts: parts.filter((part) => part.text !== ''), ended: failed ? 'error' : called ? 'called' : finish?.finishReason };
+  return {
+    parts: parts.filter((part) => part.text !== ''),
+    ended: failed ? 'error' : called ? 'called' : finish?.finishReason,
+  };
 }
