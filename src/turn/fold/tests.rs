@@ -1,4 +1,4 @@
-//! The golden files hold what the SDK makes of the same chunks; `tests/clients/fold` keeps them true.
+//! The golden files hold what the SDK makes of the same chunks; `tests/clients/fold.test.mjs` keeps them true.
 
 use super::*;
 use crate::turn::chunk::{DONE, ErrorData};

@@ -7,7 +7,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readUIMessageStream, validateUIMessages } from 'ai';
 
-const folder = new URL('../../golden/fold/', import.meta.url);
+const folder = new URL('../golden/fold/', import.meta.url);
 
 async function foldedBySdk(before, chunks) {
   const stream = new ReadableStream({

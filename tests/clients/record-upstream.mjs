@@ -1,16 +1,18 @@
 // Replays every recorded upstream stream through the AI SDK's own OpenAI-compatible provider and server, and writes down
 // the UI chunks that come out. The Rust decoder is compared with these files (src/turn/step_tests.rs).
 //
-//   npm install && npm run record
+//   npm ci && npm run record
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { jsonSchema, streamText, tool } from 'ai';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
-const folder = new URL('../../golden/upstream/', import.meta.url);
+const folder = new URL('../golden/upstream/', import.meta.url);
 const anything = () => tool({ inputSchema: jsonSchema({ type: 'object' }) });
 const tools = { get_time: anything(), get_weather: anything(), search: anything() };
 
-for (const file of readdirSync(folder).filter((name) => name.endsWith('.sse')).sort()) {
+for (const file of readdirSync(folder)
+  .filter((name) => name.endsWith('.sse'))
+  .sort()) {
   const chunks = await replay(readFileSync(new URL(file, folder)));
   const lines = normalise(chunks).map((chunk) => JSON.stringify(chunk) + '\n');
   writeFileSync(new URL(file.replace(/\.sse$/, '.expected.jsonl'), folder), lines.join(''));
@@ -19,7 +21,11 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.sse')).s
 
 async function replay(body) {
   const reply = () => new Response(body, { headers: { 'content-type': 'text/event-stream' } });
-  const provider = createOpenAICompatible({ name: 'upstream', baseURL: 'http://upstream.test', fetch: async () => reply() });
+  const provider = createOpenAICompatible({
+    name: 'upstream',
+    baseURL: 'http://upstream.test',
+    fetch: async () => reply(),
+  });
   const result = streamText({ model: provider('m'), tools, prompt: 'x', maxRetries: 0, onError: () => {} });
   const chunks = [];
   const ui = result.toUIMessageStream({
