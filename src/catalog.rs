@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     model::{
         openai::{CompletionTokensField, WireOptions},
+        source::Source,
         upstream::{Endpoint, Secret, Upstreams},
     },
     money::Pricing,
@@ -60,6 +61,13 @@ pub struct Model {
     pub context_window: Option<u32>,
 }
 
+impl Model {
+    /// Whether its tokens cost nothing.
+    pub fn is_free(&self) -> bool {
+        self.pricing.is_none_or(|pricing| pricing.is_free())
+    }
+}
+
 /// A model that a turn can ask.
 #[derive(Clone)]
 pub struct ResolvedModel {
@@ -67,15 +75,6 @@ pub struct ResolvedModel {
     pub model: Model,
     /// Where it answers.
     pub source: Source,
-}
-
-/// Where a model answers.
-#[derive(Clone)]
-pub enum Source {
-    /// In this process.
-    Demo,
-    /// At a provider.
-    Upstream(Endpoint),
 }
 
 /// A provider that the environment names, for every organization.
@@ -145,14 +144,20 @@ impl Catalog {
         Ok(endpoint(&provider.base_url, api_key, provider.headers.clone()))
     }
 
-    /// Asks the environment's providers what they have. One that does not answer keeps what it said before.
-    pub async fn refresh_ambient(&self, upstreams: &Upstreams) {
+    /// Asks the environment's providers what they have; whether all of them said. One that does not answer keeps what
+    /// it said before.
+    pub async fn refresh_ambient(&self, upstreams: &Upstreams) -> bool {
+        let mut all_said = true;
         for ambient in &self.ambient {
             match upstreams.list_models(&ambient.endpoint).await {
                 Ok(names) => ambient.set_names(names),
-                Err(error) => tracing::info!(provider = ambient.slug, %error, "its models are not known"),
+                Err(error) => {
+                    all_said = false;
+                    tracing::info!(provider = ambient.slug, %error, "its models are not known");
+                }
             }
         }
+        all_said
     }
 }
 

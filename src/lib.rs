@@ -10,10 +10,10 @@ pub mod password; // Argon2id
 pub mod seal; // providers' keys at rest
 pub mod time; // moments
 
+pub mod catalog; // which models an organization has
 pub mod model; // the only outbound HTTP: a request in, deltas out
 pub mod store; // the only SQL
-pub mod catalog; // which models an organization has
 pub mod turn; // one answer, from message to stored reply
 
-pub mod http; // the only poem
-pub mod cli; // one file per command
+pub mod cli;
+pub mod http; // the only poem // one file per command

@@ -1,1 +1,7 @@
-fn main() {}
+//! `alm`, the binary: reads the command line and runs one command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    alm::cli::run()
+}

@@ -1,3 +1,187 @@
-//! The command line.
+//! The command line: one file per command.
+//!
+//! Rule: what a program would read goes to standard output, everything else to standard error. Exit codes: 0 done,
+//! 1 failed, 2 called wrongly. No secret is an argument: it comes from a file or from the environment.
 
-pub mod walk;
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::{
+    error::{Error, Result},
+    seal::{self, Sealer},
+    store::Store,
+};
+
+mod demo;
+mod deposit;
+mod health;
+mod keys;
+mod models;
+mod openapi;
+mod org;
+mod providers;
+mod serve;
+mod server;
+mod walk;
+
+/// A private agent platform in one binary and one SQLite file.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where the data is, and how to speak.
+#[derive(Debug, Clone, clap::Args)]
+struct Place {
+    /// The folder that holds everything; the XDG data folder when absent
+    #[arg(long, global = true, env = "ALM_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// The file with the key that seals providers' keys; `alm.key` in the data folder when absent
+    #[arg(long, global = true, env = "ALM_SECRET_KEY_FILE", value_name = "FILE")]
+    secret_key_file: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true, env = "ALM_JSON")]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API
+    Serve(serve::Serve),
+    /// Show the whole quickstart on a server of its own
+    Demo(demo::Demo),
+    /// Make and set up organizations
+    #[command(subcommand)]
+    Org(org::Org),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Connect the servers that models come from
+    #[command(subcommand)]
+    Providers(providers::Providers),
+    /// List an organization's models
+    Models(models::Models),
+    /// Add to an organization's balance
+    Deposit(deposit::Deposit),
+    /// Print the OpenAPI document
+    Openapi(openapi::Openapi),
+    /// Ask a running server whether it is ready
+    Health(health::Health),
+}
+
+/// Reads the command line and runs its command.
+pub fn run() -> ExitCode {
+    let Cli { place, command } = Cli::parse();
+    let done = match command {
+        Command::Serve(command) => command.run(&place),
+        Command::Demo(command) => command.run(&place),
+        Command::Org(command) => command.run(&place),
+        Command::Keys(command) => command.run(&place),
+        Command::Providers(command) => command.run(&place),
+        Command::Models(command) => command.run(&place),
+        Command::Deposit(command) => command.run(&place),
+        Command::Openapi(command) => command.run(),
+        Command::Health(command) => command.run(&place),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("alm: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Connections that a command reads with; a command does one thing at a time.
+const COMMAND_READERS_MAX: u32 = 1;
+
+impl Place {
+    /// The data folder.
+    fn folder(&self) -> Result<PathBuf> {
+        if let Some(folder) = &self.data_dir {
+            return Ok(folder.clone());
+        }
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
+        let unknown = || Error::BadRequest("there is no home folder: name the data folder with --data-dir".into());
+        Ok(data.ok_or_else(unknown)?.join("alm"))
+    }
+
+    /// The store, beside a running server or without one.
+    fn store(&self) -> Result<Store> {
+        Store::open(&self.folder()?, COMMAND_READERS_MAX)
+    }
+
+    /// What seals providers' keys.
+    fn sealer(&self) -> Result<Sealer> {
+        match &self.secret_key_file {
+            Some(file) => Sealer::open(file),
+            None => Sealer::open(&self.folder()?.join(seal::FILE_NAME)),
+        }
+    }
+
+    /// Prints a result: `json` for programs, `text` for people.
+    fn print(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
+        println!("{}", if self.json { json().to_string() } else { text() });
+    }
+}
+
+/// A runtime for commands that do one thing and end.
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::internal)?;
+    runtime.block_on(work)
+}
+
+/// The secret in a file, without the line end that editors leave.
+fn read_secret(file: &std::path::Path) -> Result<String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Error::BadRequest(format!("cannot read {}: {error}", file.display())))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(Error::BadRequest(format!("{} is empty", file.display()))),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
+/// Rows in columns, for people.
+fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let body = rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(line(head.to_vec())).chain(body).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_flag_is_declared_once_and_has_its_variable() {
+        let command = super::Cli::command();
+        command.clone().debug_assert();
+        let serve = command.find_subcommand("serve").unwrap();
+        let flags = serve.get_arguments().filter(|flag| flag.get_long().is_some() && flag.get_id() != "help");
+        for flag in flags {
+            let variable = format!("ALM_{}", flag.get_long().unwrap().replace('-', "_").to_uppercase());
+            assert_eq!(flag.get_env().and_then(|name| name.to_str()), Some(&*variable), "--{}", flag.get_id());
+        }
+    }
+
+    #[test]
+    fn a_table_lines_up() {
+        let rows = [vec!["a".into(), "long cell".into()], vec!["bcd".into(), "x".into()]];
+        assert_eq!(super::table(&["K", "V"], &rows), "K    V\na    long cell\nbcd  x");
+    }
+}

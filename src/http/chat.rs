@@ -126,6 +126,7 @@ impl Chats {
         caller: Caller<Chat>,
         body: JsonBody<ChatRequest, HISTORY_BYTES_MAX>,
     ) -> Result<UiStream, ApiError> {
+        caller.app.refuse_while_draining()?;
         caller.app.chat_rate.count(&caller.tenant.user_id)?;
         let ask = body.0.into_ask(&caller)?;
         Ok(UiStream(caller.app.engine.begin(ask).await?))

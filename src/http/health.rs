@@ -1,9 +1,6 @@
 //! Whether the server lives and whether it can work, for supervisors and load balancers.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use poem::{handler, web::Data};
 use serde::Serialize;
@@ -28,9 +25,7 @@ pub async fn healthz() -> Success<Status> {
 /// The file can be read and written, and the server is not going down.
 #[handler]
 pub async fn readyz(Data(app): Data<&Arc<App>>) -> Result<Success<Status>, ApiError> {
-    if app.draining.load(Ordering::Relaxed) {
-        return Err(draining().into());
-    }
+    app.refuse_while_draining()?;
     app.store.check().await?;
     Ok(Success::of(&Status { status: "ready" }))
 }

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use poem::{EndpointExt, IntoEndpoint, IntoResponse, Response, Route, get, handler, http::StatusCode, web::Data};
+use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler, http::StatusCode, web::Data};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
@@ -72,8 +72,8 @@ impl Metrics {
 }
 
 /// `GET /metrics`, for a listener of its own: what it shows is the operator's business.
-pub fn endpoint(app: Arc<super::App>) -> impl IntoEndpoint {
-    Route::new().at("/metrics", get(metrics_text)).data(app)
+pub fn endpoint(app: Arc<super::App>) -> impl Endpoint<Output = Response> {
+    Route::new().at("/metrics", get(metrics_text)).data(app).map_to_response()
 }
 
 #[handler]

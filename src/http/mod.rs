@@ -6,13 +6,16 @@
 
 use std::{
     num::NonZeroU32,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use poem::{Endpoint, EndpointExt, Response, Route, get, handler, http::Method};
 use poem_openapi::{OpenApiService, Tags};
 
-use crate::{catalog::Catalog, store::Store};
+use crate::{catalog::Catalog, error::Result, store::Store, turn::Engine};
 
 pub mod assets;
 pub mod auth;
@@ -33,6 +36,8 @@ pub mod wire;
 
 pub mod agents;
 pub mod api_keys;
+pub mod chat;
+mod chunks;
 pub mod models;
 pub mod projects;
 
@@ -47,27 +52,43 @@ const FAILED_KEYS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// What every request may reach.
 pub struct App {
     pub store: Store,
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
+    pub engine: Arc<Engine>,
     pub metrics: metrics::Metrics,
     pub bridge: bridge::Bridge,
     pub cors: cors::Cors,
     /// Set once, when the server begins to go down.
     pub draining: AtomicBool,
+    /// Chats, by the person who asks.
+    chat_rate: rate_limit::RateLimit<String>,
     failed_keys: rate_limit::RateLimit<std::net::IpAddr>,
 }
 
 impl App {
-    /// Around a store.
-    pub fn new(store: Store, catalog: Catalog, cors: cors::Cors) -> Self {
+    /// Around an engine and what it stands on.
+    pub fn new(
+        store: Store,
+        catalog: Arc<Catalog>,
+        engine: Arc<Engine>,
+        cors: cors::Cors,
+        chats_per_minute: NonZeroU32,
+    ) -> Self {
         App {
             store,
             catalog,
+            engine,
             metrics: metrics::Metrics::default(),
             bridge: bridge::Bridge::default(),
             cors,
             draining: AtomicBool::new(false),
+            chat_rate: rate_limit::RateLimit::per_minute(chats_per_minute),
             failed_keys: rate_limit::RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
         }
+    }
+
+    /// Refuses new work once the server goes down.
+    fn refuse_while_draining(&self) -> Result<()> {
+        if self.draining.load(Ordering::Relaxed) { Err(health::draining()) } else { Ok(()) }
     }
 }
 
@@ -79,6 +100,8 @@ pub enum Tag {
     /// Who may ask.
     #[oai(rename = "API keys")]
     ApiKeys,
+    /// Questions and streamed answers.
+    Chat,
     /// What answers, and where it comes from.
     Models,
     /// Sessions with a purpose.
@@ -86,10 +109,10 @@ pub enum Tag {
 }
 
 /// Every resource.
-type Api = (agents::Agents, models::Models, projects::Projects, api_keys::ApiKeys);
+type Api = (agents::Agents, chat::Chats, models::Models, projects::Projects, api_keys::ApiKeys);
 
 fn api() -> Api {
-    (agents::Agents, models::Models, projects::Projects, api_keys::ApiKeys)
+    (agents::Agents, chat::Chats, models::Models, projects::Projects, api_keys::ApiKeys)
 }
 
 /// The whole server as one endpoint that never fails.

@@ -67,11 +67,8 @@ impl Bill {
 
     /// Adds what a call used; without a report, what it is taken for.
     pub fn add(&mut self, reported: Option<Usage>, prompt_tokens: u64, said: &str) {
-        let estimate = || Usage {
-            input_tokens: prompt_tokens,
-            output_tokens: history::tokens_of_text(said),
-            ..Usage::default()
-        };
+        let estimate =
+            || Usage { input_tokens: prompt_tokens, output_tokens: history::tokens_of_text(said), ..Usage::default() };
         self.reported |= reported.is_some();
         self.estimated |= reported.is_none();
         let usage = reported.unwrap_or_else(estimate);

@@ -61,7 +61,7 @@ const LABEL_CHARS_MAX: usize = 80;
 /// Everything turns need, and the turns that run.
 pub struct Engine {
     store: Store,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     upstreams: Arc<Upstreams>,
     places: Arc<Semaphore>,
     /// By the turn's row number.
@@ -90,7 +90,7 @@ struct Resolved {
 
 impl Engine {
     /// An engine without turns.
-    pub fn new(store: Store, catalog: Catalog, upstreams: Arc<Upstreams>) -> Arc<Self> {
+    pub fn new(store: Store, catalog: Arc<Catalog>, upstreams: Arc<Upstreams>) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(TURNS_MAX));
         Arc::new(Engine { store, catalog, upstreams, places, running: Mutex::default() })
     }
@@ -108,7 +108,7 @@ impl Engine {
             retry_after: TURNS_FULL_RETRY,
         })?;
         let resolved = self.resolve(&ask)?;
-        let mut bill = Bill::new(resolved.model.pricing, resolved.agent.settings.output_tokens_max);
+        let mut bill = Bill::new(resolved.model.model.pricing, resolved.agent.settings.output_tokens_max);
         let begun = self.commit(&ask, &resolved, &bill).await?;
         bill.add_hold(begun.held);
         let (head, failed_early) = oneshot::channel();
@@ -147,7 +147,7 @@ impl Engine {
             None => org.itself()?.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
         };
         let mut model = self.catalog.resolve(&ask.tenant, &model_id)?;
-        let test_mode = ask.test && !model.is_free();
+        let test_mode = ask.test && !model.model.is_free();
         if test_mode {
             model = self.catalog.resolve(&ask.tenant, catalog::DEMO_MODEL)?;
         }
@@ -159,7 +159,7 @@ impl Engine {
     /// Question, turn and hold, durable when this returns.
     async fn commit(&self, ask: &Ask, resolved: &Resolved, bill: &Bill) -> Result<Begun> {
         let org = self.store.org(&ask.tenant);
-        let prompt_bytes = match (&resolved.session, resolved.model.is_free()) {
+        let prompt_bytes = match (&resolved.session, resolved.model.model.is_free()) {
             (Some(session), false) => org.content_bytes(session.seq)?,
             _ => 0,
         };
@@ -179,7 +179,7 @@ impl Engine {
             },
             agent_id: resolved.agent.id.clone(),
             project_id: resolved.project_id.clone(),
-            model: resolved.model.id.clone(),
+            model: resolved.model.model.id.clone(),
             message_id: id::new(),
             hold: bill.hold_for(prompt_tokens),
         };
@@ -210,7 +210,8 @@ impl Engine {
             begun: begun.clone(),
             agent,
             system,
-            model,
+            model: model.model,
+            source: model.source,
             bill,
             live: live.clone(),
             scribe,
@@ -275,9 +276,9 @@ impl Engine {
 /// A session keeps the agent and the project of its first turn.
 fn refuse_other(what: &str, own: Option<&str>, asked: &str) -> Result<()> {
     match own {
-        Some(own) if own != asked => {
-            Err(Error::Conflict(format!("this session belongs to another {what}: leave {what}Id out, or begin another session")))
-        }
+        Some(own) if own != asked => Err(Error::Conflict(format!(
+            "this session belongs to another {what}: leave {what}Id out, or begin another session"
+        ))),
         _ => Ok(()),
     }
 }

@@ -32,7 +32,10 @@ pub fn accept(parts: Vec<Value>, role: Role, field: &str) -> Result<Vec<Value>> 
     }
     // A user's message without parts would make the whole history invalid for the SDK.
     if accepted.is_empty() && role != Role::Assistant {
-        return Err(Error::invalid(field, "must hold at least one part, such as {\"type\": \"text\", \"text\": \"…\"}"));
+        return Err(Error::invalid(
+            field,
+            "must hold at least one part, such as {\"type\": \"text\", \"text\": \"…\"}",
+        ));
     }
     Ok(accepted)
 }

@@ -43,7 +43,7 @@ async fn end(store: &Store, catalog: &Catalog, orphan: Orphan) -> Result<()> {
     let content = fold::content(&parts);
     let org = store.org(&orphan.tenant);
     // A model that is gone since then costs nothing: nobody knows its price.
-    let pricing = catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|model| model.pricing);
+    let pricing = catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|resolved| resolved.model.pricing);
     let mut bill = Bill::new(pricing, None);
     bill.add_hold(i64::MAX);
     bill.add(None, history::tokens_of_bytes(org.content_bytes(orphan.session)?), &content);

@@ -20,9 +20,9 @@ use super::{
     tools::{self, Call, Tool},
 };
 use crate::{
-    catalog::ResolvedModel,
+    catalog::Model,
     error::{Error, Result},
-    model::{Delta, Ending, Finish, Message, Request, ToolCall},
+    model::{Delta, Ending, Finish, Message, Request, ToolCall, source::Source},
     store::{
         Tenant,
         agents::Agent,
@@ -54,7 +54,8 @@ pub(super) struct Run {
     pub agent: Agent,
     /// The project's prompt and the agent's.
     pub system: String,
-    pub model: ResolvedModel,
+    pub model: Model,
+    pub source: Source,
     pub bill: Bill,
     pub live: Arc<Live>,
     pub scribe: Scribe,
@@ -149,7 +150,7 @@ impl Run {
             self.bill.add_hold(held);
         }
         request.output_tokens_max = self.bill.output_cap(prompt_tokens);
-        let mut reply = self.model.source.start(&self.engine.upstreams, request).await?;
+        let mut reply = self.source.start(&self.engine.upstreams, request).await?;
         // Whoever asked gets a stream from here on.
         self.head = None;
         self.scribe.write(&[Chunk::StartStep]);
@@ -171,7 +172,7 @@ impl Run {
         self.scribe.write(&chunks);
         let outputs = self.run_tools(&ending, tools).await;
         self.scribe.write(&[Chunk::FinishStep]);
-        if outputs.is_empty() || !may_run_tools(ending.finish) {
+        if outputs.is_empty() || !ending.finish.allows_calls() {
             return Ok(Next::Finish(ending.finish));
         }
         let Said { text, reasoning, .. } = said;
@@ -186,6 +187,8 @@ impl Run {
         for delta in deltas.drain(..) {
             self.scribe.note_piece();
             if let Delta::Fault(sentence) = delta {
+                // A client that shows an error reads no further, so what is open ends first.
+                step.end(&mut chunks);
                 self.scribe.write(&std::mem::take(&mut chunks));
                 self.scribe.tell_error(&Error::ModelUnavailable(sentence));
                 continue;
@@ -234,7 +237,10 @@ impl Run {
     /// ever.
     fn say_out_of_steps(&mut self, step: &mut Step) {
         let mut chunks = vec![Chunk::StartStep];
-        step.delta(Delta::Text("I have used all the steps I may take for one answer. Ask me to go on.".into()), &mut chunks);
+        step.delta(
+            Delta::Text("I have used all the steps I may take for one answer. Ask me to go on.".into()),
+            &mut chunks,
+        );
         step.end(&mut chunks);
         chunks.push(Chunk::FinishStep);
         self.scribe.write(&chunks);
@@ -267,9 +273,7 @@ impl Run {
                 None
             }
             Ok(()) => match ended {
-                Ended::Finished(_) => {
-                    Some(Chunk::Finish { finish_reason: finish.into(), message_metadata: facts })
-                }
+                Ended::Finished(_) => Some(Chunk::Finish { finish_reason: finish.into(), message_metadata: facts }),
                 Ended::Stopped(Stop::Asked) => Some(Chunk::Abort),
                 Ended::Stopped(Stop::Draining) => {
                     self.tell_failure(&Error::Unavailable {
@@ -364,7 +368,7 @@ fn check(call: &ToolCall, tools: &[Tool], finish: Finish) -> Checked {
     let Ok(input) = serde_json::from_str(&call.arguments).map(clean_json) else {
         return Err((Value::String(call.arguments.clone()), format!("The arguments of {} are not JSON.", call.name)));
     };
-    if !may_run_tools(finish) {
+    if !finish.allows_calls() {
         return Err((input, "The reply was cut off before this call was whole, so it was not run.".into()));
     }
     let Some(tool) = tools.iter().find(|tool| tool.name() == call.name) else {
@@ -376,21 +380,13 @@ fn check(call: &ToolCall, tools: &[Tool], finish: Finish) -> Checked {
     }
 }
 
-/// Some servers say `stop` with tool calls. After any other ending a call may be a half.
-fn may_run_tools(finish: Finish) -> bool {
-    matches!(finish, Finish::Stop | Finish::ToolCalls)
-}
-
 fn input_chunk(call: &ToolCall, checked: &Checked) -> Chunk {
     let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
     match checked {
         Ok((input, _)) => Chunk::ToolInputAvailable { tool_call_id, tool_name, input: input.clone() },
-        Err((input, error_text)) => Chunk::ToolInputError {
-            tool_call_id,
-            tool_name,
-            input: input.clone(),
-            error_text: error_text.clone(),
-        },
+        Err((input, error_text)) => {
+            Chunk::ToolInputError { tool_call_id, tool_name, input: input.clone(), error_text: error_text.clone() }
+        }
     }
 }
 

@@ -46,7 +46,8 @@ impl Style {
     }
 
     /// No colours.
-    pub fn plain() -> Self {
+    #[cfg(test)]
+    fn plain() -> Self {
         Self { has_colours: false }
     }
 

@@ -1,0 +1,36 @@
+//! `alm deposit`: the operator's own top-up.
+
+use serde_json::json;
+
+use super::{Place, block_on};
+use crate::{
+    error::{Error, Result},
+    money::{format_usd, parse_usd},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Deposit {
+    /// The organization's slug
+    #[arg(long, env = "ALM_ORG")]
+    org: String,
+    /// How much, in US dollars, such as 10.00
+    #[arg(long, value_name = "AMOUNT")]
+    usd: String,
+    /// A note for the ledger
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
+impl Deposit {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        let amount = parse_usd(&self.usd).map_err(|error| Error::invalid("--usd", error.to_string()))?;
+        let store = place.store()?;
+        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let balance = block_on(store.org(&tenant).deposit(amount, self.note))?;
+        place.print(
+            || json!({ "depositedMicrocents": amount, "balanceMicrocents": balance }),
+            || format!("the balance of {} is {} USD", self.org, format_usd(balance)),
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! `alm keys`: API keys.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Place, block_on, table};
+use crate::{
+    error::{Error, Result},
+    key::{self, Env, Scope},
+    store::keys::ApiKey,
+    time::Timestamp,
+};
+
+/// Longest name of a key, in characters.
+const NAME_CHARS_MAX: usize = 120;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Keys {
+    /// Make a key and print it; it is never shown again
+    Create {
+        /// The organization's slug
+        #[arg(long, env = "ALM_ORG")]
+        org: String,
+        /// What the key is for, 1 to 120 characters
+        #[arg(long)]
+        name: String,
+        /// `live`, or `test` for keys that never spend
+        #[arg(long, default_value = "live")]
+        env: String,
+        /// Some of read, chat and write
+        #[arg(long, default_value = "read,chat,write")]
+        scopes: String,
+        /// How long it works, such as 90d; for ever when absent
+        #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
+        expires: Option<Duration>,
+    },
+    /// List the owner's keys
+    List {
+        /// The organization's slug
+        #[arg(long, env = "ALM_ORG")]
+        org: String,
+    },
+    /// End a key at once
+    Revoke {
+        /// The organization's slug
+        #[arg(long, env = "ALM_ORG")]
+        org: String,
+        /// Its id or its prefix
+        key: String,
+    },
+}
+
+impl Keys {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        let store = place.store()?;
+        match self {
+            Keys::Create { org, name, env, scopes, expires } => {
+                let tenant = store.org_by_slug(&org)?.tenant();
+                let env = Env::parse(&env).ok_or_else(|| Error::invalid("--env", "must be live or test"))?;
+                if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) {
+                    return Err(Error::invalid("--name", "must be 1 to 120 characters"));
+                }
+                let expires_at = expires.map(|life| Timestamp::now().plus(life));
+                let new = key::generate(env)?;
+                let create = async |org: crate::store::Org<'_>| {
+                    org.create_key(&new, name, env, Scope::parse_list(&scopes)?, expires_at).await
+                };
+                let row = block_on(create(store.org(&tenant)))?;
+                let json =
+                    || json!({ "id": row.id, "key": new.text, "expiresAt": expires_at.map(|at| at.to_string()) });
+                place.print(json, || new.text.clone());
+            }
+            Keys::List { org } => {
+                let tenant = store.org_by_slug(&org)?.tenant();
+                let keys = store.org(&tenant).keys()?;
+                place.print(|| keys.iter().map(to_json).collect(), || to_table(&keys));
+            }
+            Keys::Revoke { org, key } => {
+                let tenant = store.org_by_slug(&org)?.tenant();
+                block_on(store.org(&tenant).revoke_key(key.clone()))?;
+                place.print(|| json!({ "revoked": key }), || format!("{key} no longer works"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn to_json(key: &ApiKey) -> serde_json::Value {
+    let moment = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    json!({
+        "id": key.id, "name": key.name, "prefix": key.prefix, "env": key.env.as_str(),
+        "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
+        "createdAt": key.created_at.to_string(), "lastUsedAt": moment(key.last_used_at),
+        "expiresAt": moment(key.expires_at),
+    })
+}
+
+fn to_table(keys: &[ApiKey]) -> String {
+    let moment = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+    let row = |key: &ApiKey| {
+        let scopes = Scope::join(&key.scopes);
+        vec![
+            key.id.clone(),
+            key.prefix.clone(),
+            key.name.clone(),
+            scopes,
+            moment(key.last_used_at),
+            moment(key.expires_at),
+        ]
+    };
+    let head = ["ID", "PREFIX", "NAME", "SCOPES", "LAST USED", "EXPIRES"];
+    table(&head, &keys.iter().map(row).collect::<Vec<_>>())
+}

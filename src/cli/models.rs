@@ -1,0 +1,47 @@
+//! `alm models`: what an organization can ask.
+
+use serde_json::json;
+
+use super::{Place, table};
+use crate::{
+    catalog::{Ambient, Catalog, Model},
+    error::Result,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Models {
+    /// The organization's slug
+    #[arg(long, env = "ALM_ORG")]
+    org: String,
+}
+
+impl Models {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        let store = place.store()?;
+        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let ambient = Ambient::from_env(|name| std::env::var(name).ok());
+        let models = Catalog::new(store.clone(), place.sealer()?, ambient).models(&tenant)?;
+        place.print(|| models.iter().map(to_json).collect(), || to_table(&models));
+        Ok(())
+    }
+}
+
+fn to_json(model: &Model) -> serde_json::Value {
+    let pricing = model.pricing.map(
+        |price| json!({ "inputPerMillion": price.input.to_string(), "outputPerMillion": price.output.to_string() }),
+    );
+    json!({
+        "id": model.id, "provider": model.provider, "local": model.local, "isFree": model.is_free(), "pricing": pricing,
+        "contextWindow": model.context_window,
+    })
+}
+
+fn to_table(models: &[Model]) -> String {
+    let row = |model: &Model| {
+        let price =
+            model.pricing.map_or_else(|| "free".to_owned(), |price| format!("{}/{}", price.input, price.output));
+        let window = model.context_window.map_or_else(|| "-".to_owned(), |tokens| tokens.to_string());
+        vec![model.id.clone(), price, window, if model.local { "local" } else { "remote" }.to_owned()]
+    };
+    table(&["MODEL", "USD PER MILLION IN/OUT", "CONTEXT", "WHERE"], &models.iter().map(row).collect::<Vec<_>>())
+}

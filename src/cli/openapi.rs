@@ -1,0 +1,26 @@
+//! `alm openapi`: the document, without a server.
+
+use std::path::PathBuf;
+
+use crate::{
+    error::{Error, Result},
+    http,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Openapi {
+    /// Write it to a file instead
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Openapi {
+    pub(super) fn run(self) -> Result<()> {
+        match self.output {
+            None => print!("{}", http::document()),
+            Some(file) => std::fs::write(&file, http::document())
+                .map_err(|error| Error::BadRequest(format!("cannot write {}: {error}", file.display())))?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! `alm org`: organizations.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Place, block_on, read_secret, table};
+use crate::{
+    catalog::{Ambient, Catalog},
+    error::{Error, Result},
+    money::format_usd,
+    password,
+};
+
+/// Longest e-mail address, in bytes.
+const EMAIL_BYTES_MAX: usize = 254;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Org {
+    /// Make an organization and its owner
+    Create {
+        /// Lower-case letters and digits, words joined by hyphens
+        slug: String,
+        /// The owner's e-mail address
+        #[arg(long, value_name = "EMAIL")]
+        owner: String,
+        /// A file with the owner's password
+        #[arg(long, env = "ALM_PASSWORD_FILE", value_name = "FILE")]
+        password_file: PathBuf,
+    },
+    /// Change an organization
+    Set {
+        slug: String,
+        /// The model of chats that name none, as `alm models` lists it
+        #[arg(long, value_name = "PROVIDER/MODEL")]
+        default_model: String,
+    },
+    /// List organizations
+    List,
+}
+
+impl Org {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        match self {
+            Org::Create { slug, owner, password_file } => create(place, &slug, &owner, &password_file),
+            Org::Set { slug, default_model } => set_default_model(place, &slug, default_model),
+            Org::List => list(place),
+        }
+    }
+}
+
+fn create(place: &Place, slug: &str, owner: &str, password_file: &std::path::Path) -> Result<()> {
+    let is_address = owner.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+    if !is_address || owner.len() > EMAIL_BYTES_MAX || owner.contains(char::is_whitespace) {
+        return Err(Error::invalid("--owner", "must be an e-mail address"));
+    }
+    let hash = password::hash(&read_secret(password_file)?)?;
+    let org = place.store()?.create_org(slug, owner, Some(hash))?;
+    let next = format!("alm keys create --org {slug} --name first");
+    place.print(
+        || json!({ "id": org.id, "slug": org.slug, "owner": org.owner_email }),
+        || format!("made the organization {slug}, owned by {}\nnext: {next}", org.owner_email),
+    );
+    Ok(())
+}
+
+fn set_default_model(place: &Place, slug: &str, model: String) -> Result<()> {
+    let store = place.store()?;
+    let tenant = store.org_by_slug(slug)?.tenant();
+    let ambient = Ambient::from_env(|name| std::env::var(name).ok());
+    let model = Catalog::new(store.clone(), place.sealer()?, ambient).resolve(&tenant, &model)?.model.id;
+    block_on(store.org(&tenant).set_default_model(Some(model.clone())))?;
+    place
+        .print(|| json!({ "slug": slug, "defaultModel": model }), || format!("{slug} answers with {model} by default"));
+    Ok(())
+}
+
+fn list(place: &Place) -> Result<()> {
+    let orgs = place.store()?.orgs()?;
+    let json = || {
+        let one = |org: &crate::store::orgs::OrgRow| {
+            json!({
+                "id": org.id, "slug": org.slug, "owner": org.owner_email, "defaultModel": org.default_model,
+                "balanceMicrocents": org.balance, "createdAt": org.created_at.to_string(),
+            })
+        };
+        orgs.iter().map(one).collect()
+    };
+    let text = || {
+        let row = |org: &crate::store::orgs::OrgRow| {
+            let model = org.default_model.clone().unwrap_or_else(|| "-".into());
+            vec![org.slug.clone(), org.owner_email.clone(), model, format_usd(org.balance)]
+        };
+        table(&["SLUG", "OWNER", "DEFAULT MODEL", "BALANCE USD"], &orgs.iter().map(row).collect::<Vec<_>>())
+    };
+    place.print(json, text);
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! `alm providers`: the servers that models come from.
+
+use std::{path::PathBuf, time::Instant};
+
+use serde_json::json;
+
+use super::{Place, block_on, read_secret, table};
+use crate::{
+    catalog::{Catalog, DEMO_PROVIDER},
+    error::{Error, Result},
+    id,
+    model::{
+        Content, Delta, Message, Request,
+        upstream::{UpstreamOptions, Upstreams},
+    },
+    money::Pricing,
+    store::providers::{Provider, ProviderModel},
+    time::Timestamp,
+};
+
+/// Tokens that a test of a model asks for.
+const TEST_OUTPUT_TOKENS: u32 = 16;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Providers {
+    /// Connect an OpenAI-compatible server
+    Add(Add),
+    /// List an organization's providers
+    List {
+        /// The organization's slug
+        #[arg(long, env = "ALM_ORG")]
+        org: String,
+    },
+    /// Reach a provider, list its models and stream a few words
+    Test {
+        /// The organization's slug
+        #[arg(long, env = "ALM_ORG")]
+        org: String,
+        /// The provider's slug
+        slug: String,
+        /// Certificate authorities to trust, in PEM
+        #[arg(long, env = "ALM_CA_FILE", value_name = "FILE")]
+        ca_file: Option<PathBuf>,
+    },
+    /// Forget a provider, its key and its models
+    Remove {
+        /// The organization's slug
+        #[arg(long, env = "ALM_ORG")]
+        org: String,
+        /// The provider's slug
+        slug: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Add {
+    /// The organization's slug
+    #[arg(long, env = "ALM_ORG")]
+    org: String,
+    /// What its models' ids begin with
+    #[arg(long)]
+    slug: String,
+    /// Up to and without /chat/completions, such as http://127.0.0.1:11434/v1
+    #[arg(long, value_name = "URL")]
+    base_url: String,
+    /// A file with the provider's key, which is kept sealed
+    #[arg(long, value_name = "FILE", conflicts_with = "api_key_env")]
+    api_key_file: Option<PathBuf>,
+    /// The variable that holds the key where the server runs; nothing is kept
+    #[arg(long, value_name = "VARIABLE")]
+    api_key_env: Option<String>,
+    /// A model, as the provider names it; repeat for more
+    #[arg(long = "model", value_name = "ID", required = true)]
+    models: Vec<String>,
+    /// What the tokens of the first, second, … --model cost: US dollars per million, in and out; free when absent
+    #[arg(long = "price", value_name = "IN/OUT")]
+    prices: Vec<String>,
+    /// How many tokens the first, second, … --model can hold
+    #[arg(long = "context", value_name = "TOKENS")]
+    context_windows: Vec<u32>,
+}
+
+impl Providers {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        match self {
+            Providers::Add(add) => add.run(place),
+            Providers::List { org } => list(place, &org),
+            Providers::Test { org, slug, ca_file } => block_on(test(place, &org, &slug, ca_file)),
+            Providers::Remove { org, slug } => {
+                let store = place.store()?;
+                let tenant = store.org_by_slug(&org)?.tenant();
+                block_on(store.org(&tenant).delete_provider(slug.clone()))?;
+                place.print(|| json!({ "removed": slug }), || format!("{slug} and its models are gone"));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Add {
+    fn run(self, place: &Place) -> Result<()> {
+        id::check_slug("--slug", &self.slug)?;
+        if self.slug == DEMO_PROVIDER {
+            return Err(Error::invalid("--slug", format!("{DEMO_PROVIDER} is the built-in provider: choose another")));
+        }
+        if !self.base_url.starts_with("http://") && !self.base_url.starts_with("https://") {
+            return Err(Error::invalid("--base-url", "must begin with http:// or https://"));
+        }
+        let models = self.models()?;
+        let provider_id = id::new();
+        let secret = self.api_key_file.as_deref().map(read_secret).transpose()?;
+        let mut provider = Provider {
+            id: provider_id,
+            slug: self.slug,
+            base_url: self.base_url.trim_end_matches('/').to_owned(),
+            api_key_sealed: None,
+            api_key_env: self.api_key_env,
+            headers: Vec::new(),
+            created_at: Timestamp::now(),
+            updated_at: Timestamp::now(),
+            models,
+        };
+        if let Some(secret) = secret {
+            provider.api_key_sealed = Some(place.sealer()?.seal(&secret, &provider.seal_context())?);
+        }
+        let store = place.store()?;
+        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let provider = block_on(store.org(&tenant).create_provider(provider))?;
+        let ids: Vec<_> = provider.models.iter().map(|model| format!("{}/{}", provider.slug, model.name)).collect();
+        place.print(
+            || json!({ "id": provider.id, "slug": provider.slug, "models": ids }),
+            || {
+                format!(
+                    "{} answers as {}\nnext: alm providers test {} --org {}",
+                    provider.base_url,
+                    ids.join(", "),
+                    provider.slug,
+                    self.org
+                )
+            },
+        );
+        Ok(())
+    }
+
+    fn models(&self) -> Result<Vec<ProviderModel>> {
+        let too_many = |flag: &str| Error::invalid(flag, "must not stand more often than --model");
+        if self.prices.len() > self.models.len() {
+            return Err(too_many("--price"));
+        }
+        if self.context_windows.len() > self.models.len() {
+            return Err(too_many("--context"));
+        }
+        let named = self.models.iter().enumerate();
+        named
+            .map(|(at, name)| {
+                Ok(ProviderModel {
+                    name: name.clone(),
+                    pricing: self.prices.get(at).map(|text| parse_price(text)).transpose()?,
+                    context_window: self.context_windows.get(at).copied(),
+                })
+            })
+            .collect()
+    }
+}
+
+fn parse_price(text: &str) -> Result<Pricing> {
+    let parse = |text: &str| text.parse().map_err(|error| Error::invalid("--price", format!("{error}")));
+    let (input, output) =
+        text.split_once('/').ok_or_else(|| Error::invalid("--price", "must be IN/OUT, such as 0.15/0.60"))?;
+    Ok(Pricing { input: parse(input)?, output: parse(output)?, cached_input: None })
+}
+
+fn list(place: &Place, org: &str) -> Result<()> {
+    let store = place.store()?;
+    let tenant = store.org_by_slug(org)?.tenant();
+    let providers = store.org(&tenant).providers()?;
+    let names = |provider: &Provider| provider.models.iter().map(|model| model.name.clone()).collect::<Vec<_>>();
+    let key = |provider: &Provider| match (&provider.api_key_sealed, &provider.api_key_env) {
+        (Some(_), _) => "sealed".to_owned(),
+        (None, Some(variable)) => format!("${variable}"),
+        (None, None) => "none".to_owned(),
+    };
+    let json = || {
+        let one = |p: &Provider| json!({ "id": p.id, "slug": p.slug, "baseUrl": p.base_url, "key": key(p), "models": names(p) });
+        providers.iter().map(one).collect()
+    };
+    let text = || {
+        let row = |p: &Provider| vec![p.slug.clone(), p.base_url.clone(), key(p), names(p).join(", ")];
+        table(&["SLUG", "BASE URL", "KEY", "MODELS"], &providers.iter().map(row).collect::<Vec<_>>())
+    };
+    place.print(json, text);
+    Ok(())
+}
+
+/// Each step says how long it took, so that a slow provider is told from a wrong one.
+async fn test(place: &Place, org: &str, slug: &str, ca_file: Option<PathBuf>) -> Result<()> {
+    let store = place.store()?;
+    let tenant = store.org_by_slug(org)?.tenant();
+    let provider = store.org(&tenant).provider(slug)?;
+    let endpoint = Catalog::new(store.clone(), place.sealer()?, Vec::new()).endpoint(&provider)?;
+    let upstreams = Upstreams::new(&UpstreamOptions { ca_file, ..UpstreamOptions::default() })?;
+    let started = Instant::now();
+    let listed = upstreams.list_models(&endpoint).await?;
+    let list_ms = started.elapsed().as_millis() as u64;
+    let Some(model) = provider.models.first() else {
+        return Err(Error::BadRequest(format!("{slug} has no models to test")));
+    };
+    let request = Request {
+        model: model.name.clone(),
+        messages: vec![Message::User(vec![Content::Text("Say hello.".into())])],
+        output_tokens_max: Some(TEST_OUTPUT_TOKENS),
+        ..Request::default()
+    };
+    let asked = Instant::now();
+    let mut reply = upstreams.start(&endpoint, &request).await?;
+    let (mut deltas, mut first_ms) = (Vec::new(), None);
+    while reply.next(&mut deltas).await.is_none() {
+        first_ms.get_or_insert(asked.elapsed().as_millis() as u64);
+    }
+    if let Some(Delta::Fault(sentence)) = deltas.iter().find(|delta| matches!(delta, Delta::Fault(_))) {
+        return Err(Error::ModelUnavailable(sentence.clone()));
+    }
+    let reply_ms = asked.elapsed().as_millis() as u64;
+    place.print(
+        || json!({ "models": listed, "listMs": list_ms, "tested": model.name, "firstTokenMs": first_ms, "replyMs": reply_ms }),
+        || {
+            let first = first_ms.map_or_else(|| "no token".to_owned(), |ms| format!("first token after {ms} ms"));
+            format!("{} models listed in {list_ms} ms\n{}: {first}, done after {reply_ms} ms", listed.len(), model.name)
+        },
+    );
+    Ok(())
+}

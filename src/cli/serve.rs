@@ -1,0 +1,119 @@
+//! `alm serve`: the server.
+
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    Place,
+    server::{self, Server, Settings},
+};
+use crate::{
+    error::{Error, Result},
+    http::cors::Cors,
+    store::Store,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    /// Where to listen
+    #[arg(long, env = "ALM_LISTEN", default_value = "127.0.0.1:2560", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// An organization to make if the folder has none
+    #[arg(long, env = "ALM_ORG", value_name = "SLUG")]
+    org: Option<String>,
+    /// Chats a person may begin in a minute
+    #[arg(long, env = "ALM_CHAT_RATE", default_value = "60", value_name = "PER MINUTE")]
+    chat_rate: NonZeroU32,
+    /// How long running replies may go on after SIGTERM
+    #[arg(long, env = "ALM_DRAIN", default_value = "30s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    drain: Duration,
+    /// A web page's origin that may use the API; repeat or separate by commas
+    #[arg(long, env = "ALM_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    cors_origin: Vec<String>,
+    /// Certificate authorities to trust when asking providers, in PEM, instead of the public ones
+    #[arg(long, env = "ALM_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Where to show Prometheus metrics; nowhere when absent
+    #[arg(long, env = "ALM_METRICS_LISTEN", value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+    /// How to log, on standard error; what to log is in RUST_LOG
+    #[arg(long, env = "ALM_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What is logged unless RUST_LOG says otherwise: what someone should know, not every request.
+const LOG_DEFAULT: &str = "alm=info,warn";
+
+impl Serve {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        start_log(self.log_format);
+        let folder = place.folder()?;
+        // The store makes the folder that the lock lies in.
+        let store = server::open_store(&folder)?;
+        let lock = server::lock(&folder)?;
+        make_org(&store, self.org.as_deref())?;
+        let settings = Settings {
+            listen: self.listen,
+            metrics_listen: self.metrics_listen,
+            chats_per_minute: self.chat_rate,
+            drain: self.drain,
+            cors: cors(&self.cors_origin)?,
+            ca_file: self.ca_file,
+            ambient: true,
+        };
+        let sealer = place.sealer()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
+        runtime.block_on(async {
+            let server = Server::new(lock, store, sealer, settings).await?;
+            println!("alm is listening on {}", server.url());
+            server.run(server::signal()).await;
+            Ok(())
+        })
+    }
+}
+
+/// Makes the organization that was asked for, if it is not there; an empty folder is told how to get one.
+fn make_org(store: &Store, slug: Option<&str>) -> Result<()> {
+    let orgs = store.orgs()?;
+    match slug {
+        None if orgs.is_empty() => {
+            eprintln!("There is no organization yet. Make one beside this server:");
+            eprintln!("  alm org create acme --owner you@example.com --password-file FILE");
+        }
+        Some(slug) if orgs.iter().all(|org| org.slug != slug) => {
+            store.create_org(slug, &format!("owner@{slug}.localhost"), None)?;
+            eprintln!("Made the organization {slug}. Make a key beside this server:");
+            eprintln!("  alm keys create --org {slug} --name first");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Where pages may come from, each such as `https://app.example.com`.
+fn cors(origins: &[String]) -> Result<Cors> {
+    let parse = |origin: &String| {
+        let whole = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+        let wrong =
+            || Error::invalid("--cors-origin", format!("{origin} is no origin such as https://app.example.com"));
+        if whole { origin.parse().map_err(|_| wrong()) } else { Err(wrong()) }
+    };
+    Ok(Cors::new(origins.iter().map(parse).collect::<Result<_>>()?))
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

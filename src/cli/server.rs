@@ -1,0 +1,154 @@
+//! A server put together from its parts, for the commands that run one.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use crate::{
+    catalog::{Ambient, Catalog},
+    error::{Error, Result},
+    http::{
+        self, App,
+        cors::Cors,
+        metrics,
+        serve::{Limits, Listener, raise_nofile_limit, serve},
+    },
+    model::upstream::{UpstreamOptions, Upstreams},
+    seal::Sealer,
+    store::Store,
+    turn::Engine,
+};
+
+/// Connections that read at once: as many as request threads and scans can use.
+const READERS_MAX: u32 = 16;
+/// The file that keeps a second server off the same data.
+const LOCK_NAME: &str = "alm.lock";
+/// What a drained connection gets on top of its turn's drain, to send the last words.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How often providers of the environment are asked for their models until they have said.
+const AMBIENT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What a server is made of.
+pub(super) struct Settings {
+    pub listen: SocketAddr,
+    pub metrics_listen: Option<SocketAddr>,
+    pub chats_per_minute: NonZeroU32,
+    pub drain: Duration,
+    pub cors: Cors,
+    pub ca_file: Option<PathBuf>,
+    /// Whether providers that the environment names are used.
+    pub ambient: bool,
+}
+
+/// A server that listens and does not serve yet.
+pub(super) struct Server {
+    app: Arc<App>,
+    catalog: Arc<Catalog>,
+    upstreams: Arc<Upstreams>,
+    engine: Arc<Engine>,
+    listener: Listener,
+    metrics: Option<Listener>,
+    drain: Duration,
+    /// Held as long as the server lives.
+    _lock: File,
+}
+
+/// One server for each data folder. Other commands may run beside it.
+pub(super) fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK_NAME);
+    let unusable = |error: std::io::Error| Error::BadRequest(format!("cannot use {}: {error}", path.display()));
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::BadRequest(format!(
+            "another server uses {}: stop it, or choose another --data-dir",
+            folder.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+/// The store of a server.
+pub(super) fn open_store(folder: &Path) -> Result<Store> {
+    Store::open(folder, READERS_MAX)
+}
+
+impl Server {
+    /// Listens, and ends what an earlier process left running. Needs a runtime.
+    pub(super) async fn new(lock: File, store: Store, sealer: Sealer, settings: Settings) -> Result<Self> {
+        if let Err(error) = raise_nofile_limit() {
+            tracing::warn!(%error, "the limit on open files stays as it is");
+        }
+        let ambient = if settings.ambient { Ambient::from_env(|name| std::env::var(name).ok()) } else { Vec::new() };
+        let catalog = Arc::new(Catalog::new(store.clone(), sealer, ambient));
+        let options = UpstreamOptions { ca_file: settings.ca_file, ..UpstreamOptions::default() };
+        let upstreams = Arc::new(Upstreams::new(&options)?);
+        let engine = Engine::new(store.clone(), catalog.clone(), upstreams.clone());
+        engine.recover().await;
+        let app = App::new(store, catalog.clone(), engine.clone(), settings.cors, settings.chats_per_minute);
+        Ok(Server {
+            app: Arc::new(app),
+            catalog,
+            upstreams,
+            engine,
+            listener: Listener::bind(settings.listen)?,
+            metrics: settings.metrics_listen.map(Listener::bind).transpose()?,
+            drain: settings.drain,
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.listener.local_addr())
+    }
+
+    /// Serves until `shutdown`, then drains: no new turns, running ones may end, what remains is interrupted and kept.
+    pub(super) async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Server { app, catalog, upstreams, engine, listener, metrics, drain, _lock } = self;
+        let ambient = tokio::spawn(async move {
+            while !catalog.refresh_ambient(&upstreams).await {
+                tokio::time::sleep(AMBIENT_INTERVAL).await;
+            }
+        });
+        let metrics = metrics.map(|listener| {
+            tokio::spawn(serve(listener, metrics::endpoint(app.clone()), Limits::default(), std::future::pending()))
+        });
+        let limits = Limits { drain_timeout: LAST_WORDS, ..Limits::default() };
+        let endpoint = http::endpoint(app.clone());
+        let drained = async {
+            shutdown.await;
+            app.draining.store(true, Ordering::Relaxed);
+            tracing::info!(turns = engine.turns_running(), "going down");
+            engine.drain(drain).await;
+        };
+        serve(listener, endpoint, limits, drained).await;
+        ambient.abort();
+        if let Some(metrics) = metrics {
+            metrics.abort();
+        }
+    }
+}
+
+/// The first SIGTERM or Ctrl-C. A second one ends the process at once: the file is safe at any moment.
+pub(super) async fn signal() {
+    wait_for_signal().await;
+    tokio::spawn(async {
+        wait_for_signal().await;
+        std::process::exit(130);
+    });
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

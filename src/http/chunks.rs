@@ -1,0 +1,144 @@
+//! The chunks of a stream, as the document shows them.
+//!
+//! Rule: these are twins of `turn::chunk::Chunk` for readers of the document; the bytes come from there. A test holds
+//! the two together.
+
+use poem_openapi::{Object, Union};
+use serde_json::Value;
+
+macro_rules! chunks {
+    ($($(#[doc = $doc:literal])* $name:ident $wire:literal { $($field:ident: $type:ty),* })*) => {
+        $(
+            $(#[doc = $doc])*
+            #[derive(Debug, Object)]
+            #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+            pub(super) struct $name { $($field: $type),* }
+        )*
+
+        /// One event of the stream: an AI SDK v6 UI message chunk, in the key set of 6.0.0.
+        #[derive(Debug, Union)]
+        #[oai(discriminator_name = "type", one_of)]
+        pub(super) enum StreamChunk {
+            $(#[oai(mapping = $wire)] $name($name)),*
+        }
+
+        #[cfg(test)]
+        const WIRE_NAMES: &[&str] = &[$($wire),*];
+    };
+}
+
+chunks! {
+    /// First and once. The metadata names session, model and agent.
+    StartChunk "start" { message_id: String, message_metadata: Value }
+    /// A model call begins.
+    StartStepChunk "start-step" {}
+    /// A text part begins.
+    TextStartChunk "text-start" { id: String }
+    /// More of a text part.
+    TextDeltaChunk "text-delta" { id: String, delta: String }
+    /// A text part is done.
+    TextEndChunk "text-end" { id: String }
+    /// A reasoning part begins.
+    ReasoningStartChunk "reasoning-start" { id: String }
+    /// More of a reasoning part.
+    ReasoningDeltaChunk "reasoning-delta" { id: String, delta: String }
+    /// A reasoning part is done.
+    ReasoningEndChunk "reasoning-end" { id: String }
+    /// A tool call begins.
+    ToolInputStartChunk "tool-input-start" { tool_call_id: String, tool_name: String }
+    /// More of a call's arguments, as JSON text.
+    ToolInputDeltaChunk "tool-input-delta" { tool_call_id: String, input_text_delta: String }
+    /// A call's arguments are whole.
+    ToolInputAvailableChunk "tool-input-available" { tool_call_id: String, tool_name: String, input: Value }
+    /// A call's arguments are whole and of no use.
+    ToolInputErrorChunk "tool-input-error" { tool_call_id: String, tool_name: String, input: Value, error_text: String }
+    /// A call waits for someone's approval.
+    ToolApprovalRequestChunk "tool-approval-request" { approval_id: String, tool_call_id: String }
+    /// What a tool answered.
+    ToolOutputAvailableChunk "tool-output-available" { tool_call_id: String, output: Value }
+    /// A tool failed.
+    ToolOutputErrorChunk "tool-output-error" { tool_call_id: String, error_text: String }
+    /// A call was not approved.
+    ToolOutputDeniedChunk "tool-output-denied" { tool_call_id: String }
+    /// A page the answer rests on.
+    SourceUrlChunk "source-url" { source_id: String, url: String, title: Option<String> }
+    /// The error that the next chunk tells, for programs: `code`, `message`, `requestId`.
+    DataErrorChunk "data-error" { data: Value, transient: bool }
+    /// The turn failed.
+    ErrorChunk "error" { error_text: String }
+    /// The turn was stopped.
+    AbortChunk "abort" {}
+    /// A model call is over, its tools included.
+    FinishStepChunk "finish-step" {}
+    /// The turn is over and stored. The metadata holds usage, cost and times.
+    FinishChunk "finish" { finish_reason: String, message_metadata: Value }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::{registry::Registry, types::Type};
+    use serde_json::{Value, json};
+
+    use super::{StreamChunk, WIRE_NAMES};
+    use crate::turn::chunk::{Chunk, ErrorData};
+
+    fn one_of_each() -> Vec<Chunk> {
+        let (id, text, value) = (|| "id".to_owned(), || "text".to_owned(), || json!({}));
+        let data = ErrorData { code: text(), message: text(), request_id: id() };
+        vec![
+            Chunk::Start { message_id: id(), message_metadata: value() },
+            Chunk::StartStep,
+            Chunk::TextStart { id: id() },
+            Chunk::TextDelta { id: id(), delta: text() },
+            Chunk::TextEnd { id: id() },
+            Chunk::ReasoningStart { id: id() },
+            Chunk::ReasoningDelta { id: id(), delta: text() },
+            Chunk::ReasoningEnd { id: id() },
+            Chunk::ToolInputStart { tool_call_id: id(), tool_name: text() },
+            Chunk::ToolInputDelta { tool_call_id: id(), input_text_delta: text() },
+            Chunk::ToolInputAvailable { tool_call_id: id(), tool_name: text(), input: value() },
+            Chunk::ToolInputError { tool_call_id: id(), tool_name: text(), input: value(), error_text: text() },
+            Chunk::ToolApprovalRequest { approval_id: id(), tool_call_id: id() },
+            Chunk::ToolOutputAvailable { tool_call_id: id(), output: value() },
+            Chunk::ToolOutputError { tool_call_id: id(), error_text: text() },
+            Chunk::ToolOutputDenied { tool_call_id: id() },
+            Chunk::SourceUrl { source_id: id(), url: text(), title: Some(text()) },
+            Chunk::DataError { data, transient: true },
+            Chunk::Error { error_text: text() },
+            Chunk::Abort,
+            Chunk::FinishStep,
+            Chunk::Finish { finish_reason: text(), message_metadata: value() },
+        ]
+    }
+
+    #[test]
+    fn the_document_names_every_chunk_and_every_key_that_is_sent() {
+        let mut registry = Registry::new();
+        StreamChunk::register(&mut registry);
+        let chunks = one_of_each();
+        assert_eq!(chunks.len(), WIRE_NAMES.len());
+        for (chunk, wire) in chunks.iter().zip(WIRE_NAMES) {
+            let sent = serde_json::to_value(chunk).unwrap();
+            assert_eq!(sent["type"], *wire);
+            let schema = registry.schemas.iter().find(|(name, _)| name.eq_ignore_ascii_case(&schema_name(wire)));
+            let (_, schema) = schema.unwrap_or_else(|| panic!("no schema for {wire}"));
+            let mut documented: Vec<&str> = schema.properties.iter().map(|(name, _)| *name).collect();
+            let mut keys: Vec<&str> =
+                sent.as_object().unwrap().keys().map(String::as_str).filter(|key| *key != "type").collect();
+            (documented.sort_unstable(), keys.sort_unstable());
+            assert_eq!(documented, keys, "{wire}");
+        }
+    }
+
+    fn schema_name(wire: &str) -> String {
+        format!("{}Chunk", wire.replace('-', ""))
+    }
+
+    #[test]
+    fn no_chunk_holds_a_null() {
+        for chunk in one_of_each() {
+            let sent = serde_json::to_value(&chunk).unwrap();
+            assert!(sent.as_object().unwrap().values().all(|value| *value != Value::Null), "{sent}");
+        }
+    }
+}
