@@ -10,7 +10,7 @@ pub const CLIENT_ID_CHARS_MAX: usize = 128;
 pub const SLUG_CHARS_MAX: usize = 64;
 
 /// A new id. Later ids sort after earlier ones, so they are kind to an index.
-pub fn new() -> String {
+pub fn generate() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 

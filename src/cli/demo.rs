@@ -131,7 +131,7 @@ impl Folder {
     fn of(place: &Place) -> Result<Self> {
         match &place.data_dir {
             Some(folder) => Ok(Folder::Lasting(folder.clone())),
-            None => Ok(Folder::Own(std::env::temp_dir().join(format!("alm-demo-{}", id::new())))),
+            None => Ok(Folder::Own(std::env::temp_dir().join(format!("alm-demo-{}", id::generate())))),
         }
     }
 
@@ -176,7 +176,7 @@ async fn make_key(store: &Store, org: &OrgRow) -> Result<String> {
 async fn make_paid_model(store: &Store, org: &OrgRow) -> Result<String> {
     let pricing = Pricing { input: parse("1")?, output: parse("2")?, cached_input: None };
     let provider = Provider {
-        id: id::new(),
+        id: id::generate(),
         slug: PAID_PROVIDER.into(),
         // The discard port: nothing answers there, and nothing asks, since the balance is empty.
         base_url: "http://127.0.0.1:9/v1".into(),

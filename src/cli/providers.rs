@@ -107,7 +107,7 @@ impl Add {
             return Err(Error::invalid("--base-url", "must begin with http:// or https://"));
         }
         let models = self.models()?;
-        let provider_id = id::new();
+        let provider_id = id::generate();
         let secret = self.api_key_file.as_deref().map(read_secret).transpose()?;
         let mut provider = Provider {
             id: provider_id,

@@ -295,7 +295,7 @@ impl NewAgent {
     fn into_agent(self) -> Result<stored::Agent> {
         let name = collapse_space(&self.name);
         let agent = stored::Agent {
-            id: id::new(),
+            id: id::generate(),
             slug: self.slug.unwrap_or_else(|| id::slug_from_name(&name, "agent")),
             name,
             is_builtin: false,

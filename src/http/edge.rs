@@ -51,7 +51,7 @@ impl RequestId {
             (1..=REQUEST_ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         };
         let own = request.header(REQUEST_ID).filter(visible);
-        RequestId(own.map_or_else(|| id::new().into(), Arc::from))
+        RequestId(own.map_or_else(|| id::generate().into(), Arc::from))
     }
 
     /// Its text.

@@ -206,7 +206,7 @@ impl NewProject {
         let name = collapse_space(&self.name);
         let now = Timestamp::now();
         let project = stored::Project {
-            id: id::new(),
+            id: id::generate(),
             user_id: user_id.to_owned(),
             slug: self.slug.unwrap_or_else(|| id::slug_from_name(&name, "project")),
             name,

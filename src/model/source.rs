@@ -20,7 +20,7 @@ pub enum Reply {
     /// Of the built-in model.
     Demo(demo::Script),
     /// Of a provider.
-    Upstream(upstream::Reply),
+    Upstream(Box<upstream::Reply>),
 }
 
 impl Source {
@@ -28,7 +28,7 @@ impl Source {
     pub async fn start(&self, upstreams: &Upstreams, request: &Request) -> Result<Reply> {
         Ok(match self {
             Source::Demo => Reply::Demo(demo::reply(request)),
-            Source::Upstream(endpoint) => Reply::Upstream(upstreams.start(endpoint, request).await?),
+            Source::Upstream(endpoint) => Reply::Upstream(Box::new(upstreams.start(endpoint, request).await?)),
         })
     }
 }

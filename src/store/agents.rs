@@ -141,7 +141,7 @@ impl Org<'_> {
 pub(super) fn insert_ala(c: &Connection, org_id: &str) -> Result<()> {
     let now = Timestamp::now();
     let ala = Agent {
-        id: id::new(),
+        id: id::generate(),
         slug: ALA_SLUG.into(),
         name: ALA_NAME.into(),
         is_builtin: true,

@@ -104,7 +104,7 @@ impl Org<'_> {
         let (hash, prefix) = (key.hash, key.prefix.clone());
         self.write(move |c, tenant| {
             let row = ApiKey {
-                id: id::new(),
+                id: id::generate(),
                 name,
                 prefix,
                 env,

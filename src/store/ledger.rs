@@ -111,7 +111,7 @@ fn enter(c: &Connection, org_id: &str, kind: &str, deltas: (i64, i64), turn: Opt
          VALUES (:id, :org, :kind, :balance, :held, :turn, :now, :note)",
     )?
     .execute(named_params! {
-        ":id": id::new(), ":org": org_id, ":kind": kind, ":balance": deltas.0, ":held": deltas.1, ":turn": turn,
+        ":id": id::generate(), ":org": org_id, ":kind": kind, ":balance": deltas.0, ":held": deltas.1, ":turn": turn,
         ":now": Timestamp::now().as_millis(), ":note": note,
     })?;
     Ok(())

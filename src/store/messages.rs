@@ -148,7 +148,7 @@ impl Org<'_> {
 impl NewMessage {
     /// A whole message of that role with a new id.
     pub fn new(role: &'static str, content: String, parts: String) -> Self {
-        NewMessage { id: id::new(), role, status: "complete", metadata: "{}".into(), content, parts }
+        NewMessage { id: id::generate(), role, status: "complete", metadata: "{}".into(), content, parts }
     }
 }
 

@@ -56,7 +56,7 @@ impl Store {
         let (slug, email) = (slug.to_owned(), owner_email.to_owned());
         self.writer.write_blocking(move |c| {
             let owner_id = find_or_create_user(c, &email, password_hash.as_deref())?;
-            let org_id = id::new();
+            let org_id = id::generate();
             let now = Timestamp::now().as_millis();
             let made = c.execute(
                 "INSERT INTO org (id, slug, owner_id, created_at) VALUES (:id, :slug, :owner, :now)",
@@ -119,7 +119,7 @@ fn find_or_create_user(c: &Connection, email: &str, password_hash: Option<&str>)
     if let Some(user_id) = known {
         return Ok(user_id);
     }
-    let user_id = id::new();
+    let user_id = id::generate();
     c.execute(
         "INSERT INTO user (id, email, password_hash, created_at) VALUES (:id, :email, :hash, :now)",
         named_params! { ":id": user_id, ":email": email, ":hash": password_hash, ":now": Timestamp::now().as_millis() },

@@ -14,15 +14,13 @@ const WORDS_MAX: usize = 16;
 const SNIPPET_TOKENS: &str = "16";
 
 /// A common table `hit (session, snippet)`: each session that holds `:words`, with one place where it does.
-pub(super) const HITS: &str = concat!(
-    "WITH found (session, snippet) AS (
+pub(super) const HITS: &str = "WITH found (session, snippet) AS (
         SELECT rowid, snippet(session_fts, 0, '', '', '…', 16) FROM session_fts WHERE session_fts MATCH :words
         UNION ALL
         SELECT m.session, snippet(message_fts, 0, '', '', '…', 16)
         FROM message_fts JOIN message m ON m.seq = message_fts.rowid
         WHERE message_fts MATCH :words AND m.superseded_by IS NULL
-    ), hit AS (SELECT session, max(snippet) AS snippet FROM found GROUP BY session)"
-);
+    ), hit AS (SELECT session, max(snippet) AS snippet FROM found GROUP BY session)";
 
 /// A message that a search found.
 #[derive(Debug, Clone)]

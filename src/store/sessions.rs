@@ -178,7 +178,7 @@ pub(super) fn find(c: &Connection, tenant: &Tenant, id: &str) -> Result<Option<S
 
 /// Makes a session.
 pub(super) fn insert(c: &Connection, tenant: &Tenant, new: &NewSession) -> Result<Session> {
-    let session_id = new.id.clone().unwrap_or_else(id::new);
+    let session_id = new.id.clone().unwrap_or_else(id::generate);
     let inserted = c
         .prepare_cached(
             "INSERT INTO session (org_id, id, user_id, agent_id, project_id, label, metadata, created_at, updated_at)

@@ -29,7 +29,7 @@ pub struct Fitted {
 
 /// The conversation for a model with room for `tokens_max` prompt tokens; absent: any number.
 pub fn fit(system: &str, history: &[Message], tokens_max: Option<u64>) -> Result<Fitted> {
-    let mut kept: Vec<Vec<model::Message>> = history.iter().map(|message| translate(message)).collect::<Result<_>>()?;
+    let mut kept: Vec<Vec<model::Message>> = history.iter().map(translate).collect::<Result<_>>()?;
     let system = (!system.is_empty()).then(|| model::Message::System(system.to_owned()));
     let mut dropped = 0;
     if let Some(tokens_max) = tokens_max {

@@ -166,7 +166,7 @@ impl Engine {
         let posted_bytes = ask.messages.iter().map(|message| fold::content(&message.parts).len()).sum::<usize>();
         let prompt_tokens = history::tokens_of_bytes(prompt_bytes + posted_bytes as u64 + resolved.system.len() as u64);
         let new = NewTurn {
-            id: id::new(),
+            id: id::generate(),
             session: NewSession {
                 id: match &ask.session {
                     AskedSession::Known(id) | AskedSession::Client(id) => Some(id.clone()),
@@ -180,7 +180,7 @@ impl Engine {
             agent_id: resolved.agent.id.clone(),
             project_id: resolved.project_id.clone(),
             model: resolved.model.model.id.clone(),
-            message_id: id::new(),
+            message_id: id::generate(),
             hold: bill.hold_for(prompt_tokens),
         };
         let (posted, trigger) = (ask.messages.clone(), ask.trigger.clone());

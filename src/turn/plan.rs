@@ -146,7 +146,7 @@ fn new_messages(posted: &[Posted]) -> Vec<NewMessage> {
 
 fn new_message(posted: &Posted) -> NewMessage {
     NewMessage {
-        id: posted.id.clone().unwrap_or_else(id::new),
+        id: posted.id.clone().unwrap_or_else(id::generate),
         role: posted.role.as_str(),
         status: "complete",
         metadata: "{}".into(),
