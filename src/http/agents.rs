@@ -179,7 +179,7 @@ impl Agents {
         &self,
         caller: Caller<ReadOrChat>,
         /// 1 to 100; 50 when absent.
-        limit: Query<Option<u32>>,
+        limit: Query<Option<i64>>,
         /// The `nextCursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Data<Items<Agent>>, ApiError> {

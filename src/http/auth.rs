@@ -42,7 +42,7 @@ pub trait Access: Sized + Send {
 
 /// Reading anything.
 pub struct Read;
-/// Reading what a chat needs to know: agents and models.
+/// Reading what a chat is about: sessions, and the agents and models there are.
 pub struct ReadOrChat;
 /// Sessions and chat.
 pub struct Chat;

@@ -2,12 +2,16 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
+use serde_json::Value;
+
 use crate::error::{Error, Invalid, Result};
 
 /// Rows of a page that says nothing else.
-const LIMIT_DEFAULT: u32 = 50;
+const LIMIT_DEFAULT: i64 = 50;
 /// Rows of the largest page.
-const LIMIT_MAX: u32 = 100;
+const LIMIT_MAX: i64 = 100;
+/// A client's own object beside a session or a message.
+const METADATA_BYTES_MAX: usize = 16 * 1024;
 
 /// What was found wrong so far.
 #[derive(Debug, Default)]
@@ -51,11 +55,22 @@ impl Checks {
 }
 
 /// The rows of a page.
-pub fn page_limit(limit: Option<u32>) -> Result<usize> {
+pub fn page_limit(limit: Option<i64>) -> Result<usize> {
     let limit = limit.unwrap_or(LIMIT_DEFAULT);
     let mut checks = Checks::default();
     checks.range("limit", limit, 1..=LIMIT_MAX);
     checks.done().map(|()| limit as usize)
+}
+
+/// A client's own object, as the text that is stored.
+pub fn metadata_text(metadata: Value) -> Result<String> {
+    if !metadata.is_object() {
+        return Err(Error::BadRequest("metadata: expected an object".into()));
+    }
+    let text = metadata.to_string();
+    let mut checks = Checks::default();
+    checks.that(text.len() <= METADATA_BYTES_MAX, "metadata", || format!("must be at most {METADATA_BYTES_MAX} bytes"));
+    checks.done().map(|()| text)
 }
 
 /// A name as it is kept: every run of white space is one space, none at the ends.

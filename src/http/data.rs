@@ -143,6 +143,33 @@ impl<T: Shape, const STATUS: u16> ApiResponse for Data<T, STATUS> {
     }
 }
 
+/// What was made, or what was there already under the same id.
+pub enum MadeOrKnown<T> {
+    Made(Created<T>),
+    Known(Data<T>),
+}
+
+impl<T> IntoResponse for MadeOrKnown<T> {
+    fn into_response(self) -> Response {
+        match self {
+            MadeOrKnown::Made(made) => made.into_response(),
+            MadeOrKnown::Known(known) => known.into_response(),
+        }
+    }
+}
+
+impl<T: Shape> ApiResponse for MadeOrKnown<T> {
+    fn meta() -> MetaResponses {
+        let MetaResponses { mut responses } = Created::<T>::meta();
+        responses.extend(Data::<T>::meta().responses);
+        MetaResponses { responses }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register_schemas(registry);
+    }
+}
+
 /// Appends `value` as JSON.
 pub fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(out, value).expect("wire types are plain JSON, and a Vec takes every write");

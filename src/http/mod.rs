@@ -36,10 +36,13 @@ pub mod wire;
 
 pub mod agents;
 pub mod api_keys;
+pub mod billing;
 pub mod chat;
 mod chunks;
+pub mod messages;
 pub mod models;
 pub mod projects;
+pub mod sessions;
 
 pub use document::document;
 use document::schemas;
@@ -106,13 +109,35 @@ pub enum Tag {
     Models,
     /// Sessions with a purpose.
     Projects,
+    /// Conversations and their stored history.
+    Sessions,
+    /// Money, and what it was spent on.
+    Billing,
 }
 
 /// Every resource.
-type Api = (agents::Agents, chat::Chats, models::Models, projects::Projects, api_keys::ApiKeys);
+type Api = (
+    agents::Agents,
+    sessions::Sessions,
+    messages::Messages,
+    chat::Chats,
+    models::Models,
+    projects::Projects,
+    billing::BillingApi,
+    api_keys::ApiKeys,
+);
 
 fn api() -> Api {
-    (agents::Agents, chat::Chats, models::Models, projects::Projects, api_keys::ApiKeys)
+    (
+        agents::Agents,
+        sessions::Sessions,
+        messages::Messages,
+        chat::Chats,
+        models::Models,
+        projects::Projects,
+        billing::BillingApi,
+        api_keys::ApiKeys,
+    )
 }
 
 /// The whole server as one endpoint that never fails.

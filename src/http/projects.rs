@@ -125,7 +125,7 @@ impl Projects {
         &self,
         caller: Caller<Read>,
         /// 1 to 100; 50 when absent.
-        limit: Query<Option<u32>>,
+        limit: Query<Option<i64>>,
         /// The `nextCursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Data<Items<Project>>, ApiError> {

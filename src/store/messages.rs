@@ -86,6 +86,22 @@ impl<'a> Message<&'a str> {
     }
 }
 
+impl Message {
+    /// As SQLite would lend it.
+    pub fn as_deref(&self) -> Message<&str> {
+        Message {
+            seq: self.seq,
+            id: &self.id,
+            role: &self.role,
+            status: &self.status,
+            created_at: self.created_at,
+            metadata: &self.metadata,
+            content: &self.content,
+            parts: &self.parts,
+        }
+    }
+}
+
 impl Org<'_> {
     /// Shows `each` the messages of one page of a session's history; says whether more follow.
     pub fn messages(

@@ -1,0 +1,305 @@
+//! Messages: what was said in a session.
+//!
+//! Rule: a page is written while SQLite hands out its rows; parts and metadata are stored as the JSON they are sent as,
+//! and nothing is decoded on the way.
+
+use std::io::Write;
+
+use poem_openapi::{
+    Enum, Object, OpenApi,
+    param::{Path, Query},
+    registry::{MetaSchema, MetaSchemaRef, Registry},
+    types::{Example, Type},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    Tag,
+    auth::{Caller, Chat, ReadOrChat},
+    body::{HISTORY_BYTES_MAX, JsonBody},
+    check::{Checks, metadata_text},
+    data::{Data, Items, MadeOrKnown, Shape, write_json},
+    envelope::ApiError,
+    wire::{Moment, StoredJson},
+};
+use crate::{
+    error::{Error, Result},
+    id,
+    store::{
+        Org,
+        messages::{self as stored, MessagePage, NewMessage},
+    },
+    turn::{ask, fold, parts},
+};
+
+const PAGE_SIZE_DEFAULT: i64 = 100;
+const PAGE_SIZE_MAX: i64 = 500;
+/// A page of more messages than this is read off the threads of the requests.
+const PAGE_SIZE_INLINE_MAX: usize = 200;
+/// Where a page ends early: messages may hold whole files.
+const PAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// A message.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase")]
+struct Message {
+    id: String,
+    session_id: String,
+    role: Role,
+    /// The text of its parts.
+    content: String,
+    /// AI SDK v6 UIMessage parts.
+    parts: Vec<StoredJson>,
+    /// Of an answer: `model`, `agentId`, `finishReason`, `usage`, `costMicrocents`, `durationMs`, `timeToFirstTokenMs`.
+    metadata: StoredJson,
+    status: Status,
+    created_at: Moment,
+}
+
+/// Who said it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+enum Role {
+    System,
+    User,
+    Assistant,
+}
+
+/// Whether it is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+enum Status {
+    Complete,
+    Stopped,
+    Interrupted,
+    Error,
+}
+
+/// Which way a history is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+enum Order {
+    /// From the oldest on.
+    Asc,
+    /// From the newest back.
+    Desc,
+}
+
+/// How many there are.
+#[derive(Debug, Object, Serialize)]
+struct Count {
+    count: i64,
+}
+
+/// A page of messages, or with `countOnly` their number.
+struct MessagesOrCount;
+
+impl Shape for MessagesOrCount {
+    fn data_schema() -> MetaSchemaRef {
+        let one_of = vec![Items::<Message>::data_schema(), Count::schema_ref()];
+        MetaSchemaRef::Inline(Box::new(MetaSchema { one_of, ..MetaSchema::ANY }))
+    }
+
+    fn register_schemas(registry: &mut Registry) {
+        Message::register(registry);
+        Count::register(registry);
+    }
+}
+
+/// Who may have said an appended message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+enum AppendedRole {
+    User,
+    Assistant,
+}
+
+/// A message to append: `content` or `parts`.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+struct MessageRequest {
+    role: AppendedRole,
+    /// Plain text.
+    content: Option<String>,
+    /// AI SDK v6 UIMessage parts, instead of `content`.
+    parts: Option<Vec<Value>>,
+    /// The client's own id, unique in the session: 1 to 128 of `A-Z a-z 0-9 _ - . :`.
+    id: Option<String>,
+    /// An object of the client's own, at most 16 KiB.
+    metadata: Option<Value>,
+}
+
+impl Example for MessageRequest {
+    fn example() -> Self {
+        MessageRequest {
+            role: AppendedRole::User,
+            content: Some("Noble gases are my favourites.".into()),
+            parts: None,
+            id: None,
+            metadata: None,
+        }
+    }
+}
+
+/// The operations.
+pub struct Messages;
+
+#[OpenApi(tag = "Tag::Sessions")]
+impl Messages {
+    /// Read a session's messages, the oldest first
+    ///
+    /// A half-written answer is not in the list: it comes with the end of its stream.
+    #[oai(path = "/sessions/:id/messages", method = "get", operation_id = "list_messages")]
+    async fn list_messages(
+        &self,
+        caller: Caller<ReadOrChat>,
+        id: Path<String>,
+        /// The id of the last message of the page before.
+        cursor: Query<Option<String>>,
+        /// 1 to 500; 100 when absent.
+        #[oai(name = "pageSize")]
+        page_size: Query<Option<i64>>,
+        /// `desc` reads from the newest back.
+        order: Query<Option<Order>>,
+        /// Only their number.
+        #[oai(name = "countOnly")]
+        count_only: Query<Option<bool>>,
+    ) -> Result<Data<MessagesOrCount>, ApiError> {
+        if count_only.0 == Some(true) {
+            let count = caller.org().session(&id)?.message_count;
+            return Ok(Data::written(|out| write_json(out, &Count { count })));
+        }
+        let page_size = check_page_size(page_size.0)?;
+        let (id, cursor, newest_first) = (id.0, cursor.0, order.0 == Some(Order::Desc));
+        let page = move |org: Org<'_>| {
+            write_page(&org, &id, &MessagePage { cursor: cursor.as_deref(), page_size, newest_first })
+        };
+        Ok(if page_size > PAGE_SIZE_INLINE_MAX { caller.scan(page).await? } else { page(caller.org())? })
+    }
+
+    /// Append a message without an answer
+    ///
+    /// One of the same id that is there already is answered with 200 and stays as it is.
+    #[oai(path = "/sessions/:id/messages", method = "post", operation_id = "create_message")]
+    async fn create_message(
+        &self,
+        caller: Caller<Chat>,
+        id: Path<String>,
+        body: JsonBody<MessageRequest, HISTORY_BYTES_MAX>,
+    ) -> Result<MadeOrKnown<Message>, ApiError> {
+        let (message, is_new) = caller.org().append_message(id.0.clone(), body.0.into_new()?).await?;
+        let write = |out: &mut Vec<u8>| write_message(out, &json_text(&id), &message.as_deref());
+        Ok(if is_new { MadeOrKnown::Made(Data::written(write)) } else { MadeOrKnown::Known(Data::written(write)) })
+    }
+}
+
+fn check_page_size(page_size: Option<i64>) -> Result<usize> {
+    let page_size = page_size.unwrap_or(PAGE_SIZE_DEFAULT);
+    let mut checks = Checks::default();
+    checks.range("pageSize", page_size, 1..=PAGE_SIZE_MAX);
+    checks.done().map(|()| page_size as usize)
+}
+
+fn write_page(org: &Org<'_>, session_id: &str, page: &MessagePage<'_>) -> Result<Data<MessagesOrCount>> {
+    let session_json = json_text(session_id);
+    let (mut items, mut last, mut cut) = (Vec::new(), None, false);
+    let more = org.messages(session_id, page, |message| {
+        cut |= !items.is_empty() && items.len() + message.parts.len() + message.content.len() > PAGE_BYTES_MAX;
+        if cut {
+            return;
+        }
+        if !items.is_empty() {
+            items.push(b',');
+        }
+        write_message(&mut items, &session_json, &message);
+        last = Some(message.id.to_owned());
+    })?;
+    let more = more || cut;
+    Ok(Data::written(|out| {
+        out.reserve(items.len() + 128);
+        out.extend_from_slice(br#"{"items":["#);
+        out.append(&mut items);
+        out.extend_from_slice(br#"],"nextCursor":"#);
+        write_json(out, &last.filter(|_| more));
+        out.extend_from_slice(br#","hasMore":"#);
+        write_json(out, &more);
+        out.push(b'}');
+    }))
+}
+
+/// Appends one message. Role and status are words of the schema; parts and metadata are JSON already.
+fn write_message(out: &mut Vec<u8>, session_json: &[u8], message: &stored::Message<&str>) {
+    let created_at = message.created_at;
+    out.extend_from_slice(br#"{"id":"#);
+    write_json(out, message.id);
+    out.extend_from_slice(br#","sessionId":"#);
+    out.extend_from_slice(session_json);
+    out.extend_from_slice(br#","role":""#);
+    out.extend_from_slice(message.role.as_bytes());
+    out.extend_from_slice(br#"","content":"#);
+    write_json(out, message.content);
+    out.extend_from_slice(br#","parts":"#);
+    out.extend_from_slice(message.parts.as_bytes());
+    out.extend_from_slice(br#","metadata":"#);
+    out.extend_from_slice(message.metadata.as_bytes());
+    out.extend_from_slice(br#","status":""#);
+    out.extend_from_slice(message.status.as_bytes());
+    write!(out, r#"","createdAt":"{created_at}"}}"#).expect("a Vec takes every write");
+}
+
+fn json_text(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_json(&mut out, text);
+    out
+}
+
+impl MessageRequest {
+    fn into_new(self) -> Result<NewMessage> {
+        let role = match self.role {
+            AppendedRole::User => ask::Role::User,
+            AppendedRole::Assistant => ask::Role::Assistant,
+        };
+        let said = match (self.parts, self.content) {
+            (Some(said), _) => parts::accept(said, role, "parts")?,
+            (None, Some(text)) => parts::of_text(&text),
+            (None, None) => return Err(Error::BadRequest("content: required, or parts".into())),
+        };
+        let mut checks = Checks::default();
+        checks.also(self.id.as_deref().map_or(Ok(()), |id| id::check_client_id("id", id)))?;
+        checks.done()?;
+        let new = NewMessage::new(role.as_str(), fold::content(&said), Value::Array(said).to_string());
+        Ok(NewMessage {
+            id: self.id.unwrap_or_else(|| new.id.clone()),
+            metadata: self.metadata.map(metadata_text).transpose()?.unwrap_or_else(|| new.metadata.clone()),
+            ..new
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_message_is_written_as_the_json_its_schema_promises() {
+        let message = stored::Message {
+            seq: 1,
+            id: "a\"b",
+            role: "user",
+            status: "complete",
+            created_at: Timestamp::from_millis(0),
+            metadata: r#"{"k":1}"#,
+            content: "line\nline",
+            parts: r#"[{"type":"text","text":"line\nline"}]"#,
+        };
+        let mut out = Vec::new();
+        write_message(&mut out, br#""s""#, &message);
+        let json: Value = serde_json::from_slice(&out).unwrap();
+        let keys: Vec<_> = json.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["id", "sessionId", "role", "content", "parts", "metadata", "status", "createdAt"]);
+        assert_eq!(json["id"], "a\"b");
+        assert_eq!(json["parts"][0]["text"], json["content"]);
+    }
+}

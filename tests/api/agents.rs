@@ -1,0 +1,135 @@
+//! Agents.
+
+use alm::key::{Env, Scope};
+use serde_json::{Value, json};
+
+use crate::harness::{Server, column};
+
+#[test]
+fn every_organization_has_ala_first_and_always() {
+    let server = Server::start();
+    let acme = server.org("acme");
+    acme.post("/agents", json!({ "name": "Aaron" })).ok(201);
+    let agents = acme.get("/agents").ok(200);
+    assert_eq!(column(&agents, "slug"), ["ala", "aaron"]);
+    assert_eq!((&agents["nextCursor"], &agents["hasMore"]), (&Value::Null, &json!(false)));
+    acme.delete("/agents/ala").fails(403, "FORBIDDEN");
+    for change in [json!({ "name": "Bea" }), json!({ "isActive": false }), json!({ "model": "demo/ala" })] {
+        acme.patch("/agents/ala", change).fails(403, "FORBIDDEN");
+    }
+    acme.patch("/agents/ala", json!({ "systemPrompt": "Be brief." })).ok(200);
+    assert_eq!(acme.post("/agents", json!({ "name": "ala" })).invalid(), ["name", "slug"]);
+}
+
+#[test]
+fn an_agent_has_every_key_of_the_contract() {
+    let server = Server::start();
+    let agent = server.org("acme").get("/agents/ala").ok(200);
+    let keys: Vec<_> = agent.as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "id",
+            "orgId",
+            "name",
+            "slug",
+            "description",
+            "avatar",
+            "model",
+            "systemPrompt",
+            "allowedTools",
+            "isActive",
+            "settings",
+            "createdAt",
+            "updatedAt"
+        ]
+    );
+    assert_eq!((&agent["model"], &agent["isActive"]), (&Value::Null, &json!(true)));
+}
+
+#[test]
+fn an_agent_is_made_read_changed_and_gone() {
+    let server = Server::start();
+    let acme = server.org("acme");
+    let made = acme.post(
+        "/agents",
+        json!({ "name": "  Release   notes ", "model": "demo/ala", "settings": { "temperature": 0.5, "maxSteps": 3 } }),
+    );
+    let made = made.ok(201);
+    assert_eq!((&made["name"], &made["slug"]), (&json!("Release notes"), &json!("release-notes")));
+    assert_eq!(made["settings"], json!({ "temperature": 0.5, "maxSteps": 3 }));
+    let by_id = format!("/agents/{}", made["id"].as_str().unwrap());
+    assert_eq!(acme.get(&by_id).ok(200), acme.get("/agents/release-notes").ok(200));
+    let changed = acme.patch(&by_id, json!({ "model": null, "settings": { "topP": 1.0 }, "slug": "notes" })).ok(200);
+    assert_eq!((&changed["model"], &changed["slug"]), (&Value::Null, &json!("notes")));
+    assert_eq!(changed["settings"], json!({ "topP": 1.0 }));
+    assert_eq!(acme.delete(&by_id).ok(200), json!({ "deleted": true }));
+    acme.get(&by_id).fails(404, "NOT_FOUND");
+    acme.delete(&by_id).fails(404, "NOT_FOUND");
+    acme.post("/agents", json!({ "name": "Notes" })).ok(201);
+}
+
+#[test]
+fn a_slug_is_taken_once() {
+    let server = Server::start();
+    let acme = server.org("acme");
+    acme.post("/agents", json!({ "name": "One" })).ok(201);
+    acme.post("/agents", json!({ "name": "one" })).fails(409, "CONFLICT");
+    acme.post("/agents", json!({ "name": "Two" })).ok(201);
+    acme.patch("/agents/two", json!({ "slug": "one" })).fails(409, "CONFLICT");
+    server.org("globex").post("/agents", json!({ "name": "One" })).ok(201);
+}
+
+#[test]
+fn every_field_out_of_range_is_named() {
+    let server = Server::start();
+    let reply = server.org("acme").post(
+        "/agents",
+        json!({
+            "name": " ", "slug": "A b", "description": "x".repeat(5_001), "model": "ala", "allowedTools": [""],
+            "settings": { "temperature": 2.1, "topP": -0.1, "maxOutputTokens": 0, "maxSteps": 51 },
+        }),
+    );
+    let fields = reply.invalid();
+    let mut expected = vec!["name", "description", "slug", "model", "allowedTools", "settings.temperature"];
+    expected.extend(["settings.topP", "settings.maxOutputTokens", "settings.maxSteps"]);
+    assert_eq!(fields, expected);
+}
+
+#[test]
+fn pages_of_agents_are_whole_and_without_repetition() {
+    let server = Server::start();
+    let acme = server.org("acme");
+    for n in 0..5 {
+        acme.post("/agents", json!({ "name": format!("Agent {n}") })).ok(201);
+    }
+    let (mut slugs, mut cursor) = (Vec::new(), String::new());
+    for _page in 0..4 {
+        let page = acme.get(&format!("/agents?limit=2{cursor}")).ok(200);
+        slugs.extend(column(&page, "slug"));
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(slugs, ["ala", "agent-0", "agent-1", "agent-2", "agent-3", "agent-4"]);
+    for limit in ["0", "101", "-1"] {
+        assert_eq!(acme.get(&format!("/agents?limit={limit}")).invalid(), ["limit"]);
+    }
+    acme.get("/agents?limit=x").fails(400, "BAD_REQUEST");
+}
+
+#[test]
+fn a_scope_admits_what_it_says_and_nothing_else() {
+    let server = Server::start();
+    server.org("acme");
+    let with = |scope| server.key("acme", Env::Live, &[scope]);
+    with(Scope::Chat).get("/agents").ok(200);
+    with(Scope::Chat).get("/agents/ala").fails(403, "FORBIDDEN");
+    with(Scope::Chat).post("/agents", json!({ "name": "x" })).fails(403, "FORBIDDEN");
+    with(Scope::Read).get("/agents/ala").ok(200);
+    with(Scope::Read).post("/agents", json!({ "name": "x" })).fails(403, "FORBIDDEN");
+    with(Scope::Read).post("/sessions", json!({})).fails(403, "FORBIDDEN");
+    with(Scope::Write).post("/agents", json!({ "name": "x" })).ok(201);
+    with(Scope::Write).get("/agents").fails(403, "FORBIDDEN");
+}
