@@ -34,10 +34,8 @@ describe('25 every form a client posts in', () => {
     'role and parts': { messages: [{ role: 'user', parts: [{ type: 'text', text: 'Hi' }] }] },
     'as useChat posts': { id: 'chat-1', messages: [user('u1', 'Hi')], trigger: 'submit-message', extra: { a: [1] } },
     'the reduced form': { id: 'chat-1', message: user('u1', 'Hi') },
-    'content in parts': { messages: [{ role: 'user', content: [{ type: 'text', text: 'Hi' }] }] },
     'unknown keys everywhere': {
       messages: [{ ...user('u1', 'Hi'), createdAt: '2026-01-01', foo: null }],
-      messageId: null,
       tools: {},
       system: 'x',
     },

@@ -22,7 +22,8 @@ export async function startFakeUpstream() {
     const reply = endpoint.replies[Math.min(endpoint.requests.length, endpoint.replies.length) - 1];
     await reply(new Reply(response), endpoint.requests.at(-1));
   });
-  server.listen(0, '127.0.0.1');
+  // A test that fails while it sets up stops nothing; its process must end all the same.
+  server.listen(0, '127.0.0.1').unref();
   await new Promise((resolve) => server.once('listening', resolve));
   return {
     endpoint(replies) {
