@@ -114,7 +114,7 @@ impl Run {
             output_tokens_max: None,
         };
         self.start(left_out + fitted.dropped);
-        let mut step = Step::new(0);
+        let mut step = Step::new(fold::call_ids(self.begun.continued_parts.as_deref())?);
         for _ in 0..self.agent.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
             if let Next::Finish(finish) = self.step(&mut request, &tools, &mut step).await? {
                 return Ok(finish);
@@ -154,8 +154,9 @@ impl Run {
         // Whoever asked gets a stream from here on.
         self.head = None;
         self.scribe.write(&[Chunk::StartStep]);
+        step.begin();
         let (mut said, mut deltas) = (Said::default(), Vec::new());
-        let ending = loop {
+        let mut ending = loop {
             let ending = reply.next(&mut deltas).await;
             self.tell(&mut deltas, step, &mut said);
             if let Some(ending) = ending {
@@ -170,6 +171,7 @@ impl Run {
         let mut chunks = Vec::new();
         step.end(&mut chunks);
         self.scribe.write(&chunks);
+        ending.calls.iter_mut().for_each(|call| call.id = step.call_id(&call.id));
         let outputs = self.run_tools(&ending, tools).await;
         self.scribe.write(&[Chunk::FinishStep]);
         if outputs.is_empty() || !ending.finish.allows_calls() {

@@ -1,17 +1,23 @@
-//! One model call on its way to the client: deltas become chunks.
+//! Model calls on their way to the client: deltas become chunks.
 //!
-//! Rule: the order is the one the AI SDK's own server writes; a part is begun, filled and ended, its id is unique in the
-//! message, and none is empty. An open text stays open while a tool's input streams, as it does there.
+//! Rule: the order is the one the AI SDK's own server writes; a part is begun, filled and ended, its id and a call's id are
+//! unique in the message, and none is empty. An open text stays open while a tool's input streams, as it does there.
 //! Deliberately absent: `start-step`, `finish-step` and what follows from a call's arguments. The turn knows those.
+
+use std::collections::{HashMap, HashSet};
 
 use super::chunk::Chunk;
 use crate::model::Delta;
 
-/// The parts of one model call that are still open.
-#[derive(Debug)]
+/// The model call that runs, and the ids that the calls before it took.
+#[derive(Debug, Default)]
 pub struct Step {
     next_part: u32,
     open: Option<Open>,
+    /// Every tool call's id in the message.
+    call_ids: HashSet<String>,
+    /// The ids of this model call's tool calls: the upstream's, and ours.
+    renamed: HashMap<String, String>,
 }
 
 /// The part that takes the next delta. There is one at most: reasoning ends text, and text ends reasoning.
@@ -22,14 +28,31 @@ enum Open {
 }
 
 impl Step {
-    /// A step whose parts are numbered from `first_part`: the [`Step::next_part`] of the step before it.
-    pub fn new(first_part: u32) -> Self {
-        Self { next_part: first_part, open: None }
+    /// For a message that has tool calls of these ids already.
+    pub fn new(call_ids: impl IntoIterator<Item = String>) -> Self {
+        Self { call_ids: call_ids.into_iter().collect(), ..Self::default() }
     }
 
-    /// The number of the next part.
-    pub fn next_part(&self) -> u32 {
-        self.next_part
+    /// Begins the next model call.
+    pub fn begin(&mut self) {
+        self.renamed.clear();
+    }
+
+    /// The id in the message of a call of the running model call. Upstreams count from the start in each reply, and a
+    /// client that meets an id again overwrites the older call.
+    pub fn call_id(&mut self, id: &str) -> String {
+        if let Some(known) = self.renamed.get(id) {
+            return known.clone();
+        }
+        let mut unique = id.to_owned();
+        for n in 2.. {
+            if self.call_ids.insert(unique.clone()) {
+                break;
+            }
+            unique = format!("{id}-{n}");
+        }
+        self.renamed.insert(id.to_owned(), unique.clone());
+        unique
     }
 
     /// Appends the chunks that tell a client of `delta`. A fault becomes an `error` chunk where it happened.
@@ -47,11 +70,11 @@ impl Step {
             }
             Delta::ToolStart { id, name } => {
                 self.end_reasoning(out);
-                out.push(Chunk::ToolInputStart { tool_call_id: id, tool_name: name });
+                out.push(Chunk::ToolInputStart { tool_call_id: self.call_id(&id), tool_name: name });
             }
             Delta::ToolArguments { id, fragment } => {
                 self.end_reasoning(out);
-                out.push(Chunk::ToolInputDelta { tool_call_id: id, input_text_delta: fragment });
+                out.push(Chunk::ToolInputDelta { tool_call_id: self.call_id(&id), input_text_delta: fragment });
             }
             Delta::Source { url, title } => {
                 let source_id = self.new_id();

@@ -38,7 +38,7 @@ fn chunks_of(body: &[u8]) -> Vec<Chunk> {
     let (mut decoder, mut deltas) = (Decoder::new(), Vec::new());
     decoder.feed(body, &mut deltas);
     let ending = decoder.finish(&mut deltas);
-    let (mut step, mut chunks) = (Step::new(0), vec![Chunk::StartStep]);
+    let (mut step, mut chunks) = (Step::default(), vec![Chunk::StartStep]);
     deltas.into_iter().for_each(|delta| step.delta(delta, &mut chunks));
     step.end(&mut chunks);
     ending.calls.iter().for_each(|call| announce(call, &mut chunks));
@@ -142,12 +142,23 @@ fn every_recorded_body_becomes_the_chunks_that_the_sdk_makes_of_it() {
 
 #[test]
 fn the_parts_of_a_second_step_have_ids_of_their_own() {
-    let (mut first, mut second_out, mut out) = (Step::new(0), Vec::new(), Vec::new());
-    first.delta(Delta::Text("a".into()), &mut out);
-    first.end(&mut out);
-    let mut second = Step::new(first.next_part());
-    second.delta(Delta::Text("b".into()), &mut second_out);
-    assert_ne!(out[0], second_out[0]);
+    let (mut step, mut first, mut second) = (Step::default(), Vec::new(), Vec::new());
+    for out in [&mut first, &mut second] {
+        step.begin();
+        step.delta(Delta::Text("a".into()), out);
+        step.delta(Delta::ToolStart { id: "call:0".into(), name: "f".into() }, out);
+        step.delta(Delta::ToolArguments { id: "call:0".into(), fragment: "{}".into() }, out);
+        step.end(out);
+    }
+    assert!(first.iter().all(|chunk| !second.contains(chunk)), "{first:?} {second:?}");
+    assert_eq!(step.call_id("call:0"), "call:0-2", "the turn announces the call under the id that it began with");
+}
+
+#[test]
+fn a_message_that_goes_on_keeps_the_ids_it_has() {
+    let mut step = Step::new(["a".to_owned(), "a-2".to_owned()]);
+    assert_eq!(step.call_id("a"), "a-3");
+    assert_eq!(step.call_id("b"), "b");
 }
 
 fn any_delta() -> impl Strategy<Value = Delta> {
@@ -165,7 +176,7 @@ fn any_delta() -> impl Strategy<Value = Delta> {
 proptest! {
     #[test]
     fn every_part_begins_once_is_filled_and_ends(deltas in prop::collection::vec(any_delta(), 0..30)) {
-        let (mut step, mut chunks) = (Step::new(0), Vec::new());
+        let (mut step, mut chunks) = (Step::default(), Vec::new());
         deltas.into_iter().for_each(|delta| step.delta(delta, &mut chunks));
         step.end(&mut chunks);
         // The number of deltas of each part that is open; ids that were used.

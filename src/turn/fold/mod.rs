@@ -210,6 +210,12 @@ pub fn stored_parts(json: Option<&str>) -> Result<Vec<Value>> {
     json.map_or(Ok(Vec::new()), |json| serde_json::from_str(json).map_err(Error::internal))
 }
 
+/// The ids of the tool calls in stored parts.
+pub fn call_ids(json: Option<&str>) -> Result<Vec<String>> {
+    let parts = stored_parts(json)?;
+    Ok(parts.iter().filter_map(|part| part["toolCallId"].as_str().map(str::to_owned)).collect())
+}
+
 /// The chunks in a journal's bytes. Comments, `[DONE]` and what a crash tore off at the end are passed over.
 pub fn parse(frames: &[u8]) -> impl Iterator<Item = Chunk> + '_ {
     // JSON text holds no line break, so every frame that is whole ends in one.
