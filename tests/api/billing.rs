@@ -12,8 +12,7 @@ fn a_new_organization_has_nothing_and_used_nothing() {
     let month = json!({
         "inputTokens": 0, "outputTokens": 0, "cacheReadTokens": 0, "costMicrocents": 0, "turns": 0,
     });
-    let expected =
-        json!({ "balanceMicrocents": 0, "heldMicrocents": 0, "currency": "USD", "currentMonth": month });
+    let expected = json!({ "balanceMicrocents": 0, "heldMicrocents": 0, "currency": "USD", "currentMonth": month });
     assert_eq!(billing, expected);
 }
 

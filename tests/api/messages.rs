@@ -17,7 +17,10 @@ fn a_message_is_kept_as_it_was_said() {
     let made = acme.post(&path, json!({ "role": "user", "content": "a \"quoted\"\nline", "metadata": { "k": 1 } }));
     let made = made.ok(201);
     assert_eq!(made["parts"], json!([{ "type": "text", "text": "a \"quoted\"\nline" }]));
-    assert_eq!((&made["role"], &made["status"], &made["metadata"]), (&json!("user"), &json!("complete"), &json!({ "k": 1 })));
+    assert_eq!(
+        (&made["role"], &made["status"], &made["metadata"]),
+        (&json!("user"), &json!("complete"), &json!({ "k": 1 }))
+    );
     let page = acme.get(&path).ok(200);
     assert_eq!(page["items"], json!([made]));
     let keys: Vec<_> = made.as_object().unwrap().keys().collect();

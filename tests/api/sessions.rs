@@ -69,7 +69,8 @@ fn sessions_are_listed_by_their_last_change_and_filtered() {
 fn a_search_finds_words_in_labels_and_messages_of_ones_own() {
     let server = Server::start();
     let acme = server.org("acme");
-    let make = |label: &str| acme.post("/sessions", json!({ "label": label })).ok(201)["id"].as_str().unwrap().to_owned();
+    let make =
+        |label: &str| acme.post("/sessions", json!({ "label": label })).ok(201)["id"].as_str().unwrap().to_owned();
     let (labelled, said) = (make("Größere Pläne"), make("Other"));
     acme.post(&format!("/sessions/{said}/messages"), user("We have large plans, plane and all")).ok(201);
     assert_eq!(column(&acme.get("/sessions?q=gr%C3%B6ss").ok(200), "id"), Vec::<String>::new());

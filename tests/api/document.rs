@@ -1,0 +1,116 @@
+//! The document is what the server does, and what the repository shows.
+
+use std::{collections::BTreeSet, path::Path};
+
+use serde_json::Value;
+
+use crate::harness::Server;
+
+/// Path, method and operation of everything in the document.
+pub fn operations(document: &Value) -> Vec<(String, String, Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    let each = |(path, methods): (&String, &Value)| -> Vec<_> {
+        let methods = methods.as_object().unwrap();
+        methods.iter().map(|(method, operation)| (path.clone(), method.to_uppercase(), operation.clone())).collect()
+    };
+    paths.iter().flat_map(each).collect()
+}
+
+fn served() -> Value {
+    Server::start().anonymous().get("//openapi.json").json()
+}
+
+#[test]
+fn the_repository_shows_what_the_binary_serves() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/openapi.json");
+    let document = alm::http::document();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, &document).unwrap();
+    }
+    let shown = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(shown == document, "openapi/openapi.json is out of date: UPDATE=1 cargo test --test api writes it");
+    assert_eq!(Server::start().anonymous().get("//openapi.json").text, document);
+}
+
+#[test]
+fn every_operation_says_what_it_is_what_it_takes_and_how_it_fails() {
+    let document = served();
+    assert_eq!(document["openapi"], "3.0.0");
+    let mut ids = BTreeSet::new();
+    for (path, method, operation) in operations(&document) {
+        let at = format!("{method} {path}");
+        let id = operation["operationId"].as_str().unwrap_or_else(|| panic!("{at}: no operation id"));
+        assert!(ids.insert(id.to_owned()), "{at}: {id} is there twice");
+        assert!(id.contains('_') && id.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{at}: {id}");
+        assert!(!operation["summary"].as_str().unwrap_or_default().is_empty(), "{at}: no summary");
+        assert!(operation["tags"].as_array().is_some_and(|tags| tags.len() == 1), "{at}: no tag");
+        assert_eq!(operation["security"].to_string(), r#"[{"bearer":[]},{"apiKey":[]}]"#, "{at}");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{at}: no success");
+        for status in ["400", "401", "403", "404", "409", "413", "422", "429", "500", "502", "503"] {
+            assert!(responses.contains_key(status), "{at}: no {status}");
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let example = parameter["in"] != "path" || parameter["example"].is_string();
+            assert!(example, "{at}: {} has no example", parameter["name"]);
+        }
+        if let Some(body) = operation.get("requestBody") {
+            let schema = body["content"]["application/json"]["schema"].clone();
+            assert!(resolve(&document, &schema)["example"].is_object(), "{at}: the body has no example");
+        }
+    }
+}
+
+#[test]
+fn every_parameter_of_a_path_is_declared_and_every_reference_leads_somewhere() {
+    let document = served();
+    for (path, method, operation) in operations(&document) {
+        let named: BTreeSet<_> = path.split(['{', '}']).skip(1).step_by(2).map(str::to_owned).collect();
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let of_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
+        let declared: BTreeSet<_> = of_path.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(named, declared, "{method} {path}");
+    }
+    let text = document.to_string();
+    for reference in text.split(r##""$ref":"#"##).skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "#{pointer} leads nowhere");
+    }
+}
+
+#[test]
+fn the_examples_work_as_they_stand() {
+    let server = Server::start();
+    let acme = server.org("acme");
+    let document = served();
+    // Those that make what others read come first, those that take it away last.
+    let order = |method: &str| ["POST", "GET", "PATCH", "DELETE"].iter().position(|known| *known == method);
+    let mut operations = operations(&document);
+    operations.sort_by_key(|(_, method, _)| order(method));
+    for (path, method, operation) in operations {
+        // One needs a person at a browser, the others need something of another moment.
+        let needs_person = operation["description"].as_str().is_some_and(|text| text.contains("browser session"));
+        if needs_person || path.ends_with("/resume") || path.starts_with("/api/v1/providers/") {
+            continue;
+        }
+        let mut url = path.trim_start_matches("/api/v1").to_owned();
+        for parameter in operation["parameters"].as_array().unwrap() {
+            let placeholder = format!("{{{}}}", parameter["name"].as_str().unwrap());
+            url = url.replace(&placeholder, parameter["example"].as_str().unwrap_or_default());
+        }
+        let body = operation
+            .get("requestBody")
+            .map(|body| resolve(&document, &body["content"]["application/json"]["schema"])["example"].to_string());
+        let reply = acme.send(&method, &url, body);
+        let is_ala = url == "/agents/ala" && method == "DELETE";
+        assert!((200..300).contains(&reply.status) || is_ala, "{method} {url}: {} {}", reply.status, reply.text);
+    }
+}
+
+fn resolve(document: &Value, schema: &Value) -> Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).cloned().unwrap_or_default(),
+        None => schema.clone(),
+    }
+}
