@@ -58,7 +58,7 @@ pub struct Agent {
     #[oai(nullable)]
     allowed_tools: Option<Vec<String>>,
     is_active: bool,
-    settings: Settings,
+    settings: AgentSettings,
     created_at: Moment,
     updated_at: Moment,
 }
@@ -67,7 +67,7 @@ pub struct Agent {
 #[derive(Debug, Default, Object, Serialize)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 #[serde(rename_all = "camelCase")]
-struct Settings {
+struct AgentSettings {
     /// 0 to 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
@@ -111,7 +111,7 @@ struct NewAgent {
     system_prompt: Option<String>,
     allowed_tools: Option<Vec<String>>,
     is_active: Option<bool>,
-    settings: Option<Settings>,
+    settings: Option<AgentSettings>,
 }
 
 impl Example for NewAgent {
@@ -125,7 +125,7 @@ impl Example for NewAgent {
             system_prompt: Some("Write release notes for people who use the product. Group them by topic.".into()),
             allowed_tools: None,
             is_active: None,
-            settings: Some(Settings { temperature: Some(0.4), max_steps: Some(5), ..Settings::default() }),
+            settings: Some(AgentSettings { temperature: Some(0.4), max_steps: Some(5), ..AgentSettings::default() }),
         }
     }
 }
@@ -149,7 +149,7 @@ struct AgentPatch {
     allowed_tools: MaybeUndefined<Vec<String>>,
     is_active: Option<bool>,
     /// Replaced as a whole.
-    settings: Option<Settings>,
+    settings: Option<AgentSettings>,
 }
 
 impl Example for AgentPatch {
@@ -163,7 +163,7 @@ impl Example for AgentPatch {
             system_prompt: None,
             allowed_tools: MaybeUndefined::Undefined,
             is_active: None,
-            settings: Some(Settings { temperature: Some(0.2), ..Settings::default() }),
+            settings: Some(AgentSettings { temperature: Some(0.2), ..AgentSettings::default() }),
         }
     }
 }
@@ -254,10 +254,10 @@ impl Agent {
     }
 }
 
-impl From<stored::Settings> for Settings {
+impl From<stored::Settings> for AgentSettings {
     fn from(stored: stored::Settings) -> Self {
         let effort = |word: String| ReasoningEffort::ALL.into_iter().find(|effort| effort.as_str() == word);
-        Settings {
+        AgentSettings {
             temperature: stored.temperature,
             top_p: stored.top_p,
             max_output_tokens: stored.output_tokens_max,
@@ -267,8 +267,8 @@ impl From<stored::Settings> for Settings {
     }
 }
 
-impl From<Settings> for stored::Settings {
-    fn from(settings: Settings) -> Self {
+impl From<AgentSettings> for stored::Settings {
+    fn from(settings: AgentSettings) -> Self {
         stored::Settings {
             temperature: settings.temperature,
             top_p: settings.top_p,
@@ -373,48 +373,4 @@ fn check_settings(checks: &mut Checks, settings: &stored::Settings) {
     let tokens = settings.output_tokens_max.into_iter();
     tokens.for_each(|value| checks.range("settings.maxOutputTokens", value, 1..=OUTPUT_TOKENS_MAX));
     settings.steps_max.into_iter().for_each(|value| checks.range("settings.maxSteps", value, 1..=STEPS_MAX));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn agent(change: impl FnOnce(&mut NewAgent)) -> Result<stored::Agent> {
-        let mut new = NewAgent::example();
-        change(&mut new);
-        new.into_agent()
-    }
-
-    #[test]
-    fn a_name_is_collapsed_and_suggests_the_slug() {
-        let agent = agent(|new| new.name = "  My \n Agent ".into()).unwrap();
-        assert_eq!((&*agent.name, &*agent.slug), ("My Agent", "my-agent"));
-    }
-
-    #[test]
-    fn nobody_else_is_ala() {
-        agent(|new| new.name = "ALA".into()).unwrap_err();
-        agent(|new| new.slug = Some("ala".into())).unwrap_err();
-    }
-
-    #[test]
-    fn ala_keeps_her_fixed_points_and_changes_the_rest() {
-        let ala = stored::Agent { is_builtin: true, name: "Ala".into(), ..agent(|_| ()).unwrap() };
-        let ala = stored::Agent { slug: "ala".into(), ..ala };
-        let patch = |change: fn(&mut AgentPatch)| {
-            let mut patch = AgentPatch::example();
-            change(&mut patch);
-            patch.apply(&mut ala.clone())
-        };
-        patch(|_| ()).unwrap();
-        patch(|p| p.name = Some("Ala".into())).unwrap();
-        for change in [
-            (|p| p.name = Some("Bea".into())) as fn(&mut AgentPatch),
-            |p| p.slug = Some("bea".into()),
-            |p| p.is_active = Some(false),
-            |p| p.model = MaybeUndefined::Value("a/b".into()),
-        ] {
-            assert!(matches!(patch(change), Err(Error::Forbidden { .. })));
-        }
-    }
 }

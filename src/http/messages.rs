@@ -46,21 +46,21 @@ const PAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 struct Message {
     id: String,
     session_id: String,
-    role: Role,
+    role: MessageRole,
     /// The text of its parts.
     content: String,
     /// AI SDK v6 UIMessage parts.
     parts: Vec<StoredJson>,
     /// Of an answer: `model`, `agentId`, `finishReason`, `usage`, `costMicrocents`, `durationMs`, `timeToFirstTokenMs`.
     metadata: StoredJson,
-    status: Status,
+    status: MessageStatus,
     created_at: Moment,
 }
 
 /// Who said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-enum Role {
+enum MessageRole {
     System,
     User,
     Assistant,
@@ -69,7 +69,7 @@ enum Role {
 /// Whether it is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-enum Status {
+enum MessageStatus {
     Complete,
     Stopped,
     Interrupted,
@@ -228,7 +228,7 @@ fn write_page(org: &Org<'_>, session_id: &str, page: &MessagePage<'_>) -> Result
     }))
 }
 
-/// Appends one message. Role and status are words of the schema; parts and metadata are JSON already.
+/// Appends one message. MessageRole and status are words of the schema; parts and metadata are JSON already.
 fn write_message(out: &mut Vec<u8>, session_json: &[u8], message: &stored::Message<&str>) {
     let created_at = message.created_at;
     out.extend_from_slice(br#"{"id":"#);

@@ -47,7 +47,7 @@ pub struct Session {
     #[oai(nullable)]
     project_id: Option<String>,
     label: String,
-    status: Status,
+    status: SessionStatus,
     /// The client's own object.
     metadata: StoredJson,
     message_count: i64,
@@ -63,7 +63,7 @@ pub struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
-enum Status {
+enum SessionStatus {
     Idle,
     /// A reply is being written.
     Running,
@@ -108,7 +108,7 @@ struct SessionPatch {
     #[oai(nullable)]
     project_id: MaybeUndefined<String>,
     /// Only `idle` can be set, and not while a reply is being written.
-    status: Option<Status>,
+    status: Option<SessionStatus>,
 }
 
 impl Example for SessionPatch {
@@ -232,7 +232,7 @@ impl Session {
             agent_avatar: session.agent_avatar,
             project_id: session.project_id,
             label: session.label,
-            status: Status::of(&session.status),
+            status: SessionStatus::of(&session.status),
             metadata: StoredJson::new(session.metadata),
             message_count: session.message_count,
             created_at: session.created_at.into(),
@@ -242,14 +242,14 @@ impl Session {
     }
 }
 
-impl Status {
+impl SessionStatus {
     /// From the file's word; its CHECK admits no other.
     fn of(word: &str) -> Self {
         match word {
-            "running" => Status::Running,
-            "awaiting_approval" => Status::AwaitingApproval,
-            "interrupted" => Status::Interrupted,
-            _ => Status::Idle,
+            "running" => SessionStatus::Running,
+            "awaiting_approval" => SessionStatus::AwaitingApproval,
+            "interrupted" => SessionStatus::Interrupted,
+            _ => SessionStatus::Idle,
         }
     }
 }
@@ -275,7 +275,7 @@ struct Edit {
     label: Option<String>,
     metadata: Option<String>,
     project_id: MaybeUndefined<String>,
-    status: Option<Status>,
+    status: Option<SessionStatus>,
 }
 
 impl SessionPatch {
@@ -283,7 +283,7 @@ impl SessionPatch {
         let label = self.label.map(|label| collapse_space(&label));
         let mut checks = Checks::default();
         label.iter().for_each(|label| checks.chars("label", label, 1..=LABEL_CHARS_MAX));
-        let settable = self.status.is_none_or(|status| status == Status::Idle);
+        let settable = self.status.is_none_or(|status| status == SessionStatus::Idle);
         checks.that(settable, "status", || "only idle can be set: the others are the server's own");
         checks.done()?;
         let project_id = match self.project_id {
@@ -297,7 +297,7 @@ impl SessionPatch {
 
 impl Edit {
     fn apply(self, session: &mut stored::Session) -> Result<()> {
-        if self.status.is_some() && Status::of(&session.status) == Status::Running {
+        if self.status.is_some() && SessionStatus::of(&session.status) == SessionStatus::Running {
             return Err(Error::Conflict("a reply is being written in this session: stop it first".into()));
         }
         if self.status.is_some() {

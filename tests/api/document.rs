@@ -84,10 +84,10 @@ fn the_examples_work_as_they_stand() {
     let server = Server::start();
     let acme = server.org("acme");
     let document = served();
-    // Those that make what others read come first, those that take it away last.
+    // Those that make what others read come first, the containers before what they hold; those that delete come last.
     let order = |method: &str| ["POST", "GET", "PATCH", "DELETE"].iter().position(|known| *known == method);
     let mut operations = operations(&document);
-    operations.sort_by_key(|(_, method, _)| order(method));
+    operations.sort_by_key(|(path, method, _)| (order(method), path.split('/').count()));
     for (path, method, operation) in operations {
         // One needs a person at a browser, the others need something of another moment.
         let needs_person = operation["description"].as_str().is_some_and(|text| text.contains("browser session"));

@@ -23,7 +23,7 @@ fn provoke(code: ErrorCode, server: &Server) -> Reply {
         ErrorCode::NotFound => acme.get("/agents/nobody"),
         ErrorCode::MethodNotAllowed => acme.send("PUT", "/agents", None),
         ErrorCode::Conflict => acme.post("/agents", json!({ "name": "x", "slug": "taken" })),
-        ErrorCode::PayloadTooLarge => acme.post("/agents", json!({ "name": "x".repeat(200 * 1024) })),
+        ErrorCode::PayloadTooLarge => acme.asking_first().post("/agents", json!({ "name": "x".repeat(200 * 1024) })),
         ErrorCode::ValidationError => acme.post("/agents", json!({ "name": "" })),
         ErrorCode::TooManyRequests => {
             let stranger = server.anonymous().header("x-api-key", "alm_live_guess");
