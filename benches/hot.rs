@@ -108,7 +108,7 @@ fn body() -> Vec<u8> {
 }
 
 fn chunks(body: &[u8]) -> Vec<Chunk> {
-    let (mut decoder, mut step) = (Decoder::new(), Step::new(0));
+    let (mut decoder, mut step) = (Decoder::new(), Step::default());
     let (mut deltas, mut chunks) = (Vec::new(), Vec::new());
     body.chunks(READ_BYTES).for_each(|read| decoder.feed(read, &mut deltas));
     deltas.into_iter().for_each(|delta| step.delta(delta, &mut chunks));

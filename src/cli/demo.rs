@@ -83,7 +83,7 @@ impl Demo {
             let over = Arc::new(Notify::new());
             let (once, end) = (self.once, over.clone());
             let walk = tokio::task::spawn_blocking(move || {
-                let shown = show(&url, &key, &paid_model, folder.path());
+                let shown = show(&url, &key, &paid_model, folder.path(), once);
                 if once || shown.is_err() {
                     end.notify_one();
                 }
@@ -103,13 +103,16 @@ impl Demo {
 }
 
 /// Walks, then says how to go on.
-fn show(url: &str, key: &str, paid_model: &str, folder: &Path) -> Result<()> {
+fn show(url: &str, key: &str, paid_model: &str, folder: &Path, once: bool) -> Result<()> {
     let style = Style::of_stdout();
     let mut out = io::stdout();
     let failed = |error: &dyn std::error::Error| Error::BadRequest(format!("the demo failed: {error}"));
     writeln!(out, "{}", style.dim(&format!("alm is listening on {url}, its data is in {}", folder.display())))
         .map_err(|error| failed(&error))?;
     walk::walk(url, key, ORG_SLUG, paid_model, &mut out, style).map_err(|error| failed(&error))?;
+    if once {
+        return writeln!(out, "\n{}", style.good("Every step held.")).map_err(|error| failed(&error));
+    }
     let curl = walk::curl_to_copy(url, key, ORG_SLUG, "Summarise the periodic table in 3 sentences.");
     writeln!(
         out,

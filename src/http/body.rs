@@ -3,6 +3,8 @@
 //! Rule: a shape that does not fit is a 400 that names the field (`messages[0].role: expected a string`); a value out of
 //! range is the resource's business and a 422. The declared schema is what both the document and the check go by.
 
+use std::time::Duration;
+
 use poem::{Request, RequestBody, error::ReadBodyError};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -10,6 +12,7 @@ use poem_openapi::{
     types::ParseFromJSON,
 };
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::{envelope, schemas};
 use crate::error::{Error, Result};
@@ -18,6 +21,9 @@ use crate::error::{Error, Result};
 pub const BODY_BYTES_MAX: usize = 128 * 1024;
 /// The cap where whole histories with their files travel.
 pub const HISTORY_BYTES_MAX: usize = 20 * 1024 * 1024;
+
+/// How long a whole body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A body of at most `BYTES_MAX` bytes that holds a `T`.
 pub struct JsonBody<T, const BYTES_MAX: usize = BODY_BYTES_MAX>(pub T);
@@ -56,10 +62,11 @@ async fn read(request: &Request, body: &mut RequestBody, max_bytes: usize) -> Re
         return Err(Error::PayloadTooLarge { max_bytes });
     }
     let body = body.take().map_err(Error::internal)?;
-    match body.into_bytes_limit(max_bytes).await {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(ReadBodyError::PayloadTooLarge) => Err(Error::PayloadTooLarge { max_bytes }),
-        Err(_) => Err(Error::BadRequest("the body ended too early".into())),
+    match timeout(BODY_TIMEOUT, body.into_bytes_limit(max_bytes)).await {
+        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(Error::PayloadTooLarge { max_bytes }),
+        Ok(Err(_)) => Err(Error::BadRequest("the body ended too early".into())),
+        Err(_) => Err(Error::BadRequest("the body took longer than 60 seconds to arrive".into())),
     }
 }
 

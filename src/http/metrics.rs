@@ -2,14 +2,22 @@
 //!
 //! Rule: labels are of bounded variety: patterns and not paths, no organization, no model name that a caller wrote.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler, http::StatusCode, web::Data};
+use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler, web::Data};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::ConstGauge,
+        info::Info,
+    },
     registry::Registry,
 };
+
+use crate::turn::Engine;
 
 const TEXT_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -17,14 +25,6 @@ const TEXT_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    /// Turns that run now.
-    pub turns_running: Gauge,
-    /// Turns by how they ended.
-    pub turns_ended: Family<TurnLabels, Counter>,
-    /// Tokens of prompts.
-    pub input_tokens: Counter,
-    /// Tokens of replies.
-    pub output_tokens: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,31 +34,17 @@ struct RequestLabels {
     status: u16,
 }
 
-/// How a turn ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct TurnLabels {
-    /// A word of the schema: `complete`, `stopped`, `interrupted`, `error`, `withdrawn`.
-    pub status: &'static str,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// Counters of requests, beside those that the engine keeps.
+    pub fn new(engine: Arc<Engine>) -> Self {
         let mut registry = Registry::with_prefix("alm");
         let requests = Family::default();
-        let turns_running = Gauge::default();
-        let turns_ended = Family::default();
-        let (input_tokens, output_tokens) = (Counter::default(), Counter::default());
         registry.register("build", "The running binary", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register("requests", "Requests by method, path pattern and status", requests.clone());
-        registry.register("turns_running", "Turns that run now", turns_running.clone());
-        registry.register("turns_ended", "Turns by how they ended", turns_ended.clone());
-        registry.register("input_tokens", "Tokens of prompts", input_tokens.clone());
-        registry.register("output_tokens", "Tokens of replies", output_tokens.clone());
-        Metrics { registry, requests, turns_running, turns_ended, input_tokens, output_tokens }
+        registry.register_collector(Box::new(Turns(engine)));
+        Metrics { registry, requests }
     }
-}
 
-impl Metrics {
     pub(super) fn count_request(&self, method: Cow<'static, str>, path: Arc<str>, status: u16) {
         self.requests.get_or_create(&RequestLabels { method, path, status }).inc();
     }
@@ -71,6 +57,38 @@ impl Metrics {
     }
 }
 
+/// The engine's own counters, read when somebody asks.
+struct Turns(Arc<Engine>);
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Turns")
+    }
+}
+
+impl Collector for Turns {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Turns(engine) = self;
+        let running = ConstGauge::new(engine.turns_running() as i64);
+        let gauge = encoder.encode_descriptor("turns_running", "Turns that run now", None, running.metric_type())?;
+        running.encode(gauge)?;
+        let any = ConstCounter::new(0u64);
+        let mut ended = encoder.encode_descriptor("turns_ended", "Turns by how they ended", None, any.metric_type())?;
+        for (status, count) in engine.stats().ended() {
+            ConstCounter::new(count).encode(ended.encode_family(&[("status", status)])?)?;
+        }
+        let (input, output) = engine.stats().tokens();
+        for (name, help, count) in
+            [("input_tokens", "Tokens of prompts", input), ("output_tokens", "Tokens of replies", output)]
+        {
+            let tokens = ConstCounter::new(count);
+            let counter = encoder.encode_descriptor(name, help, None, tokens.metric_type())?;
+            tokens.encode(counter)?;
+        }
+        Ok(())
+    }
+}
+
 /// `GET /metrics`, for a listener of its own: what it shows is the operator's business.
 pub fn endpoint(app: Arc<super::App>) -> impl Endpoint<Output = Response> {
     Route::new().at("/metrics", get(metrics_text)).data(app).map_to_response()
@@ -78,5 +96,5 @@ pub fn endpoint(app: Arc<super::App>) -> impl Endpoint<Output = Response> {
 
 #[handler]
 fn metrics_text(Data(app): Data<&Arc<super::App>>) -> Response {
-    app.metrics.text().with_content_type(TEXT_FORMAT).with_status(StatusCode::OK).into_response()
+    app.metrics.text().with_content_type(TEXT_FORMAT).into_response()
 }

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use poem::{Endpoint, EndpointExt, Response, Route, get, handler, http::Method};
+use poem::{Endpoint, EndpointExt, Response, Route, get, handler, http::Method, web::Redirect};
 use poem_openapi::{OpenApiService, Tags};
 
 use crate::{catalog::Catalog, error::Result, store::Store, turn::Engine};
@@ -79,8 +79,8 @@ impl App {
         App {
             store,
             catalog,
+            metrics: metrics::Metrics::new(engine.clone()),
             engine,
-            metrics: metrics::Metrics::default(),
             bridge: bridge::Bridge::default(),
             cors,
             draining: AtomicBool::new(false),
@@ -142,7 +142,7 @@ fn api() -> Api {
 
 /// The whole server as one endpoint that never fails.
 pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
-    let around = ["/healthz", "/health", "/readyz", "/openapi.json", "/docs/", "/docs/*name"];
+    let around = ["/healthz", "/health", "/readyz", "/openapi.json", "/docs/", "/docs/*name", "/"];
     let mut allow = edge::methods_of::<Api>(API_PREFIX);
     allow.extend(around.map(|path| (path.to_owned(), edge::allow_header([Method::GET.as_str()].into_iter()))));
     let routes = Route::new()
@@ -151,8 +151,15 @@ pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
         .at("/health", get(health::healthz))
         .at("/readyz", get(health::readyz))
         .at("/openapi.json", get(openapi))
-        .nest("/docs", docs::routes());
+        .nest("/docs", docs::routes())
+        .at("/", get(front_door));
     edge::Edge::new(routes.map_to_response(), app, allow)
+}
+
+/// Whoever opens the server in a browser wants to see what it can do.
+#[handler]
+fn front_door() -> Redirect {
+    Redirect::see_other("/docs/")
 }
 
 #[handler]

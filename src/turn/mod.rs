@@ -41,12 +41,14 @@ pub mod plan; // what a posted history means for the stored one
 mod recovery; // what a crash left behind
 mod run; // the turn itself
 mod scribe; // writes a turn down as it happens
+pub mod stats; // what turns did so far
 pub mod step; // deltas of one model call → chunks
 pub mod tools; // what a model may do besides talk
 
 use ask::{Ask, AskedSession};
 use bill::Bill;
 use live::{Live, Stop};
+use stats::Stats;
 
 /// Turns that may run at once.
 const TURNS_MAX: usize = 4_096;
@@ -66,6 +68,7 @@ pub struct Engine {
     places: Arc<Semaphore>,
     /// By the turn's row number.
     running: Mutex<HashMap<i64, Arc<Live>>>,
+    stats: Stats,
 }
 
 /// A turn that answers.
@@ -92,7 +95,7 @@ impl Engine {
     /// An engine without turns.
     pub fn new(store: Store, catalog: Arc<Catalog>, upstreams: Arc<Upstreams>) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(TURNS_MAX));
-        Arc::new(Engine { store, catalog, upstreams, places, running: Mutex::default() })
+        Arc::new(Engine { store, catalog, upstreams, places, running: Mutex::default(), stats: Stats::default() })
     }
 
     /// Begins a turn and answers once its model does, or after [`HEAD_WAIT`].
@@ -266,6 +269,11 @@ impl Engine {
     /// How many turns run.
     pub fn turns_running(&self) -> usize {
         TURNS_MAX - self.places.available_permits()
+    }
+
+    /// What turns did so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<i64, Arc<Live>>> {

@@ -269,6 +269,7 @@ impl Run {
             content: fold::content(&parts),
             parts: Value::Array(parts).to_string(),
         });
+        self.engine.stats.count(status, &self.bill.usage());
         let last = match self.store(status, message).await {
             Err(error) => {
                 self.tell_failure(&error);
