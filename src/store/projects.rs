@@ -74,6 +74,14 @@ impl Org<'_> {
         self.read(|c| find(c, self.tenant, id_or_slug))
     }
 
+    /// The project of that id or slug, if the person may see it.
+    pub fn project_if_any(&self, id_or_slug: &str) -> Result<Option<Project>> {
+        match self.project(id_or_slug) {
+            Err(Error::NotFound(_)) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     /// Keeps a new project. Its creator is who is asking.
     pub async fn create_project(&self, project: Project) -> Result<Project> {
         self.write(move |c, tenant| {

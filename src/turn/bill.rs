@@ -3,6 +3,8 @@
 //! Rule: before each model call the balance holds its prompt and its longest reply; where it cannot, the reply's cap
 //! shrinks to what it can pay. Free models pass through here without an amount.
 
+use serde_json::{Value, json};
+
 use super::history;
 use crate::{model::Usage, money::Pricing, store::turns::Hold};
 
@@ -98,6 +100,23 @@ impl Bill {
     pub fn is_estimated(&self) -> bool {
         self.estimated
     }
+}
+
+/// Usage in the shape of the AI SDK's `LanguageModelUsage`.
+pub fn usage_json(usage: &Usage) -> Value {
+    json!({
+        "inputTokens": usage.input_tokens,
+        "inputTokenDetails": {
+            "noCacheTokens": usage.input_tokens.saturating_sub(usage.cache_read_tokens),
+            "cacheReadTokens": usage.cache_read_tokens,
+        },
+        "outputTokens": usage.output_tokens,
+        "outputTokenDetails": {
+            "textTokens": usage.output_tokens.saturating_sub(usage.reasoning_tokens),
+            "reasoningTokens": usage.reasoning_tokens,
+        },
+        "totalTokens": usage.input_tokens.saturating_add(usage.output_tokens),
+    })
 }
 
 #[cfg(test)]

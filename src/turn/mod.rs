@@ -32,6 +32,7 @@ use crate::{
 
 pub mod ask; // what is asked
 pub mod bill; // what it may cost
+mod calls; // a model's calls, checked
 pub mod chunk; // what is streamed
 pub mod fold; // chunks → parts of the stored message
 pub mod history; // the stored history → what a model gets
@@ -47,7 +48,10 @@ pub mod tools; // what a model may do besides talk
 
 use ask::{Ask, AskedSession};
 use bill::Bill;
+use fold::Fold;
 use live::{Live, Stop};
+use run::Run;
+use scribe::Scribe;
 use stats::Stats;
 
 /// Turns that may run at once.
@@ -115,14 +119,11 @@ impl Engine {
         let begun = self.commit(&ask, &resolved, &bill).await?;
         bill.add_hold(begun.held);
         let (head, failed_early) = oneshot::channel();
-        let live = self.run(ask.clone(), resolved.agent, resolved.system, resolved.model, &begun, bill, head, place)?;
+        let test_mode = resolved.test_mode;
+        let run = self.prepare(&ask, resolved, begun.clone(), bill, head)?;
+        let live = self.set_going(run, place);
         self.await_head(&ask.tenant, &begun, failed_early).await?;
-        Ok(Started {
-            live,
-            session_id: begun.session.id,
-            session_is_new: begun.session_is_new,
-            test_mode: resolved.test_mode,
-        })
+        Ok(Started { live, session_id: begun.session.id, session_is_new: begun.session_is_new, test_mode })
     }
 
     /// Looks up whom and what the question names.
@@ -141,7 +142,12 @@ impl Engine {
             return Err(Error::Conflict("this agent is not active: activate it, or choose another".into()));
         }
         let own_project = bound.and_then(|session| session.project_id.as_deref());
-        let project = ask.project.as_deref().or(own_project).map(|id| org.project(id)).transpose()?;
+        let project = match (ask.project.as_deref(), own_project) {
+            (Some(asked), _) => Some(org.project(asked)?),
+            // One that was deleted since has no prompt any more; the conversation goes on.
+            (None, Some(own)) => org.project_if_any(own)?,
+            (None, None) => None,
+        };
         if let Some(project) = &project {
             refuse_other("project", own_project, &project.id)?;
         }
@@ -190,50 +196,50 @@ impl Engine {
         org.begin_turn(new, move |known| plan::plan(&posted, &trigger, known)).await
     }
 
-    /// Sets the turn going.
-    #[allow(clippy::too_many_arguments)] // one call, and each is a thing of its own
-    fn run(
+    fn prepare(
         self: &Arc<Self>,
-        ask: Ask,
-        agent: Agent,
-        system: String,
-        model: ResolvedModel,
-        begun: &Begun,
+        ask: &Ask,
+        resolved: Resolved,
+        begun: Begun,
         bill: Bill,
         head: oneshot::Sender<Error>,
-        place: OwnedSemaphorePermit,
-    ) -> Result<Arc<Live>> {
+    ) -> Result<Run> {
         let live = Live::new();
-        let fold = fold::Fold::with_parts(fold::stored_parts(begun.continued_parts.as_deref())?);
+        let fold = Fold::with_parts(fold::stored_parts(begun.continued_parts.as_deref())?);
         let (store, tenant) = (self.store.clone(), ask.tenant.clone());
-        let scribe = scribe::Scribe::new(live.clone(), fold, store, tenant, begun.turn, ask.request_id);
-        let run = run::Run {
+        let scribe = Scribe::new(live.clone(), fold, store, tenant, begun.turn, ask.request_id.clone());
+        Ok(Run {
             engine: self.clone(),
             tenant: ask.tenant.clone(),
-            begun: begun.clone(),
-            agent,
-            system,
-            model: model.model,
-            source: model.source,
+            begun,
+            agent: resolved.agent,
+            system: resolved.system,
+            model: resolved.model.model,
+            source: resolved.model.source,
             bill,
-            live: live.clone(),
+            live,
             scribe,
             head: Some(head),
             started: Instant::now(),
-        };
-        let (engine, ended, turn) = (self.clone(), live.clone(), begun.turn);
+        })
+    }
+
+    /// Lets the turn run in a task that no connection owns.
+    fn set_going(self: &Arc<Self>, run: Run, place: OwnedSemaphorePermit) -> Arc<Live> {
+        let (engine, turn, live) = (self.clone(), run.begun.turn, run.live.clone());
         self.running().insert(turn, live.clone());
+        let running = live.clone();
         tokio::spawn(async move {
             let panicked = AssertUnwindSafe(run.run()).catch_unwind().await.is_err();
             engine.running().remove(&turn);
             if panicked {
                 tracing::error!(turn, "a turn panicked: it is ended as after a crash");
                 engine.recover().await;
-                ended.end(&[]);
+                running.end(&[]);
             }
             drop(place);
         });
-        Ok(live)
+        live
     }
 
     /// Waits for the model's first sign of life. What fails before it is undone, so that a retry is clean.

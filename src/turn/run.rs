@@ -10,19 +10,20 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Engine,
-    bill::Bill,
+    bill::{self, Bill},
+    calls,
     chunk::{Chunk, clean_json},
     fold::{self, Closing},
     history,
     live::{Live, Stop},
     scribe::Scribe,
     step::Step,
-    tools::{self, Call, Tool},
+    tools::{self, Tool},
 };
 use crate::{
     catalog::Model,
     error::{Error, Result},
-    model::{Delta, Ending, Finish, Message, Request, ToolCall, source::Source},
+    model::{Delta, Ending, Finish, Message, Request, source::Source},
     store::{
         Tenant,
         agents::Agent,
@@ -204,8 +205,8 @@ impl Run {
     /// Ends every call of a reply: all inputs first, then the outputs, as the protocol wants. Answers what the model is
     /// told of them.
     async fn run_tools(&mut self, ending: &Ending, tools: &[Tool]) -> Vec<Message> {
-        let calls: Vec<_> = ending.calls.iter().map(|call| (call, check(call, tools, ending.finish))).collect();
-        self.scribe.write(&calls.iter().map(|(call, checked)| input_chunk(call, checked)).collect::<Vec<_>>());
+        let calls: Vec<_> = ending.calls.iter().map(|call| (call, calls::check(call, tools, ending.finish))).collect();
+        self.scribe.write(&calls.iter().map(|(call, checked)| calls::input_chunk(call, checked)).collect::<Vec<_>>());
         if !calls.is_empty() {
             // A crash while a tool runs must not forget that it was called.
             self.scribe.checkpoint();
@@ -309,7 +310,7 @@ impl Run {
             facts["timeToFirstTokenMs"] = millis(first).into();
         }
         if let Some(usage) = self.bill.reported_usage() {
-            facts["usage"] = usage_json(&usage);
+            facts["usage"] = bill::usage_json(&usage);
         }
         if self.bill.is_estimated() {
             facts["estimated"] = true.into();
@@ -362,50 +363,4 @@ impl Said {
     fn all(&self) -> String {
         [&*self.text, &*self.reasoning, &*self.calls].concat()
     }
-}
-
-/// A call that can run, with its input; or its input as it came, and what is wrong with it.
-type Checked = Result<(Value, Call), (Value, String)>;
-
-fn check(call: &ToolCall, tools: &[Tool], finish: Finish) -> Checked {
-    let Ok(input) = serde_json::from_str(&call.arguments).map(clean_json) else {
-        return Err((Value::String(call.arguments.clone()), format!("The arguments of {} are not JSON.", call.name)));
-    };
-    if !finish.allows_calls() {
-        return Err((input, "The reply was cut off before this call was whole, so it was not run.".into()));
-    }
-    let Some(tool) = tools.iter().find(|tool| tool.name() == call.name) else {
-        return Err((input, format!("There is no tool called {}.", call.name)));
-    };
-    match tool.call(&input) {
-        Ok(ready) => Ok((input, ready)),
-        Err(sentence) => Err((input, sentence)),
-    }
-}
-
-fn input_chunk(call: &ToolCall, checked: &Checked) -> Chunk {
-    let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
-    match checked {
-        Ok((input, _)) => Chunk::ToolInputAvailable { tool_call_id, tool_name, input: input.clone() },
-        Err((input, error_text)) => {
-            Chunk::ToolInputError { tool_call_id, tool_name, input: input.clone(), error_text: error_text.clone() }
-        }
-    }
-}
-
-/// In the shape of the AI SDK's `LanguageModelUsage`.
-pub(super) fn usage_json(usage: &crate::model::Usage) -> Value {
-    json!({
-        "inputTokens": usage.input_tokens,
-        "inputTokenDetails": {
-            "noCacheTokens": usage.input_tokens.saturating_sub(usage.cache_read_tokens),
-            "cacheReadTokens": usage.cache_read_tokens,
-        },
-        "outputTokens": usage.output_tokens,
-        "outputTokenDetails": {
-            "textTokens": usage.output_tokens.saturating_sub(usage.reasoning_tokens),
-            "reasoningTokens": usage.reasoning_tokens,
-        },
-        "totalTokens": usage.input_tokens.saturating_add(usage.output_tokens),
-    })
 }

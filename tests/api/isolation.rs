@@ -70,7 +70,7 @@ fn everything_of_another_organization_is_not_there() {
     let ids = belongings(&server, "globex");
     let theirs = server.org("globex");
     let before = state(&theirs, &ids);
-    let never = ids.keys().map(|resource| (*resource, alm::id::new())).collect();
+    let never = ids.keys().map(|resource| (*resource, alm::id::generate())).collect();
     for (request, other) in requests(&ids).into_iter().zip(requests(&never)) {
         let (path, method, body, operation) = request;
         if !path.contains(ids["sessions"].as_str()) && ids.values().all(|id| !path.contains(id)) {

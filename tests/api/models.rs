@@ -12,7 +12,7 @@ use crate::harness::{Server, Wait, column};
 
 /// Keeps a provider with one priced and one free model at an address where nobody answers.
 pub fn keep_provider(server: &Server, slug: &str) -> Provider {
-    let id = id::new();
+    let id = id::generate();
     let price = |text: &str| text.parse().unwrap();
     let pricing = Pricing { input: price("0.15"), output: price("0.6"), cached_input: None };
     let provider = Provider {

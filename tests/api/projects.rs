@@ -34,7 +34,7 @@ fn a_private_project_is_its_creators_alone() {
     let other = Tenant { user_id: another_member(&server), ..tenant };
     let org = server.app.store.org(&other);
     let private = Project {
-        id: id::new(),
+        id: id::generate(),
         user_id: other.user_id.clone(),
         slug: "secret".into(),
         name: "Secret".into(),
@@ -70,7 +70,7 @@ fn every_field_out_of_range_is_named() {
 fn another_member(server: &Server) -> String {
     let file = rusqlite::Connection::open(server.folder.path().join(alm::store::FILE_NAME)).unwrap();
     file.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
-    let user_id = id::new();
+    let user_id = id::generate();
     let insert = "INSERT INTO user (id, email, created_at) VALUES (?1, 'member@acme.example', 0)";
     file.execute(insert, [&user_id]).unwrap();
     user_id
