@@ -29,6 +29,7 @@ export const scenarios = {
     replies: [fake.bytes(Buffer.from(`data: ${JSON.stringify(chunk({ content: 'whole' }, 'stop'))}`))],
     finish: 'stop',
     says: 'whole',
+    unmetered: true,
   },
   'no usage': {
     replies: [chunks(chunk({ content: 'free' }), chunk({}, 'stop'))],
