@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use serde_json::Value;
 
-use crate::harness::Server;
+use crate::harness::App;
 
 /// Path, method and operation of everything in the document.
 pub fn operations(document: &Value) -> Vec<(String, String, Value)> {
@@ -17,7 +17,7 @@ pub fn operations(document: &Value) -> Vec<(String, String, Value)> {
 }
 
 fn served() -> Value {
-    Server::start().anonymous().get("//openapi.json").json()
+    App::shared().anonymous().get("/openapi.json").json()
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn the_repository_shows_what_the_binary_serves() {
     }
     let shown = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(shown == document, "openapi/openapi.json is out of date: UPDATE=1 cargo test --test api writes it");
-    assert_eq!(Server::start().anonymous().get("//openapi.json").text, document);
+    assert_eq!(App::shared().anonymous().get("/openapi.json").text, document);
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn every_parameter_of_a_path_is_declared_and_every_reference_leads_somewhere() {
 
 #[test]
 fn the_examples_work_as_they_stand() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let document = served();
     // Those that make what others read come first, the containers before what they hold; those that delete come last.
     let order = |method: &str| ["POST", "GET", "PATCH", "DELETE"].iter().position(|known| *known == method);

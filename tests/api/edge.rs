@@ -4,29 +4,29 @@ use alm::http::cors::Cors;
 use serde_json::json;
 use ureq::http::HeaderValue;
 
-use crate::harness::Server;
+use crate::harness::App;
 
 #[test]
 fn a_request_id_is_kept_or_made_and_always_answered() {
-    let server = Server::start();
-    let anonymous = server.anonymous();
+    let app = App::shared();
+    let anonymous = app.anonymous();
     let kept = anonymous.clone().header("x-request-id", "trace-1").get("/agents");
     assert_eq!(kept.fails(401, "UNAUTHORIZED")["requestId"], json!("trace-1"));
-    let made = anonymous.header("x-request-id", "x".repeat(129)).get("//healthz");
-    assert_eq!(made.headers["x-request-id"].len(), alm::id::new().len());
+    let made = anonymous.header("x-request-id", "x".repeat(129)).get("/healthz");
+    assert_eq!(made.headers["x-request-id"].len(), alm::id::generate().len());
 }
 
 #[test]
 fn an_unknown_route_and_a_wrong_method_have_the_envelope() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    for path in ["/nothing", "/agents/ala/nothing", "/agents/", "//nothing", "/agents/%ff"] {
+    let app = App::shared();
+    let acme = app.org("acme");
+    for path in ["/nothing", "/agents/ala/nothing", "/agents/", "/nothing", "/agents/%ff"] {
         acme.get(path).fails(404, "NOT_FOUND");
     }
     for (method, path, allow) in [
         ("PUT", "/agents", "GET, HEAD, POST"),
         ("POST", "/agents/ala", "GET, HEAD, PATCH, DELETE"),
-        ("DELETE", "//healthz", "GET, HEAD"),
+        ("DELETE", "/healthz", "GET, HEAD"),
         ("FOO", "/models", "GET, HEAD"),
     ] {
         let reply = acme.send(method, path, None);
@@ -37,8 +37,8 @@ fn an_unknown_route_and_a_wrong_method_have_the_envelope() {
 
 #[test]
 fn a_body_that_is_no_json_object_is_refused_in_its_own_words() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let message = |body: &str| {
         let error = acme.send("POST", "/agents", Some(body.into())).fails(400, "BAD_REQUEST");
         error["message"].as_str().unwrap().to_owned()
@@ -56,16 +56,16 @@ fn a_body_that_is_no_json_object_is_refused_in_its_own_words() {
 
 #[test]
 fn who_may_not_is_refused_before_the_body_is_looked_at() {
-    let server = Server::start();
-    server.org("acme").send("POST", "/api-keys", Some("{".into())).fails(403, "FORBIDDEN");
-    server.anonymous().send("POST", "/agents", Some("{".into())).fails(401, "UNAUTHORIZED");
+    let app = App::shared();
+    app.org("acme").send("POST", "/api-keys", Some("{".into())).fails(403, "FORBIDDEN");
+    app.anonymous().send("POST", "/agents", Some("{".into())).fails(401, "UNAUTHORIZED");
 }
 
 #[test]
 fn every_answer_tells_browsers_to_be_careful() {
-    let server = Server::start();
-    for path in ["//healthz", "/agents", "/nothing"] {
-        let reply = server.anonymous().get(path);
+    let app = App::shared();
+    for path in ["/healthz", "/agents", "/nothing"] {
+        let reply = app.anonymous().get(path);
         assert_eq!(reply.headers["x-content-type-options"], "nosniff");
         assert_eq!(reply.headers["x-frame-options"], "DENY");
         assert_eq!(reply.headers["cache-control"], "no-store");
@@ -76,8 +76,8 @@ fn every_answer_tells_browsers_to_be_careful() {
 #[test]
 fn pages_of_other_origins_are_let_in_only_by_name() {
     let named = "https://app.example.com";
-    let server = Server::start_with(Cors::new(vec![HeaderValue::from_static("https://app.example.com")]));
-    let from = |origin: &str| server.org("acme").header("origin", origin);
+    let app = Server::start_with(Cors::new(vec![HeaderValue::from_static("https://app.example.com")]));
+    let from = |origin: &str| app.org("acme").header("origin", origin);
     let reply = from(named).get("/agents");
     reply.ok(200);
     assert_eq!(reply.headers["access-control-allow-origin"], named);
@@ -88,7 +88,7 @@ fn pages_of_other_origins_are_let_in_only_by_name() {
     stranger.ok(200);
     assert!(!stranger.headers.contains_key("access-control-allow-origin"));
     let asks = |origin: &str| {
-        let browser = server.anonymous().header("origin", origin).header("access-control-request-method", "POST");
+        let browser = app.anonymous().header("origin", origin).header("access-control-request-method", "POST");
         browser.send("OPTIONS", "/chat", None)
     };
     let preflight = asks(named);
@@ -96,33 +96,33 @@ fn pages_of_other_origins_are_let_in_only_by_name() {
     let allowed = preflight.headers["access-control-allow-headers"].to_str().unwrap();
     assert_eq!(allowed, "authorization, content-type, x-alumia-org, user-agent, idempotency-key");
     asks("https://evil.example").fails(405, "METHOD_NOT_ALLOWED");
-    let off = Server::start();
+    let off = App::shared();
     let reply = off.org("acme").header("origin", named).get("/agents");
     assert!(!reply.headers.contains_key("access-control-allow-origin"));
 }
 
 #[test]
 fn the_server_says_that_it_lives_and_whether_it_can_work() {
-    let server = Server::start();
-    let anonymous = server.anonymous();
-    for path in ["//healthz", "//health"] {
+    let app = App::shared();
+    let anonymous = app.anonymous();
+    for path in ["/healthz", "/health"] {
         assert_eq!(anonymous.get(path).ok(200), json!({ "status": "alive" }));
     }
-    assert_eq!(anonymous.get("//readyz").ok(200), json!({ "status": "ready" }));
-    server.app.draining.store(true, std::sync::atomic::Ordering::Relaxed);
-    let reply = anonymous.get("//readyz");
+    assert_eq!(anonymous.get("/readyz").ok(200), json!({ "status": "ready" }));
+    app.app.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    let reply = anonymous.get("/readyz");
     reply.fails(503, "SERVICE_UNAVAILABLE");
     assert!(reply.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
-    anonymous.get("//healthz").ok(200);
+    anonymous.get("/healthz").ok(200);
 }
 
 #[test]
 fn requests_are_counted_by_pattern_and_never_by_path() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     acme.get("/agents/some-very-secret-name").fails(404, "NOT_FOUND");
     acme.get("/no/such/very-secret-route").fails(404, "NOT_FOUND");
-    let text = server.app.metrics.text();
+    let text = app.app.metrics.text();
     let counted = r#"alm_requests_total{method="GET",path="/api/v1/agents/:param0",status="404"} 1"#;
     assert!(text.contains(counted), "{text}");
     assert!(!text.contains("very-secret"), "{text}");

@@ -6,19 +6,18 @@ use alm::http::envelope::ErrorCode;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Reply, Server},
-    models::keep_provider,
+    harness::{Reply, App},
 };
 
 /// Answers with that code. The match is exhaustive: a new code needs a way to provoke it.
-fn provoke(code: ErrorCode, server: &Server) -> Reply {
-    let acme = server.org("acme");
+fn provoke(code: ErrorCode, app: &App) -> Reply {
+    let acme = app.org("acme");
     let chat =
         |model: &str| acme.post("/chat", json!({ "messages": [{ "role": "user", "content": "x" }], "model": model }));
     match code {
         ErrorCode::BadRequest => acme.send("POST", "/agents", Some("{".into())),
-        ErrorCode::Unauthorized => server.anonymous().get("/agents"),
-        ErrorCode::PaymentRequired => chat("nearby/paid:1b"),
+        ErrorCode::Unauthorized => app.anonymous().get("/agents"),
+        ErrorCode::PaymentRequired => chat("up/paid:1b"),
         ErrorCode::Forbidden => acme.delete("/agents/ala"),
         ErrorCode::NotFound => acme.get("/agents/nobody"),
         ErrorCode::MethodNotAllowed => acme.send("PUT", "/agents", None),
@@ -26,18 +25,18 @@ fn provoke(code: ErrorCode, server: &Server) -> Reply {
         ErrorCode::PayloadTooLarge => acme.asking_first().post("/agents", json!({ "name": "x".repeat(200 * 1024) })),
         ErrorCode::ValidationError => acme.post("/agents", json!({ "name": "" })),
         ErrorCode::TooManyRequests => {
-            let stranger = server.anonymous().header("x-api-key", "alm_live_guess");
+            let stranger = app.anonymous().header("x-api-key", "alm_live_guess");
             (0..61).map(|_| stranger.get("/agents")).last().unwrap()
         }
         ErrorCode::Internal => {
-            let file = rusqlite::Connection::open(server.folder.path().join(alm::store::FILE_NAME)).unwrap();
+            let file = rusqlite::Connection::open(app.folder.path().join(alm::store::FILE_NAME)).unwrap();
             file.execute_batch("ALTER TABLE provider RENAME TO elsewhere").unwrap();
             acme.get("/providers")
         }
-        ErrorCode::ModelUnavailable => chat("nearby/free"),
+        ErrorCode::ModelUnavailable => chat("up/free"),
         ErrorCode::ServiceUnavailable => {
-            server.app.draining.store(true, Ordering::Relaxed);
-            server.anonymous().get("//readyz")
+            app.app.draining.store(true, Ordering::Relaxed);
+            app.anonymous().get("/readyz")
         }
     }
 }
@@ -55,10 +54,10 @@ fn details(code: ErrorCode) -> Option<&'static str> {
 #[test]
 fn every_code_can_be_met_and_has_the_whole_envelope() {
     for code in ErrorCode::ALL {
-        let server = Server::start();
-        keep_provider(&server, "acme");
-        server.org("acme").post("/agents", json!({ "name": "taken" })).ok(201);
-        let reply = provoke(code, &server);
+        let app = App::shared();
+        app.provider("acme", &nobody(), &[ModelSpec::FREE, ModelSpec::PAID]);
+        app.org("acme").post("/agents", json!({ "name": "taken" })).ok(201);
+        let reply = provoke(code, &app);
         let name = serde_json::to_value(code).unwrap();
         let error = reply.fails(code.status().as_u16(), name.as_str().unwrap());
         match details(code) {
@@ -74,8 +73,8 @@ fn every_code_can_be_met_and_has_the_whole_envelope() {
 
 #[test]
 fn a_cause_of_ours_is_in_the_log_under_the_request_id_and_not_in_the_body() {
-    let server = Server::start();
-    let reply = provoke(ErrorCode::Internal, &server);
+    let app = App::shared();
+    let reply = provoke(ErrorCode::Internal, &app);
     let error = reply.fails(500, "INTERNAL");
     assert!(!reply.text.contains("provider") && !reply.text.contains("SQL"), "{}", reply.text);
     let id = error["requestId"].as_str().unwrap();
@@ -90,17 +89,17 @@ fn a_cause_of_ours_is_in_the_log_under_the_request_id_and_not_in_the_body() {
 
 #[test]
 fn guessing_keys_is_slowed_and_who_has_one_is_not() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    provoke(ErrorCode::TooManyRequests, &server).fails(429, "TOO_MANY_REQUESTS");
+    let app = App::shared();
+    let acme = app.org("acme");
+    provoke(ErrorCode::TooManyRequests, &app).fails(429, "TOO_MANY_REQUESTS");
     acme.get("/agents").ok(200);
-    server.anonymous().get("/agents").fails(401, "UNAUTHORIZED");
+    app.anonymous().get("/agents").fails(401, "UNAUTHORIZED");
 }
 
 #[test]
 fn chats_are_limited_by_the_minute() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     // Refused for its model, so that nothing is streamed: what is counted is the asking.
     let ask = || acme.post("/chat", json!({ "messages": [{ "role": "user", "content": "x" }], "model": "no/such" }));
     (0..60).for_each(|_| assert_eq!(ask().invalid(), ["model"]));

@@ -6,13 +6,12 @@ use serde_json::{Value, json};
 
 use crate::{
     document::operations,
-    harness::{Client, Server, user},
-    models::keep_provider,
+    harness::{App, user},
 };
 
 /// What an organization has, by the word its paths begin with.
-fn belongings(server: &Server, slug: &str) -> BTreeMap<&'static str, String> {
-    let client = server.org(slug);
+fn belongings(app: &App, slug: &str) -> BTreeMap<&'static str, String> {
+    let client = app.org(slug);
     let id = |reply: Value| reply["id"].as_str().unwrap().to_owned();
     let session = id(client.post("/sessions", json!({ "label": "theirs" })).ok(201));
     client.post(&format!("/sessions/{session}/messages"), user("their words")).ok(201);
@@ -55,22 +54,22 @@ fn state(client: &Client, ids: &BTreeMap<&'static str, String>) -> Vec<String> {
 
 #[test]
 fn nobody_is_answered_401_on_every_path() {
-    let server = Server::start();
-    let ids = belongings(&server, "globex");
+    let app = App::shared();
+    let ids = belongings(&app, "globex");
     for (path, method, body, _) in requests(&ids) {
         println!("{method} {path}");
-        server.anonymous().send(&method, &path, body).fails(401, "UNAUTHORIZED");
+        app.anonymous().send(&method, &path, body).fails(401, "UNAUTHORIZED");
     }
 }
 
 #[test]
 fn everything_of_another_organization_is_not_there() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    let ids = belongings(&server, "globex");
-    let theirs = server.org("globex");
+    let app = App::shared();
+    let acme = app.org("acme");
+    let ids = belongings(&app, "globex");
+    let theirs = app.org("globex");
     let before = state(&theirs, &ids);
-    let never = ids.keys().map(|resource| (*resource, alm::id::new())).collect();
+    let never = ids.keys().map(|resource| (*resource, alm::id::generate())).collect();
     for (request, other) in requests(&ids).into_iter().zip(requests(&never)) {
         let (path, method, body, operation) = request;
         if !path.contains(ids["sessions"].as_str()) && ids.values().all(|id| !path.contains(id)) {
@@ -90,9 +89,9 @@ fn everything_of_another_organization_is_not_there() {
 
 #[test]
 fn no_body_reaches_what_belongs_to_another_organization() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    let ids = belongings(&server, "globex");
+    let app = App::shared();
+    let acme = app.org("acme");
+    let ids = belongings(&app, "globex");
     let asked = json!([{ "role": "user", "content": "Hello" }]);
     for (field, resource) in [("agentId", "agents"), ("projectId", "projects"), ("sessionId", "sessions")] {
         let mut body = json!({ "messages": asked });
@@ -102,11 +101,11 @@ fn no_body_reaches_what_belongs_to_another_organization() {
             acme.post("/sessions", json!({ field: ids[resource] })).fails(404, "NOT_FOUND");
         }
     }
-    assert_eq!(acme.post("/chat", json!({ "messages": asked, "model": "nearby/free" })).invalid(), ["model"]);
+    assert_eq!(acme.post("/chat", json!({ "messages": asked, "model": "up/free" })).invalid(), ["model"]);
     // A chat id is looked up by organization and id together: the same id is another session.
     let same_id = acme.post("/chat", json!({ "messages": asked, "id": ids["sessions"] }));
     assert_eq!(same_id.status, 200);
-    let history = server.org("globex").get(&format!("/sessions/{}/messages", ids["sessions"])).ok(200);
+    let history = app.org("globex").get(&format!("/sessions/{}/messages", ids["sessions"])).ok(200);
     assert_eq!(history["items"].as_array().unwrap().len(), 1);
 }
 
