@@ -35,6 +35,8 @@ impl Client {
             .allow_non_standard_methods(true)
             .max_redirects(0)
             .proxy(None)
+            // One connection each: a server may close one whose request it refused before the body.
+            .max_idle_connections(0)
             .timeout_global(Some(PATIENCE));
         Client { agent: config.build().new_agent(), url: url.to_owned(), key, headers: Vec::new() }
     }
@@ -42,6 +44,11 @@ impl Client {
     /// The key itself.
     pub fn key(&self) -> &str {
         self.key.as_deref().unwrap()
+    }
+
+    /// Asks before it sends a body: one that is refused by its length alone is never sent.
+    pub fn asking_first(&self) -> Self {
+        self.header("expect", "100-continue")
     }
 
     /// With one more header.
@@ -117,8 +124,9 @@ impl Client {
     }
 
     fn request(&self, method: &str, path: &str, body: Option<&str>) -> ureq::http::Response<ureq::Body> {
-        let around =
-            ["/healthz", "/health", "/readyz", "/openapi.json", "/docs"].iter().any(|own| path.starts_with(own));
+        let around = ["/api/", "/health", "/readyz", "/openapi.json", "/docs", "/metrics"]
+            .iter()
+            .any(|own| path.starts_with(own));
         let prefix = if around { "" } else { "/api/v1" };
         let mut request = Request::builder().method(method).uri(format!("{}{prefix}{path}", self.url));
         let headers = request.headers_mut().unwrap();

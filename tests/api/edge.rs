@@ -1,18 +1,20 @@
 //! What holds for every request, whatever it asks.
 
-use alm::http::cors::Cors;
 use serde_json::json;
-use ureq::http::HeaderValue;
 
-use crate::harness::App;
+use crate::{
+    client::Client,
+    fake_model::{Answer, FakeModel, delta, finish, nobody},
+    harness::{App, ModelSpec, until, user},
+};
 
 #[test]
 fn a_request_id_is_kept_or_made_and_always_answered() {
     let app = App::shared();
     let anonymous = app.anonymous();
-    let kept = anonymous.clone().header("x-request-id", "trace-1").get("/agents");
+    let kept = anonymous.header("x-request-id", "trace-1").get("/agents");
     assert_eq!(kept.fails(401, "UNAUTHORIZED")["requestId"], json!("trace-1"));
-    let made = anonymous.header("x-request-id", "x".repeat(129)).get("/healthz");
+    let made = anonymous.header("x-request-id", &"x".repeat(129)).get("/healthz");
     assert_eq!(made.headers["x-request-id"].len(), alm::id::generate().len());
 }
 
@@ -20,7 +22,7 @@ fn a_request_id_is_kept_or_made_and_always_answered() {
 fn an_unknown_route_and_a_wrong_method_have_the_envelope() {
     let app = App::shared();
     let acme = app.org("acme");
-    for path in ["/nothing", "/agents/ala/nothing", "/agents/", "/nothing", "/agents/%ff"] {
+    for path in ["/nothing", "/agents/ala/nothing", "/agents/", "/healthz/nothing", "/agents/%ff"] {
         acme.get(path).fails(404, "NOT_FOUND");
     }
     for (method, path, allow) in [
@@ -40,7 +42,7 @@ fn a_body_that_is_no_json_object_is_refused_in_its_own_words() {
     let app = App::shared();
     let acme = app.org("acme");
     let message = |body: &str| {
-        let error = acme.send("POST", "/agents", Some(body.into())).fails(400, "BAD_REQUEST");
+        let error = acme.send("POST", "/agents", Some(body)).fails(400, "BAD_REQUEST");
         error["message"].as_str().unwrap().to_owned()
     };
     assert_eq!(message(""), "the body is empty: send a JSON object");
@@ -49,16 +51,16 @@ fn a_body_that_is_no_json_object_is_refused_in_its_own_words() {
     assert_eq!(message("{}"), "name: required");
     assert_eq!(message(r#"{"name":5}"#), "name: expected a string");
     assert_eq!(message(r#"{"name":"x","settings":{"maxSteps":"5"}}"#), "settings.maxSteps: expected an integer");
-    let plain = acme.clone().header("content-type", "text/plain");
-    plain.send("POST", "/agents", Some("{}".into())).fails(400, "BAD_REQUEST");
+    let plain = acme.header("content-type", "text/plain");
+    plain.send("POST", "/agents", Some("{}")).fails(400, "BAD_REQUEST");
     acme.header("content-type", "application/json; charset=utf-8").post("/agents", json!({ "name": "x" })).ok(201);
 }
 
 #[test]
 fn who_may_not_is_refused_before_the_body_is_looked_at() {
     let app = App::shared();
-    app.org("acme").send("POST", "/api-keys", Some("{".into())).fails(403, "FORBIDDEN");
-    app.anonymous().send("POST", "/agents", Some("{".into())).fails(401, "UNAUTHORIZED");
+    app.org("acme").send("POST", "/api-keys", Some("{")).fails(403, "FORBIDDEN");
+    app.anonymous().send("POST", "/agents", Some("{")).fails(401, "UNAUTHORIZED");
 }
 
 #[test]
@@ -76,7 +78,7 @@ fn every_answer_tells_browsers_to_be_careful() {
 #[test]
 fn pages_of_other_origins_are_let_in_only_by_name() {
     let named = "https://app.example.com";
-    let app = Server::start_with(Cors::new(vec![HeaderValue::from_static("https://app.example.com")]));
+    let app = App::start(&["--cors-origin", named]);
     let from = |origin: &str| app.org("acme").header("origin", origin);
     let reply = from(named).get("/agents");
     reply.ok(200);
@@ -104,25 +106,44 @@ fn pages_of_other_origins_are_let_in_only_by_name() {
 #[test]
 fn the_server_says_that_it_lives_and_whether_it_can_work() {
     let app = App::shared();
-    let anonymous = app.anonymous();
     for path in ["/healthz", "/health"] {
-        assert_eq!(anonymous.get(path).ok(200), json!({ "status": "alive" }));
+        assert_eq!(app.anonymous().get(path).ok(200), json!({ "status": "alive" }));
     }
-    assert_eq!(anonymous.get("/readyz").ok(200), json!({ "status": "ready" }));
-    app.app.draining.store(true, std::sync::atomic::Ordering::Relaxed);
-    let reply = anonymous.get("/readyz");
-    reply.fails(503, "SERVICE_UNAVAILABLE");
-    assert!(reply.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
+    assert_eq!(app.anonymous().get("/readyz").ok(200), json!({ "status": "ready" }));
+}
+
+#[test]
+fn a_server_that_goes_down_takes_nothing_new_and_lets_answers_end() {
+    let app = App::start(&[]);
+    let (acme, model) = (
+        app.org("acme"),
+        FakeModel::start([Answer::empty()
+            .chunk(delta(json!({ "content": "slowly" })))
+            .wait()
+            .chunk(finish("stop"))
+            .done()]),
+    );
+    app.provider("acme", &model.base_url(), &[ModelSpec::FREE]);
+    let mut answer = acme.listen(json!({ "model": "up/free", "messages": [user("Hi")] }));
+    answer.until("text-delta");
+    app.terminate();
+    let anonymous = app.anonymous();
+    until("the server to go down", || (anonymous.get("/readyz").status == 503).then_some(()));
+    anonymous.get("/readyz").fails(503, "SERVICE_UNAVAILABLE");
+    acme.post("/chat", json!({ "messages": [user("Me too")] })).fails(503, "SERVICE_UNAVAILABLE");
     anonymous.get("/healthz").ok(200);
+    model.go();
+    assert_eq!(answer.to_end().finish_reason(), "stop");
 }
 
 #[test]
 fn requests_are_counted_by_pattern_and_never_by_path() {
-    let app = App::shared();
+    let metrics = nobody().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    let app = App::start(&["--metrics-listen", &metrics]);
     let acme = app.org("acme");
     acme.get("/agents/some-very-secret-name").fails(404, "NOT_FOUND");
     acme.get("/no/such/very-secret-route").fails(404, "NOT_FOUND");
-    let text = app.app.metrics.text();
+    let text = Client::new(&format!("http://{metrics}"), None).get("/metrics").text;
     let counted = r#"alm_requests_total{method="GET",path="/api/v1/agents/:param0",status="404"} 1"#;
     assert!(text.contains(counted), "{text}");
     assert!(!text.contains("very-secret"), "{text}");

@@ -36,8 +36,16 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at something that is about to become true.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// Variables of the one who runs the tests that must not reach the server.
-const FOREIGN_VARIABLES: [&str; 7] =
-    ["OLLAMA_HOST", "OPENAI_BASE_URL", "OPENAI_API_KEY", "ALM_ORG", "ALM_JSON", "ALM_URL", "ALM_SECRET_KEY_FILE"];
+const FOREIGN_VARIABLES: [&str; 8] = [
+    "OLLAMA_HOST",
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+    "ALM_ORG",
+    "ALM_JSON",
+    "ALM_URL",
+    "ALM_SECRET_KEY_FILE",
+    "RUST_LOG",
+];
 
 /// A server as one test sees it: its organizations are its own, whoever else uses the same process.
 pub struct App {
@@ -224,7 +232,7 @@ impl Server {
     fn start(flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = alm(&["serve", "--listen", "127.0.0.1:0"]);
-        command.args(flags).env("ALM_DATA_DIR", folder.path()).env("RUST_LOG", "warn");
+        command.args(flags).env("ALM_DATA_DIR", folder.path());
         command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let output = Arc::new(Mutex::new(String::new()));
@@ -282,7 +290,9 @@ impl Ran {
 /// The binary, with these arguments and nothing of the environment that would change its mind.
 pub fn alm(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alm"));
-    FOREIGN_VARIABLES.iter().for_each(|name| drop(command.env_remove(name)));
+    for name in FOREIGN_VARIABLES {
+        command.env_remove(name);
+    }
     command.args(arguments);
     command
 }

@@ -16,6 +16,7 @@ mod document;
 mod edge;
 mod errors;
 mod isolation;
+mod limits;
 mod messages;
 mod models;
 mod projects;
