@@ -111,7 +111,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         let preflight = origin.as_ref().and_then(|_| Cors::preflight(&request));
         request.set_data(request_id.clone());
         request.set_data(self.app.clone());
-        let span = tracing::info_span!("request", id = %request_id);
+        // Of the highest level, so that a cause is logged under its request whatever RUST_LOG leaves out.
+        let span = tracing::error_span!("request", id = %request_id);
         let (mut response, pattern) = match preflight {
             Some(response) => (response, NO_ROUTE.into()),
             None => self.answer(request, &request_id).instrument(span).await,

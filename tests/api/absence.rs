@@ -1,16 +1,16 @@
 //! What must be nowhere.
 
-use rusqlite::{Connection, types::ValueRef};
+use rusqlite::types::ValueRef;
 use serde_json::json;
 
 use crate::{
-    harness::{Server, logs},
-    models::keep_provider,
+    fake_model::{Answer, FakeModel},
+    harness::{App, ModelSpec, user},
 };
 
 /// Every text and blob of every table, and the files around them.
-fn everything_stored(server: &Server) -> Vec<u8> {
-    let file = Connection::open(server.folder.path().join(alm::store::FILE_NAME)).unwrap();
+fn everything_stored(app: &App) -> Vec<u8> {
+    let file = app.file();
     let mut names = file.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
     let tables: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let mut stored = Vec::new();
@@ -27,7 +27,7 @@ fn everything_stored(server: &Server) -> Vec<u8> {
             }
         }
     }
-    for entry in std::fs::read_dir(server.folder.path()).unwrap() {
+    for entry in std::fs::read_dir(app.folder()).unwrap() {
         stored.extend(std::fs::read(entry.unwrap().path()).unwrap());
     }
     stored
@@ -39,24 +39,28 @@ fn holds(haystack: &[u8], needle: &str) -> bool {
 
 #[test]
 fn a_key_is_in_no_answer_no_log_line_and_no_table() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    let key = acme.key.clone().unwrap();
-    keep_provider(&server, "acme");
-    let asked = json!({ "id": "chat-1", "messages": [{ "role": "user", "content": "What is my key?" }] });
-    let mut answers = vec![acme.post("/chat", asked).text];
+    let app = App::start_with(&["--log-format", "json"], &[("RUST_LOG", "trace")]);
+    let acme = app.org("acme");
+    let key = acme.key();
+    let model = FakeModel::start([Answer::text("It is a secret."), Answer::status(401)]);
+    app.provider("acme", &model.base_url(), &[ModelSpec::FREE]);
+    let asked = |id: &str| json!({ "id": id, "model": "up/free", "messages": [user("What is my key?")] });
+    let mut answers = vec![acme.post("/chat", asked("chat-1")).text, acme.post("/chat", asked("chat-2")).text];
     for path in ["/agents", "/api-keys", "/providers", "/models", "/sessions/chat-1/messages", "/billing", "/nothing"] {
         answers.push(acme.get(path).text);
         answers.push(acme.get(&format!("{path}?secret=query-secret")).text);
-        answers.push(server.anonymous().header("x-api-key", format!("{key}x")).get(path).text);
+        answers.push(app.anonymous().header("x-api-key", &format!("{key}x")).get(path).text);
     }
+    let sent = model.asked();
+    assert!(sent[0].headers.contains(&("authorization".into(), "Bearer sk-upstream".into())), "the model had its key");
     for answer in answers {
-        assert!(!answer.contains(&key[9..]), "{answer}");
+        assert!(!answer.contains(&key[9..]) && !answer.contains("-upstream"), "{answer}");
     }
-    let (stored, logged) = (everything_stored(&server), logs());
-    for secret in [&key[9..], "sk-very-secret", "query-secret"] {
+    let (stored, logged) = (everything_stored(&app), app.output());
+    for secret in [&key[9..], "sk-upstream", "query-secret"] {
         assert!(!holds(&stored, secret), "{secret} is stored");
         assert!(!logged.contains(secret), "{secret} is logged");
     }
+    assert!(!logged.contains("header-upstream"));
     assert!(logged.contains(r#""path":"/api/v1/agents""#), "requests are logged at all");
 }

@@ -3,12 +3,12 @@
 use alm::key::{Env, Scope};
 use serde_json::{Value, json};
 
-use crate::harness::{Server, column};
+use crate::harness::{App, column};
 
 #[test]
 fn every_organization_has_ala_first_and_always() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     acme.post("/agents", json!({ "name": "Aaron" })).ok(201);
     let agents = acme.get("/agents").ok(200);
     assert_eq!(column(&agents, "slug"), ["ala", "aaron"]);
@@ -23,8 +23,8 @@ fn every_organization_has_ala_first_and_always() {
 
 #[test]
 fn an_agent_has_every_key_of_the_contract() {
-    let server = Server::start();
-    let agent = server.org("acme").get("/agents/ala").ok(200);
+    let app = App::shared();
+    let agent = app.org("acme").get("/agents/ala").ok(200);
     let keys: Vec<_> = agent.as_object().unwrap().keys().collect();
     assert_eq!(
         keys,
@@ -49,8 +49,8 @@ fn an_agent_has_every_key_of_the_contract() {
 
 #[test]
 fn an_agent_is_made_read_changed_and_gone() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let made = acme.post(
         "/agents",
         json!({ "name": "  Release   notes ", "model": "demo/ala", "settings": { "temperature": 0.5, "maxSteps": 3 } }),
@@ -71,19 +71,19 @@ fn an_agent_is_made_read_changed_and_gone() {
 
 #[test]
 fn a_slug_is_taken_once() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     acme.post("/agents", json!({ "name": "One" })).ok(201);
     acme.post("/agents", json!({ "name": "one" })).fails(409, "CONFLICT");
     acme.post("/agents", json!({ "name": "Two" })).ok(201);
     acme.patch("/agents/two", json!({ "slug": "one" })).fails(409, "CONFLICT");
-    server.org("globex").post("/agents", json!({ "name": "One" })).ok(201);
+    app.org("globex").post("/agents", json!({ "name": "One" })).ok(201);
 }
 
 #[test]
 fn every_field_out_of_range_is_named() {
-    let server = Server::start();
-    let reply = server.org("acme").post(
+    let app = App::shared();
+    let reply = app.org("acme").post(
         "/agents",
         json!({
             "name": " ", "slug": "A b", "description": "x".repeat(5_001), "model": "ala", "allowedTools": [""],
@@ -98,8 +98,8 @@ fn every_field_out_of_range_is_named() {
 
 #[test]
 fn pages_of_agents_are_whole_and_without_repetition() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     for n in 0..5 {
         acme.post("/agents", json!({ "name": format!("Agent {n}") })).ok(201);
     }
@@ -121,9 +121,9 @@ fn pages_of_agents_are_whole_and_without_repetition() {
 
 #[test]
 fn a_scope_admits_what_it_says_and_nothing_else() {
-    let server = Server::start();
-    server.org("acme");
-    let with = |scope| server.key("acme", Env::Live, &[scope]);
+    let app = App::shared();
+    app.org("acme");
+    let with = |scope| app.key("acme", Env::Live, &[scope]);
     with(Scope::Chat).get("/agents").ok(200);
     with(Scope::Chat).get("/agents/ala").fails(403, "FORBIDDEN");
     with(Scope::Chat).post("/agents", json!({ "name": "x" })).fails(403, "FORBIDDEN");

@@ -3,12 +3,15 @@
 use alm::money::USD;
 use serde_json::{Value, json};
 
-use crate::harness::{Server, Wait, column};
+use crate::{
+    fake_model::nobody,
+    harness::{App, ModelSpec, column, wait},
+};
 
 #[test]
 fn a_new_organization_has_nothing_and_used_nothing() {
-    let server = Server::start();
-    let billing = server.org("acme").get("/billing").ok(200);
+    let app = App::shared();
+    let billing = app.org("acme").get("/billing").ok(200);
     let month = json!({
         "inputTokens": 0, "outputTokens": 0, "cacheReadTokens": 0, "costMicrocents": 0, "turns": 0,
     });
@@ -18,12 +21,12 @@ fn a_new_organization_has_nothing_and_used_nothing() {
 
 #[test]
 fn a_deposit_is_the_operators_and_shows_in_the_ledger() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     acme.post("/billing/deposit", json!({ "amountMicrocents": USD })).fails(403, "FORBIDDEN");
-    let tenant = server.tenant("acme");
+    let tenant = app.tenant("acme");
     for note in ["first", "second"] {
-        server.app.store.org(&tenant).deposit(3 * USD, note.into()).wait().unwrap();
+        wait(app.store().org(&tenant).deposit(3 * USD, note.into())).unwrap();
     }
     assert_eq!(acme.get("/billing").ok(200)["balanceMicrocents"], json!(6 * USD));
     let entries = acme.get("/billing/transactions?limit=1").ok(200);
@@ -33,13 +36,13 @@ fn a_deposit_is_the_operators_and_shows_in_the_ledger() {
     let cursor = entries["nextCursor"].as_str().unwrap();
     let rest = acme.get(&format!("/billing/transactions?cursor={cursor}")).ok(200);
     assert_eq!((column(&rest, "note"), &rest["nextCursor"]), (vec!["first".into()], &Value::Null));
-    assert!(column(&server.org("globex").get("/billing/transactions").ok(200), "id").is_empty());
+    assert!(column(&app.org("globex").get("/billing/transactions").ok(200), "id").is_empty());
 }
 
 #[test]
 fn usage_is_summed_by_what_one_asks_for() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let asked = json!({ "messages": [{ "role": "user", "content": "Hello" }], "id": "chat-1" });
     assert_eq!(acme.post("/chat", asked).status, 200);
     for (group, key) in [("model", json!("demo/ala")), ("session", json!("chat-1")), ("project", Value::Null)] {
@@ -59,10 +62,10 @@ fn usage_is_summed_by_what_one_asks_for() {
 
 #[test]
 fn what_models_cost_is_said_beforehand() {
-    let server = Server::start();
-    crate::models::keep_provider(&server, "acme");
-    let pricing = server.org("acme").get("/billing/pricing").ok(200);
-    assert_eq!(column(&pricing, "model"), ["demo/ala", "nearby/free", "nearby/paid:1b"]);
+    let app = App::shared();
+    app.provider("acme", &nobody(), &[ModelSpec::FREE, ModelSpec::PAID]);
+    let pricing = app.org("acme").get("/billing/pricing").ok(200);
+    assert_eq!(column(&pricing, "model"), ["demo/ala", "up/free", "up/paid"]);
     assert_eq!(pricing["items"][0]["pricing"], Value::Null);
-    assert_eq!(pricing["items"][2]["pricing"]["outputPerMillion"], json!("0.6"));
+    assert_eq!(pricing["items"][2]["pricing"]["outputPerMillion"], json!("1"));
 }

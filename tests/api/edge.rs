@@ -1,32 +1,34 @@
 //! What holds for every request, whatever it asks.
 
-use alm::http::cors::Cors;
 use serde_json::json;
-use ureq::http::HeaderValue;
 
-use crate::harness::Server;
+use crate::{
+    client::Client,
+    fake_model::{Answer, FakeModel, delta, finish, nobody},
+    harness::{App, ModelSpec, until, user},
+};
 
 #[test]
 fn a_request_id_is_kept_or_made_and_always_answered() {
-    let server = Server::start();
-    let anonymous = server.anonymous();
-    let kept = anonymous.clone().header("x-request-id", "trace-1").get("/agents");
+    let app = App::shared();
+    let anonymous = app.anonymous();
+    let kept = anonymous.header("x-request-id", "trace-1").get("/agents");
     assert_eq!(kept.fails(401, "UNAUTHORIZED")["requestId"], json!("trace-1"));
-    let made = anonymous.header("x-request-id", "x".repeat(129)).get("//healthz");
+    let made = anonymous.header("x-request-id", &"x".repeat(129)).get("/healthz");
     assert_eq!(made.headers["x-request-id"].len(), alm::id::generate().len());
 }
 
 #[test]
 fn an_unknown_route_and_a_wrong_method_have_the_envelope() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    for path in ["/nothing", "/agents/ala/nothing", "/agents/", "//nothing", "/agents/%ff"] {
+    let app = App::shared();
+    let acme = app.org("acme");
+    for path in ["/nothing", "/agents/ala/nothing", "/agents/", "/healthz/nothing", "/agents/%ff"] {
         acme.get(path).fails(404, "NOT_FOUND");
     }
     for (method, path, allow) in [
         ("PUT", "/agents", "GET, HEAD, POST"),
         ("POST", "/agents/ala", "GET, HEAD, PATCH, DELETE"),
-        ("DELETE", "//healthz", "GET, HEAD"),
+        ("DELETE", "/healthz", "GET, HEAD"),
         ("FOO", "/models", "GET, HEAD"),
     ] {
         let reply = acme.send(method, path, None);
@@ -37,10 +39,10 @@ fn an_unknown_route_and_a_wrong_method_have_the_envelope() {
 
 #[test]
 fn a_body_that_is_no_json_object_is_refused_in_its_own_words() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let message = |body: &str| {
-        let error = acme.send("POST", "/agents", Some(body.into())).fails(400, "BAD_REQUEST");
+        let error = acme.send("POST", "/agents", Some(body)).fails(400, "BAD_REQUEST");
         error["message"].as_str().unwrap().to_owned()
     };
     assert_eq!(message(""), "the body is empty: send a JSON object");
@@ -49,23 +51,23 @@ fn a_body_that_is_no_json_object_is_refused_in_its_own_words() {
     assert_eq!(message("{}"), "name: required");
     assert_eq!(message(r#"{"name":5}"#), "name: expected a string");
     assert_eq!(message(r#"{"name":"x","settings":{"maxSteps":"5"}}"#), "settings.maxSteps: expected an integer");
-    let plain = acme.clone().header("content-type", "text/plain");
-    plain.send("POST", "/agents", Some("{}".into())).fails(400, "BAD_REQUEST");
+    let plain = acme.header("content-type", "text/plain");
+    plain.send("POST", "/agents", Some("{}")).fails(400, "BAD_REQUEST");
     acme.header("content-type", "application/json; charset=utf-8").post("/agents", json!({ "name": "x" })).ok(201);
 }
 
 #[test]
 fn who_may_not_is_refused_before_the_body_is_looked_at() {
-    let server = Server::start();
-    server.org("acme").send("POST", "/api-keys", Some("{".into())).fails(403, "FORBIDDEN");
-    server.anonymous().send("POST", "/agents", Some("{".into())).fails(401, "UNAUTHORIZED");
+    let app = App::shared();
+    app.org("acme").send("POST", "/api-keys", Some("{")).fails(403, "FORBIDDEN");
+    app.anonymous().send("POST", "/agents", Some("{")).fails(401, "UNAUTHORIZED");
 }
 
 #[test]
 fn every_answer_tells_browsers_to_be_careful() {
-    let server = Server::start();
-    for path in ["//healthz", "/agents", "/nothing"] {
-        let reply = server.anonymous().get(path);
+    let app = App::shared();
+    for path in ["/healthz", "/agents", "/nothing"] {
+        let reply = app.anonymous().get(path);
         assert_eq!(reply.headers["x-content-type-options"], "nosniff");
         assert_eq!(reply.headers["x-frame-options"], "DENY");
         assert_eq!(reply.headers["cache-control"], "no-store");
@@ -76,8 +78,8 @@ fn every_answer_tells_browsers_to_be_careful() {
 #[test]
 fn pages_of_other_origins_are_let_in_only_by_name() {
     let named = "https://app.example.com";
-    let server = Server::start_with(Cors::new(vec![HeaderValue::from_static("https://app.example.com")]));
-    let from = |origin: &str| server.org("acme").header("origin", origin);
+    let app = App::start(&["--cors-origin", named]);
+    let from = |origin: &str| app.org("acme").header("origin", origin);
     let reply = from(named).get("/agents");
     reply.ok(200);
     assert_eq!(reply.headers["access-control-allow-origin"], named);
@@ -88,7 +90,7 @@ fn pages_of_other_origins_are_let_in_only_by_name() {
     stranger.ok(200);
     assert!(!stranger.headers.contains_key("access-control-allow-origin"));
     let asks = |origin: &str| {
-        let browser = server.anonymous().header("origin", origin).header("access-control-request-method", "POST");
+        let browser = app.anonymous().header("origin", origin).header("access-control-request-method", "POST");
         browser.send("OPTIONS", "/chat", None)
     };
     let preflight = asks(named);
@@ -96,33 +98,52 @@ fn pages_of_other_origins_are_let_in_only_by_name() {
     let allowed = preflight.headers["access-control-allow-headers"].to_str().unwrap();
     assert_eq!(allowed, "authorization, content-type, x-alumia-org, user-agent, idempotency-key");
     asks("https://evil.example").fails(405, "METHOD_NOT_ALLOWED");
-    let off = Server::start();
+    let off = App::shared();
     let reply = off.org("acme").header("origin", named).get("/agents");
     assert!(!reply.headers.contains_key("access-control-allow-origin"));
 }
 
 #[test]
 fn the_server_says_that_it_lives_and_whether_it_can_work() {
-    let server = Server::start();
-    let anonymous = server.anonymous();
-    for path in ["//healthz", "//health"] {
-        assert_eq!(anonymous.get(path).ok(200), json!({ "status": "alive" }));
+    let app = App::shared();
+    for path in ["/healthz", "/health"] {
+        assert_eq!(app.anonymous().get(path).ok(200), json!({ "status": "alive" }));
     }
-    assert_eq!(anonymous.get("//readyz").ok(200), json!({ "status": "ready" }));
-    server.app.draining.store(true, std::sync::atomic::Ordering::Relaxed);
-    let reply = anonymous.get("//readyz");
-    reply.fails(503, "SERVICE_UNAVAILABLE");
-    assert!(reply.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
-    anonymous.get("//healthz").ok(200);
+    assert_eq!(app.anonymous().get("/readyz").ok(200), json!({ "status": "ready" }));
+}
+
+#[test]
+fn a_server_that_goes_down_takes_nothing_new_and_lets_answers_end() {
+    let app = App::start(&[]);
+    let (acme, model) = (
+        app.org("acme"),
+        FakeModel::start([Answer::empty()
+            .chunk(delta(json!({ "content": "slowly" })))
+            .wait()
+            .chunk(finish("stop"))
+            .done()]),
+    );
+    app.provider("acme", &model.base_url(), &[ModelSpec::FREE]);
+    let mut answer = acme.listen(json!({ "model": "up/free", "messages": [user("Hi")] }));
+    answer.until("text-delta");
+    app.terminate();
+    let anonymous = app.anonymous();
+    until("the server to go down", || (anonymous.get("/readyz").status == 503).then_some(()));
+    anonymous.get("/readyz").fails(503, "SERVICE_UNAVAILABLE");
+    acme.post("/chat", json!({ "messages": [user("Me too")] })).fails(503, "SERVICE_UNAVAILABLE");
+    anonymous.get("/healthz").ok(200);
+    model.go();
+    assert_eq!(answer.to_end().finish_reason(), "stop");
 }
 
 #[test]
 fn requests_are_counted_by_pattern_and_never_by_path() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let metrics = nobody().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    let app = App::start(&["--metrics-listen", &metrics]);
+    let acme = app.org("acme");
     acme.get("/agents/some-very-secret-name").fails(404, "NOT_FOUND");
     acme.get("/no/such/very-secret-route").fails(404, "NOT_FOUND");
-    let text = server.app.metrics.text();
+    let text = Client::new(&format!("http://{metrics}"), None).get("/metrics").text;
     let counted = r#"alm_requests_total{method="GET",path="/api/v1/agents/:param0",status="404"} 1"#;
     assert!(text.contains(counted), "{text}");
     assert!(!text.contains("very-secret"), "{text}");

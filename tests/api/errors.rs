@@ -1,45 +1,59 @@
 //! Every code of the table can be provoked, and looks as the contract says.
 
-use std::sync::atomic::Ordering;
-
 use alm::http::envelope::ErrorCode;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Reply, Server},
-    models::keep_provider,
+    client::Reply,
+    fake_model::{Answer, FakeModel, delta},
+    harness::{App, ModelSpec, until, user},
 };
 
 /// Answers with that code. The match is exhaustive: a new code needs a way to provoke it.
-fn provoke(code: ErrorCode, server: &Server) -> Reply {
-    let acme = server.org("acme");
-    let chat =
-        |model: &str| acme.post("/chat", json!({ "messages": [{ "role": "user", "content": "x" }], "model": model }));
+fn provoke(code: ErrorCode, app: &App) -> Reply {
+    let acme = app.org("acme");
+    let model = FakeModel::start([Answer::status(401)]);
+    let chat = |model: &str| acme.post("/chat", json!({ "messages": [user("x")], "model": model }));
     match code {
-        ErrorCode::BadRequest => acme.send("POST", "/agents", Some("{".into())),
-        ErrorCode::Unauthorized => server.anonymous().get("/agents"),
-        ErrorCode::PaymentRequired => chat("nearby/paid:1b"),
+        ErrorCode::BadRequest => acme.send("POST", "/agents", Some("{")),
+        ErrorCode::Unauthorized => app.anonymous().get("/agents"),
+        ErrorCode::PaymentRequired => {
+            app.provider("acme", &model.base_url(), &[ModelSpec::PAID]);
+            chat("up/paid")
+        }
         ErrorCode::Forbidden => acme.delete("/agents/ala"),
         ErrorCode::NotFound => acme.get("/agents/nobody"),
         ErrorCode::MethodNotAllowed => acme.send("PUT", "/agents", None),
-        ErrorCode::Conflict => acme.post("/agents", json!({ "name": "x", "slug": "taken" })),
+        ErrorCode::Conflict => {
+            acme.post("/agents", json!({ "name": "taken" })).ok(201);
+            acme.post("/agents", json!({ "name": "taken" }))
+        }
         ErrorCode::PayloadTooLarge => acme.asking_first().post("/agents", json!({ "name": "x".repeat(200 * 1024) })),
         ErrorCode::ValidationError => acme.post("/agents", json!({ "name": "" })),
         ErrorCode::TooManyRequests => {
-            let stranger = server.anonymous().header("x-api-key", "alm_live_guess");
-            (0..61).map(|_| stranger.get("/agents")).last().unwrap()
+            let stranger = app.anonymous().header("x-api-key", "alm_live_guess");
+            until("the limit", || Some(stranger.get("/agents")).filter(|reply| reply.status != 401))
         }
         ErrorCode::Internal => {
-            let file = rusqlite::Connection::open(server.folder.path().join(alm::store::FILE_NAME)).unwrap();
-            file.execute_batch("ALTER TABLE provider RENAME TO elsewhere").unwrap();
+            app.file().execute_batch("ALTER TABLE provider RENAME TO elsewhere").unwrap();
             acme.get("/providers")
         }
-        ErrorCode::ModelUnavailable => chat("nearby/free"),
-        ErrorCode::ServiceUnavailable => {
-            server.app.draining.store(true, Ordering::Relaxed);
-            server.anonymous().get("//readyz")
+        ErrorCode::ModelUnavailable => {
+            app.provider("acme", &model.base_url(), &[ModelSpec::FREE]);
+            chat("up/free")
         }
+        ErrorCode::ServiceUnavailable => while_going_down(app),
     }
+}
+
+/// What a server answers that waits for the last answer.
+fn while_going_down(app: &App) -> Reply {
+    let slow = FakeModel::start([Answer::empty().chunk(delta(json!({ "content": "slowly" }))).wait()]);
+    app.provider("acme", &slow.base_url(), &[ModelSpec::FREE]);
+    let mut answer = app.org("acme").listen(json!({ "model": "up/free", "messages": [user("Hi")] }));
+    answer.until("text-delta");
+    app.terminate();
+    until("the server to go down", || Some(app.anonymous().get("/readyz")).filter(|reply| reply.status != 200))
 }
 
 /// What `details` of that code holds, if anything.
@@ -55,10 +69,8 @@ fn details(code: ErrorCode) -> Option<&'static str> {
 #[test]
 fn every_code_can_be_met_and_has_the_whole_envelope() {
     for code in ErrorCode::ALL {
-        let server = Server::start();
-        keep_provider(&server, "acme");
-        server.org("acme").post("/agents", json!({ "name": "taken" })).ok(201);
-        let reply = provoke(code, &server);
+        let app = App::start(&[]);
+        let reply = provoke(code, &app);
         let name = serde_json::to_value(code).unwrap();
         let error = reply.fails(code.status().as_u16(), name.as_str().unwrap());
         match details(code) {
@@ -74,38 +86,15 @@ fn every_code_can_be_met_and_has_the_whole_envelope() {
 
 #[test]
 fn a_cause_of_ours_is_in_the_log_under_the_request_id_and_not_in_the_body() {
-    let server = Server::start();
-    let reply = provoke(ErrorCode::Internal, &server);
+    let app = App::start_with(&["--log-format", "json"], &[("RUST_LOG", "error")]);
+    let reply = provoke(ErrorCode::Internal, &app);
     let error = reply.fails(500, "INTERNAL");
     assert!(!reply.text.contains("provider") && !reply.text.contains("SQL"), "{}", reply.text);
     let id = error["requestId"].as_str().unwrap();
-    let logs = crate::harness::logs();
-    let lines: Vec<Value> = logs.lines().filter(|line| line.contains(id)).flat_map(serde_json::from_str).collect();
-    let causes: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
-    assert!(
-        matches!(&causes[..], [cause] if cause["fields"]["cause"].as_str().unwrap().contains("provider")),
-        "{lines:?}"
-    );
-}
-
-#[test]
-fn guessing_keys_is_slowed_and_who_has_one_is_not() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    provoke(ErrorCode::TooManyRequests, &server).fails(429, "TOO_MANY_REQUESTS");
-    acme.get("/agents").ok(200);
-    server.anonymous().get("/agents").fails(401, "UNAUTHORIZED");
-}
-
-#[test]
-fn chats_are_limited_by_the_minute() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    // Refused for its model, so that nothing is streamed: what is counted is the asking.
-    let ask = || acme.post("/chat", json!({ "messages": [{ "role": "user", "content": "x" }], "model": "no/such" }));
-    (0..60).for_each(|_| assert_eq!(ask().invalid(), ["model"]));
-    let reply = ask();
-    let wait_ms = reply.fails(429, "TOO_MANY_REQUESTS")["details"]["retryAfterMs"].as_u64().unwrap();
-    let wait_s: u64 = reply.headers["retry-after"].to_str().unwrap().parse().unwrap();
-    assert_eq!(wait_s, wait_ms.div_ceil(1000).max(1));
+    let cause = until("the log", || {
+        let output = app.output();
+        let mut lines = output.lines().filter(|line| line.contains(id)).flat_map(serde_json::from_str::<Value>);
+        lines.find(|line| line["level"] == "ERROR")
+    });
+    assert!(cause["fields"]["cause"].as_str().unwrap().contains("provider"), "{cause}");
 }

@@ -1,230 +1,318 @@
-//! A server with a file of its own, and the people who talk to it.
+//! The real server on a real port with a folder of its own, and the people who talk to it.
+//!
+//! Rule: what is asked goes over HTTP. Only what has no route for a key (organizations, keys, money, providers) goes
+//! straight into the file beside the server, as the operator's commands do it; `cli` proves those commands.
+//! Deliberately absent: sleeps that hope. [`until`] asks again until a bound.
 
 use std::{
-    io::Write,
-    net::SocketAddr,
-    num::NonZeroU32,
-    sync::{Arc, LazyLock, Mutex},
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
 use alm::{
-    catalog::Catalog,
-    http::{
-        App,
-        cors::Cors,
-        serve::{Limits, Listener, serve},
-    },
+    id,
     key::{self, Env, Scope},
-    model::upstream::{UpstreamOptions, Upstreams},
     seal::Sealer,
-    store::{Store, Tenant},
-    turn::Engine,
+    store::{
+        Store, Tenant,
+        providers::{Provider, ProviderModel},
+    },
+    time::Timestamp,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{runtime::Runtime, sync::oneshot};
-use ureq::http::{HeaderMap, HeaderValue, Request};
 
-/// Chats a minute: none of these tests is about it but one.
-const CHATS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+use crate::client::Client;
 
-/// One runtime for every server of this process.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    collect_logs();
-    Runtime::new().unwrap()
-});
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at something that is about to become true.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// Variables of the one who runs the tests that must not reach the server.
+const FOREIGN_VARIABLES: [&str; 8] = [
+    "OLLAMA_HOST",
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+    "ALM_ORG",
+    "ALM_JSON",
+    "ALM_URL",
+    "ALM_SECRET_KEY_FILE",
+    "RUST_LOG",
+];
 
-/// Everything any server of this process has logged.
-static LOGS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-/// A running server. It ends when it is dropped.
-pub struct Server {
-    pub app: Arc<App>,
-    pub sealer: Sealer,
-    pub folder: TempDir,
-    address: SocketAddr,
-    _stop: oneshot::Sender<()>,
+/// A server as one test sees it: its organizations are its own, whoever else uses the same process.
+pub struct App {
+    server: Arc<Server>,
+    space: u32,
 }
 
-/// Someone who talks to it.
-#[derive(Clone)]
-pub struct Client {
-    address: SocketAddr,
-    /// The key, if there is one.
-    pub key: Option<String>,
-    headers: Vec<(&'static str, String)>,
+/// A running process; it ends with the last test that uses it.
+struct Server {
+    child: Mutex<Child>,
+    url: String,
+    folder: TempDir,
+    store: Store,
+    output: Arc<Mutex<String>>,
 }
 
-/// What they heard.
+/// What a command of the command line did.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub text: String,
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-impl Server {
-    /// On a free port, with an empty data folder.
-    pub fn start() -> Self {
-        Self::start_with(Cors::default())
+/// A model of a provider.
+#[derive(Clone, Copy)]
+pub struct ModelSpec {
+    pub name: &'static str,
+    /// US dollars per million tokens, in and out.
+    pub price: Option<(&'static str, &'static str)>,
+    pub context_window: Option<u32>,
+}
+
+impl ModelSpec {
+    /// One that costs nothing.
+    pub const FREE: ModelSpec = ModelSpec { name: "free", price: None, context_window: None };
+    /// One microcent a token, in and out.
+    pub const PAID: ModelSpec = ModelSpec { name: "paid", price: Some(("1", "1")), context_window: None };
+}
+
+impl App {
+    /// A server that other tests use as well; the first that needs it starts it.
+    pub fn shared() -> Self {
+        static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let server = shared.upgrade().unwrap_or_else(|| Arc::new(Server::start(&[], &[])));
+        *shared = Arc::downgrade(&server);
+        App::on(server)
     }
 
-    /// With pages of other origins.
-    pub fn start_with(cors: Cors) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 4).unwrap();
-        let sealer = Sealer::open(&folder.path().join("alm.key")).unwrap();
-        let catalog = Arc::new(Catalog::new(store.clone(), sealer.clone(), Vec::new()));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let _runtime = RUNTIME.enter();
-        let upstreams = Arc::new(Upstreams::new(&UpstreamOptions::default()).unwrap());
-        let engine = Engine::new(store.clone(), catalog.clone(), upstreams);
-        let app = Arc::new(App::new(store, catalog, engine, cors, CHATS_PER_MINUTE));
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr();
-        let endpoint = alm::http::endpoint(app.clone());
-        RUNTIME.spawn(serve(listener, endpoint, Limits::default(), async move { drop(stopped.await) }));
-        Server { app, sealer, folder, address, _stop: stop }
+    /// A server of the test's own, with these flags.
+    pub fn start(flags: &[&str]) -> Self {
+        Self::start_with(flags, &[])
     }
 
-    /// The owner of an organization, with a live key of every scope. The organization is made on first mention.
-    pub fn org(&self, slug: &str) -> Client {
-        self.key(slug, Env::Live, &Scope::ALL)
+    /// The same, with these variables.
+    pub fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        App::on(Arc::new(Server::start(flags, variables)))
     }
 
-    /// The owner of an organization with another key.
-    pub fn key(&self, slug: &str, env: Env, scopes: &[Scope]) -> Client {
-        let tenant = self.tenant(slug);
-        let key = key::generate(env).unwrap();
-        let kept = self.app.store.org(&tenant).create_key(&key, "test".into(), env, scopes.to_vec(), None).wait();
-        kept.unwrap();
-        Client { key: Some(key.text), ..self.anonymous() }
+    fn on(server: Arc<Server>) -> Self {
+        static SPACES: AtomicU32 = AtomicU32::new(1);
+        App { server, space: SPACES.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Nobody.
     pub fn anonymous(&self) -> Client {
-        Client { address: self.address, key: None, headers: Vec::new() }
+        Client::new(&self.server.url, None)
+    }
+
+    /// The owner of an organization, with a live key of every scope. The organization is made on first mention.
+    pub fn org(&self, name: &str) -> Client {
+        self.key(name, Env::Live, &Scope::ALL)
+    }
+
+    /// The owner of an organization with another key.
+    pub fn key(&self, name: &str, env: Env, scopes: &[Scope]) -> Client {
+        self.key_until(name, env, scopes, None)
+    }
+
+    /// The same, with an end.
+    pub fn key_until(&self, name: &str, env: Env, scopes: &[Scope], expires_at: Option<Timestamp>) -> Client {
+        let tenant = self.tenant(name);
+        let key = key::generate(env).unwrap();
+        wait(self.store().org(&tenant).create_key(&key, "test".into(), env, scopes.to_vec(), expires_at)).unwrap();
+        Client::new(&self.server.url, Some(key.text))
+    }
+
+    /// The slug that an organization has in the file.
+    pub fn slug(&self, name: &str) -> String {
+        format!("{name}-{}", self.space)
     }
 
     /// An organization as the store knows it.
-    pub fn tenant(&self, slug: &str) -> Tenant {
-        let store = &self.app.store;
-        let org = store.org_by_slug(slug);
-        org.unwrap_or_else(|_| store.create_org(slug, &format!("owner@{slug}.example"), None).unwrap()).tenant()
+    pub fn tenant(&self, name: &str) -> Tenant {
+        let slug = self.slug(name);
+        let org = self.store().org_by_slug(&slug);
+        org.unwrap_or_else(|_| self.store().create_org(&slug, &format!("owner@{slug}.example"), None).unwrap()).tenant()
+    }
+
+    /// Adds to an organization's balance.
+    pub fn deposit(&self, name: &str, microcents: i64) {
+        wait(self.store().org(&self.tenant(name)).deposit(microcents, String::new())).unwrap();
+    }
+
+    /// Connects a provider called `up`, whose key is `sk-upstream`.
+    pub fn provider(&self, name: &str, base_url: &str, models: &[ModelSpec]) -> Provider {
+        let id = id::generate();
+        let price = |text: &str| text.parse().unwrap();
+        let model = |spec: &ModelSpec| ProviderModel {
+            name: spec.name.into(),
+            pricing: spec.price.map(|(input, output)| alm::money::Pricing {
+                input: price(input),
+                output: price(output),
+                cached_input: None,
+            }),
+            context_window: spec.context_window,
+        };
+        let sealer = Sealer::open(&self.folder().join(alm::seal::FILE_NAME)).unwrap();
+        let provider = Provider {
+            slug: "up".into(),
+            base_url: base_url.into(),
+            api_key_sealed: Some(sealer.seal("sk-upstream", &format!("provider/{id}")).unwrap()),
+            api_key_env: None,
+            headers: vec![("x-upstream-token".into(), "header-upstream".into())],
+            created_at: Timestamp::now(),
+            updated_at: Timestamp::now(),
+            models: models.iter().map(model).collect(),
+            id,
+        };
+        wait(self.store().org(&self.tenant(name)).create_provider(provider)).unwrap()
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        self.server.folder.path()
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.server.url
+    }
+
+    /// The file, opened beside the server.
+    pub fn store(&self) -> &Store {
+        &self.server.store
+    }
+
+    /// The file as plain SQLite.
+    pub fn file(&self) -> rusqlite::Connection {
+        let file = rusqlite::Connection::open(self.folder().join(alm::store::FILE_NAME)).unwrap();
+        file.busy_timeout(PATIENCE).unwrap();
+        file
+    }
+
+    /// Everything the server has printed so far.
+    pub fn output(&self) -> String {
+        self.server.output.lock().unwrap().clone()
+    }
+
+    /// The signal that asks a server to go down.
+    pub fn terminate(&self) {
+        let pid = self.server.child.lock().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// A command on the same folder, beside the server.
+    pub fn alm(&self, arguments: &[&str]) -> Ran {
+        let mut command = alm(arguments);
+        Ran::of(command.env("ALM_DATA_DIR", self.folder()))
+    }
+}
+
+impl Drop for App {
+    /// A test that fails shows what the server said meanwhile.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("the server:\n{}", self.output());
+        }
+    }
+}
+
+impl Server {
+    fn start(flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = alm(&["serve", "--listen", "127.0.0.1:0"]);
+        command.args(flags).env("ALM_DATA_DIR", folder.path());
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let output = Arc::new(Mutex::new(String::new()));
+        collect(child.stdout.take().unwrap(), output.clone());
+        collect(child.stderr.take().unwrap(), output.clone());
+        let url = until("the server to listen", || {
+            let output = output.lock().unwrap();
+            let (_, rest) = output.split_once("listening on ")?;
+            Some(rest.split_once('\n')?.0.trim().to_owned())
+        });
+        let store = Store::open(folder.path(), 4).unwrap();
+        Server { child: Mutex::new(child), url, folder, store, output }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // It may be gone already.
+        drop(child.kill());
+        drop(child.wait());
+    }
+}
+
+impl Ran {
+    /// Runs a command to its end.
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Standard output of a command that did what it was told, without the line end.
+    #[track_caller]
+    pub fn ok(&self) -> &str {
+        assert_eq!((self.code, &*self.stderr), (0, ""), "{self:?}");
+        self.stdout.trim_end()
+    }
+
+    /// The same, as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(self.ok()).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// What a command that failed said; nothing of it is on standard output.
+    #[track_caller]
+    pub fn fails(&self, code: i32) -> &str {
+        assert_eq!((self.code, &*self.stdout), (code, ""), "{self:?}");
+        assert!(!self.stderr.is_empty());
+        &self.stderr
+    }
+}
+
+/// The binary, with these arguments and nothing of the environment that would change its mind.
+pub fn alm(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alm"));
+    for name in FOREIGN_VARIABLES {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+/// Asks until there is an answer.
+#[track_caller]
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited too long for {what}");
+        thread::sleep(LOOK_INTERVAL);
     }
 }
 
 /// A future's value, for tests that are not futures.
-pub trait Wait: Future + Sized {
-    /// Waits for it.
-    fn wait(self) -> Self::Output {
-        RUNTIME.block_on(self)
-    }
-}
-
-impl<F: Future> Wait for F {}
-
-impl Client {
-    /// With one more header.
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    pub fn get(&self, path: &str) -> Reply {
-        self.send("GET", path, None)
-    }
-
-    pub fn post(&self, path: &str, body: Value) -> Reply {
-        self.send("POST", path, Some(body.to_string()))
-    }
-
-    pub fn patch(&self, path: &str, body: Value) -> Reply {
-        self.send("PATCH", path, Some(body.to_string()))
-    }
-
-    pub fn delete(&self, path: &str) -> Reply {
-        self.send("DELETE", path, None)
-    }
-
-    /// Asks before it sends a body: one that is refused by its length alone is never sent.
-    pub fn asking_first(&self) -> Self {
-        self.clone().header("expect", "100-continue")
-    }
-
-    /// Any request; a body is sent as JSON. Paths begin behind `/api/v1` unless they are of the server itself.
-    pub fn send(&self, method: &str, path: &str, body: Option<String>) -> Reply {
-        let prefix = if path.starts_with("//") { "/" } else { "/api/v1/" };
-        let url = format!("http://{}{prefix}{}", self.address, path.trim_start_matches('/'));
-        let mut request = Request::builder().method(method).uri(url);
-        for (name, value) in self.key.iter().map(|key| ("authorization", format!("Bearer {key}"))) {
-            request = request.header(name, value);
-        }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        for (name, value) in &self.headers {
-            let value = HeaderValue::from_str(value).unwrap();
-            request.headers_mut().unwrap().insert(*name, value);
-        }
-        let config = ureq::Agent::config_builder().http_status_as_error(false).allow_non_standard_methods(true);
-        let agent = config.build().new_agent();
-        let mut response = match body {
-            Some(body) => agent.run(request.body(body).unwrap()),
-            None => agent.run(request.body(()).unwrap()),
-        }
-        .unwrap();
-        let text = response.body_mut().read_to_string().unwrap();
-        Reply { status: response.status().as_u16(), headers: response.headers().clone(), text }
-    }
-}
-
-impl Reply {
-    /// The JSON of the body.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
-    }
-
-    /// The data of a success of that status; checks the whole envelope.
-    #[track_caller]
-    pub fn ok(&self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{}", self.text);
-        assert!(self.text.starts_with(r#"{"success":true,"data":"#), "{}", self.text);
-        assert_eq!(self.headers["content-type"], "application/json");
-        let json = self.json();
-        assert_eq!(json.as_object().unwrap().len(), 2, "{}", self.text);
-        json["data"].clone()
-    }
-
-    /// The error of a failure; checks the whole envelope.
-    #[track_caller]
-    pub fn fails(&self, status: u16, code: &str) -> Value {
-        assert_eq!(self.status, status, "{}", self.text);
-        assert!(self.text.starts_with(r#"{"success":false,"error":{"code":"#), "{}", self.text);
-        let mut json = self.json();
-        let error = json["error"].take();
-        assert_eq!(error["code"], code, "{}", self.text);
-        assert!(!error["message"].as_str().unwrap().is_empty());
-        assert_eq!(error["requestId"].as_str().unwrap(), self.headers["x-request-id"]);
-        let known = ["code", "message", "requestId", "details"];
-        assert!(error.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{error}");
-        assert!(error.get("details").is_none_or(Value::is_object));
-        assert_eq!(self.headers["content-type"], "application/json");
-        error
-    }
-
-    /// The fields that a 422 names.
-    #[track_caller]
-    pub fn invalid(&self) -> Vec<String> {
-        let error = self.fails(422, "VALIDATION_ERROR");
-        let fields = error["details"]["fields"].as_array().unwrap();
-        fields.iter().map(|field| field["field"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-/// The text of one field of every item of a list.
-pub fn column(data: &Value, field: &str) -> Vec<String> {
-    data["items"].as_array().unwrap().iter().map(|item| item[field].as_str().unwrap().to_owned()).collect()
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// A user's message with that text, as the API takes it.
@@ -232,23 +320,17 @@ pub fn user(text: &str) -> Value {
     json!({ "role": "user", "content": text })
 }
 
-/// Everything logged so far.
-pub fn logs() -> String {
-    String::from_utf8_lossy(&LOGS.lock().unwrap()).into_owned()
+/// The text of one field of every item of a list.
+pub fn column(data: &Value, field: &str) -> Vec<String> {
+    data["items"].as_array().unwrap().iter().map(|item| item[field].as_str().unwrap().to_owned()).collect()
 }
 
-fn collect_logs() {
-    struct Collect;
-    impl Write for Collect {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            LOGS.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
+fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut into = into.lock().unwrap();
+            into.push_str(&line);
+            into.push('\n');
         }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    // The client of these tests lives in the same process; what it logs of its own requests proves nothing.
-    tracing_subscriber::fmt().json().with_env_filter("alm=trace").with_writer(|| Collect).init();
+    });
 }

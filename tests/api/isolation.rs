@@ -5,21 +5,22 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    document::operations,
-    harness::{Client, Server, user},
-    models::keep_provider,
+    client::Client,
+    document::{operations, served},
+    fake_model::nobody,
+    harness::{App, ModelSpec, user},
 };
 
 /// What an organization has, by the word its paths begin with.
-fn belongings(server: &Server, slug: &str) -> BTreeMap<&'static str, String> {
-    let client = server.org(slug);
+fn belongings(app: &App, slug: &str) -> BTreeMap<&'static str, String> {
+    let client = app.org(slug);
     let id = |reply: Value| reply["id"].as_str().unwrap().to_owned();
     let session = id(client.post("/sessions", json!({ "label": "theirs" })).ok(201));
     client.post(&format!("/sessions/{session}/messages"), user("their words")).ok(201);
     BTreeMap::from([
         ("agents", id(client.post("/agents", json!({ "name": "Theirs" })).ok(201))),
         ("projects", id(client.post("/projects", json!({ "name": "Theirs" })).ok(201))),
-        ("providers", keep_provider(server, slug).id),
+        ("providers", app.provider(slug, &nobody(), &[ModelSpec::FREE]).id),
         ("api-keys", client.get("/api-keys").ok(200)["items"][0]["id"].as_str().unwrap().to_owned()),
         ("sessions", session.clone()),
         ("chat", session),
@@ -28,10 +29,10 @@ fn belongings(server: &Server, slug: &str) -> BTreeMap<&'static str, String> {
 
 /// Path, method and body of every operation; the path's id is one of `ids`.
 fn requests(ids: &BTreeMap<&'static str, String>) -> Vec<(String, String, Option<String>, Value)> {
-    let document: Value = serde_json::from_str(&alm::http::document()).unwrap();
+    let document = served();
     let each = |(path, method, operation): (String, String, Value)| {
         let resource = path.split('/').nth(3).unwrap();
-        let segments = path.trim_start_matches("/api/v1").split('/');
+        let segments = path.split('/');
         let filled: Vec<_> = segments.map(|s| if s.starts_with('{') { ids[resource].as_str() } else { s }).collect();
         let body = operation.get("requestBody").map(|body| {
             let schema = &body["content"]["application/json"]["schema"];
@@ -55,20 +56,20 @@ fn state(client: &Client, ids: &BTreeMap<&'static str, String>) -> Vec<String> {
 
 #[test]
 fn nobody_is_answered_401_on_every_path() {
-    let server = Server::start();
-    let ids = belongings(&server, "globex");
+    let app = App::shared();
+    let ids = belongings(&app, "globex");
     for (path, method, body, _) in requests(&ids) {
         println!("{method} {path}");
-        server.anonymous().send(&method, &path, body).fails(401, "UNAUTHORIZED");
+        app.anonymous().send(&method, &path, body.as_deref()).fails(401, "UNAUTHORIZED");
     }
 }
 
 #[test]
 fn everything_of_another_organization_is_not_there() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    let ids = belongings(&server, "globex");
-    let theirs = server.org("globex");
+    let app = App::shared();
+    let acme = app.org("acme");
+    let ids = belongings(&app, "globex");
+    let theirs = app.org("globex");
     let before = state(&theirs, &ids);
     let never = ids.keys().map(|resource| (*resource, alm::id::generate())).collect();
     for (request, other) in requests(&ids).into_iter().zip(requests(&never)) {
@@ -77,12 +78,12 @@ fn everything_of_another_organization_is_not_there() {
             continue;
         }
         println!("{method} {path}");
-        let reply = acme.send(&method, &path, body.clone());
+        let reply = acme.send(&method, &path, body.as_deref());
         match operation["description"].as_str().is_some_and(|text| text.contains("browser session")) {
             true => reply.fails(403, "FORBIDDEN"),
             false => reply.fails(404, "NOT_FOUND"),
         };
-        let unknown = acme.send(&method, &other.0, body);
+        let unknown = acme.send(&method, &other.0, body.as_deref());
         assert_eq!(without_id(&reply.text), without_id(&unknown.text));
     }
     assert_eq!(state(&theirs, &ids), before);
@@ -90,9 +91,9 @@ fn everything_of_another_organization_is_not_there() {
 
 #[test]
 fn no_body_reaches_what_belongs_to_another_organization() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    let ids = belongings(&server, "globex");
+    let app = App::shared();
+    let acme = app.org("acme");
+    let ids = belongings(&app, "globex");
     let asked = json!([{ "role": "user", "content": "Hello" }]);
     for (field, resource) in [("agentId", "agents"), ("projectId", "projects"), ("sessionId", "sessions")] {
         let mut body = json!({ "messages": asked });
@@ -102,11 +103,11 @@ fn no_body_reaches_what_belongs_to_another_organization() {
             acme.post("/sessions", json!({ field: ids[resource] })).fails(404, "NOT_FOUND");
         }
     }
-    assert_eq!(acme.post("/chat", json!({ "messages": asked, "model": "nearby/free" })).invalid(), ["model"]);
+    assert_eq!(acme.post("/chat", json!({ "messages": asked, "model": "up/free" })).invalid(), ["model"]);
     // A chat id is looked up by organization and id together: the same id is another session.
     let same_id = acme.post("/chat", json!({ "messages": asked, "id": ids["sessions"] }));
     assert_eq!(same_id.status, 200);
-    let history = server.org("globex").get(&format!("/sessions/{}/messages", ids["sessions"])).ok(200);
+    let history = app.org("globex").get(&format!("/sessions/{}/messages", ids["sessions"])).ok(200);
     assert_eq!(history["items"].as_array().unwrap().len(), 1);
 }
 

@@ -1,18 +1,22 @@
 //! The API as its clients meet it: a real server on a real port, spoken to over HTTP.
 //!
-//! The modules mirror `src/http`; three walk the whole document or the whole table of codes: `document`, `isolation`
-//! and `errors`. Rule: a test's name is the rule it proves. Deliberately absent: sleeps, and mocks of our own types.
+//! The modules mirror `src/http`; others walk the whole document, the whole table of codes or the whole file. Rule: a
+//! test's name is the rule it proves. Deliberately absent: sleeps, timings, and mocks of our own types.
 
-mod harness;
+mod client; // who talks to the server
+mod fake_model; // whom the server talks to
+mod harness; // the server
 
 mod absence;
 mod agents;
 mod api_keys;
 mod billing;
+mod chat;
 mod document;
 mod edge;
 mod errors;
 mod isolation;
+mod limits;
 mod messages;
 mod models;
 mod projects;

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Server, column, user};
+use crate::{
+    client::Client,
+    harness::{App, column, user},
+};
 
 fn session(client: &Client) -> String {
     let session = client.post("/sessions", json!({})).ok(201);
@@ -11,8 +14,8 @@ fn session(client: &Client) -> String {
 
 #[test]
 fn a_message_is_kept_as_it_was_said() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let path = session(&acme);
     let made = acme.post(&path, json!({ "role": "user", "content": "a \"quoted\"\nline", "metadata": { "k": 1 } }));
     let made = made.ok(201);
@@ -30,8 +33,8 @@ fn a_message_is_kept_as_it_was_said() {
 
 #[test]
 fn parts_that_a_strict_client_would_refuse_are_refused() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let path = session(&acme);
     let said = json!([{ "type": "step-start" }, { "type": "text", "text": "a" }, { "type": "text", "text": "b" }]);
     assert_eq!(acme.post(&path, json!({ "role": "assistant", "parts": said })).ok(201)["content"], json!("ab"));
@@ -44,8 +47,8 @@ fn parts_that_a_strict_client_would_refuse_are_refused() {
 
 #[test]
 fn the_same_id_again_is_the_stored_message() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let (path, other) = (session(&acme), session(&acme));
     let first = acme.post(&path, json!({ "role": "user", "content": "one", "id": "m-1" })).ok(201);
     let again = acme.post(&path, json!({ "role": "user", "content": "two", "id": "m-1" })).ok(200);
@@ -56,8 +59,8 @@ fn the_same_id_again_is_the_stored_message() {
 
 #[test]
 fn a_history_is_paged_both_ways() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let path = session(&acme);
     let ids: Vec<String> = (0..5).map(|n| format!("m{n}")).collect();
     for id in &ids {
@@ -85,8 +88,8 @@ fn a_history_is_paged_both_ways() {
 
 #[test]
 fn a_history_with_files_may_be_large_and_other_bodies_may_not() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let path = session(&acme);
     acme.post(&path, user(&"x".repeat(1024 * 1024))).ok(201);
     let large = json!({ "label": "x".repeat(129 * 1024) });

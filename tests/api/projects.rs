@@ -7,12 +7,12 @@ use alm::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{Server, Wait, column};
+use crate::harness::{App, column, wait};
 
 #[test]
 fn a_project_is_made_read_changed_and_gone() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let made = acme.post("/projects", json!({ "name": "Hand  book", "emoji": "📘" })).ok(201);
     assert_eq!((&made["name"], &made["slug"]), (&json!("Hand book"), &json!("hand-book")));
     assert_eq!((&made["visibility"], &made["description"]), (&json!("team"), &json!("")));
@@ -27,12 +27,12 @@ fn a_project_is_made_read_changed_and_gone() {
 
 #[test]
 fn a_private_project_is_its_creators_alone() {
-    let server = Server::start();
-    let acme = server.org("acme");
-    let tenant = server.tenant("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
+    let tenant = app.tenant("acme");
     // Someone else of the organization: there is no door for members yet, so the store makes theirs.
-    let other = Tenant { user_id: another_member(&server), ..tenant };
-    let org = server.app.store.org(&other);
+    let other = Tenant { user_id: another_member(&app), ..tenant };
+    let org = app.store().org(&other);
     let private = Project {
         id: id::generate(),
         user_id: other.user_id.clone(),
@@ -45,7 +45,7 @@ fn a_private_project_is_its_creators_alone() {
         description: String::new(),
         prompt: String::new(),
     };
-    org.create_project(private.clone()).wait().unwrap();
+    wait(org.create_project(private.clone())).unwrap();
     org.project("secret").unwrap();
     for path in ["/projects/secret", &format!("/projects/{}", private.id)] {
         acme.get(path).fails(404, "NOT_FOUND");
@@ -58,20 +58,18 @@ fn a_private_project_is_its_creators_alone() {
 
 #[test]
 fn every_field_out_of_range_is_named() {
-    let server = Server::start();
+    let app = App::shared();
     let body = json!({
         "name": "x".repeat(256), "slug": "-", "description": "x".repeat(5_001), "prompt": "x".repeat(12_001),
         "emoji": "x".repeat(17),
     });
-    let fields = server.org("acme").post("/projects", body).invalid();
+    let fields = app.org("acme").post("/projects", body).invalid();
     assert_eq!(fields, ["name", "description", "prompt", "emoji", "slug"]);
 }
 
-fn another_member(server: &Server) -> String {
-    let file = rusqlite::Connection::open(server.folder.path().join(alm::store::FILE_NAME)).unwrap();
-    file.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+fn another_member(app: &App) -> String {
     let user_id = id::generate();
-    let insert = "INSERT INTO user (id, email, created_at) VALUES (?1, 'member@acme.example', 0)";
-    file.execute(insert, [&user_id]).unwrap();
+    let insert = "INSERT INTO user (id, email, created_at) VALUES (?1, ?1 || '@acme.example', 0)";
+    app.file().execute(insert, [&user_id]).unwrap();
     user_id
 }

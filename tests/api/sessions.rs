@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, column, user};
+use crate::harness::{App, column, user};
 
 #[test]
 fn a_session_binds_an_agent_by_id_or_slug() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let ala = acme.get("/agents/ala").ok(200);
     let session = acme.post("/sessions", json!({ "label": "API quickstart", "agentId": "ala" })).ok(201);
     let keys: Vec<_> = session.as_object().unwrap().keys().collect();
@@ -24,8 +24,8 @@ fn a_session_binds_an_agent_by_id_or_slug() {
 
 #[test]
 fn a_session_is_changed_and_gone() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let project = acme.post("/projects", json!({ "name": "Handbook" })).ok(201);
     let path = format!("/sessions/{}", acme.post("/sessions", json!({})).ok(201)["id"].as_str().unwrap());
     let changed = acme.patch(&path, json!({ "label": "A  b", "metadata": { "k": [1] }, "projectId": "handbook" }));
@@ -44,8 +44,8 @@ fn a_session_is_changed_and_gone() {
 
 #[test]
 fn sessions_are_listed_by_their_last_change_and_filtered() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     acme.post("/projects", json!({ "name": "Handbook" })).ok(201);
     acme.post("/agents", json!({ "name": "Bea" })).ok(201);
     let make = |body: Value| acme.post("/sessions", body).ok(201)["id"].as_str().unwrap().to_owned();
@@ -67,8 +67,8 @@ fn sessions_are_listed_by_their_last_change_and_filtered() {
 
 #[test]
 fn a_search_finds_words_in_labels_and_messages_of_ones_own() {
-    let server = Server::start();
-    let acme = server.org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let make =
         |label: &str| acme.post("/sessions", json!({ "label": label })).ok(201)["id"].as_str().unwrap().to_owned();
     let (labelled, said) = (make("Größere Pläne"), make("Other"));
@@ -81,5 +81,5 @@ fn a_search_finds_words_in_labels_and_messages_of_ones_own() {
     for words in ["%22", "NEAR(", "*", "a%20OR%20b"] {
         acme.get(&format!("/sessions?q={words}")).ok(200);
     }
-    assert!(column(&server.org("globex").get("/sessions?q=plans").ok(200), "id").is_empty());
+    assert!(column(&app.org("globex").get("/sessions?q=plans").ok(200), "id").is_empty());
 }

@@ -1,0 +1,340 @@
+//! A scripted model behind an OpenAI-compatible endpoint, which also misbehaves on request.
+//!
+//! The n-th request gets the n-th answer of the script, and the last answer is given for ever. What it was asked is
+//! kept. Rule: nothing here sleeps; an answer that has to wait waits for [`FakeModel::go`].
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread,
+};
+
+use serde_json::{Value, json};
+
+use crate::harness::{PATIENCE, until};
+
+/// A listening model. Its waiting answers end when it is dropped.
+pub struct FakeModel {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    script: Vec<Answer>,
+    told: Mutex<Told>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Told {
+    requests: Vec<Asked>,
+    /// How many waits may end.
+    passes: usize,
+    over: bool,
+    /// How many clients hung up before they had heard all.
+    hung_up: usize,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub path: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub json: Value,
+}
+
+/// What one request is answered with.
+#[derive(Clone)]
+pub struct Answer {
+    status: u16,
+    headers: String,
+    pieces: Vec<Piece>,
+    line_end: &'static str,
+    /// At most this many bytes in one packet.
+    packet_bytes: usize,
+}
+
+#[derive(Clone)]
+enum Piece {
+    Event(String),
+    Raw(Vec<u8>),
+    /// Waits to be let on.
+    Wait,
+    /// Ends the connection in the middle.
+    Cut,
+    /// This event until the client hangs up.
+    Endless(String),
+}
+
+impl FakeModel {
+    /// With that script.
+    pub fn start(script: impl IntoIterator<Item = Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State { script: script.into_iter().collect(), ..State::default() });
+        let served = state.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let state = served.clone();
+                if state.told().over {
+                    break;
+                }
+                thread::spawn(move || {
+                    // A client that goes away in the middle is part of many tests.
+                    if converse(stream, &state).is_err() {
+                        state.told().hung_up += 1;
+                    }
+                });
+            }
+        });
+        FakeModel { address, state }
+    }
+
+    /// That always says this.
+    pub fn saying(text: &str) -> Self {
+        Self::start([Answer::text(text)])
+    }
+
+    /// Up to and without `/chat/completions`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// Lets one waiting answer on.
+    pub fn go(&self) {
+        self.state.told().passes += 1;
+        self.state.changed.notify_all();
+    }
+
+    /// What it was asked so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.state.told().requests.clone()
+    }
+
+    /// The messages of the last request.
+    pub fn last_messages(&self) -> Vec<(String, String)> {
+        let asked = self.asked().pop().expect("nothing was asked");
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let messages = asked.json["messages"].as_array().unwrap();
+        messages.iter().map(|m| (text(&m["role"]), text(&m["content"]))).collect()
+    }
+
+    /// Waits until it was asked so often.
+    #[track_caller]
+    pub fn wait_asked(&self, times: usize) {
+        until("a request to the model", || (self.state.told().requests.len() >= times).then_some(()));
+    }
+
+    /// Waits until so many clients have hung up.
+    #[track_caller]
+    pub fn wait_hung_up(&self, times: usize) {
+        until("the server to hang up", || (self.state.told().hung_up >= times).then_some(()));
+    }
+}
+
+impl Drop for FakeModel {
+    fn drop(&mut self) {
+        self.state.told().over = true;
+        self.state.changed.notify_all();
+        // Wakes the thread that accepts, so that it sees the end.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+/// A base URL where nobody listens.
+pub fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}/v1", listener.local_addr().unwrap())
+}
+
+/// One chunk of a reply, as OpenAI writes it.
+pub fn delta(delta: Value) -> Value {
+    json!({ "id": "c", "object": "chat.completion.chunk", "choices": [{ "index": 0, "delta": delta }] })
+}
+
+/// The chunk that ends a reply.
+pub fn finish(reason: &str) -> Value {
+    json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] })
+}
+
+/// The chunk that counts.
+pub fn usage(prompt_tokens: i64, completion_tokens: i64) -> Value {
+    let usage = json!({ "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens });
+    json!({ "choices": [], "usage": usage })
+}
+
+/// A fragment of a tool call.
+pub fn call(index: Option<usize>, id: Option<&str>, name: Option<&str>, arguments: &str) -> Value {
+    let mut call = json!({ "type": "function", "function": { "arguments": arguments } });
+    index.into_iter().for_each(|index| call["index"] = json!(index));
+    id.into_iter().for_each(|id| call["id"] = json!(id));
+    name.into_iter().for_each(|name| call["function"]["name"] = json!(name));
+    delta(json!({ "tool_calls": [call] }))
+}
+
+impl Answer {
+    /// Nothing yet.
+    pub fn empty() -> Self {
+        Answer { status: 200, headers: String::new(), pieces: Vec::new(), line_end: "\n", packet_bytes: usize::MAX }
+    }
+
+    /// A failure of that status.
+    pub fn status(status: u16) -> Self {
+        let body = json!({ "error": { "message": "upstream-secret-detail", "type": "x" } }).to_string();
+        Answer { status, ..Answer::empty().raw(body) }
+    }
+
+    /// These chunks and `[DONE]`.
+    pub fn chunks(chunks: impl IntoIterator<Item = Value>) -> Self {
+        chunks.into_iter().fold(Answer::empty(), Answer::chunk).done()
+    }
+
+    /// A whole reply: the text word by word, an end, ten tokens in and five out.
+    pub fn text(text: &str) -> Self {
+        let words = text.split_inclusive(' ').map(|word| delta(json!({ "content": word })));
+        Self::chunks(words.chain([finish("stop"), usage(10, 5)]))
+    }
+
+    /// A reply that is one whole tool call.
+    pub fn call(id: &str, name: &str, arguments: &str) -> Self {
+        Self::chunks([call(Some(0), Some(id), Some(name), arguments), finish("tool_calls"), usage(10, 5)])
+    }
+
+    pub fn chunk(self, chunk: Value) -> Self {
+        self.piece(Piece::Event(chunk.to_string()))
+    }
+
+    pub fn done(self) -> Self {
+        self.piece(Piece::Event("[DONE]".into()))
+    }
+
+    pub fn raw(self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.piece(Piece::Raw(bytes.into()))
+    }
+
+    /// Waits for [`FakeModel::go`]; before the first piece also the head waits.
+    pub fn wait(self) -> Self {
+        self.piece(Piece::Wait)
+    }
+
+    pub fn cut(self) -> Self {
+        self.piece(Piece::Cut)
+    }
+
+    pub fn endless(self, chunk: Value) -> Self {
+        self.piece(Piece::Endless(chunk.to_string()))
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers += &format!("{name}: {value}\r\n");
+        self
+    }
+
+    pub fn crlf(self) -> Self {
+        Answer { line_end: "\r\n", ..self }
+    }
+
+    pub fn packets_of(self, packet_bytes: usize) -> Self {
+        Answer { packet_bytes, ..self }
+    }
+
+    /// This answer, waiting before its head.
+    pub fn late(mut self) -> Self {
+        self.pieces.insert(0, Piece::Wait);
+        self
+    }
+
+    fn piece(mut self, piece: Piece) -> Self {
+        self.pieces.push(piece);
+        self
+    }
+}
+
+impl State {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Whether the answer may go on; the end of the test is no.
+    fn wait(&self) -> bool {
+        let waits = |told: &mut Told| told.passes == 0 && !told.over;
+        let (mut told, _) = self.changed.wait_timeout_while(self.told(), PATIENCE, waits).unwrap();
+        let passes = told.passes > 0;
+        told.passes -= usize::from(passes);
+        passes
+    }
+}
+
+/// One request and its answer: the connection closes behind it.
+fn converse(mut stream: TcpStream, state: &State) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let Some(asked) = read_request(&stream)? else { return Ok(()) };
+    let answer = {
+        let mut told = state.told();
+        told.requests.push(asked);
+        let at = (told.requests.len() - 1).min(state.script.len() - 1);
+        state.script[at].clone()
+    };
+    let mut pieces = answer.pieces.as_slice();
+    if let [Piece::Wait, rest @ ..] = pieces {
+        pieces = rest;
+        if !state.wait() {
+            return Ok(());
+        }
+    }
+    let kind = if answer.status == 200 { "text/event-stream" } else { "application/json" };
+    let Answer { status, headers, .. } = &answer;
+    let head = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes())?;
+    for piece in pieces {
+        match piece {
+            Piece::Event(data) => answer.send(&mut stream, answer.event(data).as_bytes())?,
+            Piece::Raw(bytes) => answer.send(&mut stream, bytes)?,
+            Piece::Wait if state.wait() => {}
+            Piece::Wait | Piece::Cut => return Ok(()),
+            Piece::Endless(data) => loop {
+                answer.send(&mut stream, answer.event(data).as_bytes())?;
+            },
+        }
+    }
+    stream.write_all(b"0\r\n\r\n")
+}
+
+impl Answer {
+    fn event(&self, data: &str) -> String {
+        format!("data: {data}{0}{0}", self.line_end)
+    }
+
+    fn send(&self, stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+        for packet in bytes.chunks(self.packet_bytes) {
+            let chunk = [format!("{:x}\r\n", packet.len()).as_bytes(), packet, b"\r\n"].concat();
+            stream.write_all(&chunk)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_request(stream: &TcpStream) -> io::Result<Option<Asked>> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body)?;
+    Ok(Some(Asked { path, headers, json: serde_json::from_slice(&body).unwrap_or_default() }))
+}
