@@ -5,21 +5,24 @@
 
 use poem::{
     Body, IntoResponse, Response,
-    http::{HeaderValue, Version, header},
+    http::{HeaderValue, StatusCode, Version, header},
 };
 use poem_openapi::{
     ApiResponse, Enum, Object, OpenApi,
+    param::{Header, Path},
     payload::Payload,
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::{Example, Type},
 };
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{
     Tag,
-    auth::{Caller, Chat},
+    auth::{Caller, Chat, ReadOrChat},
     body::{HISTORY_BYTES_MAX, JsonBody},
     chunks::StreamChunk,
+    data::Data,
     envelope::ApiError,
 };
 use crate::{
@@ -29,6 +32,7 @@ use crate::{
     turn::{
         Started,
         ask::{Ask, AskedSession, Posted, Role, Trigger},
+        live::Reader,
         parts,
     },
 };
@@ -129,8 +133,54 @@ impl Chats {
         caller.app.refuse_while_draining()?;
         caller.app.chat_rate.count(&caller.tenant.user_id)?;
         let ask = body.0.into_ask(&caller)?;
-        Ok(UiStream(caller.app.engine.begin(ask).await?))
+        Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
+
+    /// Read the running reply
+    ///
+    /// From its start and then live, for any number of readers. Events carry an `id:`; with `Last-Event-ID` the stream
+    /// goes on after that event. 204 when nothing runs.
+    #[oai(path = "/chat/:session_id/stream", method = "get", operation_id = "resume_chat_stream")]
+    async fn resume_chat_stream(
+        &self,
+        caller: Caller<ReadOrChat>,
+        /// The session's id.
+        session_id: Path<String>,
+        /// The last event that was read.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header<Option<String>>,
+    ) -> Result<RunningStream, ApiError> {
+        let Some(live) = caller.app.engine.live(&caller.tenant, &session_id) else { return Ok(RunningStream::Idle) };
+        // What is no number of ours is from another stream: the reader gets all of this one.
+        let last = last_event_id.0.and_then(|id| id.trim().parse().ok()).unwrap_or(0);
+        Ok(RunningStream::Live(UiStream { reader: live.numbered_reader(last), new_session: None, test_mode: false }))
+    }
+
+    /// Stop the running reply
+    ///
+    /// Safe to repeat. What was said so far is stored as `stopped`, paid for and kept; every reader gets `abort`.
+    #[oai(path = "/chat/:session_id/stop", method = "post", operation_id = "stop_chat")]
+    async fn stop_chat(
+        &self,
+        caller: Caller<Chat>,
+        /// The session's id.
+        session_id: Path<String>,
+    ) -> Result<Data<Stopped>, ApiError> {
+        let message_id = caller.app.engine.stop(&caller.tenant, &session_id).await;
+        Ok(Data::of(&Stopped { stopped: message_id.is_some(), message_id }))
+    }
+}
+
+/// What a stop found.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+struct Stopped {
+    /// Whether a reply was running.
+    stopped: bool,
+    /// The stored answer's id; `null` if nothing was running.
+    #[oai(nullable)]
+    message_id: Option<String>,
 }
 
 impl ChatRequest {
@@ -190,7 +240,23 @@ impl ChatMessage {
 /// A turn's stream as a response: server-sent events, one chunk each, then `[DONE]`.
 ///
 /// Its own payload type, so that bytes serialised once go out as they are and the document still lists every chunk.
-struct UiStream(Started);
+struct UiStream {
+    reader: Reader,
+    /// The session's id, if it was made for this stream.
+    new_session: Option<String>,
+    /// Whether the built-in model stands in for a paid one.
+    test_mode: bool,
+}
+
+impl UiStream {
+    fn of(started: Started) -> Self {
+        UiStream {
+            reader: started.live.reader(),
+            new_session: started.session_is_new.then_some(started.session_id),
+            test_mode: started.test_mode,
+        }
+    }
+}
 
 impl Payload for UiStream {
     const CONTENT_TYPE: &'static str = "text/event-stream";
@@ -207,7 +273,6 @@ impl Payload for UiStream {
 
 impl IntoResponse for UiStream {
     fn into_response(self) -> Response {
-        let UiStream(started) = self;
         let mut response = Response::builder()
             .version(Version::HTTP_11)
             .content_type(Self::CONTENT_TYPE)
@@ -215,12 +280,12 @@ impl IntoResponse for UiStream {
             .header(header::CONNECTION, "keep-alive")
             .header("x-vercel-ai-ui-message-stream", "v1")
             .header("x-accel-buffering", "no")
-            .body(Body::from_bytes_stream(started.live.reader()));
+            .body(Body::from_bytes_stream(self.reader));
         let headers = response.headers_mut();
-        if started.session_is_new {
-            headers.extend(HeaderValue::from_str(&started.session_id).ok().map(|id| (SESSION_ID, id)));
+        if let Some(session_id) = self.new_session {
+            headers.extend(HeaderValue::from_str(&session_id).ok().map(|id| (SESSION_ID, id)));
         }
-        if started.test_mode {
+        if self.test_mode {
             headers.insert(TEST_MODE, HeaderValue::from_static("true"));
         }
         response
@@ -255,5 +320,39 @@ impl ApiResponse for UiStream {
 
     fn register(registry: &mut Registry) {
         <Self as Payload>::register(registry);
+    }
+}
+
+/// The running reply, or nothing.
+enum RunningStream {
+    Live(UiStream),
+    Idle,
+}
+
+impl IntoResponse for RunningStream {
+    fn into_response(self) -> Response {
+        match self {
+            RunningStream::Live(stream) => stream.into_response(),
+            RunningStream::Idle => StatusCode::NO_CONTENT.into(),
+        }
+    }
+}
+
+impl ApiResponse for RunningStream {
+    fn meta() -> MetaResponses {
+        let idle = MetaResponse {
+            description: "Nothing runs in this session.",
+            status: Some(204),
+            status_range: None,
+            content: Vec::new(),
+            headers: Vec::new(),
+        };
+        let mut responses = UiStream::meta().responses;
+        responses.push(idle);
+        MetaResponses { responses }
+    }
+
+    fn register(registry: &mut Registry) {
+        <UiStream as ApiResponse>::register(registry);
     }
 }

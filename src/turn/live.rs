@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use tokio::{
     sync::watch,
     time::{Instant, Sleep},
@@ -47,6 +47,14 @@ struct Journal {
     /// Who waits for more, by reader.
     waiting: HashMap<u64, Waker>,
     readers: u64,
+}
+
+impl Journal {
+    /// Where the event of that number ends; the end of the journal if it has fewer.
+    fn end_of_event(&self, number: usize) -> usize {
+        let ends = self.bytes.windows(2).enumerate().filter(|(_, pair)| pair == b"\n\n").map(|(at, _)| at + 2);
+        std::iter::once(0).chain(ends).nth(number).unwrap_or(self.bytes.len())
+    }
 }
 
 impl Live {
@@ -102,6 +110,13 @@ impl Live {
         }
     }
 
+    /// Waits until the turn is over.
+    pub async fn ended(self: &Arc<Self>) {
+        let mut reader = self.reader();
+        reader.position = self.len();
+        while reader.next().await.is_some() {}
+    }
+
     /// A reader from the first chunk on.
     pub fn reader(self: &Arc<Self>) -> Reader {
         let mut journal = self.lock();
@@ -110,10 +125,21 @@ impl Live {
             live: self.clone(),
             id: journal.readers,
             position: 0,
+            numbers: None,
             opened: false,
             quiet_since: Instant::now(),
             heartbeat: Box::pin(tokio::time::sleep(HEARTBEAT)),
         }
+    }
+
+    /// A reader whose events are numbered from 1, and which begins after the event `last`; 0 is the beginning.
+    ///
+    /// The AI SDK passes over the numbers; `EventSource` and plain readers go on with them where they were cut off.
+    pub fn numbered_reader(self: &Arc<Self>, last: usize) -> Reader {
+        let mut reader = self.reader();
+        reader.position = self.lock().end_of_event(last);
+        reader.numbers = Some(last);
+        reader
     }
 
     fn append(&self, write: impl FnOnce(&mut Vec<u8>), over: bool) {
@@ -137,6 +163,8 @@ pub struct Reader {
     live: Arc<Live>,
     id: u64,
     position: usize,
+    /// The number of the last event that was read, if events are numbered.
+    numbers: Option<usize>,
     opened: bool,
     quiet_since: Instant,
     heartbeat: Pin<Box<Sleep>>,
@@ -151,7 +179,7 @@ impl Stream for Reader {
             self.opened = true;
             return Poll::Ready(Some(Ok(Bytes::from_static(b": stream-open\n\n"))));
         }
-        match self.take(context) {
+        match self.poll_journal(context) {
             Poll::Ready(Some(bytes)) => {
                 self.quiet_since = Instant::now();
                 Poll::Ready(Some(Ok(bytes)))
@@ -163,14 +191,20 @@ impl Stream for Reader {
 }
 
 impl Reader {
-    fn take(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_journal(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut journal = self.live.lock();
         let there = &journal.bytes[self.position..];
         if !there.is_empty() {
-            let taken = Bytes::copy_from_slice(&there[..there.len().min(READ_BYTES_MAX)]);
+            let (taken, bytes) = match &mut self.numbers {
+                None => {
+                    let taken = &there[..there.len().min(READ_BYTES_MAX)];
+                    (taken.len(), Bytes::copy_from_slice(taken))
+                }
+                Some(last) => number_events(there, last),
+            };
             drop(journal);
-            self.position += taken.len();
-            return Poll::Ready(Some(taken));
+            self.position += taken;
+            return Poll::Ready(Some(bytes));
         }
         if journal.over {
             return Poll::Ready(None);
@@ -196,6 +230,22 @@ impl Reader {
     }
 }
 
+/// Whole events from the front of `there`, numbered; how many bytes they take there, and the numbered bytes.
+fn number_events(there: &[u8], last: &mut usize) -> (usize, Bytes) {
+    let (mut taken, mut numbered) = (0, Vec::new());
+    // JSON text holds no line break, so an empty line is the end of an event and nothing else.
+    while numbered.len() < READ_BYTES_MAX
+        && let Some(length) = there[taken..].windows(2).position(|pair| pair == b"\n\n")
+    {
+        let event = &there[taken..taken + length + 2];
+        *last += 1;
+        numbered.extend_from_slice(format!("id: {last}\n").as_bytes());
+        numbered.extend_from_slice(event);
+        taken += event.len();
+    }
+    (taken, numbered.into())
+}
+
 impl Drop for Reader {
     fn drop(&mut self) {
         self.live.lock().waiting.remove(&self.id);
@@ -204,7 +254,7 @@ impl Drop for Reader {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt, StreamExt};
+    use futures_util::FutureExt;
 
     use super::*;
 
@@ -231,6 +281,21 @@ mod tests {
         assert!(late.starts_with(": stream-open\n\ndata: {\"type\":\"text-delta\""), "{late}");
         assert!(late.ends_with("data: {\"type\":\"abort\"}\n\ndata: [DONE]\n\n"), "{late}");
         assert!(late == slow && late == early);
+    }
+
+    #[tokio::test]
+    async fn a_numbered_reader_goes_on_exactly_after_what_it_had() {
+        let live = Live::new();
+        live.push(&[delta("one"), delta("two"), delta("three")]);
+        live.end(&[Chunk::Abort]);
+        let whole = text_of(live.numbered_reader(0)).await;
+        let events: Vec<&str> = whole.split_inclusive("\n\n").skip(1).collect();
+        assert_eq!(events.len(), 5, "{whole}");
+        assert!(events[0].starts_with("id: 1\ndata: {") && events[4] == "id: 5\ndata: [DONE]\n\n", "{whole}");
+        for last in 0..=6 {
+            let rest = text_of(live.numbered_reader(last)).await;
+            assert_eq!(rest, format!(": stream-open\n\n{}", events[last.min(5)..].concat()));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -61,6 +61,8 @@ const TURNS_FULL_RETRY: Duration = Duration::from_secs(2);
 /// How long a response waits for the model's first sign of life. What fails by then leaves no trace; what fails later
 /// is an `error` chunk.
 const HEAD_WAIT: Duration = Duration::from_secs(2);
+/// How long a stop waits for the partial answer to be stored.
+const STOP_WAIT: Duration = Duration::from_secs(10);
 /// Characters of a first message that name its session.
 const LABEL_CHARS_MAX: usize = 80;
 
@@ -70,9 +72,20 @@ pub struct Engine {
     catalog: Arc<Catalog>,
     upstreams: Arc<Upstreams>,
     places: Arc<Semaphore>,
-    /// By the turn's row number.
-    running: Mutex<HashMap<i64, Arc<Live>>>,
+    running: Mutex<HashMap<SessionKey, Running>>,
     stats: Stats,
+}
+
+/// An organization and a session of it. At most one turn runs there.
+type SessionKey = (String, String);
+
+/// A turn that runs, as others find it.
+#[derive(Clone)]
+struct Running {
+    /// The turn's row number.
+    turn: i64,
+    message_id: String,
+    live: Arc<Live>,
 }
 
 /// A turn that answers.
@@ -227,19 +240,28 @@ impl Engine {
     /// Lets the turn run in a task that no connection owns.
     fn set_going(self: &Arc<Self>, run: Run, place: OwnedSemaphorePermit) -> Arc<Live> {
         let (engine, turn, live) = (self.clone(), run.begun.turn, run.live.clone());
-        self.running().insert(turn, live.clone());
-        let running = live.clone();
+        let key = (run.tenant.org_id.clone(), run.begun.session.id.clone());
+        let running = Running { turn, message_id: run.begun.message_id.clone(), live: live.clone() };
+        self.running().insert(key.clone(), running.clone());
         tokio::spawn(async move {
             let panicked = AssertUnwindSafe(run.run()).catch_unwind().await.is_err();
-            engine.running().remove(&turn);
+            engine.forget(&key, turn);
             if panicked {
                 tracing::error!(turn, "a turn panicked: it is ended as after a crash");
                 engine.recover().await;
-                running.end(&[]);
+                running.live.end(&[]);
             }
             drop(place);
         });
         live
+    }
+
+    /// The next turn of the session may have begun already: it is only ours that goes.
+    fn forget(&self, key: &SessionKey, turn: i64) {
+        let mut running = self.running();
+        if running.get(key).is_some_and(|running| running.turn == turn) {
+            running.remove(key);
+        }
     }
 
     /// Waits for the model's first sign of life. What fails before it is undone, so that a retry is clean.
@@ -259,14 +281,38 @@ impl Engine {
 
     /// Ends what a process that is gone left running. For the start, and for a turn that panicked.
     pub async fn recover(&self) {
-        recovery::recover(&self.store, &self.catalog, |turn| self.running().contains_key(&turn)).await;
+        let is_alive = |turn| self.running().values().any(|running| running.turn == turn);
+        recovery::recover(&self.store, &self.catalog, is_alive).await;
+    }
+
+    /// The turn that runs in a session, if one does. Whose session it is decides who can ask.
+    pub fn live(&self, tenant: &Tenant, session_id: &str) -> Option<Arc<Live>> {
+        self.find(tenant, session_id).map(|running| running.live)
+    }
+
+    /// Stops the turn that runs in a session, and waits until what it said is stored; answers the stored answer's id.
+    /// Where nothing runs there is nothing to stop.
+    pub async fn stop(&self, tenant: &Tenant, session_id: &str) -> Option<String> {
+        let running = self.find(tenant, session_id)?;
+        running.live.stop(Stop::Asked);
+        if tokio::time::timeout(STOP_WAIT, running.live.ended()).await.is_err() {
+            tracing::warn!(turn = running.turn, "a stopped turn takes long to be stored");
+        }
+        Some(running.message_id)
+    }
+
+    fn find(&self, tenant: &Tenant, session_id: &str) -> Option<Running> {
+        // The organization is part of the key, so another's session is simply not there.
+        let visible = self.store.org(tenant).session(session_id).is_ok();
+        let key = (tenant.org_id.clone(), session_id.to_owned());
+        self.running().get(&key).filter(|_| visible).cloned()
     }
 
     /// Waits for running turns to end; those that have not after `patience` are interrupted, their text kept.
     pub async fn drain(&self, patience: Duration) {
         let all = TURNS_MAX as u32;
         if tokio::time::timeout(patience, self.places.acquire_many(all)).await.is_err() {
-            self.running().values().for_each(|live| live.stop(Stop::Draining));
+            self.running().values().for_each(|running| running.live.stop(Stop::Draining));
             // Bounded by what a commit takes: an interrupted turn waits for nothing else.
             drop(tokio::time::timeout(HEAD_WAIT, self.places.acquire_many(all)).await);
         }
@@ -282,7 +328,7 @@ impl Engine {
         &self.stats
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<i64, Arc<Live>>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<SessionKey, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
