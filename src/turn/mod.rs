@@ -232,6 +232,7 @@ impl Engine {
             bill,
             live,
             scribe,
+            call: None,
             head: Some(head),
             started: Instant::now(),
         })

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     catalog::Model,
     error::{Error, Result},
-    model::{Delta, Ending, Finish, Message, Request, source::Source},
+    model::{Delta, Ending, Finish, Message, Request, Usage, source::Source},
     store::{
         Tenant,
         agents::Agent,
@@ -60,6 +60,8 @@ pub(super) struct Run {
     pub bill: Bill,
     pub live: Arc<Live>,
     pub scribe: Scribe,
+    /// The model call that runs, so that one that is cut off is paid for what it said.
+    pub call: Option<OpenCall>,
     /// Who waits for the model's first sign of life.
     pub head: Option<oneshot::Sender<Error>>,
     pub started: Instant,
@@ -156,10 +158,11 @@ impl Run {
         self.head = None;
         self.scribe.write(&[Chunk::StartStep]);
         step.begin();
-        let (mut said, mut deltas) = (Said::default(), Vec::new());
+        self.call = Some(OpenCall { prompt_tokens, said: Said::default() });
+        let mut deltas = Vec::new();
         let mut ending = loop {
             let ending = reply.next(&mut deltas).await;
-            self.tell(&mut deltas, step, &mut said);
+            self.tell(&mut deltas, step);
             if let Some(ending) = ending {
                 break ending;
             }
@@ -168,7 +171,7 @@ impl Run {
             }
         };
         drop(reply);
-        self.bill.add(ending.usage, prompt_tokens, &said.all());
+        let said = self.end_call(ending.usage);
         let mut chunks = Vec::new();
         step.end(&mut chunks);
         self.scribe.write(&chunks);
@@ -184,8 +187,15 @@ impl Run {
         Ok(Next::Ask)
     }
 
+    /// Puts the running model call on the bill, by the upstream's own count if it gave one.
+    fn end_call(&mut self, usage: Option<Usage>) -> Said {
+        let Some(OpenCall { prompt_tokens, said }) = self.call.take() else { return Said::default() };
+        self.bill.add(usage, prompt_tokens, &said.all());
+        said
+    }
+
     /// Streams what has arrived; an upstream's fault is told once and ends nothing by itself.
-    fn tell(&mut self, deltas: &mut Vec<Delta>, step: &mut Step, said: &mut Said) {
+    fn tell(&mut self, deltas: &mut Vec<Delta>, step: &mut Step) {
         let mut chunks = Vec::with_capacity(deltas.len());
         for delta in deltas.drain(..) {
             self.scribe.note_piece();
@@ -196,7 +206,9 @@ impl Run {
                 self.scribe.tell_error(&Error::ModelUnavailable(sentence));
                 continue;
             }
-            said.add(&delta);
+            if let Some(call) = &mut self.call {
+                call.said.add(&delta);
+            }
             step.delta(delta, &mut chunks);
         }
         self.scribe.write(&chunks);
@@ -260,6 +272,7 @@ impl Run {
         if let Ended::Failed(error) = &ended {
             self.tell_failure(error);
         }
+        self.end_call(None);
         let parts = self.scribe.parts(closing);
         let facts = self.facts(finish);
         let message = (!parts.is_empty()).then(|| NewMessage {
@@ -340,6 +353,12 @@ impl Run {
         }
         org.end_turn(ended).await
     }
+}
+
+/// A model call that runs.
+pub(super) struct OpenCall {
+    prompt_tokens: u64,
+    said: Said,
 }
 
 /// What a model said in one call.
