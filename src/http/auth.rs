@@ -172,6 +172,12 @@ fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     Ok(Caller { access: A::prove(&scopes)?, app: app.clone(), tenant, env, request_id: request_id.clone() })
 }
 
+/// Who the key of a request speaks for, if it has one that is known. Whether it may is not asked.
+pub(super) fn key_holder(request: &Request) -> Result<Option<KeyHolder>> {
+    let (Some(app), Some(key)) = (request.data::<Arc<App>>(), presented_key(request)) else { return Ok(None) };
+    app.store.key_holder(&key::hash(key))
+}
+
 /// The key of `Authorization: Bearer`, whose scheme is case-insensitive, or of `x-api-key`.
 fn presented_key(request: &Request) -> Option<&str> {
     let bearer = request.header("authorization").and_then(|value| {

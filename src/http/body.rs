@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use poem::{Request, RequestBody, error::ReadBodyError};
+use bytes::Bytes;
+use poem::{Body, Request, RequestBody, error::ReadBodyError};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry},
@@ -52,18 +53,22 @@ impl<'a, T: ParseFromJSON, const BYTES_MAX: usize> ApiExtractor<'a> for JsonBody
     }
 }
 
-async fn read(request: &Request, body: &mut RequestBody, max_bytes: usize) -> Result<Vec<u8>> {
+async fn read(request: &Request, body: &mut RequestBody, max_bytes: usize) -> Result<Bytes> {
     if !request.content_type().is_some_and(is_json) {
         return Err(Error::BadRequest("send the header `Content-Type: application/json`".into()));
     }
+    read_capped(request, body.take().map_err(Error::internal)?, max_bytes).await
+}
+
+/// A request's body, if it has at most `max_bytes`.
+pub(super) async fn read_capped(request: &Request, body: Body, max_bytes: usize) -> Result<Bytes> {
     // Looked at first, so that a body that cannot fit is refused before a byte of it is read.
     let declared = request.header("content-length").and_then(|value| value.parse::<usize>().ok());
     if declared.is_some_and(|bytes| bytes > max_bytes) {
         return Err(Error::PayloadTooLarge { max_bytes });
     }
-    let body = body.take().map_err(Error::internal)?;
     match timeout(BODY_TIMEOUT, body.into_bytes_limit(max_bytes)).await {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(Error::PayloadTooLarge { max_bytes }),
         Ok(Err(_)) => Err(Error::BadRequest("the body ended too early".into())),
         Err(_) => Err(Error::BadRequest("the body took longer than 60 seconds to arrive".into())),

@@ -51,8 +51,9 @@ fn build() -> String {
     for (path, operations) in entries(&mut document["paths"]) {
         let resource = path.trim_start_matches(API_PREFIX).split('/').nth(1).unwrap_or_default();
         let example = PATH_EXAMPLES.iter().find(|(name, _)| *name == resource).map(|(_, example)| *example);
-        for (_, operation) in entries(operations) {
+        for (method, operation) in entries(operations) {
             give_examples(operation, example);
+            add_headers(operation, method == "post");
         }
     }
     let mut text = serde_json::to_string_pretty(&document).expect("a Value is JSON");
@@ -66,15 +67,20 @@ fn give_examples(operation: &mut Value, path_example: Option<&str>) {
             parameter["example"] = json!(example);
         }
     }
-    // The organization is in the key; the header is for those who want to be sure.
-    let header = json!({
-        "name": "X-Alumia-Org", "in": "header", "required": false,
-        "description": "The organization's slug; refused unless it is the key's own.",
-        "schema": { "type": "string" },
-    });
+}
+
+/// What every operation takes beside its own parameters.
+fn add_headers(operation: &mut Value, is_post: bool) {
+    let header = |name: &str, description: &str| {
+        let schema = json!({ "type": "string" });
+        json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema })
+    };
+    let org = header("X-Alumia-Org", "The organization's slug; refused unless it is the key's own.");
+    let once = header("Idempotency-Key", "1 to 255 visible characters: sent again within a day, it is done once.");
+    let headers = if is_post { vec![org, once] } else { vec![org] };
     match operation["parameters"].as_array_mut() {
-        Some(parameters) => parameters.push(header),
-        None => operation["parameters"] = json!([header]),
+        Some(parameters) => parameters.extend(headers),
+        None => operation["parameters"] = headers.into(),
     }
 }
 

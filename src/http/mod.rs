@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use poem::{Endpoint, EndpointExt, Response, Route, get, handler, http::Method, web::Redirect};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get, handler, http::Method, web::Redirect};
 use poem_openapi::{OpenApiService, Tags};
 
 use crate::{catalog::Catalog, error::Result, store::Store, turn::Engine};
@@ -29,6 +29,7 @@ mod document;
 pub mod edge;
 pub mod envelope;
 pub mod health;
+pub mod idempotency;
 pub mod metrics;
 pub mod rate_limit;
 pub mod serve;
@@ -65,6 +66,7 @@ pub struct App {
     /// Chats, by the person who asks.
     chat_rate: rate_limit::RateLimit<String>,
     failed_keys: rate_limit::RateLimit<std::net::IpAddr>,
+    answered: idempotency::Memory,
 }
 
 impl App {
@@ -86,6 +88,7 @@ impl App {
             draining: AtomicBool::new(false),
             chat_rate: rate_limit::RateLimit::per_minute(chats_per_minute),
             failed_keys: rate_limit::RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
+            answered: idempotency::Memory::default(),
         }
     }
 
@@ -146,7 +149,7 @@ pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
     let mut allow = edge::methods_of::<Api>(API_PREFIX);
     allow.extend(around.map(|path| (path.to_owned(), edge::allow_header([Method::GET.as_str()].into_iter()))));
     let routes = Route::new()
-        .nest(API_PREFIX, OpenApiService::new(api(), "", ""))
+        .nest(API_PREFIX, idempotency::Once::new(OpenApiService::new(api(), "", "").into_endpoint().map_to_response()))
         .at("/healthz", get(health::healthz))
         .at("/health", get(health::healthz))
         .at("/readyz", get(health::readyz))

@@ -1,3 +1,5 @@
+//! Tool calls in pieces, put together.
+
 use super::*;
 use proptest::prelude::*;
 

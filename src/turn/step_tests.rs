@@ -1,3 +1,5 @@
+//! Deltas of one model call, as chunks.
+
 use super::*;
 use crate::model::openai::Decoder;
 use crate::model::{Ending, ToolCall};

@@ -35,6 +35,8 @@ fn an_unknown_route_and_a_wrong_method_have_the_envelope() {
         reply.fails(405, "METHOD_NOT_ALLOWED");
         assert_eq!(reply.headers["allow"], allow);
     }
+    let head = acme.send("HEAD", "/agents", None);
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn sessions_are_listed_by_their_last_change_and_filtered() {
     assert_eq!((column(&first, "id"), column(&second, "id")), (vec![one.clone()], vec![two.clone()]));
     assert_eq!(second["hasMore"], json!(false));
     let project = acme.get("/projects/handbook").ok(200)["id"].as_str().unwrap().to_owned();
-    assert_eq!(column(&acme.get(&format!("/sessions?projectId={project}")).ok(200), "id"), [two.clone()]);
+    assert_eq!(column(&acme.get(&format!("/sessions?projectId={project}")).ok(200), "id"), [&*two]);
     assert_eq!(column(&acme.get("/agents/bea/sessions").ok(200), "id"), [two]);
     acme.get("/agents/nobody/sessions").fails(404, "NOT_FOUND");
     assert_eq!(acme.get("/sessions?cursor=x").invalid(), ["cursor"]);

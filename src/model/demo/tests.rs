@@ -1,3 +1,5 @@
+//! What the demo model promises: the same answer to the same question, and every kind of part.
+
 use super::*;
 use crate::model::{Content, Delta, Ending, Finish, Message, ToolSpec};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Replies of real servers, under every split of their bytes.
+
 use super::*;
 use proptest::prelude::*;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Requests as the wire has them.
+
 use super::*;
 use serde_json::json;
 
