@@ -15,6 +15,7 @@ mod chat;
 mod document;
 mod edge;
 mod errors;
+mod history;
 mod isolation;
 mod limits;
 mod messages;
