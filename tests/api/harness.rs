@@ -223,7 +223,9 @@ impl Drop for App {
     /// A test that fails shows what the server said meanwhile.
     fn drop(&mut self) {
         if thread::panicking() {
-            println!("the server:\n{}", self.output());
+            let output = self.output();
+            let told = output.lines().filter(|line| !line.contains(" INFO request "));
+            println!("the server:\n{}", told.collect::<Vec<_>>().join("\n"));
         }
     }
 }
