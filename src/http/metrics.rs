@@ -2,7 +2,7 @@
 //!
 //! Rule: labels are of bounded variety: patterns and not paths, no organization, no model name that a caller wrote.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler, web::Data};
 use prometheus_client::{
@@ -29,7 +29,7 @@ pub struct Metrics {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    method: Cow<'static, str>,
+    method: &'static str,
     path: Arc<str>,
     status: u16,
 }
@@ -45,7 +45,7 @@ impl Metrics {
         Metrics { registry, requests }
     }
 
-    pub(super) fn count_request(&self, method: Cow<'static, str>, path: Arc<str>, status: u16) {
+    pub(super) fn count_request(&self, method: &'static str, path: Arc<str>, status: u16) {
         self.requests.get_or_create(&RequestLabels { method, path, status }).inc();
     }
 

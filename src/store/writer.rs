@@ -144,7 +144,7 @@ fn commit_group(
 ) -> Result<()> {
     // Takes the write lock now: a reader that upgrades after someone else wrote gets SQLITE_BUSY at once, whatever the
     // timeout.
-    connection.execute_batch("BEGIN IMMEDIATE")?;
+    run(connection, "BEGIN IMMEDIATE")?;
     group[0].run(connection);
     // A full disk makes SQLite roll the whole transaction back by itself: then nothing more can join it.
     while group.len() < COMMIT_JOBS_MAX && !connection.is_autocommit() {
@@ -154,23 +154,32 @@ fn commit_group(
     }
     let committed = match connection.is_autocommit() {
         true => Err(Error::internal("SQLite rolled the transaction back")),
-        false => connection.execute_batch("COMMIT").map_err(Error::from),
+        false => run(connection, "COMMIT"),
     };
     if !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK")?;
+        run(connection, "ROLLBACK")?;
     }
     committed
 }
 
 fn in_savepoint<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-    connection.execute_batch("SAVEPOINT job")?;
+    run(connection, "SAVEPOINT job")?;
     let result = catch_unwind(AssertUnwindSafe(|| work(connection)))
         .unwrap_or_else(|_| Err(Error::internal("a write panicked: its message is in the log")));
     // Where SQLite has rolled everything back already, the savepoint went with it.
     if !connection.is_autocommit() {
-        connection.execute_batch(if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+        if result.is_err() {
+            run(connection, "ROLLBACK TO job")?;
+        }
+        run(connection, "RELEASE job")?;
     }
     result
+}
+
+/// Runs one of the statements around the work, compiled once for all of it.
+fn run(connection: &Connection, statement: &str) -> Result<()> {
+    connection.prepare_cached(statement)?.execute([])?;
+    Ok(())
 }
 
 /// The same failure for the next one who shared the commit.

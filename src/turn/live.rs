@@ -4,7 +4,6 @@
 //! every frame until the turn is over, so a slow reader is merely behind; the turn bounds the journal's size.
 
 use std::{
-    collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -44,9 +43,8 @@ pub struct Live {
 struct Journal {
     bytes: Vec<u8>,
     over: bool,
-    /// Who waits for more, by reader.
-    waiting: HashMap<u64, Waker>,
-    readers: u64,
+    /// Who waits for more. A reader that left meanwhile is woken for nothing, once.
+    waiting: Vec<Waker>,
 }
 
 impl Journal {
@@ -119,11 +117,8 @@ impl Live {
 
     /// A reader from the first chunk on.
     pub fn reader(self: &Arc<Self>) -> Reader {
-        let mut journal = self.lock();
-        journal.readers += 1;
         Reader {
             live: self.clone(),
-            id: journal.readers,
             position: 0,
             numbers: None,
             opened: false,
@@ -143,11 +138,11 @@ impl Live {
     }
 
     fn append(&self, write: impl FnOnce(&mut Vec<u8>), over: bool) {
-        let waiting: Vec<Waker> = {
+        let waiting = {
             let mut journal = self.lock();
             write(&mut journal.bytes);
             journal.over |= over;
-            journal.waiting.drain().map(|(_, waker)| waker).collect()
+            std::mem::take(&mut journal.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -161,7 +156,6 @@ impl Live {
 /// One reader of a running turn: server-sent events from the first chunk to `[DONE]`, with heartbeats.
 pub struct Reader {
     live: Arc<Live>,
-    id: u64,
     position: usize,
     /// The number of the last event that was read, if events are numbered.
     numbers: Option<usize>,
@@ -209,7 +203,10 @@ impl Reader {
         if journal.over {
             return Poll::Ready(None);
         }
-        journal.waiting.insert(self.id, context.waker().clone());
+        // A reader is also polled for its heartbeat, and need not stand in the list twice.
+        if !journal.waiting.iter().any(|waiting| waiting.will_wake(context.waker())) {
+            journal.waiting.push(context.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -244,12 +241,6 @@ fn number_events(there: &[u8], last: &mut usize) -> (usize, Bytes) {
         taken += event.len();
     }
     (taken, numbered.into())
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.live.lock().waiting.remove(&self.id);
-    }
 }
 
 #[cfg(test)]
