@@ -227,8 +227,11 @@ test("useChat's own Chat class holds a conversation", async () => {
   await agree({ chat, stored: () => org.history('react-chat') });
 });
 
-/** Resolves once the chat shows this text. The chat core tells nobody, so each turn of the event loop looks; bounded by the test's own time-out. */
+/** Resolves once the chat shows this text. The chat core tells nobody of its changes, so each turn of the event loop looks. */
 async function shownText(chat, text) {
-  while (!(chat.messages.at(-1)?.role === 'assistant' && textOf(chat.messages.at(-1)).includes(text)))
+  const shows = (message) => message?.role === 'assistant' && textOf(message).includes(text);
+  while (!shows(chat.messages.at(-1))) {
+    assert.notEqual(chat.status, 'error', chat.error?.message);
     await setImmediate();
+  }
 }
