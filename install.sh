@@ -261,7 +261,7 @@ UNIT
     return
   fi
   cat <<'UNIT'
-# A fixed user and not DynamicUser: `sudo -u alm alm backup` and `restore` must own what they write.
+# A fixed user and not DynamicUser: `sudo -u alm alm keys create` and its like must own what they write.
 User=alm
 StateDirectory=alm
 StateDirectoryMode=0700
@@ -323,7 +323,7 @@ install_service() {
   control enable --quiet alm
   # A restart cuts nobody off, but it waits for running replies: only when there is something new to start.
   if [ "$changed" = yes ]; then control restart alm; else control start alm; fi
-  say "It runs. Next, for the link that sets it up: journalctl${scope:+ $scope} -u alm -n 20"
+  say "It runs. Next, what it says of itself: journalctl${scope:+ $scope} -u alm -n 20"
   [ -z "$scope" ] || say 'To keep it running while you are signed out: loginctl enable-linger'
 }
 

@@ -141,7 +141,7 @@ impl Catalog {
             })?),
             (None, None) => None,
         };
-        Ok(endpoint(&provider.base_url, api_key, provider.headers.clone()))
+        Ok(endpoint(&provider.slug, &provider.base_url, api_key, provider.headers.clone()))
     }
 
     /// Asks the environment's providers what they have; whether all of them said. One that does not answer keeps what
@@ -171,7 +171,7 @@ impl Ambient {
         named
             .map(|(slug, url, key)| Ambient {
                 slug,
-                endpoint: endpoint(&url, key, Vec::new()),
+                endpoint: endpoint(slug, &url, key, Vec::new()),
                 models: RwLock::new(None),
             })
             .collect()
@@ -219,12 +219,13 @@ fn stored_model(provider: &Provider, model: &ProviderModel) -> Model {
     }
 }
 
-fn endpoint(base_url: &str, api_key: Option<String>, headers: Vec<(String, String)>) -> Endpoint {
+fn endpoint(name: &str, base_url: &str, api_key: Option<String>, headers: Vec<(String, String)>) -> Endpoint {
     let completion_tokens_field = match host_of(base_url) {
         "api.openai.com" => CompletionTokensField::MaxCompletionTokens,
         _ => CompletionTokensField::MaxTokens,
     };
     Endpoint {
+        name: name.to_owned(),
         base_url: base_url.to_owned(),
         api_key: api_key.map(Secret::new),
         headers,

@@ -9,7 +9,9 @@ use clap::{Parser, Subcommand};
 use serde_json::Value;
 
 use crate::{
+    catalog::{Ambient, Catalog},
     error::{Error, Result},
+    model::upstream::{UpstreamOptions, Upstreams},
     seal::{self, Sealer},
     store::Store,
 };
@@ -124,6 +126,16 @@ impl Place {
             Some(file) => Sealer::open(file),
             None => Sealer::open(&self.folder()?.join(seal::FILE_NAME)),
         }
+    }
+
+    /// The models of every organization. Providers that the environment names are asked what they have.
+    fn catalog(&self, store: &Store) -> Result<Catalog> {
+        let ambient = Ambient::from_env(|name| std::env::var(name).ok());
+        let catalog = Catalog::new(store.clone(), self.sealer()?, ambient);
+        block_on(async {
+            catalog.refresh_ambient(&Upstreams::new(&UpstreamOptions::default())?).await;
+            Ok(catalog)
+        })
     }
 
     /// Prints a result: `json` for programs, `text` for people.

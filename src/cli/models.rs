@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use super::{Place, table};
-use crate::{
-    catalog::{Ambient, Catalog, Model},
-    error::Result,
-};
+use crate::{catalog::Model, error::Result};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Models {
@@ -19,8 +16,7 @@ impl Models {
     pub(super) fn run(self, place: &Place) -> Result<()> {
         let store = place.store()?;
         let tenant = store.org_by_slug(&self.org)?.tenant();
-        let ambient = Ambient::from_env(|name| std::env::var(name).ok());
-        let models = Catalog::new(store.clone(), place.sealer()?, ambient).models(&tenant)?;
+        let models = place.catalog(&store)?.models(&tenant)?;
         place.print(|| models.iter().map(to_json).collect(), || to_table(&models));
         Ok(())
     }

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::{Place, block_on, read_secret, table};
 use crate::{
-    catalog::{Ambient, Catalog},
     error::{Error, Result},
     money::format_usd,
     password,
@@ -30,8 +29,9 @@ pub(super) enum Org {
     },
     /// Change an organization
     Set {
+        /// The organization's slug
         slug: String,
-        /// The model of chats that name none, as `alm models` lists it
+        /// The model of chats that name none, as `alm models` lists it; demo/ala is the built-in one
         #[arg(long, value_name = "PROVIDER/MODEL")]
         default_model: String,
     },
@@ -67,8 +67,7 @@ fn create(place: &Place, slug: &str, owner: &str, password_file: &std::path::Pat
 fn set_default_model(place: &Place, slug: &str, model: String) -> Result<()> {
     let store = place.store()?;
     let tenant = store.org_by_slug(slug)?.tenant();
-    let ambient = Ambient::from_env(|name| std::env::var(name).ok());
-    let model = Catalog::new(store.clone(), place.sealer()?, ambient).resolve(&tenant, &model)?.model.id;
+    let model = place.catalog(&store)?.resolve(&tenant, &model)?.model.id;
     block_on(store.org(&tenant).set_default_model(Some(model.clone())))?;
     place
         .print(|| json!({ "slug": slug, "defaultModel": model }), || format!("{slug} answers with {model} by default"));

@@ -15,7 +15,7 @@ use poem_openapi::{
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::{envelope, schemas};
+use super::{data, envelope, schemas};
 use crate::error::{Error, Result};
 
 /// The cap of every body that says nothing else.
@@ -39,7 +39,7 @@ impl<'a, T: ParseFromJSON, const BYTES_MAX: usize> ApiExtractor<'a> for JsonBody
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let content = vec![MetaMediaType { content_type: envelope::JSON, schema: T::schema_ref() }];
+        let content = vec![MetaMediaType { content_type: data::JSON, schema: T::schema_ref() }];
         Some(MetaRequest { description: None, content, required: T::IS_REQUIRED })
     }
 
@@ -76,7 +76,7 @@ pub(super) async fn read_capped(request: &Request, body: Body, max_bytes: usize)
 }
 
 fn is_json(content_type: &str) -> bool {
-    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(envelope::JSON))
+    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(data::JSON))
 }
 
 fn decode<T: ParseFromJSON>(bytes: &[u8], schemas: &Registry) -> Result<T> {

@@ -193,6 +193,9 @@ impl ChatRequest {
             }
             (None, None) => AskedSession::New,
         };
+        if self.messages.is_none() && self.message.is_none() && self.trigger != Some(ChatTrigger::RegenerateMessage) {
+            return Err(Error::BadRequest("messages: required".into()));
+        }
         let messages: Vec<_> = self.messages.unwrap_or_default().into_iter().chain(self.message).collect();
         if messages.len() > MESSAGES_MAX {
             return Err(Error::invalid("messages", format!("must hold at most {MESSAGES_MAX} messages")));

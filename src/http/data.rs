@@ -12,8 +12,10 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::envelope::JSON;
 use crate::store::Page;
+
+/// The content type of every answer that is JSON.
+pub const JSON: &str = "application/json";
 
 /// What can stand under `data`: a wire type, or a page of them.
 pub trait Shape {

@@ -16,11 +16,8 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::data::json_of;
+use super::data::{JSON, json_of};
 use crate::error::Error;
-
-/// The content type of every answer that is JSON.
-pub const JSON: &str = "application/json";
 
 /// What a failure is called on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]

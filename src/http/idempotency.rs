@@ -20,7 +20,8 @@ use sha2::{Digest, Sha256};
 use super::{
     API_PREFIX, App, auth,
     body::{self, BODY_BYTES_MAX, HISTORY_BYTES_MAX},
-    envelope::{ApiError, JSON},
+    data::JSON,
+    envelope::ApiError,
 };
 use crate::error::{Error, Result};
 

@@ -167,5 +167,5 @@ fn front_door() -> Redirect {
 
 #[handler]
 fn openapi() -> Response {
-    Response::builder().content_type(envelope::JSON).body(document())
+    Response::builder().content_type(data::JSON).body(document())
 }

@@ -4,7 +4,7 @@
 //! finds a key by its hash, makes organizations, recovers turns and says whether the file works.
 //! Reads borrow a connection for one plain closure, never across an `.await`; writes go to the one writer.
 
-use std::{path::Path, time::Duration};
+use std::{os::unix::fs::DirBuilderExt, path::Path, time::Duration};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -32,6 +32,8 @@ const SCHEMA: &str = include_str!("../../schema.sql");
 const VERSION: i64 = 1;
 /// The file's name in the data folder.
 pub const FILE_NAME: &str = "alm.db";
+/// The data folder is its owner's alone, like what is in it.
+const FOLDER_MODE: u32 = 0o700;
 /// How long a connection waits for another process's write, such as a command beside a running server.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements each connection keeps compiled.
@@ -64,7 +66,8 @@ pub struct Org<'a> {
 impl Store {
     /// Opens the file in `folder`, making both where they are missing. `readers_max` connections read at once.
     pub fn open(folder: &Path, readers_max: u32) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(|error| cannot_use(folder, &error))?;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+        made.map_err(|error| cannot_use(folder, &error))?;
         let file = folder.join(FILE_NAME);
         let connection = Connection::open(&file).map_err(|error| cannot_use(&file, &error))?;
         prepare_writer(&connection).map_err(|error| cannot_use(&file, &error))?;
@@ -89,8 +92,8 @@ impl Store {
     /// Whether the file can be read and written, as `/readyz` asks.
     pub async fn check(&self) -> Result<()> {
         self.read(|c| Ok(c.query_row("SELECT 1 FROM org LIMIT 1", [], |_| Ok(())).or_else(none_is_fine)?))?;
-        // Taking the write lock and letting go of it again writes nothing; a full disk or a lost file shows here.
-        self.writer.write(|c| Ok(c.execute_batch("PRAGMA user_version = 1")?)).await
+        // Writing the number that stands there is a write all the same: a full disk or a lost file shows here.
+        self.writer.write(|c| Ok(c.pragma_update(None, "user_version", VERSION)?)).await
     }
 
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {

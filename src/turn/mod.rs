@@ -220,10 +220,11 @@ impl Engine {
         let live = Live::new();
         let fold = Fold::with_parts(fold::stored_parts(begun.continued_parts.as_deref())?);
         let (store, tenant) = (self.store.clone(), ask.tenant.clone());
-        let scribe = Scribe::new(live.clone(), fold, store, tenant, begun.turn, ask.request_id.clone());
+        let scribe = Scribe::new(live.clone(), fold, store, tenant, begun.turn);
         Ok(Run {
             engine: self.clone(),
             tenant: ask.tenant.clone(),
+            request_id: ask.request_id.clone(),
             begun,
             agent: resolved.agent,
             system: resolved.system,
@@ -233,6 +234,7 @@ impl Engine {
             live,
             scribe,
             call: None,
+            fault: None,
             head: Some(head),
             started: Instant::now(),
         })

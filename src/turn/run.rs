@@ -12,7 +12,7 @@ use super::{
     Engine,
     bill::{self, Bill},
     calls,
-    chunk::{Chunk, clean_json},
+    chunk::{Chunk, ErrorData, clean_json},
     fold::{self, Closing},
     history,
     live::{Live, Stop},
@@ -51,6 +51,8 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 pub(super) struct Run {
     pub engine: Arc<Engine>,
     pub tenant: Tenant,
+    /// Names the request that asked, in errors.
+    pub request_id: String,
     pub begun: Begun,
     pub agent: Agent,
     /// The project's prompt and the agent's.
@@ -62,6 +64,8 @@ pub(super) struct Run {
     pub scribe: Scribe,
     /// The model call that runs, so that one that is cut off is paid for what it said.
     pub call: Option<OpenCall>,
+    /// What went wrong in the upstream's reply, which need not end it.
+    pub fault: Option<Error>,
     /// Who waits for the model's first sign of life.
     pub head: Option<oneshot::Sender<Error>>,
     pub started: Instant,
@@ -123,7 +127,7 @@ impl Run {
                 return Ok(finish);
             }
         }
-        self.say_out_of_steps(&mut step);
+        self.close_with_words(&mut step, "I have used all the steps I may take for one answer. Ask me to go on.");
         Ok(Finish::Length)
     }
 
@@ -178,7 +182,11 @@ impl Run {
         ending.calls.iter_mut().for_each(|call| call.id = step.call_id(&call.id));
         let outputs = self.run_tools(&ending, tools).await;
         self.scribe.write(&[Chunk::FinishStep]);
-        if outputs.is_empty() || !ending.finish.allows_calls() {
+        if outputs.is_empty() {
+            return Ok(Next::Finish(ending.finish));
+        }
+        if !ending.finish.allows_calls() {
+            self.close_with_words(step, "My answer was cut off before a tool call in it was whole.");
             return Ok(Next::Finish(ending.finish));
         }
         let Said { text, reasoning, .. } = said;
@@ -194,16 +202,13 @@ impl Run {
         said
     }
 
-    /// Streams what has arrived; an upstream's fault is told once and ends nothing by itself.
+    /// Streams what has arrived.
     fn tell(&mut self, deltas: &mut Vec<Delta>, step: &mut Step) {
         let mut chunks = Vec::with_capacity(deltas.len());
         for delta in deltas.drain(..) {
             self.scribe.note_piece();
             if let Delta::Fault(sentence) = delta {
-                // A client that shows an error reads no further, so what is open ends first.
-                step.end(&mut chunks);
-                self.scribe.write(&std::mem::take(&mut chunks));
-                self.scribe.tell_error(&Error::ModelUnavailable(sentence));
+                self.fault.get_or_insert(Error::ModelUnavailable(sentence));
                 continue;
             }
             if let Some(call) = &mut self.call {
@@ -248,19 +253,18 @@ impl Run {
         }
     }
 
-    /// Closes with words: a turn that ended in tool outputs would make a client that resubmits finished calls ask for
-    /// ever.
-    fn say_out_of_steps(&mut self, step: &mut Step) {
+    /// Ends an answer in a step of words. One that ended in tool outputs would make a client that sends finished calls
+    /// back ask again, for ever.
+    fn close_with_words(&mut self, step: &mut Step, words: &str) {
         let mut chunks = vec![Chunk::StartStep];
-        step.delta(
-            Delta::Text("I have used all the steps I may take for one answer. Ask me to go on.".into()),
-            &mut chunks,
-        );
+        step.begin();
+        step.delta(Delta::Text(words.into()), &mut chunks);
         step.end(&mut chunks);
         chunks.push(Chunk::FinishStep);
         self.scribe.write(&chunks);
     }
 
+    /// Stores the turn, then tells its readers how it ended: who hears of the end may ask again at once.
     async fn end(&mut self, ended: Ended) {
         let (status, finish, closing) = match &ended {
             Ended::Finished(Finish::Error) => ("error", "error", Some(Closing::Failed)),
@@ -269,9 +273,6 @@ impl Run {
             Ended::Stopped(Stop::Asked) => ("stopped", "other", Some(Closing::Stopped)),
             Ended::Stopped(Stop::Draining) => ("interrupted", "other", Some(Closing::Interrupted)),
         };
-        if let Ended::Failed(error) = &ended {
-            self.tell_failure(error);
-        }
         self.end_call(None);
         let parts = self.scribe.parts(closing);
         let facts = self.facts(finish);
@@ -284,32 +285,30 @@ impl Run {
             parts: Value::Array(parts).to_string(),
         });
         self.engine.stats.count(status, &self.bill.usage());
-        let last = match self.store(status, message).await {
-            Err(error) => {
-                self.tell_failure(&error);
-                None
+        let mut last = Vec::new();
+        match (self.store(status, message).await, ended) {
+            (Err(error), _) | (Ok(()), Ended::Failed(error)) => last.extend(self.error_chunks(&error)),
+            (Ok(()), Ended::Finished(_)) => {
+                last.extend(self.fault.iter().flat_map(|fault| self.error_chunks(fault)));
+                last.push(Chunk::Finish { finish_reason: finish.into(), message_metadata: facts });
             }
-            Ok(()) => match ended {
-                Ended::Finished(_) => Some(Chunk::Finish { finish_reason: finish.into(), message_metadata: facts }),
-                Ended::Stopped(Stop::Asked) => Some(Chunk::Abort),
-                Ended::Stopped(Stop::Draining) => {
-                    self.tell_failure(&Error::Unavailable {
-                        message: "the server is shutting down: what was said so far is kept",
-                        retry_after: STORE_RETRY,
-                    });
-                    None
-                }
-                Ended::Failed(_) => None,
-            },
-        };
-        self.live.end(last.as_slice());
+            (Ok(()), Ended::Stopped(Stop::Asked)) => last.push(Chunk::Abort),
+            (Ok(()), Ended::Stopped(Stop::Draining)) => {
+                let message = "the server is going down: what was said so far is kept";
+                last.extend(self.error_chunks(&Error::Unavailable { message, retry_after: STORE_RETRY }));
+            }
+        }
+        self.live.end(&last);
     }
 
-    fn tell_failure(&mut self, error: &Error) {
+    /// How a stream tells of an error: once for programs, once for people.
+    fn error_chunks(&self, error: &Error) -> [Chunk; 2] {
         if let Error::Internal(cause) = error {
             tracing::error!(turn = self.begun.turn_id, %cause, "a turn failed");
         }
-        self.scribe.tell_error(error);
+        let (code, message) = (error.code().to_owned(), error.public_text());
+        let data = ErrorData { code, message: message.clone(), request_id: self.request_id.clone() };
+        [Chunk::DataError { data, transient: true }, Chunk::Error { error_text: message }]
     }
 
     /// What is kept with the answer and told at its end.

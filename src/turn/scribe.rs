@@ -5,14 +5,11 @@ use std::sync::Arc;
 use tokio::time::{Duration, Instant};
 
 use super::{
-    chunk::{Chunk, ErrorData},
+    chunk::Chunk,
     fold::{Closing, Fold},
     live::Live,
 };
-use crate::{
-    error::Error,
-    store::{Store, Tenant},
-};
+use crate::store::{Store, Tenant};
 
 /// Time between two checkpoints of a turn: what a crash may cost at most.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,11 +21,8 @@ pub struct Scribe {
     store: Store,
     tenant: Tenant,
     turn: i64,
-    request_id: String,
     /// When the first piece of the answer came.
     first_piece: Option<Instant>,
-    /// Whether an error was told; there is one at most.
-    told_error: bool,
     checkpoint_at: Instant,
     checkpoints: i64,
     journaled_bytes: usize,
@@ -36,16 +30,14 @@ pub struct Scribe {
 
 impl Scribe {
     /// For the turn of that row; `fold` holds what the answer has already.
-    pub fn new(live: Arc<Live>, fold: Fold, store: Store, tenant: Tenant, turn: i64, request_id: String) -> Self {
+    pub fn new(live: Arc<Live>, fold: Fold, store: Store, tenant: Tenant, turn: i64) -> Self {
         Scribe {
             live,
             fold,
             store,
             tenant,
             turn,
-            request_id,
             first_piece: None,
-            told_error: false,
             checkpoint_at: Instant::now() + CHECKPOINT_INTERVAL,
             checkpoints: 0,
             journaled_bytes: 0,
@@ -72,16 +64,6 @@ impl Scribe {
     /// When the first piece of the answer came.
     pub fn first_piece(&self) -> Option<Instant> {
         self.first_piece
-    }
-
-    /// Tells an error, unless one was told.
-    pub fn tell_error(&mut self, error: &Error) {
-        if std::mem::replace(&mut self.told_error, true) {
-            return;
-        }
-        let (code, message) = (error.code().to_owned(), error.public_text());
-        let data = ErrorData { code, message: message.clone(), request_id: self.request_id.clone() };
-        self.write(&[Chunk::DataError { data, transient: true }, Chunk::Error { error_text: message }]);
     }
 
     /// Bytes streamed so far.

@@ -55,7 +55,7 @@ impl Step {
         unique
     }
 
-    /// Appends the chunks that tell a client of `delta`. A fault becomes an `error` chunk where it happened.
+    /// Appends the chunks that tell a client of `delta`.
     pub fn delta(&mut self, delta: Delta, out: &mut Vec<Chunk>) {
         match delta {
             Delta::Text(delta) if delta.is_empty() => {}
@@ -80,11 +80,8 @@ impl Step {
                 let source_id = self.new_id();
                 out.push(Chunk::SourceUrl { source_id, url, title });
             }
-            Delta::Fault(error_text) => {
-                // `useChat` reads nothing after an error: a part that is open then looks unfinished for ever.
-                self.end(out);
-                out.push(Chunk::Error { error_text });
-            }
+            // Told at the end of the turn, once what was said is stored.
+            Delta::Fault(_) => {}
         }
     }
 

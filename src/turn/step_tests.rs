@@ -11,12 +11,18 @@ use std::path::{Path, PathBuf};
 
 /// Where we differ from the AI SDK on purpose. What we send there is in `<name>.ours.jsonl`.
 const DIFFERENT: &[(&str, &str)] = &[
-    // `useChat` reads nothing after an error, so a part must have ended before it.
-    ("groq-error-event", "parts end before an error"),
-    ("lmstudio-error", "parts end before an error"),
-    ("openrouter-error", "parts end before an error"),
-    ("unreadable-chunk", "parts end before an error, and a reply with a hole in it is not a success"),
-    ("vllm-error", "parts end before an error"),
+    // `useChat` reads nothing after an error, so it comes when everything else is said and stored.
+    ("cut-in-an-event", "an error comes last"),
+    ("done-without-finish-reason", "an error comes last"),
+    ("groq-error-event", "an error comes last"),
+    ("html-page", "an error comes last"),
+    ("json-error", "an error comes last"),
+    ("llamacpp-old-error", "an error comes last"),
+    ("lmstudio-error", "an error comes last"),
+    ("ollama-swallowed-error", "an error comes last"),
+    ("openrouter-error", "an error comes last"),
+    ("unreadable-chunk", "an error comes last, and a reply with a hole in it is not a success"),
+    ("vllm-error", "an error comes last"),
     // The generic provider looks in one place only.
     ("groq-usage", "usage in x_groq.usage"),
     ("moonshot-usage", "usage in the choice, cached tokens flat"),
@@ -40,11 +46,17 @@ fn chunks_of(body: &[u8]) -> Vec<Chunk> {
     let (mut decoder, mut deltas) = (Decoder::new(), Vec::new());
     decoder.feed(body, &mut deltas);
     let ending = decoder.finish(&mut deltas);
+    let fault = deltas.iter().find_map(|delta| match delta {
+        Delta::Fault(sentence) => Some(Chunk::Error { error_text: sentence.clone() }),
+        _ => None,
+    });
     let (mut step, mut chunks) = (Step::default(), vec![Chunk::StartStep]);
     deltas.into_iter().for_each(|delta| step.delta(delta, &mut chunks));
     step.end(&mut chunks);
     ending.calls.iter().for_each(|call| announce(call, &mut chunks));
-    chunks.extend([Chunk::FinishStep, finish(&ending)]);
+    chunks.push(Chunk::FinishStep);
+    chunks.extend(fault);
+    chunks.push(finish(&ending));
     chunks
 }
 

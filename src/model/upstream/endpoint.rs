@@ -1,6 +1,6 @@
 //! Where a provider answers, and the requests it is sent.
 //!
-//! Rule: nothing of an endpoint shows but its host and port. Keys are marked sensitive, so no log of a header holds one.
+//! Rule: callers read an endpoint's name, the log its host and port, nobody the rest. Keys are marked sensitive, so no log of a header holds one.
 
 use std::fmt;
 
@@ -13,6 +13,8 @@ use crate::model::openai::WireOptions;
 /// Where an OpenAI-compatible provider answers.
 #[derive(Clone)]
 pub struct Endpoint {
+    /// What its organization calls it; callers read this and never the address.
+    pub name: String,
     /// Up to and without `/chat/completions`: `http://127.0.0.1:11434/v1`.
     pub base_url: String,
     /// Sent as a bearer token.
@@ -24,7 +26,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The host and port of the base URL, which is all of it that may be shown.
+    /// What sentences call it.
+    pub(super) fn who(&self) -> String {
+        format!("the provider {}", self.name)
+    }
+
+    /// The host and port of the base URL, for the log.
     pub(super) fn place(&self) -> Result<String> {
         let uri = self.uri("")?;
         let host = uri.host().unwrap_or_default();
@@ -100,6 +107,7 @@ mod tests {
 
     fn endpoint(base_url: &str) -> Endpoint {
         Endpoint {
+            name: "ollama".into(),
             base_url: base_url.into(),
             api_key: Some(Secret::new("sk-1")),
             headers: vec![("x-key".into(), "k-2".into())],

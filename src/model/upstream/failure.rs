@@ -1,7 +1,7 @@
 //! Why a model did not answer, whether to ask again, and what to say.
 //!
-//! Rule: plain functions over plain values. A sentence names the provider by host and port; nothing that an upstream
-//! wrote, no path and no key is ever in it.
+//! Rule: plain functions over plain values. A sentence names the provider as its organization does; nothing that an
+//! upstream wrote, no address and no key is ever in it.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -141,61 +141,63 @@ impl Failure {
         }
     }
 
-    /// What the caller reads. `place` is the provider's host and port.
-    pub(super) fn into_error(self, place: &str, asked: Asked) -> Error {
+    /// What the caller reads. `who` is such as `the provider ollama`.
+    pub(super) fn into_error(self, who: &str, asked: Asked) -> Error {
         if self == Failure::TooMany {
             let message = "too many requests wait for a model: try again in a moment";
             return Error::Unavailable { message, retry_after: Duration::from_secs(1) };
         }
-        Error::ModelUnavailable(self.sentence(place, asked))
+        Error::ModelUnavailable(self.sentence(who, asked))
     }
 
-    fn sentence(&self, place: &str, asked: Asked) -> String {
+    fn sentence(&self, who: &str, asked: Asked) -> String {
         match self {
-            Failure::Refused => format!("nothing answers at {place}: is the model server running?"),
-            Failure::NameUnknown => format!("the name {place} cannot be looked up: check the provider's base URL"),
-            Failure::Unreachable => format!("no connection to {place}: check the address and the network"),
+            Failure::Refused => format!("nothing answers at {who}: is the model server running?"),
+            Failure::NameUnknown => {
+                format!("the host name of {who} cannot be looked up: check the provider's base URL")
+            }
+            Failure::Unreachable => format!("no connection to {who}: check the address and the network"),
             Failure::HeadTimeout => {
-                format!("{place} took the request and did not begin to answer in time: is the model still loading?")
+                format!("{who} took the request and did not begin to answer in time: is the model still loading?")
             }
             Failure::Tls => format!(
-                "no secure connection to {place}: if a private authority signed its certificate, start the server \
+                "no secure connection to {who}: if a private authority signed its certificate, start the server \
                  with --ca-file; if it speaks plain HTTP, begin the base URL with http://"
             ),
             Failure::Proxy => format!(
-                "the proxy let no connection through to {place}: check HTTPS_PROXY and NO_PROXY (SOCKS is not supported)"
+                "the proxy let no connection through to {who}: check HTTPS_PROXY and NO_PROXY (SOCKS is not supported)"
             ),
-            Failure::Stale | Failure::Lost => format!("{place} closed the connection without an answer: try again"),
-            Failure::NotHttp => format!("what answers at {place} does not speak HTTP: check the provider's base URL"),
-            Failure::Status { code, .. } => status_sentence(*code, place, asked),
+            Failure::Stale | Failure::Lost => format!("{who} closed the connection without an answer: try again"),
+            Failure::NotHttp => format!("what answers at {who} does not speak HTTP: check the provider's base URL"),
+            Failure::Status { code, .. } => status_sentence(*code, who, asked),
             Failure::Explained(why) => (*why).to_owned(),
             Failure::WebPage => {
-                format!("{place} answered with a web page: check the provider's base URL, which often ends in /v1")
+                format!("{who} answered with a web page: check the provider's base URL, which often ends in /v1")
             }
-            Failure::NoList => format!("{place} sent no list of models: check the provider's base URL"),
-            Failure::TooMany | Failure::Other => format!("the request to {place} failed: the server's log says why"),
+            Failure::NoList => format!("{who} sent no list of models: check the provider's base URL"),
+            Failure::TooMany | Failure::Other => format!("the request to {who} failed: the server's log says why"),
         }
     }
 }
 
-fn status_sentence(code: u16, place: &str, asked: Asked) -> String {
+fn status_sentence(code: u16, who: &str, asked: Asked) -> String {
     match (code, asked) {
         (300..=399, _) => {
-            format!("{place} points elsewhere, and no key is sent there: check the provider's base URL")
+            format!("{who} points elsewhere, and no key is sent there: check the provider's base URL")
         }
-        (401 | 403, _) => format!("the provider at {place} refused the key: check the provider's API key"),
+        (401 | 403, _) => format!("{who} refused the key: check the provider's API key"),
         (404, Asked::Reply(model)) => {
-            format!("the provider at {place} does not know the model {model}: pull it, or check the base URL")
+            format!("{who} does not know the model {model}: pull it, or check the base URL")
         }
-        (404 | 405, _) => format!("{place} has nothing at this path: check the provider's base URL"),
-        (413, _) => format!("the conversation is too large for the provider at {place}"),
-        (429, _) => format!("the provider at {place} takes no more requests for now: wait, or check its quota"),
+        (404 | 405, _) => format!("{who} has nothing at this path: check the provider's base URL"),
+        (413, _) => format!("the conversation is too large for {who}"),
+        (429, _) => format!("{who} takes no more requests for now: wait, or check its quota"),
         (400 | 422, Asked::Reply(model)) => format!(
-            "the provider at {place} refused the request: the model {model} may not support the agent's tools, \
+            "{who} refused the request: the model {model} may not support the agent's tools, \
              settings or files"
         ),
-        (500.., _) => format!("the provider at {place} failed with status {code}: try again"),
-        _ => format!("the provider at {place} refused the request with status {code}"),
+        (500.., _) => format!("{who} failed with status {code}: try again"),
+        _ => format!("{who} refused the request with status {code}"),
     }
 }
 
@@ -269,12 +271,12 @@ mod tests {
 
     #[test]
     fn every_sentence_names_the_provider_and_what_to_do() {
-        let place = "127.0.0.1:11434";
-        let said = |failure: Failure| match failure.into_error(place, Asked::Reply("llama3.2:3b")) {
+        let who = "the provider ollama";
+        let said = |failure: Failure| match failure.into_error(who, Asked::Reply("llama3.2:3b")) {
             Error::ModelUnavailable(sentence) => sentence,
             other => panic!("{other:?}"),
         };
-        assert_eq!(said(Failure::Refused), "nothing answers at 127.0.0.1:11434: is the model server running?");
+        assert_eq!(said(Failure::Refused), "nothing answers at the provider ollama: is the model server running?");
         let cases = [
             (Failure::NameUnknown, "base URL"),
             (Failure::Unreachable, "network"),
@@ -301,9 +303,9 @@ mod tests {
         ];
         for (failure, advice) in cases {
             let sentence = said(failure);
-            assert!(sentence.contains(place) && sentence.contains(advice), "{sentence}");
+            assert!(sentence.contains(who) && sentence.contains(advice), "{sentence}");
         }
-        let busy = Failure::TooMany.into_error(place, Asked::Models);
+        let busy = Failure::TooMany.into_error(who, Asked::Models);
         assert!(matches!(busy, Error::Unavailable { .. }));
     }
 }

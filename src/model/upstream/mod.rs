@@ -116,8 +116,12 @@ impl Upstreams {
         let place = endpoint.place()?;
         let http = endpoint.request(Method::POST, "/chat/completions", encode(request, &endpoint.wire))?;
         let response = self.send(endpoint, &place, http).await;
-        let response = response.map_err(|failure| failure.into_error(&place, Asked::Reply(&request.model)))?;
+        let response = response.map_err(|failure| {
+            tracing::warn!(place, ?failure, "a provider did not answer");
+            failure.into_error(&endpoint.who(), Asked::Reply(&request.model))
+        })?;
         Ok(Reply {
+            who: endpoint.who(),
             place,
             body: Some(response.into_body()),
             decoder: Decoder::new(),
@@ -138,7 +142,7 @@ impl Upstreams {
         };
         let list = timeout(MODELS_TIMEOUT, list).await.unwrap_or(Err(Failure::HeadTimeout));
         let ids = list.and_then(|list| model_ids(&list).ok_or(Failure::NoList));
-        ids.map_err(|failure| failure.into_error(&place, Asked::Models))
+        ids.map_err(|failure| failure.into_error(&endpoint.who(), Asked::Models))
     }
 
     /// Sends until a head of use has come, or sending again would be useless or not safe.
@@ -210,6 +214,7 @@ fn model_ids(list: &Value) -> Option<Vec<String>> {
 
 /// A running reply. Dropping it closes the provider's connection at once.
 pub struct Reply {
+    who: String,
     place: String,
     /// None once the reply is over.
     body: Option<Body>,
@@ -278,7 +283,7 @@ impl Reply {
             }
             Poll::Ready(Err(error)) => {
                 tracing::debug!(place = self.place, %error, "a reply broke");
-                Poll::Ready(Step::Broken(format!("the connection to {} broke in the middle of the reply", self.place)))
+                Poll::Ready(Step::Broken(format!("the connection to {} broke in the middle of the reply", self.who)))
             }
         }
     }
@@ -288,7 +293,7 @@ impl Reply {
             let deadline = self.read_at + self.idle_timeout;
             if deadline <= Instant::now() {
                 let seconds = self.idle_timeout.as_secs_f32();
-                let sentence = format!("{} sent nothing for {seconds} seconds: the reply was given up", self.place);
+                let sentence = format!("{} sent nothing for {seconds} seconds: the reply was given up", self.who);
                 return Poll::Ready(Step::Broken(sentence));
             }
             self.idle.as_mut().reset(deadline);

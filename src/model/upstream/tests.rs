@@ -15,7 +15,13 @@ const DONE: &str = "data: [DONE]\n\n";
 
 fn endpoint(base_url: String) -> Endpoint {
     let wire = WireOptions { include_usage: true, completion_tokens_field: CompletionTokensField::MaxTokens };
-    Endpoint { base_url, api_key: Some(Secret::new("sk-very-secret")), headers: Vec::new(), wire }
+    Endpoint {
+        name: "ollama".into(),
+        base_url,
+        api_key: Some(Secret::new("sk-very-secret")),
+        headers: Vec::new(),
+        wire,
+    }
 }
 
 fn at(server: &Server) -> Endpoint {
@@ -145,8 +151,8 @@ async fn a_cut_reply_keeps_what_had_arrived() {
         peer.send(chunked(&[HELLO]).as_bytes())
     });
     let (deltas, finish) = ask(&upstreams(), &at(&server)).await.unwrap();
-    let fault = format!("the connection to {} broke in the middle of the reply", server.address);
-    assert_eq!(deltas, [Delta::Text("hello".into()), Delta::Fault(fault)]);
+    let fault = "the connection to the provider ollama broke in the middle of the reply";
+    assert_eq!(deltas, [Delta::Text("hello".into()), Delta::Fault(fault.into())]);
     assert_eq!(finish, Finish::Error);
 }
 
@@ -171,8 +177,8 @@ async fn a_silent_reply_is_given_up() {
     });
     let options = UpstreamOptions { idle_timeout: Duration::from_millis(50), ..UpstreamOptions::default() };
     let (deltas, finish) = ask(&Upstreams::new(&options).unwrap(), &at(&server)).await.unwrap();
-    let fault = format!("{} sent nothing for 0.05 seconds: the reply was given up", server.address);
-    assert_eq!((deltas.last(), finish), (Some(&Delta::Fault(fault)), Finish::Error));
+    let fault = "the provider ollama sent nothing for 0.05 seconds: the reply was given up";
+    assert_eq!((deltas.last(), finish), (Some(&Delta::Fault(fault.into())), Finish::Error));
     assert_eq!(ended.recv().await, Some(()), "its connection is closed");
 }
 
@@ -192,7 +198,7 @@ async fn a_missing_head_is_given_up() {
 async fn nobody_there_is_said_so() {
     let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let sentence = ask(&upstreams(), &endpoint(format!("http://{place}/v1"))).await.unwrap_err();
-    assert_eq!(sentence, format!("nothing answers at {place}: is the model server running?"));
+    assert_eq!(sentence, "nothing answers at the provider ollama: is the model server running?");
 }
 
 #[tokio::test]
@@ -200,7 +206,7 @@ async fn a_name_that_cannot_be_looked_up_is_said_so() {
     // Longer than a name may be, so that no resolver is asked.
     let host = "x".repeat(70);
     let sentence = ask(&upstreams(), &endpoint(format!("http://{host}/v1"))).await.unwrap_err();
-    assert_eq!(sentence, format!("the name {host} cannot be looked up: check the provider's base URL"));
+    assert!(sentence.starts_with("the host name of the provider ollama cannot be looked up"), "{sentence}");
 }
 
 #[tokio::test]
@@ -232,8 +238,10 @@ async fn a_refusal_is_final_and_its_words_go_no_further() {
         let server = Server::responding(move |number, _| if number == 0 { refusal(status, headers) } else { whole() });
         let sentence = ask(&upstreams(), &at(&server)).await.unwrap_err();
         assert!(sentence.contains(expected), "{status}: {sentence}");
-        assert!(sentence.contains(&server.address.to_string()), "{sentence}");
-        assert!(!sentence.contains("wrong") && !sentence.contains("secret"), "{sentence}");
+        assert!(sentence.contains("the provider ollama"), "{sentence}");
+        for hidden in ["wrong", "secret", &server.address.to_string()] {
+            assert!(!sentence.contains(hidden), "{sentence}");
+        }
     }
 }
 
