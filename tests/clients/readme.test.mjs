@@ -61,7 +61,7 @@ after(async () => {
 });
 
 const withAddresses = (text) => [...addresses].reduce((text, [written, real]) => text.replaceAll(written, real), text);
-const script = (text) => `set -eu -o pipefail; . ./exported\n${withAddresses(text)}\nexport -p >exported`;
+const script = (text) => `set -eu; . ./exported\n${withAddresses(text)}\nexport -p >exported`;
 
 const steps = {
   file: (name, text) => writeFile(join(home, name), withAddresses(text)),
@@ -104,6 +104,7 @@ test("the page's way through the proxy holds a conversation", async () => {
   const chat = new Chat({ id: 'readme-chat', transport: new DefaultChatTransport({ api }) });
   await chat.sendMessage({ text: 'My name is Kay.' });
   await chat.sendMessage({ text: 'What is my name?' });
+  await chat.resumeStream();
   assert.equal(chat.error, undefined);
   assert.equal(chat.messages.length, 4);
 });
