@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -61,7 +62,7 @@ after(async () => {
 });
 
 const withAddresses = (text) => [...addresses].reduce((text, [written, real]) => text.replaceAll(written, real), text);
-const script = (text) => `set -eu -o pipefail; . ./exported\n${withAddresses(text)}\nexport -p >exported`;
+const script = (text) => `set -eu; . ./exported\n${withAddresses(text)}\nexport -p >exported`;
 
 const steps = {
   file: (name, text) => writeFile(join(home, name), withAddresses(text)),
@@ -104,6 +105,7 @@ test("the page's way through the proxy holds a conversation", async () => {
   const chat = new Chat({ id: 'readme-chat', transport: new DefaultChatTransport({ api }) });
   await chat.sendMessage({ text: 'My name is Kay.' });
   await chat.sendMessage({ text: 'What is my name?' });
+  await chat.resumeStream();
   assert.equal(chat.error, undefined);
   assert.equal(chat.messages.length, 4);
 });
@@ -129,4 +131,13 @@ test('the names in the table of limits are in the source', async () => {
   assert.ok(names.length > 30, String(names.length));
   const missing = names.map(([, name]) => name).filter((name) => name !== 'ALM_CHAT_RATE' && !source.includes(`${name}:`));
   assert.deepEqual(missing, []);
+});
+
+test('the files that the texts name are there', async () => {
+  const texts = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md'];
+  for (const text of await Promise.all(texts.map((name) => readFile(join(root, name), 'utf8')))) {
+    const named = [...text.matchAll(/`((?:src|tests|benches|scripts|http|turn|model|store|cli)\/[\w./-]+)`/g)];
+    const missing = named.map(([, path]) => path).filter((path) => !existsSync(join(root, path)) && !existsSync(join(root, 'src', path)));
+    assert.deepEqual(missing, []);
+  }
 });
