@@ -239,6 +239,22 @@ test('29 the question is stored before the first chunk, the half-written answer 
   ]);
 });
 
+test('a client that hears of an error may ask again at once', async () => {
+  // A race if the turn is still open when its error is told; so it is run more than once.
+  const rounds = 20;
+  const org = await app.org({ upstream: [fake.errorObject('So far')] });
+  const statuses = [];
+  for (let round = 0; round < rounds; round++) {
+    const session = await org.session();
+    const response = await org.chat({ sessionId: session.id, messages: [user('u1', 'One')] });
+    for await (const { chunk } of events(response.body)) if (chunk?.type === 'error') break;
+    const next = await org.chat({ sessionId: session.id, messages: [user('u2', 'Two')] });
+    await next.text();
+    statuses.push(next.status);
+  }
+  assert.deepEqual(new Set(statuses), new Set([200]));
+});
+
 test('29 the answer is finished and stored when the client has gone', async () => {
   const speak = Promise.withResolvers();
   const org = await app.org({ upstream: [fake.gated([undefined, 'Half'], [speak.promise, ' and half'])] });
