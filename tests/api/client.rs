@@ -10,6 +10,9 @@ use ureq::{
 
 use crate::harness::{PATIENCE, user};
 
+/// The longest reply that a test asks for.
+const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Someone who talks to the server.
 #[derive(Clone)]
 pub struct Client {
@@ -78,7 +81,7 @@ impl Client {
     pub fn send(&self, method: &str, path: &str, body: Option<&str>) -> Reply {
         let response = self.request(method, path, body);
         let (head, mut body) = response.into_parts();
-        let text = body.read_to_string().unwrap();
+        let text = body.with_config().limit(REPLY_BYTES_MAX).read_to_string().unwrap();
         Reply { status: head.status.as_u16(), headers: head.headers, text }
     }
 
