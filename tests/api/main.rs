@@ -12,6 +12,7 @@ mod agents;
 mod api_keys;
 mod billing;
 mod chat;
+mod cli;
 mod document;
 mod edge;
 mod errors;
