@@ -21,6 +21,7 @@ mod history;
 mod idempotency;
 mod isolation;
 mod limits;
+mod live;
 mod messages;
 mod models;
 mod money;
