@@ -88,7 +88,7 @@ impl Client {
     /// An answer, heard to its end.
     #[track_caller]
     pub fn chat(&self, body: Value) -> Stream {
-        self.listen(body).to_end()
+        self.listen(body).rest()
     }
 
     /// An answer to a few words in a session of their own.
@@ -289,7 +289,7 @@ impl Listening {
     }
 
     /// Listens to the end: nothing follows `[DONE]`.
-    pub fn to_end(mut self) -> Stream {
+    pub fn rest(mut self) -> Stream {
         while self.next().is_some() {}
         let mut rest = String::new();
         self.body.read_line(&mut rest).unwrap();

@@ -35,7 +35,7 @@ fn a_second_reader_hears_the_same_from_the_start() {
     let mut second = acme.listen_in("c");
     assert_eq!(second.until("text-delta")["delta"], json!("one "));
     model.go();
-    let (first, second, third) = (first.to_end(), second.to_end(), acme.get("/chat/c/stream").status);
+    let (first, second, third) = (first.rest(), second.rest(), acme.get("/chat/c/stream").status);
     assert_eq!(first.chunks, second.chunks);
     assert_eq!(second.ids.len(), second.chunks.len() + 1, "every event has an id, the last one too");
     assert_eq!(third, 204, "when it is over there is nothing to hear");
@@ -50,7 +50,7 @@ fn a_reader_goes_on_after_the_last_event_it_read() {
     let heard = lost.heard();
     let later = acme.header("last-event-id", heard.ids.last().unwrap()).listen_in("c");
     model.go();
-    let (first, later) = (first.to_end(), later.to_end());
+    let (first, later) = (first.rest(), later.rest());
     assert_eq!([&heard.chunks[..], &later.chunks[..]].concat(), first.chunks);
     assert_eq!(later.text(), "two");
 }
@@ -77,7 +77,7 @@ fn a_stopped_reply_is_kept_paid_for_and_ended_for_every_reader() {
     assert_eq!(stopped["stopped"], json!(true));
     model.go();
     model.wait_hung_up(1);
-    for reader in [first.to_end(), second.to_end()] {
+    for reader in [first.rest(), second.rest()] {
         assert_eq!(reader.types().last(), Some(&"abort"));
         assert_eq!(Value::from(reader.message_id()), stopped["messageId"]);
     }
@@ -102,7 +102,7 @@ fn another_organization_neither_hears_nor_stops_a_reply() {
     globex.chat(json!({ "id": "c", "messages": [user("Mine")] }));
     assert_eq!(stop(&globex)["stopped"], json!(false));
     model.go();
-    assert_eq!(first.to_end().text(), "one two");
+    assert_eq!(first.rest().text(), "one two");
     assert_eq!(acme.history("c").len(), 2);
 }
 
@@ -114,7 +114,7 @@ fn a_reply_that_is_not_yet_heard_of_can_be_stopped() {
     let mut listening = acme.listen(json!({ "id": "c", "model": "up/free", "messages": [user("Hi")] }));
     listening.until("start");
     assert_eq!(stop(&acme)["stopped"], json!(true));
-    assert_eq!(listening.to_end().types().last(), Some(&"abort"));
+    assert_eq!(listening.rest().types().last(), Some(&"abort"));
     until("the session to rest", || (acme.get("/sessions/c").ok(200)["status"] == "idle").then_some(()));
     assert_eq!(acme.history("c").len(), 1, "an answer that said nothing is none");
 }
@@ -124,7 +124,7 @@ fn a_server_that_goes_down_interrupts_what_does_not_end_and_keeps_it() {
     let app = App::start(&["--drain", "1ms"]);
     let (_acme, _model, first) = running(&app);
     app.terminate();
-    let stream = first.to_end();
+    let stream = first.rest();
     assert_eq!(stream.one("data-error")["data"]["code"], json!("SERVICE_UNAVAILABLE"));
     stream.one("error");
     let kept = "SELECT content FROM message WHERE role = 'assistant' AND status = 'interrupted'";
