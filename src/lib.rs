@@ -15,5 +15,5 @@ pub mod model; // the only outbound HTTP: a request in, deltas out
 pub mod store; // the only SQL
 pub mod turn; // one answer, from message to stored reply
 
-pub mod cli;
-pub mod http; // the only poem // one file per command
+pub mod cli; // one file per command
+pub mod http; // the only poem

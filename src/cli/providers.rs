@@ -214,8 +214,15 @@ async fn test(place: &Place, org: &str, slug: &str, ca_file: Option<PathBuf>) ->
     let asked = Instant::now();
     let mut reply = upstreams.start(&endpoint, &request).await?;
     let (mut deltas, mut first_ms) = (Vec::new(), None);
-    while reply.next(&mut deltas).await.is_none() {
-        first_ms.get_or_insert(asked.elapsed().as_millis() as u64);
+    loop {
+        let ended = reply.next(&mut deltas).await.is_some();
+        // A short reply may come whole: its first token in the same read as its end.
+        if first_ms.is_none() && !deltas.is_empty() {
+            first_ms = Some(asked.elapsed().as_millis() as u64);
+        }
+        if ended {
+            break;
+        }
     }
     if let Some(Delta::Fault(sentence)) = deltas.iter().find(|delta| matches!(delta, Delta::Fault(_))) {
         return Err(Error::ModelUnavailable(sentence.clone()));

@@ -268,10 +268,14 @@ fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, mes
 /// Holds as much as there is, up to the most that is asked for; less than the least is a refusal.
 fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str, hold: Hold) -> Result<i64> {
     let available = ledger::available(c, org_id)?;
-    if available <= 0 || available < hold.at_least {
+    if available < hold.at_least {
         return Err(Error::PaymentRequired { balance: available, model: model.to_owned() });
     }
     let held = hold.at_most.min(available);
+    // A turn that holds enough already and would like more goes on with what it has.
+    if held == 0 {
+        return Ok(0);
+    }
     ledger::reserve(c, org_id, turn_id, held)?;
     Ok(held)
 }

@@ -58,6 +58,11 @@ pub fn tokens_of_text(text: &str) -> u64 {
     tokens_of_bytes(text.len() as u64)
 }
 
+/// What so many bytes of text in so many messages are taken for at most, in tokens: each message may round up.
+pub fn tokens_at_most(bytes: u64, messages: u64) -> u64 {
+    tokens_of_bytes(bytes) + messages * (MESSAGE_TOKENS + 1)
+}
+
 /// What so many bytes of text are taken for, in tokens.
 pub fn tokens_of_bytes(bytes: u64) -> u64 {
     bytes.div_ceil(TOKEN_BYTES)

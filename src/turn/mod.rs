@@ -186,7 +186,11 @@ impl Engine {
             _ => 0,
         };
         let posted_bytes = ask.messages.iter().map(|message| fold::content(&message.parts).len()).sum::<usize>();
-        let prompt_tokens = history::tokens_of_bytes(prompt_bytes + posted_bytes as u64 + resolved.system.len() as u64);
+        let stored = resolved.session.as_ref().map_or(0, |session| session.message_count.unsigned_abs());
+        let prompt_tokens = history::tokens_at_most(
+            prompt_bytes + posted_bytes as u64 + resolved.system.len() as u64,
+            stored + ask.messages.len() as u64 + 1,
+        );
         let new = NewTurn {
             id: id::generate(),
             session: NewSession {

@@ -230,7 +230,7 @@ fn a_session_writes_one_reply_at_a_time_and_shows_it_when_it_is_whole() {
     // Another session is another matter.
     acme.ask("demo/ala", "Hi");
     model.go();
-    assert_eq!(listening.to_end().text(), "half whole");
+    assert_eq!(listening.rest().text(), "half whole");
     assert_eq!(acme.history("c").len(), 2, "the answer is durable when the stream ends");
     assert_eq!(acme.get("/sessions/c").ok(200)["status"], json!("idle"));
 }
@@ -258,5 +258,5 @@ fn a_chat_is_checked_in_the_order_of_the_contract() {
         .post("/chat", json!({ "messages": [user("Hi")] }))
         .fails(403, "FORBIDDEN");
     model.go();
-    listening.to_end();
+    listening.rest();
 }

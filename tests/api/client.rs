@@ -10,6 +10,9 @@ use ureq::{
 
 use crate::harness::{PATIENCE, user};
 
+/// The longest reply that a test asks for.
+const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Someone who talks to the server.
 #[derive(Clone)]
 pub struct Client {
@@ -78,14 +81,14 @@ impl Client {
     pub fn send(&self, method: &str, path: &str, body: Option<&str>) -> Reply {
         let response = self.request(method, path, body);
         let (head, mut body) = response.into_parts();
-        let text = body.read_to_string().unwrap();
+        let text = body.with_config().limit(REPLY_BYTES_MAX).read_to_string().unwrap();
         Reply { status: head.status.as_u16(), headers: head.headers, text }
     }
 
     /// An answer, heard to its end.
     #[track_caller]
     pub fn chat(&self, body: Value) -> Stream {
-        self.listen(body).to_end()
+        self.listen(body).rest()
     }
 
     /// An answer to a few words in a session of their own.
@@ -97,16 +100,13 @@ impl Client {
     /// An answer, to be heard bit by bit. Dropping it hangs up.
     #[track_caller]
     pub fn listen(&self, body: Value) -> Listening {
-        let response = self.request("POST", "/chat", Some(&body.to_string()));
-        let (head, mut body) = response.into_parts();
-        if head.status != 200 {
-            panic!("{}: {}", head.status, body.read_to_string().unwrap());
-        }
-        Listening {
-            body: BufReader::new(body.into_reader()),
-            stream: Stream { headers: head.headers, raw: String::new(), chunks: Vec::new() },
-            done: false,
-        }
+        Listening::new(self.request("POST", "/chat", Some(&body.to_string())))
+    }
+
+    /// The running answer of a session, from its start or from where another reader was.
+    #[track_caller]
+    pub fn listen_in(&self, session: &str) -> Listening {
+        Listening::new(self.request("GET", &format!("/chat/{session}/stream"), None))
     }
 
     /// The history of a session: what everyone said.
@@ -223,6 +223,8 @@ pub struct Stream {
     pub headers: HeaderMap,
     pub raw: String,
     pub chunks: Vec<Value>,
+    /// The `id:` of each event that has one.
+    pub ids: Vec<String>,
 }
 
 /// A stream that may go on.
@@ -233,13 +235,31 @@ pub struct Listening {
 }
 
 impl Listening {
+    #[track_caller]
+    fn new(response: ureq::http::Response<ureq::Body>) -> Self {
+        let (head, mut body) = response.into_parts();
+        if head.status != 200 {
+            panic!("{}: {}", head.status, body.read_to_string().unwrap());
+        }
+        Listening {
+            body: BufReader::new(body.into_reader()),
+            stream: Stream { headers: head.headers, raw: String::new(), chunks: Vec::new(), ids: Vec::new() },
+            done: false,
+        }
+    }
+
     /// The next chunk; `None` after `[DONE]`. Checks that every event is one line of JSON and a blank line.
     pub fn next(&mut self) -> Option<Value> {
         while !self.done {
-            let data = self.event();
-            if data.starts_with(':') {
+            let event = self.event();
+            if event.starts_with(':') {
                 continue;
             }
+            let (id, data) = match event.strip_prefix("id: ").and_then(|rest| rest.split_once('\n')) {
+                Some((id, data)) => (Some(id.to_owned()), data),
+                None => (None, &*event),
+            };
+            self.stream.ids.extend(id);
             let data = data.strip_prefix("data: ").unwrap_or_else(|| panic!("no event: {data:?}"));
             if data == "[DONE]" {
                 self.done = true;
@@ -253,6 +273,11 @@ impl Listening {
         None
     }
 
+    /// Hangs up; what was heard so far.
+    pub fn heard(self) -> Stream {
+        self.stream
+    }
+
     /// Listens until a chunk of that type has come.
     pub fn until(&mut self, kind: &str) -> Value {
         while let Some(chunk) = self.next() {
@@ -264,7 +289,7 @@ impl Listening {
     }
 
     /// Listens to the end: nothing follows `[DONE]`.
-    pub fn to_end(mut self) -> Stream {
+    pub fn rest(mut self) -> Stream {
         while self.next().is_some() {}
         let mut rest = String::new();
         self.body.read_line(&mut rest).unwrap();
@@ -274,12 +299,12 @@ impl Listening {
 
     fn event(&mut self) -> String {
         let from = self.stream.raw.len();
-        for _line in 0..2 {
+        while !self.stream.raw[from..].ends_with("\n\n") {
             let read = self.body.read_line(&mut self.stream.raw).unwrap();
             assert!(read > 0, "the stream ended without [DONE]: {}", self.stream.raw);
         }
         let event = &self.stream.raw[from..];
-        event.strip_suffix("\n\n").unwrap_or_else(|| panic!("no blank line after {event:?}")).to_owned()
+        event.trim_end_matches('\n').to_owned()
     }
 }
 

@@ -135,7 +135,7 @@ fn a_server_that_goes_down_takes_nothing_new_and_lets_answers_end() {
     acme.post("/chat", json!({ "messages": [user("Me too")] })).fails(503, "SERVICE_UNAVAILABLE");
     anonymous.get("/healthz").ok(200);
     model.go();
-    assert_eq!(answer.to_end().finish_reason(), "stop");
+    assert_eq!(answer.rest().finish_reason(), "stop");
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn what_fails_when_the_stream_has_begun_is_told_in_the_stream() {
     let mut listening = acme.listen(json!({ "id": "c", "model": "up/paid", "messages": [user("Hi")] }));
     listening.until("start");
     model.go();
-    let stream = listening.to_end();
+    let stream = listening.rest();
     assert_eq!(stream.types(), ["start", "data-error", "error"]);
     assert_eq!(told(&stream).0, "MODEL_UNAVAILABLE");
     let session = acme.get("/sessions/c").ok(200);

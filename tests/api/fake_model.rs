@@ -122,12 +122,6 @@ impl FakeModel {
         messages.iter().map(|m| (text(&m["role"]), text(&m["content"]))).collect()
     }
 
-    /// Waits until it was asked so often.
-    #[track_caller]
-    pub fn wait_asked(&self, times: usize) {
-        until("a request to the model", || (self.state.told().requests.len() >= times).then_some(()));
-    }
-
     /// Waits until so many clients have hung up.
     #[track_caller]
     pub fn wait_hung_up(&self, times: usize) {

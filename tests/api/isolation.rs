@@ -80,9 +80,12 @@ fn everything_of_another_organization_is_not_there() {
         println!("{method} {path}");
         let reply = acme.send(&method, &path, body.as_deref());
         match operation["description"].as_str().is_some_and(|text| text.contains("browser session")) {
-            true => reply.fails(403, "FORBIDDEN"),
-            false => reply.fails(404, "NOT_FOUND"),
-        };
+            true => drop(reply.fails(403, "FORBIDDEN")),
+            // A chat that runs no reply is no failure, or clients that ask on every page load would show one.
+            false if path.ends_with("/stream") => assert_eq!((reply.status, &*reply.text), (204, "")),
+            false if path.ends_with("/stop") => assert_eq!(reply.ok(200)["stopped"], json!(false)),
+            false => drop(reply.fails(404, "NOT_FOUND")),
+        }
         let unknown = acme.send(&method, &other.0, body.as_deref());
         assert_eq!(without_id(&reply.text), without_id(&unknown.text));
     }
@@ -112,7 +115,9 @@ fn no_body_reaches_what_belongs_to_another_organization() {
 }
 
 fn without_id(text: &str) -> Value {
-    let mut json: Value = serde_json::from_str(text).unwrap();
-    json["error"]["requestId"] = Value::Null;
+    let mut json: Value = serde_json::from_str(text).unwrap_or_default();
+    if let Some(error) = json.get_mut("error") {
+        error["requestId"] = Value::Null;
+    }
     json
 }

@@ -85,7 +85,7 @@ fn while_a_turn_runs_its_money_is_held() {
     let (whole, held) = balance(&acme);
     assert!(whole == 1_000_000 && held > 4_096, "{held}");
     model.go();
-    listening.to_end();
+    listening.rest();
     assert_eq!(balance(&acme), (1_000_000 - TURN_COST, 0));
 }
 

@@ -1,0 +1,133 @@
+//! A running reply: read by anyone of the organization, from anywhere, and stopped.
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, Listening},
+    fake_model::{Answer, FakeModel, delta, finish, usage},
+    harness::{App, ModelSpec, until, user},
+};
+
+fn word(text: &str) -> Value {
+    delta(json!({ "content": text }))
+}
+
+/// A reply that says `one`, waits, and then `two`; it runs in the session `c`.
+fn running(app: &App) -> (Client, FakeModel, Listening) {
+    let slow = Answer::empty().chunk(word("one ")).wait().chunk(word("two")).chunk(finish("stop")).chunk(usage(10, 5));
+    let model = FakeModel::start([slow]);
+    app.provider("acme", &model.base_url(), &[ModelSpec::FREE, ModelSpec::PAID]);
+    app.deposit("acme", 1_000_000);
+    let acme = app.org("acme");
+    let mut listening = acme.listen(json!({ "id": "c", "model": "up/paid", "messages": [user("Hi")] }));
+    listening.until("text-delta");
+    (acme, model, listening)
+}
+
+fn stop(client: &Client) -> Value {
+    client.post("/chat/c/stop", json!({})).ok(200)
+}
+
+#[test]
+fn a_second_reader_hears_the_same_from_the_start() {
+    let app = App::shared();
+    let (acme, model, first) = running(&app);
+    let mut second = acme.listen_in("c");
+    assert_eq!(second.until("text-delta")["delta"], json!("one "));
+    model.go();
+    let (first, second, third) = (first.rest(), second.rest(), acme.get("/chat/c/stream").status);
+    assert_eq!(first.chunks, second.chunks);
+    assert_eq!(second.ids.len(), second.chunks.len() + 1, "every event has an id, the last one too");
+    assert_eq!(third, 204, "when it is over there is nothing to hear");
+}
+
+#[test]
+fn a_reader_goes_on_after_the_last_event_it_read() {
+    let app = App::shared();
+    let (acme, model, first) = running(&app);
+    let mut lost = acme.listen_in("c");
+    lost.until("text-delta");
+    let heard = lost.heard();
+    let later = acme.header("last-event-id", heard.ids.last().unwrap()).listen_in("c");
+    model.go();
+    let (first, later) = (first.rest(), later.rest());
+    assert_eq!([&heard.chunks[..], &later.chunks[..]].concat(), first.chunks);
+    assert_eq!(later.text(), "two");
+}
+
+#[test]
+fn nothing_that_runs_is_204_and_nothing_to_stop_is_no_failure() {
+    let app = App::shared();
+    let acme = app.org("acme");
+    let session = acme.ask("demo/ala", "Hi").session();
+    for id in [&*session, "nobody"] {
+        let idle = acme.get(&format!("/chat/{id}/stream"));
+        assert_eq!((idle.status, &*idle.text), (204, ""));
+        let stopped = acme.post(&format!("/chat/{id}/stop"), json!({})).ok(200);
+        assert_eq!(stopped, json!({ "stopped": false, "messageId": null }));
+    }
+}
+
+#[test]
+fn a_stopped_reply_is_kept_paid_for_and_ended_for_every_reader() {
+    let app = App::shared();
+    let (acme, model, first) = running(&app);
+    let second = acme.listen_in("c");
+    let stopped = stop(&acme);
+    assert_eq!(stopped["stopped"], json!(true));
+    model.go();
+    model.wait_hung_up(1);
+    for reader in [first.rest(), second.rest()] {
+        assert_eq!(reader.types().last(), Some(&"abort"));
+        assert_eq!(Value::from(reader.message_id()), stopped["messageId"]);
+    }
+    let stored = acme.messages("c").pop().unwrap();
+    assert_eq!((&stored["id"], &stored["status"]), (&stopped["messageId"], &json!("stopped")));
+    assert_eq!((&stored["content"], &stored["parts"][1]["state"]), (&json!("one "), &json!("done")));
+    assert_eq!(acme.get("/sessions/c").ok(200)["status"], json!("idle"));
+    let billing = acme.get("/billing").ok(200);
+    assert_eq!(billing["heldMicrocents"], json!(0));
+    assert!(billing["balanceMicrocents"].as_i64().unwrap() < 1_000_000, "what was said is paid for");
+    assert_eq!(stop(&acme)["stopped"], json!(false));
+    acme.chat(json!({ "id": "c", "model": "demo/ala", "messages": [user("Go on")] }));
+}
+
+#[test]
+fn another_organization_neither_hears_nor_stops_a_reply() {
+    let app = App::shared();
+    let (acme, model, first) = running(&app);
+    let globex = app.org("globex");
+    assert_eq!(globex.get("/chat/c/stream").status, 204);
+    assert_eq!(stop(&globex)["stopped"], json!(false));
+    globex.chat(json!({ "id": "c", "messages": [user("Mine")] }));
+    assert_eq!(stop(&globex)["stopped"], json!(false));
+    model.go();
+    assert_eq!(first.rest().text(), "one two");
+    assert_eq!(acme.history("c").len(), 2);
+}
+
+#[test]
+fn a_reply_that_is_not_yet_heard_of_can_be_stopped() {
+    let (app, model) = (App::shared(), FakeModel::start([Answer::text("late").late()]));
+    app.provider("acme", &model.base_url(), &[ModelSpec::FREE]);
+    let acme = app.org("acme");
+    let mut listening = acme.listen(json!({ "id": "c", "model": "up/free", "messages": [user("Hi")] }));
+    listening.until("start");
+    assert_eq!(stop(&acme)["stopped"], json!(true));
+    assert_eq!(listening.rest().types().last(), Some(&"abort"));
+    until("the session to rest", || (acme.get("/sessions/c").ok(200)["status"] == "idle").then_some(()));
+    assert_eq!(acme.history("c").len(), 1, "an answer that said nothing is none");
+}
+
+#[test]
+fn a_server_that_goes_down_interrupts_what_does_not_end_and_keeps_it() {
+    let app = App::start(&["--drain", "1ms"]);
+    let (_acme, _model, first) = running(&app);
+    app.terminate();
+    let stream = first.rest();
+    assert_eq!(stream.one("data-error")["data"]["code"], json!("SERVICE_UNAVAILABLE"));
+    stream.one("error");
+    let kept = "SELECT content FROM message WHERE role = 'assistant' AND status = 'interrupted'";
+    let kept: String = app.file().query_row(kept, [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, "one ");
+}
