@@ -112,34 +112,20 @@ impl Org<'_> {
     ) -> Result<bool> {
         self.read(|c| {
             let session = sessions::find(c, self.tenant, session_id)?.ok_or(Error::NotFound("session"))?;
-            let after = match page.cursor {
-                Some(cursor) => Some(seq_of(c, session.seq, cursor)?.ok_or_else(bad_cursor)?),
-                None => None,
-            };
-            let mut statement = c.prepare_cached(&match page.newest_first {
-                false => page_sql("seq > coalesce(:after, 0)", "seq"),
-                true => page_sql("seq < coalesce(:after, 9223372036854775807)", "seq DESC"),
-            })?;
-            let parameters =
-                named_params! { ":session": session.seq, ":after": after, ":rows": page.page_size as i64 + 1 };
-            let mut rows = statement.query(parameters)?;
-            for _ in 0..page.page_size {
-                let Some(row) = rows.next()? else { return Ok(false) };
-                each(Message::from_row(row)?);
-            }
-            Ok(rows.next()?.is_some())
+            read_page(c, session.seq, page, &mut each)
         })
     }
 
     /// The newest messages of a session's history, oldest first, as many as fit `bytes_max` of parts, and how many
-    /// older ones were left out.
-    pub fn history(&self, session_id: &str, bytes_max: usize) -> Result<(Vec<Message>, usize)> {
+    /// older ones were left out. The session is one that was found before.
+    pub fn history(&self, session: i64, bytes_max: usize) -> Result<(Vec<Message>, usize)> {
         let (mut kept, mut bytes, mut left_out) = (Vec::new(), 0, 0);
         let page = MessagePage { page_size: HISTORY_MESSAGES_MAX, newest_first: true, ..Default::default() };
-        self.messages(session_id, &page, |message| {
+        let mut keep = |message: Message<&str>| {
             bytes += message.parts.len();
             if bytes <= bytes_max || kept.is_empty() { kept.push(message.to_owned()) } else { left_out += 1 }
-        })?;
+        };
+        self.read(|c| read_page(c, session, &page, &mut keep))?;
         kept.reverse();
         Ok((kept, left_out))
     }
@@ -166,6 +152,30 @@ impl NewMessage {
     pub fn new(role: &'static str, content: String, parts: String) -> Self {
         NewMessage { id: id::generate(), role, status: "complete", metadata: "{}".into(), content, parts }
     }
+}
+
+/// Shows `each` the messages of one page; says whether more follow.
+fn read_page(
+    c: &Connection,
+    session: i64,
+    page: &MessagePage<'_>,
+    each: &mut impl FnMut(Message<&str>),
+) -> Result<bool> {
+    let after = match page.cursor {
+        Some(cursor) => Some(seq_of(c, session, cursor)?.ok_or_else(bad_cursor)?),
+        None => None,
+    };
+    let mut statement = c.prepare_cached(&match page.newest_first {
+        false => page_sql("seq > coalesce(:after, 0)", "seq"),
+        true => page_sql("seq < coalesce(:after, 9223372036854775807)", "seq DESC"),
+    })?;
+    let mut rows =
+        statement.query(named_params! { ":session": session, ":after": after, ":rows": page.page_size as i64 + 1 })?;
+    for _ in 0..page.page_size {
+        let Some(row) = rows.next()? else { return Ok(false) };
+        each(Message::from_row(row)?);
+    }
+    Ok(rows.next()?.is_some())
 }
 
 fn page_sql(beyond: &str, order: &str) -> String {

@@ -7,7 +7,7 @@
 use std::{os::unix::fs::DirBuilderExt, path::Path, time::Duration};
 
 use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use crate::error::{Error, Result};
 
@@ -126,8 +126,7 @@ fn cannot_use(path: &Path, error: &dyn std::error::Error) -> Error {
 
 /// `synchronous=FULL` and WAL: a commit is on the disk before anyone hears of it, and readers never wait for it.
 fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    prepare_any(connection)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -65536; PRAGMA mmap_size = 268435456; PRAGMA wal_autocheckpoint = 1000;
@@ -136,9 +135,16 @@ fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn prepare_reader(connection: &mut Connection) -> rusqlite::Result<()> {
+    prepare_any(connection)?;
+    connection.execute_batch("PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 268435456;")
+}
+
+fn prepare_any(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    connection.execute_batch("PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 268435456;")
+    // A plan must not hang on what is bound to it: else every new `LIMIT` compiles its statement once more.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// The file holds password hashes and everybody's conversations.

@@ -206,7 +206,7 @@ impl Store {
                 "SELECT t.seq, t.id, t.org_id, t.user_id, t.session, s.id, t.model, t.agent_id, t.message_id, m.parts
                  FROM turn t JOIN session s ON s.seq = t.session
                      LEFT JOIN message m ON m.session = s.seq AND m.id = t.message_id AND m.superseded_by IS NULL
-                 WHERE t.status = 'running' ORDER BY t.seq",
+                 WHERE t.status = 'running' ORDER BY t.session",
             )?;
             let mut journal = c.prepare("SELECT frames FROM turn_journal WHERE turn = ?1 ORDER BY n")?;
             let orphans = turns.query_map([], |row| {

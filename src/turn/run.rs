@@ -108,7 +108,7 @@ impl Run {
 
     async fn answer(&mut self) -> Result<Finish> {
         let org = self.engine.store.org(&self.tenant);
-        let (history, left_out) = org.history(&self.begun.session.id, HISTORY_BYTES_MAX)?;
+        let (history, left_out) = org.history(self.begun.session.seq, HISTORY_BYTES_MAX)?;
         let fitted = history::fit(&self.system, &history, self.prompt_tokens_max())?;
         let tools = Tool::allowed(self.agent.allowed_tools.as_deref());
         let mut request = Request {

@@ -1,7 +1,7 @@
 //! ureq, read when the socket is ready: a thread waits for each response head, none for a body.
 //!
 //! ureq is blocking, yet its body reader keeps all its state when a read says `WouldBlock`, and goes on at the next
-//! one. So connecting, TLS, sending and the head run as ureq runs them, on a short-lived thread; then the socket turns
+//! one. So connecting, TLS, sending and the head run as ureq runs them, on a thread; then the socket turns
 //! non-blocking and the body is read by whoever polls it. A call knows its socket and a socket knows its call, so that
 //! dropping a call shuts down what blocks, and never a connection it has already given back.
 //!
@@ -21,11 +21,10 @@ use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::thread;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
 use ureq::config::Config;
 use ureq::http::{Request, Response, response};
 use ureq::{Agent, BodyReader, Error};
@@ -46,6 +45,9 @@ pub(super) struct Client {
     agent: Agent,
     runtime: Handle,
     heads: Arc<Semaphore>,
+    /// A runtime for its pool of threads and for nothing else. A new thread costs more than a short reply, and the pool
+    /// of the runtime around us is everybody's. Absent in the moment of the drop.
+    threads: Option<Runtime>,
 }
 
 /// Why no head came.
@@ -75,12 +77,18 @@ pub(super) enum Connection {
 
 impl Client {
     /// A client that waits for at most `heads_max` heads at a time. Needs a running tokio.
-    pub(super) fn new(config: Config, heads_max: usize) -> Self {
-        Client {
+    pub(super) fn new(config: Config, heads_max: usize) -> io::Result<Self> {
+        let threads = Builder::new_current_thread()
+            .thread_name("model-head")
+            .thread_stack_size(HEAD_STACK_BYTES)
+            .max_blocking_threads(heads_max)
+            .build()?;
+        Ok(Client {
             agent: transport::agent(config),
             runtime: Handle::current(),
             heads: Arc::new(Semaphore::new(heads_max)),
-        }
+            threads: Some(threads),
+        })
     }
 
     /// Sends a request and waits for the head of its response, whatever its status.
@@ -91,19 +99,29 @@ impl Client {
     ) -> Result<Response<Body>, SendError> {
         let permit = self.heads.clone().try_acquire_owned().map_err(|_| SendError::TooMany)?;
         let call = CancelOnDrop(Arc::new(Call::new(connection)));
-        let (done, head) = oneshot::channel();
         let (agent, runtime, own) = (self.agent.clone(), self.runtime.clone(), call.0.clone());
-        let thread = thread::Builder::new().name("model-head".into()).stack_size(HEAD_STACK_BYTES);
-        let spawned = thread.spawn(move || {
+        let threads = self.threads.as_ref().ok_or(SendError::TooMany)?;
+        // Nobody waits for it once the call is cancelled; what came is then closed over there.
+        let head = threads.spawn_blocking(move || {
             let _permit = permit;
             let _runtime = runtime.enter();
-            // Nobody listens once the call is cancelled; what came is then closed right here.
-            let _ = done.send(own.head(&agent, request));
+            CURRENT.set(Some(own.clone()));
+            let head = own.head(&agent, request);
+            CURRENT.set(None);
+            head
         });
-        spawned.map_err(|_| SendError::TooMany)?;
         let panicked = || SendError::Failed { cause: Error::ConnectionFailed, reused: false, answered: true };
         let (parts, reader, socket) = head.await.map_err(|_| panicked())??;
         Ok(Response::from_parts(parts, Body { reader, socket, _cancel: call }))
+    }
+}
+
+impl Drop for Client {
+    /// Waits for no thread: those that still wait for a head belong to calls that are cancelled.
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
     }
 }
 
@@ -168,9 +186,8 @@ impl Call {
         Call { id, connection, cancelled: AtomicBool::new(false), socket: Mutex::new(None) }
     }
 
-    /// Blocks until the head has come. Runs on a thread of its own, inside the runtime's context.
+    /// Blocks until the head has come. Runs on a thread that may block, inside the runtime's context.
     fn head(self: Arc<Self>, agent: &Agent, request: Request<Bytes>) -> Result<Head, SendError> {
-        CURRENT.set(Some(self.clone()));
         let (parts, body) = request.into_parts();
         let response = if body.is_empty() {
             agent.run(Request::from_parts(parts, ()))

@@ -108,7 +108,8 @@ impl Upstreams {
             .max_idle_connections(IDLE_CONNECTIONS_MAX)
             .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
             .build();
-        Ok(Upstreams { client: Client::new(config, options.heads_max), idle_timeout: options.idle_timeout })
+        let client = Client::new(config, options.heads_max).map_err(Error::internal)?;
+        Ok(Upstreams { client, idle_timeout: options.idle_timeout })
     }
 
     /// Sends the request and waits for the response head.
