@@ -236,7 +236,8 @@ everyStream('17 there is exactly one ending, and nothing after it', (stream) => 
 everyStream(
   '20 usage is the sum of all steps; where the upstream gave none, it is absent or says that it is estimated',
   (stream, one) => {
-    const steps = stream.of('start-step').length;
+    // Not every step is a model call: an answer that was cut off in a call is closed by the server's own words.
+    const steps = one.org.upstream?.requests.length;
     for (const { messageMetadata } of stream.of('finish')) {
       const { usage, estimated } = messageMetadata;
       if (usage) assert.equal(usage.totalTokens, usage.inputTokens + usage.outputTokens);

@@ -81,7 +81,7 @@ impl Client {
         let threads = Builder::new_current_thread()
             .thread_name("model-head")
             .thread_stack_size(HEAD_STACK_BYTES)
-            .max_blocking_threads(heads_max)
+            .max_blocking_threads(heads_max.max(1))
             .build()?;
         Ok(Client {
             agent: transport::agent(config),
