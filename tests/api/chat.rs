@@ -3,16 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::{
-    client::Client,
     fake_model::{Answer, FakeModel, delta, finish},
-    harness::{App, ModelSpec, until, user},
+    harness::{App, ModelSpec, until, user, wait},
 };
-
-/// An organization whose model `up/free` is this one.
-fn acme_with(app: &App, model: &FakeModel) -> Client {
-    app.provider("acme", &model.base_url(), &[ModelSpec::FREE]);
-    app.org("acme")
-}
 
 /// An answer that says a word and then waits.
 fn slow_answer() -> Answer {
@@ -31,7 +24,7 @@ fn said(role: &str, text: &str) -> (String, String) {
 #[test]
 fn an_answer_is_streamed_stored_and_remembered() {
     let (app, model) = (App::shared(), FakeModel::saying("Hello you."));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let first = acme.chat(json!({ "model": "up/free", "messages": [user("Hi")] }));
     assert_eq!((&*first.text(), first.finish_reason()), ("Hello you.", "stop"));
     let session = first.session();
@@ -49,7 +42,7 @@ fn an_answer_is_streamed_stored_and_remembered() {
 #[test]
 fn the_stream_has_the_heads_and_the_order_that_clients_expect() {
     let (app, model) = (App::shared(), FakeModel::saying("One two"));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let answer = acme.ask("up/free", "Hi");
     let head = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap());
     assert_eq!(head("content-type"), Some("text/event-stream"));
@@ -68,8 +61,8 @@ fn the_stream_has_the_heads_and_the_order_that_clients_expect() {
 
 #[test]
 fn a_session_is_found_by_its_id_made_by_the_clients_or_made_anew() {
-    let app = App::shared();
-    let acme = app.org("acme");
+    let (app, model) = (App::shared(), FakeModel::saying("Hello."));
+    let acme = app.org_asking("acme", &model);
     acme.post("/chat", json!({ "sessionId": "nobody", "messages": [user("Hi")] })).fails(404, "NOT_FOUND");
     let named = acme.chat(json!({ "id": "chat-1", "messages": [user("Hi")] }));
     assert_eq!((&*named.session(), &named.headers["x-alm-session-id"]), ("chat-1", &"chat-1".parse().unwrap()));
@@ -79,24 +72,24 @@ fn a_session_is_found_by_its_id_made_by_the_clients_or_made_anew() {
     let by_session = acme.chat(json!({ "sessionId": "chat-1", "id": "chat-2", "messages": [user("Third")] }));
     assert_eq!(by_session.session(), "chat-1");
     acme.get("/sessions/chat-2").fails(404, "NOT_FOUND");
-    let new = acme.ask("demo/ala", "Hi");
+    let new = acme.ask("up/free", "Hi");
     assert_eq!(new.session(), new.headers["x-alm-session-id"].to_str().unwrap());
     assert_eq!(acme.post("/chat", json!({ "id": "a b", "messages": [user("Hi")] })).invalid(), ["id"]);
 }
 
 #[test]
 fn a_session_that_was_deleted_is_not_there() {
-    let app = App::shared();
-    let acme = app.org("acme");
-    let session = acme.ask("demo/ala", "Hi").session();
+    let (app, model) = (App::shared(), FakeModel::saying("Hello."));
+    let acme = app.org_asking("acme", &model);
+    let session = acme.ask("up/free", "Hi").session();
     acme.delete(&format!("/sessions/{session}")).ok(200);
     acme.post("/chat", json!({ "sessionId": session, "messages": [user("Hi")] })).fails(404, "NOT_FOUND");
 }
 
 #[test]
 fn the_id_of_a_deleted_session_is_not_given_to_another() {
-    let app = App::shared();
-    let acme = app.org("acme");
+    let (app, model) = (App::shared(), FakeModel::saying("Hello."));
+    let acme = app.org_asking("acme", &model);
     acme.chat(json!({ "id": "chat-1", "messages": [user("Hi")] }));
     acme.delete("/sessions/chat-1").ok(200);
     acme.post("/chat", json!({ "id": "chat-1", "messages": [user("Hi")] })).fails(409, "CONFLICT");
@@ -104,8 +97,8 @@ fn the_id_of_a_deleted_session_is_not_given_to_another() {
 
 #[test]
 fn a_session_keeps_the_agent_and_the_project_of_its_first_turn() {
-    let app = App::shared();
-    let acme = app.org("acme");
+    let (app, model) = (App::shared(), FakeModel::saying("Hello."));
+    let acme = app.org_asking("acme", &model);
     acme.post("/agents", json!({ "name": "Bea" })).ok(201);
     acme.post("/projects", json!({ "name": "Book" })).ok(201);
     acme.post("/projects", json!({ "name": "Other" })).ok(201);
@@ -136,10 +129,10 @@ fn an_inactive_agent_answers_nobody() {
 
 #[test]
 fn a_session_that_a_chat_makes_is_called_by_its_first_words() {
-    let app = App::shared();
-    let acme = app.org("acme");
+    let (app, model) = (App::shared(), FakeModel::saying("Hello."));
+    let acme = app.org_asking("acme", &model);
     let long = format!("  Tell me\n about {}", "x".repeat(100));
-    let session = acme.ask("demo/ala", &long).session();
+    let session = acme.ask("up/free", &long).session();
     let label = acme.get(&format!("/sessions/{session}")).ok(200)["label"].as_str().unwrap().to_owned();
     assert!(label.starts_with("Tell me about xxx") && label.chars().count() == 80, "{label}");
     let named = id_of(&acme.post("/sessions", json!({ "label": "Mine" })).ok(201));
@@ -150,7 +143,7 @@ fn a_session_that_a_chat_makes_is_called_by_its_first_words() {
 #[test]
 fn a_model_is_sent_the_projects_prompt_before_the_agents_and_the_agents_settings() {
     let (app, model) = (App::shared(), FakeModel::saying("Yes."));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     acme.post("/projects", json!({ "name": "Book", "prompt": "We write a book." })).ok(201);
     let settings = json!({ "temperature": 0.5, "topP": 0.25, "maxOutputTokens": 77, "reasoningEffort": "low" });
     let agent = json!({ "name": "Bea", "systemPrompt": "Be brief.", "model": "up/free", "settings": settings });
@@ -173,7 +166,8 @@ fn a_model_is_sent_the_projects_prompt_before_the_agents_and_the_agents_settings
 #[test]
 fn the_model_is_the_bodys_then_the_agents_then_the_organizations_then_the_built_in_one() {
     let (app, model) = (App::shared(), FakeModel::saying("Yes."));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
+    wait(app.store().org(&app.tenant("acme")).set_default_model(None)).unwrap();
     let of = |body: Value| acme.chat(body).facts()["model"].as_str().unwrap().to_owned();
     let hi = || json!([user("Hi")]);
     assert_eq!(of(json!({ "messages": hi() })), "demo/ala");
@@ -207,7 +201,7 @@ fn what_does_not_fit_the_window_is_left_out_in_whole_turns_and_counted() {
 #[test]
 fn an_answer_belongs_to_the_server_and_not_to_the_connection() {
     let (app, model) = (App::shared(), FakeModel::start([slow_answer()]));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let mut listening = acme.listen(json!({ "id": "c", "model": "up/free", "messages": [user("Hi")] }));
     listening.until("text-delta");
     drop(listening);
@@ -219,7 +213,7 @@ fn an_answer_belongs_to_the_server_and_not_to_the_connection() {
 #[test]
 fn a_session_writes_one_reply_at_a_time_and_shows_it_when_it_is_whole() {
     let (app, model) = (App::shared(), FakeModel::start([slow_answer()]));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let body = json!({ "id": "c", "model": "up/free", "messages": [user("Hi")] });
     let mut listening = acme.listen(body.clone());
     listening.until("text-delta");
@@ -227,8 +221,6 @@ fn a_session_writes_one_reply_at_a_time_and_shows_it_when_it_is_whole() {
     assert_eq!(acme.history("c"), [said("user", "Hi")], "history ends at the question");
     acme.post("/chat", body.clone()).fails(409, "CONFLICT");
     acme.post("/chat", json!({ "sessionId": "c", "messages": [user("Hi")] })).fails(409, "CONFLICT");
-    // Another session is another matter.
-    acme.ask("demo/ala", "Hi");
     model.go();
     assert_eq!(listening.rest().text(), "half whole");
     assert_eq!(acme.history("c").len(), 2, "the answer is durable when the stream ends");

@@ -150,3 +150,53 @@ fn requests_are_counted_by_pattern_and_never_by_path() {
     assert!(text.contains(counted), "{text}");
     assert!(!text.contains("very-secret"), "{text}");
 }
+
+#[test]
+fn odd_texts_come_back_as_they_went_in() {
+    let app = App::shared();
+    let acme = app.org("acme");
+    let session = acme.post("/sessions", json!({})).ok(201)["id"].as_str().unwrap().to_owned();
+    let path = format!("/sessions/{session}/messages");
+    let texts = [
+        "a\u{0}b",
+        "\u{202e}right to left",
+        "👩‍👩‍👧‍👦 ﷽",
+        "'; DROP TABLE message; --",
+        "\r\n\t\u{1}",
+        "\u{fffd}\u{feff}",
+        " ",
+    ];
+    for text in texts {
+        let made = acme.post(&path, user(text)).ok(201);
+        assert_eq!(made["content"], json!(text));
+    }
+    let stored: Vec<_> = acme.history(&session).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(stored, texts);
+}
+
+#[test]
+fn a_body_that_is_hostile_is_a_400_and_not_the_end() {
+    let app = App::shared();
+    let acme = app.org("acme");
+    let deep = format!("{}1{}", "[".repeat(100_000 / 2), "]".repeat(100_000 / 2));
+    let nested = format!(r#"{{"messages":[{{"role":"user","parts":[{{"type":"data-x","data":{deep}}}]}}]}}"#);
+    for body in
+        [&*deep, &nested, r#"{"messages":[{"role":"user","content":"\ud800"}]}"#, "{\"a\":1}{", "nul", "\u{feff}{}"]
+    {
+        acme.send("POST", "/chat", Some(body)).fails(400, "BAD_REQUEST");
+    }
+    let shallow = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let data = serde_json::from_str::<serde_json::Value>(&shallow).unwrap();
+    let parts = json!([{ "type": "text", "text": "x" }, { "type": "data-x", "data": data }]);
+    acme.chat(json!({ "messages": [{ "role": "user", "parts": parts }] }));
+}
+
+#[test]
+fn a_head_is_answered_like_a_get_without_its_body() {
+    let app = App::shared();
+    let acme = app.org("acme");
+    for path in ["/agents", "/healthz", "/openapi.json"] {
+        let reply = acme.send("HEAD", path, None);
+        assert_eq!((reply.status, &*reply.text), (200, ""), "{path}");
+    }
+}

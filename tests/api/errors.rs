@@ -69,7 +69,9 @@ fn details(code: ErrorCode) -> Option<&'static str> {
 #[test]
 fn every_code_can_be_met_and_has_the_whole_envelope() {
     for code in ErrorCode::ALL {
-        let app = App::start(&[]);
+        let spoils_the_server =
+            matches!(code, ErrorCode::TooManyRequests | ErrorCode::Internal | ErrorCode::ServiceUnavailable);
+        let app = if spoils_the_server { App::start(&[]) } else { App::shared() };
         let reply = provoke(code, &app);
         let name = serde_json::to_value(code).unwrap();
         let error = reply.fails(code.status().as_u16(), name.as_str().unwrap());

@@ -3,15 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Client, Stream},
+    client::Stream,
     fake_model::{Answer, FakeModel, call, delta, finish, nobody, usage},
     harness::{App, ModelSpec, user},
 };
-
-fn acme_with(app: &App, model: &FakeModel) -> Client {
-    app.provider("acme", &model.base_url(), &[ModelSpec::FREE, ModelSpec::PAID]);
-    app.org("acme")
-}
 
 fn word(text: &str) -> Value {
     delta(json!({ "content": text }))
@@ -20,7 +15,7 @@ fn word(text: &str) -> Value {
 /// What one answer makes of a chat, as it is heard.
 fn heard(answer: Answer) -> Stream {
     let (app, model) = (App::shared(), FakeModel::start([answer]));
-    acme_with(&app, &model).ask("up/free", "Hi")
+    app.org_asking("acme", &model).ask("up/free", "Hi")
 }
 
 /// An error that is told in the stream: the structured one, then the sentence.
@@ -39,7 +34,7 @@ fn what_fails_before_the_first_byte_is_a_plain_502_without_a_trace() {
     for status in [400, 401, 403, 404, 429, 500, 503] {
         let answer = Answer::status(status).header("retry-after", "120");
         let (app, model) = (App::shared(), FakeModel::start([answer]));
-        let acme = acme_with(&app, &model);
+        let acme = app.org_asking("acme", &model);
         app.deposit("acme", 1_000_000);
         let reply = acme.post("/chat", json!({ "id": "c", "model": "up/paid", "messages": [user("Hi")] }));
         let error = reply.fails(502, "MODEL_UNAVAILABLE");
@@ -64,7 +59,7 @@ fn a_model_that_nobody_serves_is_a_502_too() {
 fn a_retry_after_an_early_failure_is_clean() {
     let answers = [Answer::text("before"), Answer::status(401), Answer::text("after")];
     let (app, model) = (App::shared(), FakeModel::start(answers));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let ask =
         |id: &str| json!({ "id": "c", "model": "up/free", "messages": [{ "id": id, "role": "user", "content": id }] });
     acme.chat(ask("u1"));
@@ -81,7 +76,7 @@ fn a_retry_after_an_early_failure_is_clean() {
 #[test]
 fn an_answer_that_could_not_be_regenerated_or_edited_away_is_restored() {
     let (app, model) = (App::shared(), FakeModel::start([Answer::text("kept"), Answer::status(401)]));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let question = json!({ "id": "u1", "role": "user", "content": "a" });
     acme.chat(json!({ "id": "c", "model": "up/free", "messages": [question] }));
     let before = acme.messages("c");
@@ -98,7 +93,7 @@ fn an_answer_that_could_not_be_regenerated_or_edited_away_is_restored() {
 #[test]
 fn what_fails_when_the_stream_has_begun_is_told_in_the_stream() {
     let (app, model) = (App::shared(), FakeModel::start([Answer::status(401).late()]));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     app.deposit("acme", 1_000_000);
     let mut listening = acme.listen(json!({ "id": "c", "model": "up/paid", "messages": [user("Hi")] }));
     listening.until("start");
@@ -124,7 +119,7 @@ fn a_reply_that_is_cut_off_is_kept_as_far_as_it_came() {
     ];
     for (at, cut) in cuts.into_iter().enumerate() {
         let (app, model) = (App::shared(), FakeModel::start([cut]));
-        let acme = acme_with(&app, &model);
+        let acme = app.org_asking("acme", &model);
         let stream = acme.chat(json!({ "id": "c", "model": "up/free", "messages": [user("Hi")] }));
         assert_eq!((told(&stream).0, &*stream.text()), ("MODEL_UNAVAILABLE", "half a reply"), "cut {at}");
         assert!(stream.all("finish").iter().all(|finish| finish["finishReason"] == "error"));
@@ -202,7 +197,7 @@ fn thoughts_are_streamed_and_kept_apart_from_words() {
         ]),
     );
     let model = FakeModel::start([thinks]);
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let stream = acme.chat(json!({ "id": "c", "model": "up/free", "messages": [user("Hi")] }));
     let thoughts: String = stream.all("reasoning-delta").iter().map(|chunk| chunk["delta"].as_str().unwrap()).collect();
     assert_eq!((&*thoughts, &*stream.text()), ("Hm, well.", "Yes."));
@@ -214,7 +209,7 @@ fn thoughts_are_streamed_and_kept_apart_from_words() {
 #[test]
 fn an_endless_reply_ends_at_a_bound_and_the_model_is_hung_up_on() {
     let (app, model) = (App::shared(), FakeModel::start([Answer::empty().endless(word(&"x".repeat(64 * 1024)))]));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let stream = acme.chat(json!({ "id": "c", "model": "up/free", "messages": [user("Hi")] }));
     assert_eq!(stream.finish_reason(), "length");
     model.wait_hung_up(1);
@@ -229,10 +224,10 @@ fn an_endless_reply_ends_at_a_bound_and_the_model_is_hung_up_on() {
 #[test]
 fn one_event_without_end_is_given_up() {
     let (app, model) = (App::shared(), FakeModel::start([Answer::empty().raw(vec![b'x'; 20 * 1024 * 1024])]));
-    let stream = acme_with(&app, &model).ask("up/free", "Hi");
+    let stream = app.org_asking("acme", &model).ask("up/free", "Hi");
     told(&stream);
     let (app, model) = (App::shared(), FakeModel::start([Answer::empty().chunk(word(&"y".repeat(10 * 1024 * 1024)))]));
-    let stream = acme_with(&app, &model).ask("up/free", "Hi");
+    let stream = app.org_asking("acme", &model).ask("up/free", "Hi");
     told(&stream);
 }
 
@@ -252,7 +247,7 @@ fn a_key_that_nobody_has_is_an_early_failure() {
 #[test]
 fn a_busy_model_is_asked_again_before_anyone_hears_of_it() {
     let (app, model) = (App::shared(), FakeModel::start([Answer::status(503), Answer::text("Now.")]));
-    let stream = acme_with(&app, &model).ask("up/free", "Hi");
+    let stream = app.org_asking("acme", &model).ask("up/free", "Hi");
     assert_eq!((&*stream.text(), model.asked().len()), ("Now.", 2));
 }
 

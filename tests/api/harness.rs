@@ -29,7 +29,7 @@ use alm::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::Client;
+use crate::{client::Client, fake_model::FakeModel};
 
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -177,6 +177,13 @@ impl App {
             id,
         };
         wait(self.store().org(&self.tenant(name)).create_provider(provider)).unwrap()
+    }
+
+    /// The owner of an organization whose chats that name no model are this one's.
+    pub fn org_asking(&self, name: &str, model: &FakeModel) -> Client {
+        self.provider(name, &model.base_url(), &[ModelSpec::FREE, ModelSpec::PAID]);
+        wait(self.store().org(&self.tenant(name)).set_default_model(Some("up/free".into()))).unwrap();
+        self.org(name)
     }
 
     /// The data folder.

@@ -5,15 +5,13 @@ use serde_json::{Value, json};
 use crate::{
     client::Client,
     fake_model::{Answer, FakeModel},
-    harness::{App, ModelSpec, user},
+    harness::{App, user},
 };
 
 /// An organization whose model says `one`, then `two`, then `three` for ever.
 fn acme(app: &App) -> (Client, FakeModel) {
     let model = FakeModel::start(["one", "two", "three"].map(Answer::text));
-    app.provider("acme", &model.base_url(), &[ModelSpec::FREE]);
-    app.alm(&["org", "set", &app.slug("acme"), "--default-model", "up/free"]).ok();
-    (app.org("acme"), model)
+    (app.org_asking("acme", &model), model)
 }
 
 fn message(id: &str, role: &str, text: &str) -> Value {

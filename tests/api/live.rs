@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     client::{Client, Listening},
     fake_model::{Answer, FakeModel, delta, finish, usage},
-    harness::{App, ModelSpec, until, user},
+    harness::{App, until, user},
 };
 
 fn word(text: &str) -> Value {
@@ -16,9 +16,8 @@ fn word(text: &str) -> Value {
 fn running(app: &App) -> (Client, FakeModel, Listening) {
     let slow = Answer::empty().chunk(word("one ")).wait().chunk(word("two")).chunk(finish("stop")).chunk(usage(10, 5));
     let model = FakeModel::start([slow]);
-    app.provider("acme", &model.base_url(), &[ModelSpec::FREE, ModelSpec::PAID]);
+    let acme = app.org_asking("acme", &model);
     app.deposit("acme", 1_000_000);
-    let acme = app.org("acme");
     let mut listening = acme.listen(json!({ "id": "c", "model": "up/paid", "messages": [user("Hi")] }));
     listening.until("text-delta");
     (acme, model, listening)
@@ -96,7 +95,8 @@ fn a_stopped_reply_is_kept_paid_for_and_ended_for_every_reader() {
 fn another_organization_neither_hears_nor_stops_a_reply() {
     let app = App::shared();
     let (acme, model, first) = running(&app);
-    let globex = app.org("globex");
+    let quick = FakeModel::saying("Hello.");
+    let globex = app.org_asking("globex", &quick);
     assert_eq!(globex.get("/chat/c/stream").status, 204);
     assert_eq!(stop(&globex)["stopped"], json!(false));
     globex.chat(json!({ "id": "c", "messages": [user("Mine")] }));
@@ -109,8 +109,7 @@ fn another_organization_neither_hears_nor_stops_a_reply() {
 #[test]
 fn a_reply_that_is_not_yet_heard_of_can_be_stopped() {
     let (app, model) = (App::shared(), FakeModel::start([Answer::text("late").late()]));
-    app.provider("acme", &model.base_url(), &[ModelSpec::FREE]);
-    let acme = app.org("acme");
+    let acme = app.org_asking("acme", &model);
     let mut listening = acme.listen(json!({ "id": "c", "model": "up/free", "messages": [user("Hi")] }));
     listening.until("start");
     assert_eq!(stop(&acme)["stopped"], json!(true));

@@ -26,5 +26,6 @@ mod messages;
 mod models;
 mod money;
 mod projects;
+mod races;
 mod sessions;
 mod tools;

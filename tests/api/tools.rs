@@ -5,13 +5,8 @@ use serde_json::{Value, json};
 use crate::{
     client::{Client, Stream},
     fake_model::{Answer, FakeModel, call, delta, finish},
-    harness::{App, ModelSpec, user},
+    harness::{App, user},
 };
-
-fn acme_with(app: &App, model: &FakeModel) -> Client {
-    app.provider("acme", &model.base_url(), &[ModelSpec::FREE]);
-    app.org("acme")
-}
 
 /// What a model heard back of its tools, before it said `done`.
 struct Told {
@@ -24,7 +19,7 @@ struct Told {
 /// A turn in which the model first gives this answer and then says `done`.
 fn after(first: Answer) -> Told {
     let (app, model) = (App::shared(), FakeModel::start([first, Answer::text("done")]));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let stream = acme.chat(json!({ "id": "c", "model": "up/free", "messages": [user("Go")] }));
     let stored = acme.messages("c").pop().unwrap();
     let sent = model.asked().pop().unwrap().json["messages"].as_array().unwrap().clone();
@@ -67,7 +62,7 @@ fn a_tool_is_run_between_two_calls_of_the_model() {
 fn a_conversation_with_tools_is_sent_whole_in_the_next_turn() {
     let script = [Answer::call("t1", "current_time", "{}"), Answer::text("noon"), Answer::text("later")];
     let (app, model) = (App::shared(), FakeModel::start(script));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     acme.chat(json!({ "id": "c", "model": "up/free", "messages": [user("When?")] }));
     acme.chat(json!({ "id": "c", "model": "up/free", "messages": [user("And?")] }));
     let roles: Vec<_> = model.last_messages().into_iter().map(|(role, _)| role).collect();
@@ -142,7 +137,7 @@ fn calls_without_ids_get_some_and_equal_ids_are_told_apart() {
     let script =
         [Answer::call("t", "current_time", "{}"), Answer::call("t", "current_time", "{}"), Answer::text("done")];
     let (app, model) = (App::shared(), FakeModel::start(script));
-    let stream = acme_with(&app, &model).ask("up/free", "Go");
+    let stream = app.org_asking("acme", &model).ask("up/free", "Go");
     let ids = outcomes(&stream);
     assert!(ids.len() == 2 && ids[0].0 != ids[1].0, "{ids:?}");
     let started: Vec<_> = stream.all("tool-input-start").iter().map(|chunk| chunk["toolCallId"].clone()).collect();
@@ -154,7 +149,7 @@ fn a_call_of_a_reply_that_was_cut_short_is_not_run() {
     for reason in ["length", "content_filter"] {
         let chunks = [call(Some(0), Some("t1"), Some("current_time"), "{}"), finish(reason)];
         let (app, model) = (App::shared(), FakeModel::start([Answer::chunks(chunks), Answer::text("done")]));
-        let stream = acme_with(&app, &model).ask("up/free", "Go");
+        let stream = app.org_asking("acme", &model).ask("up/free", "Go");
         assert_eq!(outcomes(&stream), [("t1".into(), "tool-output-error")], "{reason}");
         assert_eq!(model.asked().len(), 1);
     }
@@ -163,7 +158,7 @@ fn a_call_of_a_reply_that_was_cut_short_is_not_run() {
 #[test]
 fn a_turn_that_is_out_of_steps_ends_in_words() {
     let (app, model) = (App::shared(), FakeModel::start([Answer::call("t1", "current_time", "{}")]));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     acme.post("/agents", json!({ "name": "Bea", "settings": { "maxSteps": 3 } })).ok(201);
     let stream = acme.chat(json!({ "agentId": "bea", "model": "up/free", "messages": [user("Go")] }));
     assert_eq!((model.asked().len(), stream.finish_reason()), (3, "length"));
@@ -178,7 +173,7 @@ fn a_model_is_offered_the_tools_its_agent_may_use_and_no_other() {
         App::shared(),
         FakeModel::start([Answer::call("t1", "search_history", r#"{"query":"x"}"#), Answer::text("done")]),
     );
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let offered = |at: usize| -> Vec<String> {
         let tools = model.asked()[at].json["tools"].clone();
         let names =
@@ -201,7 +196,7 @@ fn a_model_is_offered_the_tools_its_agent_may_use_and_no_other() {
 fn a_search_finds_what_ones_own_organization_said_elsewhere_and_nothing_else() {
     let search = Answer::call("t1", "search_history", r#"{"query":"heliotrope"}"#);
     let (app, model) = (App::shared(), FakeModel::start([search, Answer::text("done")]));
-    let acme = acme_with(&app, &model);
+    let acme = app.org_asking("acme", &model);
     let say = |client: &Client, label: &str| {
         let session = client.post("/sessions", json!({ "label": label })).ok(201)["id"].as_str().unwrap().to_owned();
         client.post(&format!("/sessions/{session}/messages"), user(&format!("{label} likes heliotrope"))).ok(201);
