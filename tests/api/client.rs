@@ -42,6 +42,11 @@ impl Client {
         Client { agent: config.build().new_agent(), url: url.to_owned(), key, headers: Vec::new() }
     }
 
+    /// The same person at another server.
+    pub fn at(&self, url: &str) -> Self {
+        Client { url: url.to_owned(), ..self.clone() }
+    }
+
     /// The key itself.
     pub fn key(&self) -> &str {
         self.key.as_deref().unwrap()
