@@ -137,10 +137,24 @@ impl App {
 
     /// The same, with an end.
     pub fn key_until(&self, name: &str, env: Env, scopes: &[Scope], expires_at: Option<Timestamp>) -> Client {
-        let tenant = self.tenant(name);
+        self.key_of(&self.tenant(name), env, scopes, expires_at)
+    }
+
+    fn key_of(&self, tenant: &Tenant, env: Env, scopes: &[Scope], expires_at: Option<Timestamp>) -> Client {
         let key = key::generate(env).unwrap();
-        wait(self.store().org(&tenant).create_key(&key, "test".into(), env, scopes.to_vec(), expires_at)).unwrap();
+        wait(self.store().org(tenant).create_key(&key, "test".into(), env, scopes.to_vec(), expires_at)).unwrap();
         Client::new(&self.server.url, Some(key.text))
+    }
+
+    /// Somebody else of an organization, with a live key of every scope. There is no door for members yet.
+    pub fn member(&self, name: &str) -> Client {
+        let (owner, user_id) = (self.tenant(name), id::generate());
+        let file = self.file();
+        let user = "INSERT INTO user (id, email, created_at) VALUES (?1, ?1 || '@example.com', 0)";
+        file.execute(user, [&user_id]).unwrap();
+        let member = "INSERT INTO member (org_id, user_id, role, created_at) VALUES (?1, ?2, 'member', 0)";
+        file.execute(member, [&owner.org_id, &user_id]).unwrap();
+        self.key_of(&Tenant { user_id, ..owner }, Env::Live, &Scope::ALL, None)
     }
 
     /// The slug that an organization has in the file.
