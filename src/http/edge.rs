@@ -21,6 +21,7 @@ use super::{
     App,
     cors::Cors,
     envelope::{ApiError, ErrorCode, Refusal},
+    linger::linger,
     metrics::Metrics,
 };
 use crate::{error::Error, id};
@@ -109,6 +110,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         let method = request.method().clone();
         let origin = self.app.cors.origin(&request);
         let preflight = origin.as_ref().and_then(|_| Cors::preflight(&request));
+        linger(&mut request);
         request.set_data(request_id.clone());
         request.set_data(self.app.clone());
         // Of the highest level, so that a cause is logged under its request whatever RUST_LOG leaves out.

@@ -30,6 +30,7 @@ pub mod edge;
 pub mod envelope;
 pub mod health;
 pub mod idempotency;
+mod linger;
 pub mod metrics;
 pub mod rate_limit;
 pub mod serve;

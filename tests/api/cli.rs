@@ -155,7 +155,11 @@ fn a_provider_that_cannot_be_is_refused_by_its_flag_and_one_that_is_away_by_its_
     let place = nobody();
     add("away", &place, &[]).ok();
     add("away", &place, &[]).fails(1);
-    assert!(app.alm(&["providers", "test", "away", "--org", "acme"]).fails(1).contains("nothing answers at the provider away"));
+    assert!(
+        app.alm(&["providers", "test", "away", "--org", "acme"])
+            .fails(1)
+            .contains("nothing answers at the provider away")
+    );
     assert!(app.alm(&["providers", "test", "nobody", "--org", "acme"]).fails(1).contains("provider"));
 }
 

@@ -38,10 +38,13 @@ impl Client {
             .allow_non_standard_methods(true)
             .max_redirects(0)
             .proxy(None)
-            // One connection each: a server may close one whose request it refused before the body.
-            .max_idle_connections(0)
             .timeout_global(Some(PATIENCE));
         Client { agent: config.build().new_agent(), url: url.to_owned(), key, headers: Vec::new() }
+    }
+
+    /// The same person at another server.
+    pub fn at(&self, url: &str) -> Self {
+        Client { url: url.to_owned(), ..self.clone() }
     }
 
     /// The key itself.

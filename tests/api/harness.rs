@@ -57,7 +57,7 @@ pub struct App {
 struct Server {
     child: Mutex<Child>,
     url: String,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     store: Store,
     output: Arc<Mutex<String>>,
 }
@@ -91,7 +91,7 @@ impl App {
     pub fn shared() -> Self {
         static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let server = shared.upgrade().unwrap_or_else(|| Arc::new(Server::start(&[], &[])));
+        let server = shared.upgrade().unwrap_or_else(|| Arc::new(Server::start(&[], &[], new_folder())));
         *shared = Arc::downgrade(&server);
         App::on(server)
     }
@@ -103,7 +103,16 @@ impl App {
 
     /// The same, with these variables.
     pub fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        App::on(Arc::new(Server::start(flags, variables)))
+        App::on(Arc::new(Server::start(flags, variables, new_folder())))
+    }
+
+    /// What comes after `kill -9`: another server on the same folder.
+    pub fn crash(&self) -> Self {
+        let mut child = self.server.child.lock().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let server = Server::start(&[], &[], self.server.folder.clone());
+        App { server: Arc::new(server), space: self.space }
     }
 
     fn on(server: Arc<Server>) -> Self {
@@ -128,10 +137,24 @@ impl App {
 
     /// The same, with an end.
     pub fn key_until(&self, name: &str, env: Env, scopes: &[Scope], expires_at: Option<Timestamp>) -> Client {
-        let tenant = self.tenant(name);
+        self.key_of(&self.tenant(name), env, scopes, expires_at)
+    }
+
+    fn key_of(&self, tenant: &Tenant, env: Env, scopes: &[Scope], expires_at: Option<Timestamp>) -> Client {
         let key = key::generate(env).unwrap();
-        wait(self.store().org(&tenant).create_key(&key, "test".into(), env, scopes.to_vec(), expires_at)).unwrap();
+        wait(self.store().org(tenant).create_key(&key, "test".into(), env, scopes.to_vec(), expires_at)).unwrap();
         Client::new(&self.server.url, Some(key.text))
+    }
+
+    /// Somebody else of an organization, with a live key of every scope. There is no door for members yet.
+    pub fn member(&self, name: &str) -> Client {
+        let (owner, user_id) = (self.tenant(name), id::generate());
+        let file = self.file();
+        let user = "INSERT INTO user (id, email, created_at) VALUES (?1, ?1 || '@example.com', 0)";
+        file.execute(user, [&user_id]).unwrap();
+        let member = "INSERT INTO member (org_id, user_id, role, created_at) VALUES (?1, ?2, 'member', 0)";
+        file.execute(member, [&owner.org_id, &user_id]).unwrap();
+        self.key_of(&Tenant { user_id, ..owner }, Env::Live, &Scope::ALL, None)
     }
 
     /// The slug that an organization has in the file.
@@ -238,8 +261,7 @@ impl Drop for App {
 }
 
 impl Server {
-    fn start(flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    fn start(flags: &[&str], variables: &[(&str, &str)], folder: Arc<TempDir>) -> Self {
         let mut command = alm(&["serve", "--listen", "127.0.0.1:0"]);
         command.args(flags).env("ALM_DATA_DIR", folder.path());
         command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -332,6 +354,10 @@ pub fn user(text: &str) -> Value {
 /// The text of one field of every item of a list.
 pub fn column(data: &Value, field: &str) -> Vec<String> {
     data["items"].as_array().unwrap().iter().map(|item| item[field].as_str().unwrap().to_owned()).collect()
+}
+
+fn new_folder() -> Arc<TempDir> {
+    Arc::new(tempfile::tempdir().unwrap())
 }
 
 fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {

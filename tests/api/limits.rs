@@ -41,6 +41,20 @@ fn a_body_over_its_cap_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn who_is_refused_with_a_large_body_on_the_way_hears_it_and_keeps_the_connection() {
+    let app = App::shared();
+    let large = json!({ "label": "x".repeat(2 * 1024 * 1024), "messages": [] });
+    let (nobody, acme) = (app.anonymous(), app.org("acme"));
+    for _time in 0..3 {
+        nobody.post("/chat", large.clone()).fails(401, "UNAUTHORIZED");
+        nobody.get("/healthz").ok(200);
+        acme.post("/sessions", large.clone()).fails(413, "PAYLOAD_TOO_LARGE");
+        acme.post("/nothing", large.clone()).fails(404, "NOT_FOUND");
+        acme.get("/agents").ok(200);
+    }
+}
+
+#[test]
 fn a_chat_may_hold_as_many_messages_and_parts_as_it_says() {
     let app = App::shared();
     let acme = app.org("acme");

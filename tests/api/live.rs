@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Client, Listening},
-    fake_model::{Answer, FakeModel, delta, finish, usage},
+    fake_model::{Answer, FakeModel, call, delta, finish, usage},
     harness::{App, until, user},
 };
 
@@ -129,4 +129,43 @@ fn a_server_that_goes_down_interrupts_what_does_not_end_and_keeps_it() {
     let kept = "SELECT content FROM message WHERE role = 'assistant' AND status = 'interrupted'";
     let kept: String = app.file().query_row(kept, [], |row| row.get(0)).unwrap();
     assert_eq!(kept, "one ");
+}
+
+#[test]
+fn what_a_killed_server_was_saying_is_kept_and_paid_for() {
+    let said = [word("one "), call(Some(0), Some("t1"), Some("current_time"), "{}"), finish("tool_calls")];
+    let (app, model) = (App::start(&[]), FakeModel::start([Answer::chunks(said), Answer::text("late").late()]));
+    let acme = app.org_asking("acme", &model);
+    app.deposit("acme", 1_000_000);
+    let mut listening = acme.listen(json!({ "id": "c", "model": "up/paid", "messages": [user("Hi")] }));
+    listening.until("tool-output-available");
+    let journaled = "SELECT count(*) FROM turn_journal";
+    let file = app.file();
+    until("a checkpoint", || file.query_row(journaled, [], |row| row.get::<_, i64>(0)).ok().filter(|rows| *rows > 0));
+    let app = app.crash();
+    let acme = acme.at(app.url());
+    let session = acme.get("/sessions/c").ok(200);
+    assert_eq!((&session["status"], &session["messageCount"]), (&json!("interrupted"), &json!(2)));
+    let stored = acme.messages("c").pop().unwrap();
+    assert_eq!((&stored["status"], &stored["content"]), (&json!("interrupted"), &json!("one ")));
+    let billing = acme.get("/billing").ok(200);
+    assert_eq!(billing["heldMicrocents"], json!(0));
+    assert!(billing["balanceMicrocents"].as_i64().unwrap() < 1_000_000, "{billing}");
+    assert_eq!(acme.get("/chat/c/stream").status, 204);
+    acme.chat(json!({ "id": "c", "model": "demo/ala", "messages": [user("Go on")] }));
+    assert_eq!(acme.get("/sessions/c").ok(200)["status"], json!("idle"));
+}
+
+#[test]
+fn a_killed_server_that_had_said_nothing_lets_the_money_go() {
+    let (app, model) = (App::start(&[]), FakeModel::start([Answer::text("late").late()]));
+    let acme = app.org_asking("acme", &model);
+    app.deposit("acme", 1_000_000);
+    let mut listening = acme.listen(json!({ "id": "c", "model": "up/paid", "messages": [user("Hi")] }));
+    listening.until("start");
+    let app = app.crash();
+    let acme = acme.at(app.url());
+    assert_eq!(acme.get("/billing").ok(200)["heldMicrocents"], json!(0));
+    assert_eq!(acme.history("c")[0].1, "Hi");
+    acme.chat(json!({ "id": "c", "model": "demo/ala", "messages": [user("Again")] }));
 }

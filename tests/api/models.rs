@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    fake_model::nobody,
-    harness::{App, ModelSpec, column},
+    fake_model::{Answer, FakeModel, nobody},
+    harness::{App, ModelSpec, column, until, user},
 };
 
 const PRICED: ModelSpec = ModelSpec { name: "paid:1b", price: Some(("0.15", "0.6")), context_window: None };
@@ -58,4 +58,20 @@ fn a_key_never_changes_providers() {
     for action in ["test", "refresh"] {
         acme.post(&format!("/providers/up/{action}"), json!({})).fails(403, "FORBIDDEN");
     }
+}
+
+#[test]
+fn a_provider_that_the_environment_names_is_everyones() {
+    let list = json!({ "data": [{ "id": "llama3.2:3b" }, { "id": "qwen3" }] }).to_string();
+    let model = FakeModel::start([Answer::empty().raw(list), Answer::text("Hello.")]);
+    let host = model.base_url().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    let app = App::start_with(&[], &[("OLLAMA_HOST", &host)]);
+    let (acme, globex) = (app.org("acme"), app.org("globex"));
+    let expected = ["demo/ala", "ollama/llama3.2:3b", "ollama/qwen3"];
+    for org in [&acme, &globex] {
+        until("its models", || (column(&org.get("/models").ok(200), "id") == expected).then_some(()));
+    }
+    assert_eq!(acme.ask("ollama/qwen3", "Hi").text(), "Hello.");
+    assert_eq!(acme.post("/chat", json!({ "model": "ollama/other", "messages": [user("Hi")] })).invalid(), ["model"]);
+    assert_eq!(model.asked()[1].json["model"], json!("qwen3"));
 }

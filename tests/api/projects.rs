@@ -1,13 +1,11 @@
 //! Projects.
 
-use alm::{
-    id,
-    store::{Tenant, projects::Project},
-    time::Timestamp,
-};
 use serde_json::{Value, json};
 
-use crate::harness::{App, column, wait};
+use crate::{
+    fake_model::{Answer, FakeModel},
+    harness::{App, column, user},
+};
 
 #[test]
 fn a_project_is_made_read_changed_and_gone() {
@@ -28,32 +26,40 @@ fn a_project_is_made_read_changed_and_gone() {
 #[test]
 fn a_private_project_is_its_creators_alone() {
     let app = App::shared();
-    let acme = app.org("acme");
-    let tenant = app.tenant("acme");
-    // Someone else of the organization: there is no door for members yet, so the store makes theirs.
-    let other = Tenant { user_id: another_member(&app), ..tenant };
-    let org = app.store().org(&other);
-    let private = Project {
-        id: id::generate(),
-        user_id: other.user_id.clone(),
-        slug: "secret".into(),
-        name: "Secret".into(),
-        emoji: None,
-        is_private: true,
-        created_at: Timestamp::now(),
-        updated_at: Timestamp::now(),
-        description: String::new(),
-        prompt: String::new(),
-    };
-    wait(org.create_project(private.clone())).unwrap();
-    org.project("secret").unwrap();
-    for path in ["/projects/secret", &format!("/projects/{}", private.id)] {
-        acme.get(path).fails(404, "NOT_FOUND");
-        acme.patch(path, json!({ "name": "Mine" })).fails(404, "NOT_FOUND");
-        acme.delete(path).fails(404, "NOT_FOUND");
+    let (owner, member) = (app.org("acme"), app.member("acme"));
+    let private = member.post("/projects", json!({ "name": "Secret", "visibility": "private" })).ok(201);
+    member.get("/projects/secret").ok(200);
+    for path in ["/projects/secret", &format!("/projects/{}", private["id"].as_str().unwrap())] {
+        owner.get(path).fails(404, "NOT_FOUND");
+        owner.patch(path, json!({ "name": "Mine" })).fails(404, "NOT_FOUND");
+        owner.delete(path).fails(404, "NOT_FOUND");
     }
-    acme.post("/sessions", json!({ "projectId": "secret" })).fails(404, "NOT_FOUND");
-    assert!(column(&acme.get("/projects").ok(200), "id").is_empty());
+    owner.post("/sessions", json!({ "projectId": "secret" })).fails(404, "NOT_FOUND");
+    owner.post("/chat", json!({ "projectId": "secret", "messages": [user("Hi")] })).fails(404, "NOT_FOUND");
+    assert!(column(&owner.get("/projects").ok(200), "id").is_empty());
+}
+
+#[test]
+fn what_is_said_in_a_private_project_is_its_creators_alone() {
+    let search = Answer::call("t1", "search_history", r#"{"query":"heliotrope"}"#);
+    let (app, model) = (App::shared(), FakeModel::start([Answer::text("heliotrope"), search, Answer::text("done")]));
+    let (owner, member) = (app.org_asking("acme", &model), app.member("acme"));
+    member.post("/projects", json!({ "name": "Secret", "visibility": "private" })).ok(201);
+    member.chat(json!({ "id": "c", "projectId": "secret", "messages": [user("A secret flower?")] }));
+    assert_eq!(member.history("c").len(), 2);
+    for path in ["/sessions/c", "/sessions/c/messages", "/sessions/c/messages?countOnly=true"] {
+        owner.get(path).fails(404, "NOT_FOUND");
+    }
+    owner.patch("/sessions/c", json!({ "label": "Mine" })).fails(404, "NOT_FOUND");
+    owner.delete("/sessions/c").fails(404, "NOT_FOUND");
+    owner.post("/sessions/c/messages", user("Me too")).fails(404, "NOT_FOUND");
+    owner.post("/chat", json!({ "sessionId": "c", "messages": [user("Me too")] })).fails(404, "NOT_FOUND");
+    for path in ["/sessions", "/sessions?q=heliotrope", "/agents/ala/sessions"] {
+        assert!(column(&owner.get(path).ok(200), "id").is_empty(), "{path}");
+        assert_eq!(column(&member.get(path).ok(200), "id"), ["c"], "{path}");
+    }
+    let asked = owner.chat(json!({ "messages": [user("What did we say?")] }));
+    assert_eq!(asked.one("tool-output-available")["output"]["hits"], json!([]));
 }
 
 #[test]
@@ -65,11 +71,4 @@ fn every_field_out_of_range_is_named() {
     });
     let fields = app.org("acme").post("/projects", body).invalid();
     assert_eq!(fields, ["name", "description", "prompt", "emoji", "slug"]);
-}
-
-fn another_member(app: &App) -> String {
-    let user_id = id::generate();
-    let insert = "INSERT INTO user (id, email, created_at) VALUES (?1, ?1 || '@acme.example', 0)";
-    app.file().execute(insert, [&user_id]).unwrap();
-    user_id
 }
