@@ -129,14 +129,13 @@ fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
     prepare_any(connection)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -65536; PRAGMA mmap_size = 268435456; PRAGMA wal_autocheckpoint = 1000;
-         PRAGMA journal_size_limit = 67108864;",
+         PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864;",
     )
 }
 
 fn prepare_reader(connection: &mut Connection) -> rusqlite::Result<()> {
     prepare_any(connection)?;
-    connection.execute_batch("PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 268435456;")
+    connection.execute_batch("PRAGMA query_only = 1; PRAGMA temp_store = MEMORY;")
 }
 
 fn prepare_any(connection: &Connection) -> rusqlite::Result<()> {

@@ -163,7 +163,7 @@ impl Org<'_> {
             c.execute("DELETE FROM message WHERE turn = ?1", [turn])?;
             c.execute("UPDATE message SET superseded_by = NULL WHERE superseded_by = ?1", [turn])?;
             ledger::settle(c, &tenant.org_id, &begun.turn_id, 0)?;
-            close(c, turn, session, "error", "idle")?;
+            leave(c, turn, session, "idle")?;
             c.execute("DELETE FROM turn WHERE seq = ?1", [turn])?;
             if begun.session_is_new {
                 c.execute("DELETE FROM session WHERE seq = ?1", [session])?;
@@ -290,20 +290,20 @@ fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()> {
     }
     let charged = ledger::settle(c, org_id, &ended.turn_id, ended.cost)?;
     c.prepare_cached(
-        "UPDATE turn SET input_tokens = :input, cache_read_tokens = :cached, output_tokens = :output, cost = :cost
-         WHERE seq = :turn",
+        "UPDATE turn SET status = :status, ended_at = :now, input_tokens = :input, cache_read_tokens = :cached,
+             output_tokens = :output, cost = :cost WHERE seq = :turn",
     )?
     .execute(named_params! {
-        ":input": ended.input_tokens as i64, ":cached": ended.cache_read_tokens as i64,
+        ":status": ended.status, ":now": Timestamp::now().as_millis(), ":input": ended.input_tokens as i64, ":cached": ended.cache_read_tokens as i64,
         ":output": ended.output_tokens as i64, ":cost": charged, ":turn": ended.turn,
     })?;
     let session_status = if ended.status == "interrupted" { "interrupted" } else { "idle" };
-    close(c, ended.turn, ended.session, ended.status, session_status)
+    leave(c, ended.turn, ended.session, session_status)
 }
 
-fn close(c: &Connection, turn: i64, session: i64, turn_status: &str, session_status: &str) -> Result<()> {
+/// Lets go of a session, and of the journal that only a running turn needs.
+fn leave(c: &Connection, turn: i64, session: i64, session_status: &str) -> Result<()> {
     let now = Timestamp::now().as_millis();
-    c.prepare_cached("UPDATE turn SET status = ?2, ended_at = ?3 WHERE seq = ?1")?.execute((turn, turn_status, now))?;
     c.prepare_cached("UPDATE session SET status = ?2, updated_at = ?3 WHERE seq = ?1")?.execute((
         session,
         session_status,
