@@ -130,9 +130,23 @@ impl Chats {
         caller: Caller<Chat>,
         body: JsonBody<ChatRequest, HISTORY_BYTES_MAX>,
     ) -> Result<UiStream, ApiError> {
-        caller.app.refuse_while_draining()?;
-        caller.app.chat_rate.count(&caller.tenant.user_id)?;
+        admit(&caller)?;
         let ask = body.0.into_ask(&caller)?;
+        Ok(UiStream::of(caller.app.engine.begin(ask).await?))
+    }
+
+    /// Go on with an interrupted reply
+    ///
+    /// A reply that a restart interrupted goes on under its own id, in a new step.
+    #[oai(path = "/chat/:session_id/resume", method = "post", operation_id = "resume_chat")]
+    async fn resume_chat(
+        &self,
+        caller: Caller<Chat>,
+        /// The session's id.
+        session_id: Path<String>,
+    ) -> Result<UiStream, ApiError> {
+        admit(&caller)?;
+        let ask = Ask { session: AskedSession::Known(session_id.0), trigger: Trigger::Resume, ..ask_of(&caller) };
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
 
@@ -171,6 +185,27 @@ impl Chats {
     }
 }
 
+/// What every new turn has to pass.
+fn admit(caller: &Caller<Chat>) -> Result<()> {
+    caller.app.refuse_while_draining()?;
+    caller.app.chat_rate.count(&caller.tenant.user_id)
+}
+
+/// A question of the caller's that asks nothing yet.
+fn ask_of(caller: &Caller<Chat>) -> Ask {
+    Ask {
+        tenant: caller.tenant.clone(),
+        test: caller.env == Env::Test,
+        session: AskedSession::New,
+        agent: None,
+        project: None,
+        model: None,
+        messages: Vec::new(),
+        trigger: Trigger::Submit,
+        request_id: caller.request_id.as_str().to_owned(),
+    }
+}
+
 /// What a stop found.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
@@ -202,8 +237,6 @@ impl ChatRequest {
         }
         let posted = messages.into_iter().enumerate().map(|(at, message)| message.into_posted(at));
         Ok(Ask {
-            tenant: caller.tenant.clone(),
-            test: caller.env == Env::Test,
             session,
             agent: self.agent_id,
             project: self.project_id,
@@ -213,7 +246,7 @@ impl ChatRequest {
                 Some(ChatTrigger::RegenerateMessage) => Trigger::Regenerate { message_id: self.message_id },
                 _ => Trigger::Submit,
             },
-            request_id: caller.request_id.as_str().to_owned(),
+            ..ask_of(caller)
         })
     }
 }

@@ -41,6 +41,8 @@ pub enum Trigger {
     Submit,
     /// Once more, to what came before this message; absent: before the last answer.
     Regenerate { message_id: Option<String> },
+    /// On with an answer that the end of a process interrupted.
+    Resume,
 }
 
 /// A message as a client posted it.

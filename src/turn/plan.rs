@@ -23,7 +23,31 @@ pub fn plan(posted: &[Posted], trigger: &Trigger, known: &Known<'_>) -> Result<P
     match trigger {
         Trigger::Regenerate { message_id } => regenerate(message_id.as_deref(), known),
         Trigger::Submit => submit(posted, known),
+        Trigger::Resume => resume(known),
     }
+}
+
+/// Goes on under the id of the interrupted answer, or answers the question that got none.
+fn resume(known: &Known<'_>) -> Result<Plan> {
+    let nothing = || Error::Conflict("no reply was interrupted in this session: ask something".into());
+    let last = known.last()?.ok_or_else(nothing)?;
+    if last.role == "user" {
+        return Ok(Plan::default());
+    }
+    if last.status != "interrupted" {
+        return Err(nothing());
+    }
+    let supersede_from = Some(last.seq);
+    let continues = Some(last.id.clone());
+    let message = NewMessage {
+        id: last.id,
+        role: "assistant",
+        status: "interrupted",
+        metadata: last.metadata,
+        content: last.content,
+        parts: last.parts,
+    };
+    Ok(Plan { supersede_from, insert: vec![message], continues })
 }
 
 /// Answers again: the answer and what came after it make way.

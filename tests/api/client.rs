@@ -112,6 +112,12 @@ impl Client {
         Listening::new(self.request("GET", &format!("/chat/{session}/stream"), None))
     }
 
+    /// An interrupted answer that goes on, heard to its end.
+    #[track_caller]
+    pub fn resume(&self, session: &str) -> Stream {
+        Listening::new(self.request("POST", &format!("/chat/{session}/resume"), Some("{}"))).rest()
+    }
+
     /// The history of a session: what everyone said.
     #[track_caller]
     pub fn history(&self, session: &str) -> Vec<(String, String)> {

@@ -169,3 +169,19 @@ fn a_killed_server_that_had_said_nothing_lets_the_money_go() {
     assert_eq!(acme.history("c")[0].1, "Hi");
     acme.chat(json!({ "id": "c", "model": "demo/ala", "messages": [user("Again")] }));
 }
+
+#[test]
+fn an_interrupted_reply_goes_on_under_its_own_id() {
+    let app = App::start(&["--drain", "1ms"]);
+    let (acme, _model, first) = running(&app);
+    app.terminate();
+    let interrupted = first.rest().message_id();
+    let app = app.crash();
+    let acme = acme.at(app.url());
+    let stream = acme.header("x-request-id", "again").resume("c");
+    assert_eq!((stream.message_id(), stream.finish_reason()), (interrupted.clone(), "error"), "its model is gone");
+    let history = acme.messages("c");
+    assert_eq!(history.len(), 2);
+    assert_eq!((&history[1]["id"], history[1]["content"].as_str()), (&json!(interrupted), Some("one ")));
+    acme.post("/chat/c/resume", json!({})).fails(409, "CONFLICT");
+}
