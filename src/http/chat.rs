@@ -309,6 +309,7 @@ impl Payload for UiStream {
 
 impl IntoResponse for UiStream {
     fn into_response(self) -> Response {
+        let live = self.reader.live().clone();
         let mut response = Response::builder()
             .version(Version::HTTP_11)
             .content_type(Self::CONTENT_TYPE)
@@ -324,6 +325,8 @@ impl IntoResponse for UiStream {
         if self.test_mode {
             headers.insert(TEST_MODE, HeaderValue::from_static("true"));
         }
+        // For `Once`: the same question again joins this turn.
+        response.set_data(live);
         response
     }
 }

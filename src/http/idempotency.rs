@@ -2,7 +2,8 @@
 //!
 //! Rule: only what was done is remembered. A refusal did nothing, so the same key may be used for a better try. The work
 //! runs in a task of its own: who lost the connection in the middle finds the answer on the next try.
-//! Deliberately absent: `/chat`, whose second request joins the turn of the first; and memory beyond the process.
+//! A reply that is being written is joined from its start; one that was written is replayed.
+//! Deliberately absent: memory beyond the process.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,18 +13,20 @@ use std::{
 
 use bytes::Bytes;
 use poem::{
-    Endpoint, Request, Response,
-    http::{HeaderName, Method, StatusCode},
+    Body, Endpoint, Request, Response,
+    http::{HeaderMap, HeaderName, Method, StatusCode},
 };
 use sha2::{Digest, Sha256};
 
 use super::{
     API_PREFIX, App, auth,
     body::{self, BODY_BYTES_MAX, HISTORY_BYTES_MAX},
-    data::JSON,
     envelope::ApiError,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    turn::live::Live,
+};
 
 /// The header.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -62,7 +65,36 @@ struct Entry {
 #[derive(Clone)]
 struct Answer {
     status: StatusCode,
-    json: Bytes,
+    headers: HeaderMap,
+    body: Said,
+}
+
+#[derive(Clone)]
+enum Said {
+    /// All there is.
+    Whole(Bytes),
+    /// More is to come.
+    Running(Arc<Live>),
+}
+
+impl Answer {
+    fn bytes(&self) -> usize {
+        match &self.body {
+            Said::Whole(bytes) => bytes.len(),
+            // It is the turn that keeps those.
+            Said::Running(_) => 0,
+        }
+    }
+
+    fn into_response(self) -> Response {
+        let body = match self.body {
+            Said::Whole(bytes) => Body::from_bytes(bytes),
+            Said::Running(live) => Body::from_bytes_stream(live.reader()),
+        };
+        let mut response = Response::builder().status(self.status).body(body);
+        response.headers_mut().extend(self.headers);
+        response
+    }
 }
 
 impl Memory {
@@ -84,6 +116,20 @@ impl Memory {
         Ok(None)
     }
 
+    /// The answer that others join.
+    fn running(&self, name: &Name) -> Option<Answer> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.entries.get(name)?.answer.clone()
+    }
+
+    /// Lets others join an answer that is still being written.
+    fn join(&self, name: Name, running: Answer) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = inner.entries.get_mut(&name) {
+            entry.answer = Some(running);
+        }
+    }
+
     /// Remembers the first one's answer, or that there was none.
     fn finish(&self, name: Name, answer: Option<Answer>, now: Instant) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +137,7 @@ impl Memory {
             inner.entries.remove(&name);
             return;
         };
-        inner.bytes += answer.json.len();
+        inner.bytes += answer.bytes();
         inner.order.push_back((name, now));
         if let Some(entry) = inner.entries.get_mut(&name) {
             entry.answer = Some(answer);
@@ -111,7 +157,7 @@ impl Inner {
 
     fn forget_oldest(&mut self) {
         let entry = self.order.pop_front().and_then(|(name, _)| self.entries.remove(&name));
-        self.bytes -= entry.and_then(|entry| entry.answer).map_or(0, |answer| answer.json.len());
+        self.bytes -= entry.and_then(|entry| entry.answer).map_or(0, |answer| answer.bytes());
     }
 }
 
@@ -137,8 +183,8 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for Once<E> {
         let sent = request.take_body();
         let body = body::read_capped(&request, sent, max_bytes).await.map_err(ApiError)?;
         let digest = Sha256::digest(&body).into();
-        if let Some(Answer { status, json }) = app.answered.begin(name, digest, Instant::now()).map_err(ApiError)? {
-            return Ok(Response::builder().status(status).content_type(JSON).body(json));
+        if let Some(answer) = app.answered.begin(name, digest, Instant::now()).map_err(ApiError)? {
+            return Ok(answer.into_response());
         }
         request.set_body(body);
         let (inner, first) = (self.inner.clone(), First { app, name, answer: None });
@@ -157,12 +203,26 @@ struct First {
 impl First {
     async fn answer(mut self, result: poem::Result<Response>) -> poem::Result<Response> {
         let mut response = result?;
-        if response.status().is_success() {
-            let json = response.take_body().into_bytes().await?;
-            self.answer = Some(Answer { status: response.status(), json: json.clone() });
-            response.set_body(json);
+        if !response.status().is_success() {
+            return Ok(response);
         }
+        let (status, headers) = (response.status(), response.headers().clone());
+        if let Some(live) = response.data::<Arc<Live>>().cloned() {
+            self.app.answered.join(self.name, Answer { status, headers, body: Said::Running(live.clone()) });
+            tokio::spawn(self.follow(live));
+            return Ok(response);
+        }
+        let body = response.take_body().into_bytes().await?;
+        self.answer = Some(Answer { status, headers, body: Said::Whole(body.clone()) });
+        response.set_body(body);
         Ok(response)
+    }
+
+    /// Waits until the reply is written; what is remembered of it then counts against the bounds.
+    async fn follow(mut self, live: Arc<Live>) {
+        live.ended().await;
+        let running = self.app.answered.running(&self.name);
+        self.answer = running.map(|answer| Answer { body: Said::Whole(live.since(0).into()), ..answer });
     }
 }
 
@@ -179,9 +239,6 @@ fn named(request: &Request) -> Result<Option<(Arc<App>, Name, usize)>> {
     let Some(key) = request.header(IDEMPOTENCY_KEY).filter(|_| request.method() == Method::POST) else {
         return Ok(None);
     };
-    if route.starts_with("/chat") {
-        return Ok(None);
-    }
     // Who is nobody is told so by the handler, as always.
     let (Some(app), Some(holder)) = (request.data::<Arc<App>>(), auth::key_holder(request)?) else { return Ok(None) };
     if !(1..=KEY_CHARS_MAX).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -192,7 +249,7 @@ fn named(request: &Request) -> Result<Option<(Arc<App>, Name, usize)>> {
         name.update(part.len().to_le_bytes());
         name.update(part);
     }
-    let max_bytes = if route.ends_with("/messages") { HISTORY_BYTES_MAX } else { BODY_BYTES_MAX };
+    let max_bytes = if route.ends_with("/messages") || route == "/chat" { HISTORY_BYTES_MAX } else { BODY_BYTES_MAX };
     Ok(Some((app.clone(), name.finalize().into(), max_bytes)))
 }
 
@@ -201,7 +258,8 @@ mod tests {
     use super::*;
 
     fn answer(text: &'static str) -> Option<Answer> {
-        Some(Answer { status: StatusCode::CREATED, json: Bytes::from_static(text.as_bytes()) })
+        let body = Said::Whole(Bytes::from_static(text.as_bytes()));
+        Some(Answer { status: StatusCode::CREATED, headers: HeaderMap::new(), body })
     }
 
     #[test]
@@ -211,7 +269,7 @@ mod tests {
         assert!(again(0, start).unwrap().is_none());
         assert!(matches!(again(0, start), Err(Error::Conflict(_))));
         memory.finish([1; 32], answer("first"), start);
-        assert_eq!(again(0, start).unwrap().unwrap().json, "first");
+        assert!(matches!(again(0, start).unwrap().unwrap().body, Said::Whole(text) if text == "first"));
         assert!(matches!(again(1, start), Err(Error::Invalid(_))));
         assert!(again(1, start + REMEMBERED).unwrap().is_none());
     }

@@ -185,6 +185,11 @@ impl Stream for Reader {
 }
 
 impl Reader {
+    /// What is read.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
     fn poll_journal(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut journal = self.live.lock();
         let there = &journal.bytes[self.position..];
