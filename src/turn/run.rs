@@ -165,7 +165,13 @@ impl Run {
         self.call = Some(OpenCall { prompt_tokens, said: Said::default() });
         let mut deltas = Vec::new();
         let mut ending = loop {
-            let ending = reply.next(&mut deltas).await;
+            let ending = tokio::select! {
+                ending = reply.next(&mut deltas) => ending,
+                () = self.scribe.checkpoint_due() => {
+                    self.scribe.checkpoint();
+                    None
+                }
+            };
             self.tell(&mut deltas, step);
             if let Some(ending) = ending {
                 break ending;

@@ -1,8 +1,8 @@
 //! Writes a turn down as it happens: for its readers, for its final message, and for the time after a crash.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, Sleep, sleep};
 
 use super::{
     chunk::Chunk,
@@ -23,7 +23,7 @@ pub struct Scribe {
     turn: i64,
     /// When the first piece of the answer came.
     first_piece: Option<Instant>,
-    checkpoint_at: Instant,
+    checkpoint: Pin<Box<Sleep>>,
     checkpoints: i64,
     journaled_bytes: usize,
 }
@@ -38,7 +38,7 @@ impl Scribe {
             tenant,
             turn,
             first_piece: None,
-            checkpoint_at: Instant::now() + CHECKPOINT_INTERVAL,
+            checkpoint: Box::pin(sleep(CHECKPOINT_INTERVAL)),
             checkpoints: 0,
             journaled_bytes: 0,
         }
@@ -51,9 +51,6 @@ impl Scribe {
         }
         chunks.iter().for_each(|chunk| self.fold.apply(chunk));
         self.live.push(chunks);
-        if Instant::now() >= self.checkpoint_at {
-            self.checkpoint();
-        }
     }
 
     /// Notes that a piece of the answer came.
@@ -71,10 +68,16 @@ impl Scribe {
         self.live.len()
     }
 
+    /// Waits until it is time for a checkpoint. A timer of its own, and not a look at the clock with each chunk: words
+    /// that a long silence follows are worth as much.
+    pub async fn checkpoint_due(&mut self) {
+        self.checkpoint.as_mut().await;
+    }
+
     /// Puts what was written since the last time into the file, with the next commit. Nobody waits for it.
     pub fn checkpoint(&mut self) {
         let frames = self.live.since(self.journaled_bytes);
-        self.checkpoint_at = Instant::now() + CHECKPOINT_INTERVAL;
+        self.checkpoint.as_mut().reset(Instant::now() + CHECKPOINT_INTERVAL);
         if frames.is_empty() {
             return;
         }

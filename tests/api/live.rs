@@ -173,15 +173,29 @@ fn a_killed_server_that_had_said_nothing_lets_the_money_go() {
 #[test]
 fn an_interrupted_reply_goes_on_under_its_own_id() {
     let app = App::start(&["--drain", "1ms"]);
-    let (acme, _model, first) = running(&app);
+    let slow = Answer::empty().chunk(word("one ")).wait();
+    let model = FakeModel::start([slow, Answer::text("two")]);
+    let acme = app.org_asking("acme", &model);
+    let mut first = acme.listen(json!({ "id": "c", "model": "up/free", "messages": [user("Hi")] }));
+    first.until("text-delta");
     app.terminate();
     let interrupted = first.rest().message_id();
     let app = app.crash();
     let acme = acme.at(app.url());
-    let stream = acme.header("x-request-id", "again").resume("c");
-    assert_eq!((stream.message_id(), stream.finish_reason()), (interrupted.clone(), "error"), "its model is gone");
+    let stream = acme.resume("c");
     let history = acme.messages("c");
     assert_eq!(history.len(), 2);
-    assert_eq!((&history[1]["id"], history[1]["content"].as_str()), (&json!(interrupted), Some("one ")));
+    assert_eq!((&history[1]["id"], &history[1]["status"]), (&json!(interrupted), &json!("complete")));
+    assert_eq!((stream.message_id(), stream.text()), (interrupted, "two".into()));
+    assert_eq!(history[1]["content"], json!("one two"));
     acme.post("/chat/c/resume", json!({})).fails(409, "CONFLICT");
+}
+
+#[test]
+fn words_before_a_long_silence_survive_a_kill() {
+    let app = App::start(&[]);
+    let (_acme, _model, _first) = running(&app);
+    let (file, journaled) = (app.file(), "SELECT group_concat(CAST(frames AS TEXT), '') FROM turn_journal");
+    let frames = || file.query_row(journaled, [], |row| row.get::<_, Option<String>>(0)).unwrap();
+    until("a checkpoint", || frames().filter(|frames| frames.contains("one ")));
 }
