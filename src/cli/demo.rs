@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use clap::builder::FalseyValueParser;
 use tokio::sync::Notify;
 
 use super::{
@@ -47,10 +48,10 @@ const DRAIN: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
     /// Where to listen; the next free port if it is taken
-    #[arg(long, env = "ALM_LISTEN", default_value = "127.0.0.1:2560", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// End after the walk; exit code 0 only if every step held
-    #[arg(long, env = "ALM_ONCE")]
+    #[arg(long, value_parser = FalseyValueParser::new())]
     once: bool,
 }
 

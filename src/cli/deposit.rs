@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Deposit {
     /// The organization's slug
-    #[arg(long, env = "ALM_ORG")]
+    #[arg(long)]
     org: String,
     /// How much, in US dollars, such as 10.00
     #[arg(long, value_name = "AMOUNT")]

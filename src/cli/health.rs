@@ -13,7 +13,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 pub(super) struct Health {
     /// Where the server is
-    #[arg(long, env = "ALM_URL", default_value = "http://127.0.0.1:2560")]
+    #[arg(long, default_value = "http://127.0.0.1:2560")]
     url: String,
 }
 

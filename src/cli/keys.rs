@@ -20,7 +20,7 @@ pub(super) enum Keys {
     /// Make a key and print it; it is never shown again
     Create {
         /// The organization's slug
-        #[arg(long, env = "ALM_ORG")]
+        #[arg(long)]
         org: String,
         /// What the key is for, 1 to 120 characters
         #[arg(long)]
@@ -38,13 +38,13 @@ pub(super) enum Keys {
     /// List the owner's keys
     List {
         /// The organization's slug
-        #[arg(long, env = "ALM_ORG")]
+        #[arg(long)]
         org: String,
     },
     /// End a key at once
     Revoke {
         /// The organization's slug
-        #[arg(long, env = "ALM_ORG")]
+        #[arg(long)]
         org: String,
         /// Its id or its prefix
         key: String,

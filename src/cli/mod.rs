@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, builder::FalseyValueParser};
 use serde_json::Value;
 
 use crate::{
@@ -42,13 +42,13 @@ struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 struct Place {
     /// The folder that holds everything; the XDG data folder when absent
-    #[arg(long, global = true, env = "ALM_DATA_DIR", value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     /// The file with the key that seals providers' keys; `alm.key` in the data folder when absent
-    #[arg(long, global = true, env = "ALM_SECRET_KEY_FILE", value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     secret_key_file: Option<PathBuf>,
     /// Print JSON, for programs
-    #[arg(long, global = true, env = "ALM_JSON")]
+    #[arg(long, global = true, value_parser = FalseyValueParser::new())]
     json: bool,
 }
 
@@ -79,7 +79,8 @@ enum Command {
 
 /// Reads the command line and runs its command.
 pub fn run() -> ExitCode {
-    let Cli { place, command } = Cli::parse();
+    let matches = with_variables(Cli::command()).get_matches();
+    let Cli { place, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match command {
         Command::Serve(command) => command.run(&place),
         Command::Demo(command) => command.run(&place),
@@ -98,6 +99,15 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Gives every flag its variable: `--data-dir` is also `ALM_DATA_DIR`.
+fn with_variables(command: clap::Command) -> clap::Command {
+    let with_variable = |flag: Arg| match flag.get_long().map(|long| long.replace('-', "_").to_uppercase()) {
+        Some(name) => flag.env(format!("ALM_{name}")),
+        None => flag,
+    };
+    command.mut_args(with_variable).mut_subcommands(with_variables)
 }
 
 /// Connections that a command reads with; a command does one thing at a time.
@@ -179,15 +189,20 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 mod tests {
     use clap::CommandFactory;
 
+    fn flags(command: &clap::Command) -> Vec<&clap::Arg> {
+        let own = command.get_arguments().filter(|flag| flag.get_long().is_some());
+        own.chain(command.get_subcommands().flat_map(flags)).collect()
+    }
+
     #[test]
-    fn every_flag_is_declared_once_and_has_its_variable() {
-        let command = super::Cli::command();
+    fn every_flag_has_its_variable() {
+        let command = super::with_variables(super::Cli::command());
         command.clone().debug_assert();
-        let serve = command.find_subcommand("serve").unwrap();
-        let flags = serve.get_arguments().filter(|flag| flag.get_long().is_some() && flag.get_id() != "help");
+        let flags = flags(&command);
+        assert!(flags.len() > 30, "{flags:?}");
         for flag in flags {
             let variable = format!("ALM_{}", flag.get_long().unwrap().replace('-', "_").to_uppercase());
-            assert_eq!(flag.get_env().and_then(|name| name.to_str()), Some(&*variable), "--{}", flag.get_id());
+            assert_eq!(flag.get_env().and_then(|name| name.to_str()), Some(&*variable));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{catalog::Model, error::Result};
 #[derive(Debug, clap::Args)]
 pub(super) struct Models {
     /// The organization's slug
-    #[arg(long, env = "ALM_ORG")]
+    #[arg(long)]
     org: String,
 }
 

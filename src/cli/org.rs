@@ -24,7 +24,7 @@ pub(super) enum Org {
         #[arg(long, value_name = "EMAIL")]
         owner: String,
         /// A file with the owner's password
-        #[arg(long, env = "ALM_PASSWORD_FILE", value_name = "FILE")]
+        #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
     },
     /// Change an organization

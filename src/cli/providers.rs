@@ -28,24 +28,24 @@ pub(super) enum Providers {
     /// List an organization's providers
     List {
         /// The organization's slug
-        #[arg(long, env = "ALM_ORG")]
+        #[arg(long)]
         org: String,
     },
     /// Reach a provider, list its models and stream a few words
     Test {
         /// The organization's slug
-        #[arg(long, env = "ALM_ORG")]
+        #[arg(long)]
         org: String,
         /// The provider's slug
         slug: String,
         /// Certificate authorities to trust, in PEM
-        #[arg(long, env = "ALM_CA_FILE", value_name = "FILE")]
+        #[arg(long, value_name = "FILE")]
         ca_file: Option<PathBuf>,
     },
     /// Forget a provider, its key and its models
     Remove {
         /// The organization's slug
-        #[arg(long, env = "ALM_ORG")]
+        #[arg(long)]
         org: String,
         /// The provider's slug
         slug: String,
@@ -55,7 +55,7 @@ pub(super) enum Providers {
 #[derive(Debug, clap::Args)]
 pub(super) struct Add {
     /// The organization's slug
-    #[arg(long, env = "ALM_ORG")]
+    #[arg(long)]
     org: String,
     /// What its models' ids begin with
     #[arg(long)]

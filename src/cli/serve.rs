@@ -18,28 +18,28 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     /// Where to listen
-    #[arg(long, env = "ALM_LISTEN", default_value = "127.0.0.1:2560", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// An organization to make if the folder has none
-    #[arg(long, env = "ALM_ORG", value_name = "SLUG")]
+    #[arg(long, value_name = "SLUG")]
     org: Option<String>,
     /// Chats a person may begin in a minute
-    #[arg(long, env = "ALM_CHAT_RATE", default_value = "60", value_name = "PER MINUTE")]
+    #[arg(long, default_value = "60", value_name = "PER MINUTE")]
     chat_rate: NonZeroU32,
     /// How long running replies may go on after SIGTERM
-    #[arg(long, env = "ALM_DRAIN", default_value = "30s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     drain: Duration,
     /// A web page's origin that may use the API; repeat or separate by commas
-    #[arg(long, env = "ALM_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    #[arg(long, value_delimiter = ',', value_name = "ORIGIN")]
     cors_origin: Vec<String>,
     /// Certificate authorities to trust when asking providers, in PEM, instead of the public ones
-    #[arg(long, env = "ALM_CA_FILE", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Where to show Prometheus metrics; nowhere when absent
-    #[arg(long, env = "ALM_METRICS_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
     /// How to log, on standard error; what to log is in RUST_LOG
-    #[arg(long, env = "ALM_LOG_FORMAT", default_value = "text")]
+    #[arg(long, default_value = "text")]
     log_format: LogFormat,
 }
 
