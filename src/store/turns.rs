@@ -97,7 +97,8 @@ pub struct Orphan {
     pub turn_id: String,
     pub tenant: Tenant,
     pub session: i64,
-    pub session_id: String,
+    /// Microcents of the balance that it holds.
+    pub held: i64,
     pub model: String,
     pub agent_id: Option<String>,
     pub message_id: String,
@@ -203,9 +204,10 @@ impl Store {
     pub fn orphans(&self) -> Result<Vec<Orphan>> {
         self.read(|c| {
             let mut turns = c.prepare(
-                "SELECT t.seq, t.id, t.org_id, t.user_id, t.session, s.id, t.model, t.agent_id, t.message_id, m.parts
-                 FROM turn t JOIN session s ON s.seq = t.session
-                     LEFT JOIN message m ON m.session = s.seq AND m.id = t.message_id AND m.superseded_by IS NULL
+                "SELECT t.seq, t.id, t.org_id, t.user_id, t.session,
+                     (SELECT coalesce(sum(held_delta), 0) FROM ledger_entry WHERE turn_id = t.id),
+                     t.model, t.agent_id, t.message_id, m.parts
+                 FROM turn t LEFT JOIN message m ON m.session = t.session AND m.id = t.message_id AND m.superseded_by IS NULL
                  WHERE t.status = 'running' ORDER BY t.session",
             )?;
             let mut journal = c.prepare("SELECT frames FROM turn_journal WHERE turn = ?1 ORDER BY n")?;
@@ -217,7 +219,7 @@ impl Store {
                     turn_id: row.get(1)?,
                     tenant: Tenant { org_id: row.get(2)?, user_id: row.get(3)? },
                     session: row.get(4)?,
-                    session_id: row.get(5)?,
+                    held: row.get(5)?,
                     model: row.get(6)?,
                     agent_id: row.get(7)?,
                     message_id: row.get(8)?,

@@ -48,6 +48,7 @@ pub mod tools; // what a model may do besides talk
 
 use ask::{Ask, AskedSession};
 use bill::Bill;
+use chunk::Chunk;
 use fold::Fold;
 use live::{Live, Stop};
 use run::Run;
@@ -61,6 +62,8 @@ const TURNS_FULL_RETRY: Duration = Duration::from_secs(2);
 /// How long a response waits for the model's first sign of life. What fails by then leaves no trace; what fails later
 /// is an `error` chunk.
 const HEAD_WAIT: Duration = Duration::from_secs(2);
+/// How long a drain waits for interrupted turns to be stored; after it they are recovered at the next start.
+const INTERRUPT_WAIT: Duration = Duration::from_secs(2);
 /// How long a stop waits for the partial answer to be stored.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 /// Characters of a first message that name its session.
@@ -135,7 +138,7 @@ impl Engine {
         let test_mode = resolved.test_mode;
         let run = self.prepare(&ask, resolved, begun.clone(), bill, head)?;
         let live = self.set_going(run, place);
-        self.await_head(&ask.tenant, &begun, failed_early).await?;
+        self.await_head(&ask.tenant, &begun, &live, failed_early).await?;
         Ok(Started { live, session_id: begun.session.id, session_is_new: begun.session_is_new, test_mode })
     }
 
@@ -272,7 +275,13 @@ impl Engine {
     }
 
     /// Waits for the model's first sign of life. What fails before it is undone, so that a retry is clean.
-    async fn await_head(&self, tenant: &Tenant, begun: &Begun, mut failed: oneshot::Receiver<Error>) -> Result<()> {
+    async fn await_head(
+        &self,
+        tenant: &Tenant,
+        begun: &Begun,
+        live: &Live,
+        mut failed: oneshot::Receiver<Error>,
+    ) -> Result<()> {
         let early = match tokio::time::timeout(HEAD_WAIT, &mut failed).await {
             Ok(failed) => failed.ok(),
             Err(_) => {
@@ -282,8 +291,10 @@ impl Engine {
             }
         };
         let Some(error) = early else { return Ok(()) };
-        self.store.org(tenant).withdraw_turn(begun.clone()).await?;
-        Err(error)
+        let withdrawn = self.store.org(tenant).withdraw_turn(begun.clone()).await;
+        // Someone may have found the turn by its session meanwhile.
+        live.end(&[Chunk::Abort]);
+        withdrawn.and(Err(error))
     }
 
     /// Ends what a process that is gone left running. For the start, and for a turn that panicked.
@@ -320,8 +331,7 @@ impl Engine {
         let all = TURNS_MAX as u32;
         if tokio::time::timeout(patience, self.places.acquire_many(all)).await.is_err() {
             self.running().values().for_each(|running| running.live.stop(Stop::Draining));
-            // Bounded by what a commit takes: an interrupted turn waits for nothing else.
-            drop(tokio::time::timeout(HEAD_WAIT, self.places.acquire_many(all)).await);
+            drop(tokio::time::timeout(INTERRUPT_WAIT, self.places.acquire_many(all)).await);
         }
     }
 

@@ -141,7 +141,7 @@ fn same(posted: &Posted, stored: &Message) -> bool {
 }
 
 /// Whether the part is a call that waits for its output.
-pub(super) fn is_open_call(part: &Value) -> bool {
+fn is_open_call(part: &Value) -> bool {
     let state = part.get("state").and_then(Value::as_str);
     part.get("toolCallId").is_some() && matches!(state, Some("input-available" | "approval-requested"))
 }

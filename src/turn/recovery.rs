@@ -36,7 +36,9 @@ pub(super) async fn recover(store: &Store, catalog: &Catalog, is_alive: impl Fn(
 }
 
 async fn end(store: &Store, catalog: &Catalog, orphan: Orphan) -> Result<()> {
-    let mut fold = Fold::with_parts(fold::stored_parts(orphan.continued_parts.as_deref())?);
+    let before = fold::stored_parts(orphan.continued_parts.as_deref())?;
+    let (parts_before, text_before) = (before.len(), fold::content(&before).len());
+    let mut fold = Fold::with_parts(before);
     fold::parse(&orphan.frames).for_each(|chunk| fold.apply(&chunk));
     fold.close(Closing::Interrupted);
     let parts = fold.into_parts();
@@ -45,8 +47,12 @@ async fn end(store: &Store, catalog: &Catalog, orphan: Orphan) -> Result<()> {
     // A model that is gone since then costs nothing: nobody knows its price.
     let pricing = catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|resolved| resolved.model.pricing);
     let mut bill = Bill::new(pricing, None);
-    bill.add_hold(i64::MAX);
-    bill.add(None, history::tokens_of_bytes(org.content_bytes(orphan.session)?), &content);
+    bill.add_hold(orphan.held);
+    // What an answer that goes on had before is paid for already, and a turn that added nothing costs nothing.
+    if parts.len() > parts_before {
+        let said = content.get(text_before..).unwrap_or_default();
+        bill.add(None, history::tokens_of_bytes(org.content_bytes(orphan.session)?), said);
+    }
     let message = (!parts.is_empty()).then(|| NewMessage {
         id: orphan.message_id,
         role: "assistant",
@@ -59,7 +65,7 @@ async fn end(store: &Store, catalog: &Catalog, orphan: Orphan) -> Result<()> {
         content,
         parts: Value::Array(parts).to_string(),
     });
-    let (usage, cost) = (bill.usage(), if message.is_some() { bill.charge() } else { 0 });
+    let usage = bill.usage();
     let ended = EndedTurn {
         turn: orphan.turn,
         turn_id: orphan.turn_id,
@@ -69,7 +75,7 @@ async fn end(store: &Store, catalog: &Catalog, orphan: Orphan) -> Result<()> {
         input_tokens: usage.input_tokens,
         cache_read_tokens: usage.cache_read_tokens,
         output_tokens: usage.output_tokens,
-        cost,
+        cost: bill.charge(),
     };
     org.end_turn(ended).await
 }

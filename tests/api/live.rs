@@ -119,6 +119,28 @@ fn a_reply_that_is_not_yet_heard_of_can_be_stopped() {
 }
 
 #[test]
+fn whoever_finds_a_reply_that_then_fails_early_hears_it_end() {
+    let (app, model) = (App::shared(), FakeModel::start([Answer::status(401).late()]));
+    let acme = app.org_asking("acme", &model);
+    std::thread::scope(|scope| {
+        let asked =
+            scope.spawn(|| acme.post("/chat", json!({ "id": "c", "model": "up/free", "messages": [user("Hi")] })));
+        until("the turn to run", || {
+            let session = acme.get("/sessions/c");
+            (session.status == 200 && session.json()["data"]["status"] == "running").then_some(())
+        });
+        let found = acme.listen_in("c");
+        model.go();
+        let ending = found.rest().types().last().map(|kind| (*kind).to_owned());
+        // On a machine so slow that the response begins first, the failure is told in the stream.
+        match asked.join().unwrap().status {
+            502 => assert_eq!(ending.as_deref(), Some("abort")),
+            _ => assert_eq!(ending.as_deref(), Some("error")),
+        }
+    });
+}
+
+#[test]
 fn a_server_that_goes_down_interrupts_what_does_not_end_and_keeps_it() {
     let app = App::start(&["--drain", "1ms"]);
     let (_acme, _model, first) = running(&app);
