@@ -3,7 +3,7 @@
 -- How to read it: times are milliseconds since 1970 (UTC); money is whole microcents (1 USD = 1,000,000); ids are
 -- UUIDv7 text unless a comment says that a client may make them up. `seq` is SQLite's own row number: what the house
 -- joins by, never shown. Soft-deleted rows keep `deleted_at`; every list leaves them out.
--- `user_version` numbers this file; store/mod.rs says what happens to a file of another number.
+-- `user_version` numbers this file; store/upgrade.rs says what happens to a file of another number.
 
 -- A tenant. Every row below belongs to exactly one, directly or through its session.
 CREATE TABLE org (
@@ -244,3 +244,17 @@ END;
 CREATE TRIGGER session_unindexed AFTER DELETE ON session BEGIN
     INSERT INTO session_fts (session_fts, rowid, label) VALUES ('delete', OLD.seq, OLD.label);
 END;
+
+-- What a POST with an Idempotency-Key did, for a day, so that it is done once over a restart too. The row comes with the
+-- commit that does the work; what was answered follows it.
+CREATE TABLE idempotency (
+    name       BLOB    PRIMARY KEY,                         -- SHA-256 of who, where, and their key
+    body_hash  BLOB    NOT NULL,                            -- SHA-256 of the request's body
+    turn       INTEGER REFERENCES turn (seq) ON DELETE CASCADE, -- the reply, which is read again as it is stored
+    created_at INTEGER NOT NULL,
+    status     INTEGER,                                     -- this and the next two: the answer; NULL: not kept
+    headers    TEXT,                                        -- JSON object
+    body       BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_by_age ON idempotency (created_at);
+CREATE INDEX idempotency_by_turn ON idempotency (turn) WHERE turn IS NOT NULL;

@@ -28,7 +28,7 @@ use crate::{
     money::Pricing,
     seal::{self, Sealer},
     store::{
-        Store,
+        Store, lock,
         orgs::OrgRow,
         providers::{Provider, ProviderModel},
     },
@@ -59,7 +59,7 @@ impl Demo {
     pub(super) fn run(self, place: &Place) -> Result<()> {
         let folder = Folder::of(place)?;
         let store = server::open_store(folder.path())?;
-        let lock = server::lock(folder.path())?;
+        let lock = lock::lock(folder.path())?;
         let sealer = Sealer::open(&folder.path().join(seal::FILE_NAME))?;
         let org = match store.org_by_slug(ORG_SLUG) {
             Err(Error::NotFound(_)) => store.create_org(ORG_SLUG, "owner@demo.localhost", None)?,

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     http::cors::Cors,
-    store::Store,
+    store::{Store, lock},
 };
 
 #[derive(Debug, clap::Args)]
@@ -58,7 +58,7 @@ impl Serve {
         let folder = place.folder()?;
         // The store makes the folder that the lock lies in.
         let store = server::open_store(&folder)?;
-        let lock = server::lock(&folder)?;
+        let lock = lock::lock(&folder)?;
         make_org(&store, self.org.as_deref())?;
         let settings = Settings {
             listen: self.listen,

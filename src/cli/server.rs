@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     catalog::{Ambient, Catalog},
-    error::{Error, Result},
+    error::Result,
     http::{
         self, App,
         cors::Cors,
@@ -26,8 +26,6 @@ use crate::{
 
 /// Connections that read at once: as many as request threads and scans can use.
 const READERS_MAX: u32 = 16;
-/// The file that keeps a second server off the same data.
-const LOCK_NAME: &str = "alm.lock";
 /// What a drained connection gets on top of its turn's drain, to send the last words.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often providers of the environment are asked for their models until they have said.
@@ -56,21 +54,6 @@ pub(super) struct Server {
     drain: Duration,
     /// Held as long as the server lives.
     _lock: File,
-}
-
-/// One server for each data folder. Other commands may run beside it.
-pub(super) fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(LOCK_NAME);
-    let unusable = |error: std::io::Error| Error::BadRequest(format!("cannot use {}: {error}", path.display()));
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::BadRequest(format!(
-            "another server uses {}: stop it, or choose another --data-dir",
-            folder.display()
-        ))),
-        Err(std::fs::TryLockError::Error(error)) => Err(unusable(error)),
-    }
 }
 
 /// The store of a server.

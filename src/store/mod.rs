@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 pub mod agents;
 pub mod keys;
 pub mod ledger;
+pub mod lock;
 pub mod messages;
 pub mod orgs;
 pub mod projects;
@@ -21,15 +22,12 @@ pub mod providers;
 pub mod search;
 pub mod sessions;
 pub mod turns;
+mod upgrade;
 pub mod usage;
 mod writer;
 
 pub use writer::Writer;
 
-/// The schema as a new file gets it.
-const SCHEMA: &str = include_str!("../../schema.sql");
-/// The number of that schema.
-const VERSION: i64 = 1;
 /// The file's name in the data folder.
 pub const FILE_NAME: &str = "alm.db";
 /// The data folder is its owner's alone, like what is in it.
@@ -72,7 +70,7 @@ impl Store {
         let connection = Connection::open(&file).map_err(|error| cannot_use(&file, &error))?;
         prepare_writer(&connection).map_err(|error| cannot_use(&file, &error))?;
         restrict_to_owner(&file)?;
-        bring_to_version(&connection)?;
+        upgrade::bring_to_version(&connection, folder)?;
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let manager = SqliteConnectionManager::file(&file).with_flags(read_only).with_init(prepare_reader);
         let readers = r2d2::Pool::builder()
@@ -93,7 +91,7 @@ impl Store {
     pub async fn check(&self) -> Result<()> {
         self.read(|c| Ok(c.query_row("SELECT 1 FROM org LIMIT 1", [], |_| Ok(())).or_else(none_is_fine)?))?;
         // Writing the number that stands there is a write all the same: a full disk or a lost file shows here.
-        self.writer.write(|c| Ok(c.pragma_update(None, "user_version", VERSION)?)).await
+        self.writer.write(|c| Ok(c.pragma_update(None, "user_version", upgrade::VERSION)?)).await
     }
 
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
@@ -150,26 +148,6 @@ fn prepare_any(connection: &Connection) -> rusqlite::Result<()> {
 fn restrict_to_owner(file: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(|error| cannot_use(file, &error))
-}
-
-/// Makes the schema in a new file; refuses a file that a newer binary wrote.
-fn bring_to_version(connection: &Connection) -> Result<()> {
-    let version = |c: &Connection| c.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-    if version(connection)? == 0 {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        // Another process may have made it between the look and the lock.
-        if version(connection)? == 0 {
-            connection.execute_batch(SCHEMA)?;
-            connection.pragma_update(None, "user_version", VERSION)?;
-        }
-        connection.execute_batch("COMMIT")?;
-    }
-    match version(connection)? {
-        VERSION => Ok(()),
-        other => Err(Error::BadRequest(format!(
-            "the file has schema {other}, this alm knows schema {VERSION}: use the alm that wrote it, or a newer one"
-        ))),
-    }
 }
 
 /// What SQLite says of the file itself becomes something a caller can act on; all else is a fault of ours.

@@ -1,0 +1,182 @@
+//! New files, and files of earlier schemas brought to today's.
+//!
+//! Rule: before a file is changed it is copied (`alm.db.before-2` is the file as it was before schema 2), and all steps
+//! to today's schema are one transaction: what fails leaves the file as it was. A file of a newer schema is refused, and
+//! so is an upgrade under a server that runs.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::{BUSY_TIMEOUT, FILE_NAME, cannot_use, lock};
+use crate::{
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+/// The schema as a new file gets it.
+const SCHEMA: &str = include_str!("../../schema.sql");
+/// The steps from each schema to the next, beginning with the one from 1 to 2.
+const STEPS: [&str; 1] = [include_str!("upgrades/2.sql")];
+/// The number of today's schema.
+pub(super) const VERSION: i64 = STEPS.len() as i64 + 1;
+
+/// Makes the schema in a new file, and brings an older one to it.
+pub(super) fn bring_to_version(connection: &Connection, folder: &Path) -> Result<()> {
+    match version(connection)? {
+        VERSION => Ok(()),
+        0 => create(connection),
+        old @ 1..VERSION => {
+            let _no_server = lock::lock(folder).map_err(|error| {
+                Error::BadRequest(format!("the file has schema {old} and wants an upgrade to {VERSION}; {error}"))
+            })?;
+            upgrade(connection, &folder.join(FILE_NAME))
+        }
+        other => Err(Error::BadRequest(format!(
+            "the file has schema {other}, this alm knows schema {VERSION}: use the alm that wrote it, or a newer one"
+        ))),
+    }
+}
+
+fn version(connection: &Connection) -> Result<i64> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+fn create(connection: &Connection) -> Result<()> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    // Another process may have made it between the look and the lock.
+    if version(connection)? == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+fn upgrade(connection: &Connection, file: &Path) -> Result<()> {
+    // Tables that are made anew would take the rows that refer to them along. What is wrong shows before the commit.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let old = version(connection)?;
+    if old < VERSION {
+        let snapshot = take_snapshot(file)?;
+        tracing::info!(from = old, to = VERSION, snapshot = %snapshot.display(), "the file is upgraded");
+        STEPS[old as usize - 1..].iter().try_for_each(|step| transaction.execute_batch(step))?;
+        if transaction.prepare("PRAGMA foreign_key_check")?.exists([])? {
+            return Err(Error::internal("rows refer to rows that are not there: the file is left as it was"));
+        }
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()?;
+    Ok(connection.pragma_update(None, "foreign_keys", true)?)
+}
+
+/// Copies the file while the caller keeps others from writing; answers where to.
+fn take_snapshot(file: &Path) -> Result<PathBuf> {
+    let name = |suffix: &str| file.with_file_name(format!("{FILE_NAME}.before-{VERSION}{suffix}"));
+    let (draft, mut snapshot) = (name(".new"), name(""));
+    if snapshot.exists() {
+        snapshot = name(&format!("-{}", Timestamp::now().as_millis()));
+    }
+    let unusable = |error: std::io::Error| cannot_use(&draft, &error);
+    // A draft that an upgrade left behind when it was cut off.
+    std::fs::remove_file(&draft).or_else(none_is_fine).map_err(unusable)?;
+    let reader = Connection::open(file)?;
+    reader.busy_timeout(BUSY_TIMEOUT)?;
+    reader.execute("VACUUM INTO ?1", [draft.to_string_lossy()]).map_err(|error| cannot_use(&draft, &error))?;
+    super::restrict_to_owner(&draft)?;
+    File::open(&draft).and_then(|copy| copy.sync_all()).map_err(unusable)?;
+    std::fs::rename(&draft, &snapshot).map_err(unusable)?;
+    Ok(snapshot)
+}
+
+fn none_is_fine(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    /// Every schema that was released, as it was, and rows of it.
+    const RELEASED: [(&str, &str); 1] =
+        [(include_str!("../../tests/golden/schema/1.sql"), include_str!("../../tests/golden/schema/1.rows.sql"))];
+
+    /// What a file consists of, however its statements are laid out.
+    fn shape(connection: &Connection) -> Vec<String> {
+        let mut statement = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").unwrap();
+        let statements = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        let plain = |sql: String| {
+            let lines = sql.lines().map(|line| line.split("--").next().unwrap());
+            lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+        };
+        let mut shape: Vec<_> = statements.map(|sql| plain(sql.unwrap())).collect();
+        shape.sort();
+        shape
+    }
+
+    fn count(connection: &Connection, table: &str) -> i64 {
+        connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    }
+
+    /// A folder with a file of an earlier schema.
+    fn folder_of(released: usize) -> tempfile::TempDir {
+        let (schema, rows) = RELEASED[released - 1];
+        let folder = tempfile::tempdir().unwrap();
+        let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+        file.execute_batch(schema).unwrap();
+        file.execute_batch(rows).unwrap();
+        file.pragma_update(None, "user_version", released as i64).unwrap();
+        folder
+    }
+
+    #[test]
+    fn every_released_file_arrives_at_todays_schema_with_its_rows_and_leaves_a_copy() {
+        assert_eq!(RELEASED.len(), STEPS.len());
+        let new = Connection::open_in_memory().unwrap();
+        new.execute_batch(SCHEMA).unwrap();
+        for released in 1..VERSION {
+            let folder = folder_of(released as usize);
+            let store = Store::open(folder.path(), 1).unwrap();
+            let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+            assert_eq!(shape(&file), shape(&new), "from schema {released}");
+            assert_eq!((version(&file).unwrap(), count(&file, "message")), (VERSION, 3));
+            let integrity: String = file.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+            assert_eq!(integrity, "ok");
+            assert_eq!(store.orgs().unwrap()[0].balance, 999_993);
+            let copy = Connection::open(folder.path().join(format!("{FILE_NAME}.before-{VERSION}"))).unwrap();
+            assert_eq!((version(&copy).unwrap(), count(&copy, "message")), (released, 3));
+        }
+    }
+
+    #[test]
+    fn an_upgrade_that_fails_leaves_the_file_as_it_was() {
+        let folder = folder_of(1);
+        let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+        file.execute_batch("CREATE TABLE idempotency (in_the_way INTEGER)").unwrap();
+        let before = shape(&file);
+        assert!(Store::open(folder.path(), 1).is_err());
+        assert_eq!((shape(&file), version(&file).unwrap()), (before, 1));
+    }
+
+    #[test]
+    fn nothing_is_upgraded_under_a_server() {
+        let folder = folder_of(1);
+        let _server = lock::lock(folder.path()).unwrap();
+        let error = Store::open(folder.path(), 1).err().unwrap().to_string();
+        assert!(error.contains("schema 1") && error.contains("stop it"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_a_newer_schema_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::open(folder.path(), 1).unwrap());
+        let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+        file.pragma_update(None, "user_version", VERSION + 1).unwrap();
+        let error = Store::open(folder.path(), 1).err().unwrap().to_string();
+        assert!(error.contains("a newer one"), "{error}");
+    }
+}
