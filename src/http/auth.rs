@@ -16,7 +16,7 @@ use super::{App, edge::RequestId, envelope::ApiError, rate_limit::client_network
 use crate::{
     error::{Error, Result},
     key::{self, Env, Scope},
-    store::{self, Tenant, keys::KeyHolder},
+    store::{self, Tenant, idempotency::Claim, keys::KeyHolder},
     time::Timestamp,
 };
 
@@ -30,6 +30,8 @@ pub struct Caller<A> {
     /// Whether what they ask may cost money.
     pub env: Env,
     pub request_id: RequestId,
+    /// Notes what is done, if the request is to be done once.
+    pub claim: Option<Claim>,
     /// The proof that they may.
     pub access: A,
 }
@@ -93,7 +95,7 @@ fn one_of(needed: &[Scope], scopes: &[Scope]) -> Result<()> {
 impl<A> Caller<A> {
     /// The store as the caller's organization sees it.
     pub fn org(&self) -> store::Org<'_> {
-        self.app.store.org(&self.tenant)
+        self.app.store.org(&self.tenant).once(self.claim.as_ref())
     }
 
     /// Runs a read that may scan, on a thread of its own.
@@ -169,7 +171,8 @@ fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
         return Err(Error::forbidden("this key belongs to another organization than the header X-Alumia-Org names"));
     }
     let KeyHolder { tenant, env, scopes, .. } = holder;
-    Ok(Caller { access: A::prove(&scopes)?, app: app.clone(), tenant, env, request_id: request_id.clone() })
+    let claim = request.data::<Claim>().cloned();
+    Ok(Caller { access: A::prove(&scopes)?, app: app.clone(), tenant, env, request_id: request_id.clone(), claim })
 }
 
 /// Who the key of a request speaks for, if it has one that is known. Whether it may is not asked.

@@ -3,16 +3,10 @@
 //! Rule: everything that can be refused is refused before the first byte. From there on the turn belongs to the engine
 //! and the connection is one reader of it.
 
-use poem::{
-    Body, IntoResponse, Response,
-    http::{HeaderValue, StatusCode, Version, header},
-};
 use poem_openapi::{
-    ApiResponse, Enum, Object, OpenApi,
+    Enum, Object, OpenApi,
     param::{Header, Path},
-    payload::Payload,
-    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
-    types::{Example, Type},
+    types::Example,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -21,18 +15,16 @@ use super::{
     Tag,
     auth::{Caller, Chat, ReadOrChat},
     body::{HISTORY_BYTES_MAX, JsonBody},
-    chunks::StreamChunk,
     data::Data,
     envelope::ApiError,
+    ui_stream::{RunningStream, UiStream},
 };
 use crate::{
     error::{Error, Result},
     id,
     key::Env,
     turn::{
-        Started,
         ask::{Ask, AskedSession, Posted, Role, Trigger},
-        live::Reader,
         parts,
     },
 };
@@ -167,7 +159,7 @@ impl Chats {
         let Some(live) = caller.app.engine.live(&caller.tenant, &session_id) else { return Ok(RunningStream::Idle) };
         // What is no number of ours is from another stream: the reader gets all of this one.
         let last = last_event_id.0.and_then(|id| id.trim().parse().ok()).unwrap_or(0);
-        Ok(RunningStream::Live(UiStream { reader: live.numbered_reader(last), new_session: None, test_mode: false }))
+        Ok(RunningStream::Live(UiStream::reading(live.numbered_reader(last))))
     }
 
     /// Stop the running reply
@@ -203,6 +195,7 @@ fn ask_of(caller: &Caller<Chat>) -> Ask {
         messages: Vec::new(),
         trigger: Trigger::Submit,
         request_id: caller.request_id.as_str().to_owned(),
+        claim: caller.claim.clone(),
     }
 }
 
@@ -270,128 +263,5 @@ impl ChatMessage {
             }
         };
         Ok(Posted { id: self.id, role, parts })
-    }
-}
-
-/// A turn's stream as a response: server-sent events, one chunk each, then `[DONE]`.
-///
-/// Its own payload type, so that bytes serialised once go out as they are and the document still lists every chunk.
-struct UiStream {
-    reader: Reader,
-    /// The session's id, if it was made for this stream.
-    new_session: Option<String>,
-    /// Whether the built-in model stands in for a paid one.
-    test_mode: bool,
-}
-
-impl UiStream {
-    fn of(started: Started) -> Self {
-        UiStream {
-            reader: started.live.reader(),
-            new_session: started.session_is_new.then_some(started.session_id),
-            test_mode: started.test_mode,
-        }
-    }
-}
-
-impl Payload for UiStream {
-    const CONTENT_TYPE: &'static str = "text/event-stream";
-
-    fn schema_ref() -> MetaSchemaRef {
-        let items = Some(Box::new(StreamChunk::schema_ref()));
-        MetaSchemaRef::Inline(Box::new(MetaSchema { items, ..MetaSchema::new_with_format("array", "event-stream") }))
-    }
-
-    fn register(registry: &mut Registry) {
-        StreamChunk::register(registry);
-    }
-}
-
-impl IntoResponse for UiStream {
-    fn into_response(self) -> Response {
-        let live = self.reader.live().clone();
-        let mut response = Response::builder()
-            .version(Version::HTTP_11)
-            .content_type(Self::CONTENT_TYPE)
-            .header(header::CACHE_CONTROL, "no-cache")
-            .header(header::CONNECTION, "keep-alive")
-            .header("x-vercel-ai-ui-message-stream", "v1")
-            .header("x-accel-buffering", "no")
-            .body(Body::from_bytes_stream(self.reader));
-        let headers = response.headers_mut();
-        if let Some(session_id) = self.new_session {
-            headers.extend(HeaderValue::from_str(&session_id).ok().map(|id| (SESSION_ID, id)));
-        }
-        if self.test_mode {
-            headers.insert(TEST_MODE, HeaderValue::from_static("true"));
-        }
-        // For `Once`: the same question again joins this turn.
-        response.set_data(live);
-        response
-    }
-}
-
-const SESSION_ID: header::HeaderName = header::HeaderName::from_static("x-alm-session-id");
-const TEST_MODE: header::HeaderName = header::HeaderName::from_static("x-alm-test-mode");
-
-impl ApiResponse for UiStream {
-    fn meta() -> MetaResponses {
-        let text = |name: &str, description: &str| MetaHeader {
-            name: name.into(),
-            description: Some(description.into()),
-            required: false,
-            deprecated: false,
-            schema: String::schema_ref(),
-        };
-        let response = MetaResponse {
-            description: "An AI SDK v6 UI message stream: one chunk an event, then `data: [DONE]`.",
-            status: Some(200),
-            status_range: None,
-            content: vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: Self::schema_ref() }],
-            headers: vec![
-                text("x-vercel-ai-ui-message-stream", "Always `v1`."),
-                text(SESSION_ID.as_str(), "The session, if this request made it."),
-                text(TEST_MODE.as_str(), "`true` if the built-in model stood in for a paid one."),
-            ],
-        };
-        MetaResponses { responses: vec![response] }
-    }
-
-    fn register(registry: &mut Registry) {
-        <Self as Payload>::register(registry);
-    }
-}
-
-/// The running reply, or nothing.
-enum RunningStream {
-    Live(UiStream),
-    Idle,
-}
-
-impl IntoResponse for RunningStream {
-    fn into_response(self) -> Response {
-        match self {
-            RunningStream::Live(stream) => stream.into_response(),
-            RunningStream::Idle => StatusCode::NO_CONTENT.into(),
-        }
-    }
-}
-
-impl ApiResponse for RunningStream {
-    fn meta() -> MetaResponses {
-        let idle = MetaResponse {
-            description: "Nothing runs in this session.",
-            status: Some(204),
-            status_range: None,
-            content: Vec::new(),
-            headers: Vec::new(),
-        };
-        let mut responses = UiStream::meta().responses;
-        responses.push(idle);
-        MetaResponses { responses }
-    }
-
-    fn register(registry: &mut Registry) {
-        <UiStream as ApiResponse>::register(registry);
     }
 }

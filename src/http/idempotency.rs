@@ -1,164 +1,109 @@
-//! `Idempotency-Key`: a POST that is sent again is answered again, and done once.
+//! `Idempotency-Key`: a POST that is sent again is answered again, and done once, over a restart too.
 //!
 //! Rule: only what was done is remembered. A refusal did nothing, so the same key may be used for a better try. The work
 //! runs in a task of its own: who lost the connection in the middle finds the answer on the next try.
-//! A reply that is being written is joined from its start; one that was written is replayed.
-//! Deliberately absent: memory beyond the process.
+//! A reply that is being written is joined from its start; one that was written is told again as it is stored.
+//! What is done is noted in the commit that does it ([`Claim`]); its answer is kept afterwards, before anyone hears it.
+//! Where only the note is there (a crash between the two, an answer with a secret in it), the repeat is refused: it
+//! would be done twice.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use poem::{
     Body, Endpoint, Request, Response,
-    http::{HeaderMap, HeaderName, Method, StatusCode},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
 };
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
     API_PREFIX, App, auth,
     body::{self, BODY_BYTES_MAX, HISTORY_BYTES_MAX},
+    edge::RequestId,
     envelope::ApiError,
+    ui_stream::stream_response,
 };
 use crate::{
     error::{Error, Result},
+    store::{
+        Tenant,
+        idempotency::{Answer, Claim, Done},
+    },
     turn::live::Live,
 };
 
 /// The header.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const KEY_CHARS_MAX: usize = 255;
-/// How long an answer is remembered.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
-/// Answers that are remembered; past it the oldest are forgotten.
-const ANSWERS_MAX: usize = 16_384;
-/// Bytes of all remembered answers.
-const ANSWERS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of an answer that is kept; a longer one is noted and not kept.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// SHA-256 of what names a request: who, where, and their key.
 type Name = [u8; 32];
 
-/// The answers that were given.
+/// The first requests of their names that this process is answering.
 #[derive(Default)]
-pub struct Memory {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    entries: HashMap<Name, Entry>,
-    /// The finished ones, the oldest first.
-    order: VecDeque<(Name, Instant)>,
-    bytes: usize,
+pub struct InFlight {
+    entries: Mutex<HashMap<Name, Entry>>,
 }
 
 struct Entry {
-    /// SHA-256 of the request's body.
-    body: [u8; 32],
-    /// Absent while the first request is being answered.
-    answer: Option<Answer>,
+    body_hash: [u8; 32],
+    /// The reply that is being written, and the head it was begun with.
+    running: Option<(Arc<Live>, Head)>,
 }
 
-#[derive(Clone)]
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Said,
+type Head = (StatusCode, HeaderMap);
+
+/// What became of the first request of a name.
+enum Known {
+    /// There was none: the one who asks is the first now.
+    Nothing,
+    Running(Arc<Live>, Head),
+    Done(Done),
 }
 
-#[derive(Clone)]
-enum Said {
-    /// All there is.
-    Whole(Bytes),
-    /// More is to come.
-    Running(Arc<Live>),
-}
+impl InFlight {
+    /// Looks a request up. `done` looks into the file, under the lock: else one that ends meanwhile is in neither place.
+    fn begin(&self, claim: &Claim, done: impl FnOnce() -> Result<Option<Done>>) -> Result<Known> {
+        let same = |body_hash| if body_hash == claim.body_hash { Ok(()) } else { Err(other_body()) };
+        let mut entries = self.entries();
+        if let Some(entry) = entries.get(&claim.name) {
+            same(entry.body_hash)?;
+            let running = entry.running.clone();
+            let not_yet = || Error::Conflict("the first request with this Idempotency-Key is still running".into());
+            return running.map(|(live, head)| Known::Running(live, head)).ok_or_else(not_yet);
+        }
+        if let Some(done) = done()? {
+            same(done.body_hash)?;
+            return Ok(Known::Done(done));
+        }
+        entries.insert(claim.name, Entry { body_hash: claim.body_hash, running: None });
+        Ok(Known::Nothing)
+    }
 
-impl Answer {
-    fn bytes(&self) -> usize {
-        match &self.body {
-            Said::Whole(bytes) => bytes.len(),
-            // It is the turn that keeps those.
-            Said::Running(_) => 0,
+    /// Lets others join a reply that is being written.
+    fn join(&self, name: &Name, running: (Arc<Live>, Head)) {
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.running = Some(running);
         }
     }
 
-    fn into_response(self) -> Response {
-        let body = match self.body {
-            Said::Whole(bytes) => Body::from_bytes(bytes),
-            Said::Running(live) => Body::from_bytes_stream(live.reader()),
-        };
-        let mut response = Response::builder().status(self.status).body(body);
-        response.headers_mut().extend(self.headers);
-        response
-    }
-}
-
-impl Memory {
-    /// The answer that was given; `None`: there is none, and the caller is now the first.
-    fn begin(&self, name: Name, body: [u8; 32], now: Instant) -> Result<Option<Answer>> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.forget(|at| now.duration_since(at) >= REMEMBERED);
-        match inner.entries.get(&name) {
-            None => {}
-            Some(entry) if entry.body != body => {
-                return Err(Error::invalid("Idempotency-Key", "was used with another body: choose a new key"));
-            }
-            Some(Entry { answer: None, .. }) => {
-                return Err(Error::Conflict("the first request with this Idempotency-Key is still running".into()));
-            }
-            Some(Entry { answer: Some(answer), .. }) => return Ok(Some(answer.clone())),
-        }
-        inner.entries.insert(name, Entry { body, answer: None });
-        Ok(None)
+    fn end(&self, name: &Name) {
+        self.entries().remove(name);
     }
 
-    /// The answer that others join.
-    fn running(&self, name: &Name) -> Option<Answer> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.entries.get(name)?.answer.clone()
-    }
-
-    /// Lets others join an answer that is still being written.
-    fn join(&self, name: Name, running: Answer) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = inner.entries.get_mut(&name) {
-            entry.answer = Some(running);
-        }
-    }
-
-    /// Remembers the first one's answer, or that there was none.
-    fn finish(&self, name: Name, answer: Option<Answer>, now: Instant) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(answer) = answer else {
-            inner.entries.remove(&name);
-            return;
-        };
-        inner.bytes += answer.bytes();
-        inner.order.push_back((name, now));
-        if let Some(entry) = inner.entries.get_mut(&name) {
-            entry.answer = Some(answer);
-        }
-        while inner.order.len() > ANSWERS_MAX || inner.bytes > ANSWERS_BYTES_MAX {
-            inner.forget_oldest();
-        }
+    fn entries(&self) -> MutexGuard<'_, HashMap<Name, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    fn forget(&mut self, is_old: impl Fn(Instant) -> bool) {
-        while self.order.front().is_some_and(|(_, at)| is_old(*at)) {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        let entry = self.order.pop_front().and_then(|(name, _)| self.entries.remove(&name));
-        self.bytes -= entry.and_then(|entry| entry.answer).map_or(0, |answer| answer.bytes());
-    }
+fn other_body() -> Error {
+    Error::invalid("Idempotency-Key", "was used with another body: choose a new key")
 }
 
 /// The API, remembering.
@@ -177,63 +122,123 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for Once<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let Some((app, name, max_bytes)) = named(&request).map_err(ApiError)? else {
+        let Some(Named { app, tenant, name, bytes_max, keeps_answer }) = named(&request).map_err(ApiError)? else {
             return self.inner.call(request).await;
         };
         let sent = request.take_body();
-        let body = body::read_capped(&request, sent, max_bytes).await.map_err(ApiError)?;
-        let digest = Sha256::digest(&body).into();
-        if let Some(answer) = app.answered.begin(name, digest, Instant::now()).map_err(ApiError)? {
-            return Ok(answer.into_response());
+        let body = body::read_capped(&request, sent, bytes_max).await.map_err(ApiError)?;
+        let claim = Claim { name, body_hash: Sha256::digest(&body).into() };
+        match app.in_flight.begin(&claim, || app.store.done_request(&name)).map_err(ApiError)? {
+            Known::Running(live, head) => return Ok(with_head(Body::from_bytes_stream(live.reader()), head)),
+            Known::Done(done) => return Ok(again(&app, done, &tenant, &request).map_err(ApiError)?),
+            Known::Nothing => {}
         }
         request.set_body(body);
-        let (inner, first) = (self.inner.clone(), First { app, name, answer: None });
+        request.set_data(claim.clone());
+        let (inner, first) = (self.inner.clone(), First { app, claim, keeps_answer });
         let answered = tokio::spawn(async move { first.answer(inner.call(request).await).await });
         answered.await.map_err(|error| ApiError(Error::internal(error)))?
     }
 }
 
-/// The first request of its name. When it is dropped, by a panic too, its answer is remembered if there is one.
+/// The first request of its name that is in flight. Its name is free again when it is dropped, by a panic too.
 struct First {
     app: Arc<App>,
-    name: Name,
-    answer: Option<Answer>,
+    claim: Claim,
+    keeps_answer: bool,
 }
 
 impl First {
-    async fn answer(mut self, result: poem::Result<Response>) -> poem::Result<Response> {
+    async fn answer(self, result: poem::Result<Response>) -> poem::Result<Response> {
         let mut response = result?;
         if !response.status().is_success() {
             return Ok(response);
         }
-        let (status, headers) = (response.status(), response.headers().clone());
+        let head = (response.status(), response.headers().clone());
         if let Some(live) = response.data::<Arc<Live>>().cloned() {
-            self.app.answered.join(self.name, Answer { status, headers, body: Said::Running(live.clone()) });
-            tokio::spawn(self.follow(live));
+            self.keep(&head, Bytes::new()).await;
+            self.app.in_flight.join(&self.claim.name, (live.clone(), head));
+            tokio::spawn(async move {
+                live.ended().await;
+                drop(self);
+            });
             return Ok(response);
         }
         let body = response.take_body().into_bytes().await?;
-        self.answer = Some(Answer { status, headers, body: Said::Whole(body.clone()) });
+        self.keep(&head, body.clone()).await;
         response.set_body(body);
         Ok(response)
     }
 
-    /// Waits until the reply is written; what is remembered of it then counts against the bounds.
-    async fn follow(mut self, live: Arc<Live>) {
-        live.ended().await;
-        let running = self.app.answered.running(&self.name);
-        self.answer = running.map(|answer| Answer { body: Said::Whole(live.since(0).into()), ..answer });
+    /// Keeps an answer. The request is done and noted whether or not this comes to pass.
+    async fn keep(&self, (status, headers): &Head, body: Bytes) {
+        if !self.keeps_answer || body.len() > ANSWER_BYTES_MAX {
+            return;
+        }
+        let headers: Map<String, Value> =
+            headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.into()))).collect();
+        let answer =
+            Answer { status: status.as_u16(), headers: Value::Object(headers).to_string(), body: body.to_vec() };
+        if let Err(error) = self.app.store.keep_answer(self.claim.clone(), answer).await {
+            tracing::warn!(%error, "an answer could not be kept for its Idempotency-Key");
+        }
     }
 }
 
 impl Drop for First {
     fn drop(&mut self) {
-        self.app.answered.finish(self.name, self.answer.take(), Instant::now());
+        self.app.in_flight.end(&self.claim.name);
     }
 }
 
-/// What a request that is to be remembered is remembered by, and the cap of its body; `None` for all others.
-fn named(request: &Request) -> Result<Option<(Arc<App>, Name, usize)>> {
+/// The answer of a request that was done.
+fn again(app: &App, done: Done, tenant: &Tenant, request: &Request) -> Result<Response> {
+    let head = done.answer.as_ref().map(head_of).transpose()?;
+    if let Some(turn) = done.turn {
+        let request_id = request.data::<RequestId>().map_or("", RequestId::as_str);
+        let (session_id, frames) = app.engine.replay(tenant, turn, request_id)?;
+        let body = Body::from_vec(frames);
+        return Ok(match head {
+            Some(head) => with_head(body, head),
+            None => stream_response(body, Some(&session_id)),
+        });
+    }
+    match (done.answer, head) {
+        (Some(answer), Some(head)) => Ok(with_head(Body::from_vec(answer.body), head)),
+        _ => Err(Error::Conflict(
+            "what this Idempotency-Key asked for was done, and its answer was not kept: look at what is there".into(),
+        )),
+    }
+}
+
+fn head_of(answer: &Answer) -> Result<Head> {
+    let kept: Map<String, Value> = serde_json::from_str(&answer.headers).map_err(Error::internal)?;
+    let header = |(name, value): (String, Value)| {
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value.as_str()?).ok()?))
+    };
+    let status = StatusCode::from_u16(answer.status).map_err(Error::internal)?;
+    Ok((status, kept.into_iter().filter_map(header).collect()))
+}
+
+fn with_head(body: Body, (status, headers): Head) -> Response {
+    let mut response = Response::builder().status(status).body(body);
+    response.headers_mut().extend(headers);
+    response
+}
+
+/// A request that is to be done once.
+struct Named {
+    app: Arc<App>,
+    tenant: Tenant,
+    name: Name,
+    /// The cap of its body.
+    bytes_max: usize,
+    /// Whether its answer may lie in the file.
+    keeps_answer: bool,
+}
+
+/// What a request that is to be remembered is remembered by; `None` for all others.
+fn named(request: &Request) -> Result<Option<Named>> {
     let path = request.original_uri().path();
     let route = path.strip_prefix(API_PREFIX).unwrap_or(path);
     let Some(key) = request.header(IDEMPOTENCY_KEY).filter(|_| request.method() == Method::POST) else {
@@ -249,50 +254,36 @@ fn named(request: &Request) -> Result<Option<(Arc<App>, Name, usize)>> {
         name.update(part.len().to_le_bytes());
         name.update(part);
     }
-    let max_bytes = if route.ends_with("/messages") || route == "/chat" { HISTORY_BYTES_MAX } else { BODY_BYTES_MAX };
-    Ok(Some((app.clone(), name.finalize().into(), max_bytes)))
+    let bytes_max = if route.ends_with("/messages") || route == "/chat" { HISTORY_BYTES_MAX } else { BODY_BYTES_MAX };
+    // An API key is shown once, and stored nowhere.
+    let keeps_answer = !route.starts_with("/api-keys");
+    Ok(Some(Named { app: app.clone(), tenant: holder.tenant, name: name.finalize().into(), bytes_max, keeps_answer }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answer(text: &'static str) -> Option<Answer> {
-        let body = Said::Whole(Bytes::from_static(text.as_bytes()));
-        Some(Answer { status: StatusCode::CREATED, headers: HeaderMap::new(), body })
+    #[test]
+    fn one_request_of_a_name_is_answered_at_a_time_and_its_reply_is_joined() {
+        let in_flight = InFlight::default();
+        let claim = |body| Claim { name: [1; 32], body_hash: [body; 32] };
+        let begin = |body| in_flight.begin(&claim(body), || Ok(None));
+        assert!(matches!(begin(0), Ok(Known::Nothing)));
+        assert!(matches!(begin(0), Err(Error::Conflict(_))));
+        assert!(matches!(begin(1), Err(Error::Invalid(_))));
+        in_flight.join(&[1; 32], (Live::new(), (StatusCode::OK, HeaderMap::new())));
+        assert!(matches!(begin(0), Ok(Known::Running(..))));
+        in_flight.end(&[1; 32]);
+        assert!(matches!(begin(1), Ok(Known::Nothing)));
     }
 
     #[test]
-    fn the_second_is_answered_as_the_first_until_it_is_forgotten() {
-        let (memory, start) = (Memory::default(), Instant::now());
-        let again = |body, at| memory.begin([1; 32], [body; 32], at);
-        assert!(again(0, start).unwrap().is_none());
-        assert!(matches!(again(0, start), Err(Error::Conflict(_))));
-        memory.finish([1; 32], answer("first"), start);
-        assert!(matches!(again(0, start).unwrap().unwrap().body, Said::Whole(text) if text == "first"));
-        assert!(matches!(again(1, start), Err(Error::Invalid(_))));
-        assert!(again(1, start + REMEMBERED).unwrap().is_none());
-    }
-
-    #[test]
-    fn what_was_refused_may_be_tried_again() {
-        let (memory, now) = (Memory::default(), Instant::now());
-        assert!(memory.begin([1; 32], [0; 32], now).unwrap().is_none());
-        memory.finish([1; 32], None, now);
-        assert!(memory.begin([1; 32], [9; 32], now).unwrap().is_none());
-    }
-
-    #[test]
-    fn the_oldest_answers_make_room() {
-        let (memory, now) = (Memory::default(), Instant::now());
-        for n in 0..=ANSWERS_MAX {
-            let mut name = [0; 32];
-            name[..8].copy_from_slice(&n.to_le_bytes());
-            memory.begin(name, [0; 32], now).unwrap();
-            memory.finish(name, answer("x"), now);
-        }
-        let inner = memory.inner.lock().unwrap();
-        assert_eq!((inner.entries.len(), inner.bytes), (ANSWERS_MAX, ANSWERS_MAX));
-        assert!(!inner.entries.contains_key(&[0; 32]));
+    fn a_head_survives_its_time_in_the_file() {
+        let headers = r#"{"content-type":"application/json","x-alm-session-id":"c"}"#;
+        let answer = Answer { status: 201, headers: headers.into(), body: Vec::new() };
+        let (status, head) = head_of(&answer).unwrap();
+        assert_eq!((status, &head["x-alm-session-id"]), (StatusCode::CREATED, &HeaderValue::from_static("c")));
+        assert_eq!(head.len(), 2);
     }
 }

@@ -45,6 +45,7 @@ pub mod messages;
 pub mod models;
 pub mod projects;
 pub mod sessions;
+pub mod ui_stream;
 
 pub use document::document;
 use document::schemas;
@@ -67,7 +68,7 @@ pub struct App {
     /// Chats, by the person who asks.
     chat_rate: rate_limit::RateLimit<String>,
     failed_keys: rate_limit::RateLimit<std::net::IpAddr>,
-    answered: idempotency::Memory,
+    in_flight: idempotency::InFlight,
 }
 
 impl App {
@@ -89,7 +90,7 @@ impl App {
             draining: AtomicBool::new(false),
             chat_rate: rate_limit::RateLimit::per_minute(chats_per_minute),
             failed_keys: rate_limit::RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
-            answered: idempotency::Memory::default(),
+            in_flight: idempotency::InFlight::default(),
         }
     }
 

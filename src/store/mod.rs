@@ -1,7 +1,7 @@
 //! The only SQL. `schema.sql` is the model; the files here are what may be asked of it.
 //!
 //! Rule: tenant data is reached through [`Store::org`], whose every query binds the organization. The bare [`Store`]
-//! finds a key by its hash, makes organizations, recovers turns and says whether the file works.
+//! finds a key or a request by its hash, makes organizations, recovers turns and says whether the file works.
 //! Reads borrow a connection for one plain closure, never across an `.await`; writes go to the one writer.
 
 use std::{os::unix::fs::DirBuilderExt, path::Path, time::Duration};
@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use crate::error::{Error, Result};
 
 pub mod agents;
+pub mod idempotency;
 pub mod keys;
 pub mod ledger;
 pub mod lock;
@@ -26,6 +27,7 @@ mod upgrade;
 pub mod usage;
 mod writer;
 
+use idempotency::Claim;
 pub use writer::Writer;
 
 /// The file's name in the data folder.
@@ -59,6 +61,7 @@ pub struct Tenant {
 pub struct Org<'a> {
     store: &'a Store,
     tenant: &'a Tenant,
+    claim: Option<&'a Claim>,
 }
 
 impl Store {
@@ -84,7 +87,7 @@ impl Store {
 
     /// The data of one organization, and of no other.
     pub fn org<'a>(&'a self, tenant: &'a Tenant) -> Org<'a> {
-        Org { store: self, tenant }
+        Org { store: self, tenant, claim: None }
     }
 
     /// Whether the file can be read and written, as `/readyz` asks.
@@ -99,7 +102,12 @@ impl Store {
     }
 }
 
-impl Org<'_> {
+impl<'a> Org<'a> {
+    /// The same, where a write also notes that `claim` was done.
+    pub fn once(self, claim: Option<&'a Claim>) -> Self {
+        Org { claim, ..self }
+    }
+
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.store.read(question)
     }
@@ -109,8 +117,24 @@ impl Org<'_> {
         &self,
         work: impl FnOnce(&Connection, &Tenant) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let tenant = self.tenant.clone();
-        self.store.writer.write(move |connection| work(connection, &tenant)).await
+        self.write_turn(work, |_| None).await
+    }
+
+    /// [`Org::write`] for work that begins a turn, whose row number `turn_of` tells.
+    async fn write_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection, &Tenant) -> Result<T> + Send + 'static,
+        turn_of: impl FnOnce(&T) -> Option<i64> + Send + 'static,
+    ) -> Result<T> {
+        let (tenant, claim) = (self.tenant.clone(), self.claim.cloned());
+        let noted = move |connection: &Connection| {
+            let value = work(connection, &tenant)?;
+            if let Some(claim) = claim {
+                idempotency::note(connection, &claim, turn_of(&value))?;
+            }
+            Ok(value)
+        };
+        self.store.writer.write(noted).await
     }
 }
 

@@ -3,7 +3,7 @@
 //! Rule: a turn begins whole (messages, turn, hold) or not at all, and ends whole (answer, bill, status). What a posted
 //! history means is not decided here: `begin_turn` asks its caller, inside the transaction.
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
     Org, Store, Tenant, ledger,
@@ -90,6 +90,23 @@ pub struct EndedTurn {
     pub cost: i64,
 }
 
+/// A turn as it is stored, with its answer.
+#[derive(Debug)]
+pub struct StoredTurn {
+    pub session_id: String,
+    pub message_id: String,
+    pub model: String,
+    pub agent_id: Option<String>,
+    pub status: String,
+    pub started_at: Timestamp,
+    /// A JSON object, as text.
+    pub metadata: String,
+    /// A JSON array of parts, as text; absent if nothing was said.
+    pub parts: Option<String>,
+    /// The same of what the answer had before, if it went on.
+    pub continued_parts: Option<String>,
+}
+
 /// A turn that was running when the process ended.
 #[derive(Debug)]
 pub struct Orphan {
@@ -127,7 +144,7 @@ impl Org<'_> {
         new: NewTurn,
         plan: impl FnOnce(&Known<'_>) -> Result<Plan> + Send + 'static,
     ) -> Result<Begun> {
-        self.write(move |c, tenant| {
+        let begin = move |c: &Connection, tenant: &Tenant| {
             let (session, session_is_new) = session_of(c, tenant, &new)?;
             let plan = plan(&Known { connection: c, session: session.seq })?;
             let continued = plan.continues.and_then(|id| plan.insert.iter().find(|message| message.id == id));
@@ -142,8 +159,8 @@ impl Org<'_> {
             }
             let held = new.hold.map_or(Ok(0), |hold| take_hold(c, &tenant.org_id, &new.id, &new.model, hold))?;
             Ok(Begun { turn, turn_id: new.id, session, session_is_new, message_id, continued_parts, held })
-        })
-        .await
+        };
+        self.write_turn(begin, |begun| Some(begun.turn)).await
     }
 
     /// Holds more of the balance for a running turn; answers how much.
@@ -172,6 +189,36 @@ impl Org<'_> {
             Ok(())
         })
         .await
+    }
+
+    /// A turn of the organization, with what it answered.
+    pub fn stored_turn(&self, turn: i64) -> Result<Option<StoredTurn>> {
+        self.read(|c| {
+            // An answer that went on has two rows of this turn: what it began with, and what it became.
+            let mut statement = c.prepare_cached(
+                "SELECT s.id, t.message_id, t.model, t.agent_id, t.status, t.started_at, last.metadata, last.parts,
+                     CASE WHEN first.seq <> last.seq THEN first.parts END
+                 FROM turn t JOIN session s ON s.seq = t.session
+                 LEFT JOIN message last ON last.seq = (SELECT max(seq) FROM message WHERE turn = t.seq AND id = t.message_id)
+                 LEFT JOIN message first ON first.seq = (SELECT min(seq) FROM message WHERE turn = t.seq AND id = t.message_id)
+                 WHERE t.seq = :turn AND t.org_id = :org",
+            )?;
+            let stored = |row: &Row<'_>| {
+                Ok(StoredTurn {
+                    session_id: row.get(0)?,
+                    message_id: row.get(1)?,
+                    model: row.get(2)?,
+                    agent_id: row.get(3)?,
+                    status: row.get(4)?,
+                    started_at: Timestamp::from_millis(row.get(5)?),
+                    metadata: row.get::<_, Option<String>>(6)?.unwrap_or_else(|| "{}".into()),
+                    parts: row.get(7)?,
+                    continued_parts: row.get(8)?,
+                })
+            };
+            let parameters = named_params! { ":turn": turn, ":org": self.tenant.org_id };
+            Ok(statement.query_row(parameters, stored).optional()?)
+        })
     }
 
     /// Bytes of text in a session's history, to guess a prompt's price by.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::store::Tenant;
+use crate::store::{Tenant, idempotency::Claim};
 
 /// A request for an answer.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Ask {
     pub trigger: Trigger,
     /// Names this request in errors and in the log.
     pub request_id: String,
+    /// Notes that it was asked, if it is to be asked once.
+    pub claim: Option<Claim>,
 }
 
 /// Which session is to hold the answer.

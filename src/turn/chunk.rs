@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::Error;
+
 /// One event of the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
@@ -112,6 +114,13 @@ pub struct ErrorData {
 pub const DONE: &str = "data: [DONE]\n\n";
 
 impl Chunk {
+    /// How a stream tells of an error: once for programs, once for people.
+    pub fn of_error(error: &Error, request_id: &str) -> [Chunk; 2] {
+        let (code, message) = (error.code().to_owned(), error.public_text());
+        let data = ErrorData { code, message: message.clone(), request_id: request_id.to_owned() };
+        [Chunk::DataError { data, transient: true }, Chunk::Error { error_text: message }]
+    }
+
     /// Appends this chunk to `frames` as one server-sent event.
     pub fn write_to(&self, frames: &mut Vec<u8>) {
         frames.extend_from_slice(b"data: ");

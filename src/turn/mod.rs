@@ -40,6 +40,7 @@ pub mod live; // the journal of a running turn, and its readers
 pub mod parts; // what a client may put into a message
 pub mod plan; // what a posted history means for the stored one
 mod recovery; // what a crash left behind
+mod replay; // a turn that is over, told again
 mod run; // the turn itself
 mod scribe; // writes a turn down as it happens
 pub mod stats; // what turns did so far
@@ -183,7 +184,7 @@ impl Engine {
 
     /// Question, turn and hold, durable when this returns.
     async fn commit(&self, ask: &Ask, resolved: &Resolved, bill: &Bill) -> Result<Begun> {
-        let org = self.store.org(&ask.tenant);
+        let org = self.store.org(&ask.tenant).once(ask.claim.as_ref());
         let prompt_bytes = match (&resolved.session, resolved.model.model.is_free()) {
             (Some(session), false) => org.content_bytes(session.seq)?,
             _ => 0,
@@ -306,6 +307,15 @@ impl Engine {
     /// The turn that runs in a session, if one does. Whose session it is decides who can ask.
     pub fn live(&self, tenant: &Tenant, session_id: &str) -> Option<Arc<Live>> {
         self.find(tenant, session_id).map(|running| running.live)
+    }
+
+    /// The stream of a turn that is over, and the session it is in.
+    pub fn replay(&self, tenant: &Tenant, turn: i64, request_id: &str) -> Result<(String, Vec<u8>)> {
+        let stored = self.store.org(tenant).stored_turn(turn)?.ok_or(Error::NotFound("turn"))?;
+        if stored.status == "running" {
+            return Err(Error::Conflict("this reply is still being written: ask again in a moment".into()));
+        }
+        Ok((stored.session_id.clone(), replay::replay(&stored, request_id)?))
     }
 
     /// Stops the turn that runs in a session, and waits until what it said is stored; answers the stored answer's id.

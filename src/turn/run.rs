@@ -12,10 +12,11 @@ use super::{
     Engine,
     bill::{self, Bill},
     calls,
-    chunk::{Chunk, ErrorData, clean_json},
+    chunk::{Chunk, clean_json},
     fold::{self, Closing},
     history,
     live::{Live, Stop},
+    replay,
     scribe::Scribe,
     step::Step,
     tools::{self, Tool},
@@ -137,10 +138,8 @@ impl Run {
     }
 
     fn start(&mut self, dropped: usize) {
-        let mut metadata = json!({
-            "sessionId": self.begun.session.id, "model": self.model.id, "agentId": self.agent.id,
-            "createdAt": Timestamp::now().to_string(),
-        });
+        let (session, now) = (&self.begun.session.id, Timestamp::now());
+        let mut metadata = replay::start_metadata(session, &self.model.id, Some(&self.agent.id), now);
         if dropped > 0 {
             metadata["droppedMessages"] = dropped.into();
         }
@@ -307,14 +306,11 @@ impl Run {
         self.live.end(&last);
     }
 
-    /// How a stream tells of an error: once for programs, once for people.
     fn error_chunks(&self, error: &Error) -> [Chunk; 2] {
         if let Error::Internal(cause) = error {
             tracing::error!(turn = self.begun.turn_id, %cause, "a turn failed");
         }
-        let (code, message) = (error.code().to_owned(), error.public_text());
-        let data = ErrorData { code, message: message.clone(), request_id: self.request_id.clone() };
-        [Chunk::DataError { data, transient: true }, Chunk::Error { error_text: message }]
+        Chunk::of_error(error, &self.request_id)
     }
 
     /// What is kept with the answer and told at its end.

@@ -1,10 +1,10 @@
 //! A POST that is sent again is done once.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     fake_model::{Answer, FakeModel, delta, finish},
-    harness::{App, column, user, wait},
+    harness::{App, column, until, user, wait},
 };
 
 #[test]
@@ -48,7 +48,8 @@ fn a_chat_that_is_sent_again_is_heard_again_and_asked_once() {
     let acme = app.org_asking("acme", &model).header("idempotency-key", "ask-1");
     let body = json!({ "id": "c", "messages": [user("Hi")] });
     let (first, again) = (acme.chat(body.clone()), acme.chat(body));
-    assert_eq!(again.chunks, first.chunks);
+    assert_eq!((again.text(), again.message_id()), (first.text(), first.message_id()));
+    assert_eq!(again.chunks.last(), first.chunks.last(), "it ends in the same words");
     assert_eq!(again.headers["x-alm-session-id"], first.headers["x-alm-session-id"]);
     assert_eq!((model.asked().len(), acme.messages("c").len()), (1, 2));
     let other = acme.post("/chat", json!({ "id": "c", "messages": [user("Other")] }));
@@ -90,4 +91,84 @@ fn a_chat_that_failed_early_may_be_tried_again_with_the_same_key() {
     let body = || json!({ "id": "c", "messages": [user("Hi")] });
     acme.post("/chat", body()).fails(502, "MODEL_UNAVAILABLE");
     assert_eq!(acme.chat(body()).text(), "Hello.");
+}
+
+#[test]
+fn a_restart_forgets_nothing_that_was_done() {
+    let (app, model) = (App::start(&[]), FakeModel::saying("Hello."));
+    let acme = app.org_asking("acme", &model).header("idempotency-key", "once");
+    app.deposit("acme", 1_000_000);
+    let ask = || json!({ "id": "c", "model": "up/paid", "messages": [user("Hi")] });
+    let (chat, session) = (acme.chat(ask()), acme.post("/sessions", json!({ "label": "once" })).ok(201));
+    let balance = acme.get("/billing").ok(200)["balanceMicrocents"].clone();
+    let app = app.crash();
+    let acme = acme.at(app.url());
+    let again = acme.chat(ask());
+    assert_eq!((again.text(), again.message_id()), (chat.text(), chat.message_id()));
+    assert_eq!(again.chunks.last(), chat.chunks.last());
+    assert_eq!(again.headers["x-alm-session-id"], "c");
+    assert_eq!((model.asked().len(), acme.messages("c").len()), (1, 2));
+    assert_eq!(acme.get("/billing").ok(200)["balanceMicrocents"], balance);
+    assert_eq!(acme.post("/sessions", json!({ "label": "once" })).ok(201), session);
+    assert_eq!(acme.post("/sessions", json!({ "label": "other" })).invalid(), ["Idempotency-Key"]);
+}
+
+#[test]
+fn a_chat_that_a_crash_cut_off_is_told_again_as_far_as_it_came() {
+    let slow = Answer::empty().chunk(delta(json!({ "content": "one " }))).wait();
+    let (app, model) = (App::start(&[]), FakeModel::start([slow]));
+    let acme = app.org_asking("acme", &model).header("idempotency-key", "once");
+    let ask = || json!({ "id": "c", "messages": [user("Hi")] });
+    let mut first = acme.listen(ask());
+    first.until("text-delta");
+    let (file, rows) = (app.file(), "SELECT count(*) FROM turn_journal");
+    until("a checkpoint", || file.query_row(rows, [], |row| row.get::<_, i64>(0)).ok().filter(|rows| *rows > 0));
+    let app = app.crash();
+    let again = acme.at(app.url()).chat(ask());
+    assert_eq!((again.text(), again.types().last()), ("one ".into(), Some(&"error")));
+    assert_eq!(again.one("data-error")["data"]["code"], "SERVICE_UNAVAILABLE");
+    assert_eq!(model.asked().len(), 1);
+}
+
+#[test]
+fn a_stopped_chat_is_told_again_as_stopped() {
+    let slow = Answer::empty().chunk(delta(json!({ "content": "one " }))).wait();
+    let (app, model) = (App::shared(), FakeModel::start([slow]));
+    let acme = app.org_asking("acme", &model).header("idempotency-key", "once");
+    let ask = || json!({ "id": "c", "messages": [user("Hi")] });
+    let mut first = acme.listen(ask());
+    first.until("text-delta");
+    acme.post("/chat/c/stop", json!({})).ok(200);
+    let heard = first.rest();
+    let again = acme.chat(ask());
+    assert_eq!((again.text(), again.message_id()), ("one ".into(), heard.message_id()));
+    assert_eq!(again.types().last(), Some(&"abort"));
+}
+
+#[test]
+fn what_was_done_and_lost_its_answer_is_not_done_again() {
+    let app = App::start(&[]);
+    let acme = app.org("acme").header("idempotency-key", "once");
+    acme.post("/sessions", json!({})).ok(201);
+    // What a crash between the two commits leaves behind.
+    app.file().execute("UPDATE idempotency SET status = NULL, headers = NULL, body = NULL", []).unwrap();
+    acme.post("/sessions", json!({})).fails(409, "CONFLICT");
+    assert_eq!(acme.get("/sessions").ok(200)["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn an_answer_that_went_on_is_told_again_from_where_it_went_on() {
+    let app = App::start(&["--drain", "1ms"]);
+    let slow = Answer::empty().chunk(delta(json!({ "content": "one " }))).wait();
+    let model = FakeModel::start([slow, Answer::text("two")]);
+    let acme = app.org_asking("acme", &model);
+    let mut first = acme.listen(json!({ "id": "c", "messages": [user("Hi")] }));
+    first.until("text-delta");
+    app.terminate();
+    first.rest();
+    let app = app.crash();
+    let acme = acme.at(app.url()).header("idempotency-key", "once");
+    let (resumed, again) = (acme.resume("c"), acme.resume("c"));
+    assert_eq!((again.text(), again.message_id()), (resumed.text(), resumed.message_id()));
+    assert_eq!(acme.messages("c").pop().map(|last| last["content"].clone()), Some(Value::from("one two")));
 }

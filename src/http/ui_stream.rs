@@ -1,0 +1,151 @@
+//! The stream of a turn as a response, and as the document shows it.
+
+use poem::{
+    Body, IntoResponse, Response,
+    http::{HeaderValue, StatusCode, Version, header},
+};
+use poem_openapi::{
+    ApiResponse,
+    payload::Payload,
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    types::Type,
+};
+
+use super::chunks::StreamChunk;
+use crate::turn::{Started, live::Reader};
+
+/// Names the session that a request made.
+const SESSION_ID: header::HeaderName = header::HeaderName::from_static("x-alm-session-id");
+/// Says that the built-in model stood in for a paid one.
+const TEST_MODE: header::HeaderName = header::HeaderName::from_static("x-alm-test-mode");
+
+/// A turn's stream as a response: server-sent events, one chunk each, then `[DONE]`.
+///
+/// Its own payload type, so that bytes serialised once go out as they are and the document still lists every chunk.
+pub struct UiStream {
+    reader: Reader,
+    /// The session's id, if it was made for this stream.
+    new_session: Option<String>,
+    /// Whether the built-in model stands in for a paid one.
+    test_mode: bool,
+}
+
+impl UiStream {
+    /// Of a turn that has just begun.
+    pub fn of(started: Started) -> Self {
+        UiStream {
+            reader: started.live.reader(),
+            new_session: started.session_is_new.then_some(started.session_id),
+            test_mode: started.test_mode,
+        }
+    }
+
+    /// Of a turn that runs.
+    pub fn reading(reader: Reader) -> Self {
+        UiStream { reader, new_session: None, test_mode: false }
+    }
+}
+
+impl Payload for UiStream {
+    const CONTENT_TYPE: &'static str = "text/event-stream";
+
+    fn schema_ref() -> MetaSchemaRef {
+        let items = Some(Box::new(StreamChunk::schema_ref()));
+        MetaSchemaRef::Inline(Box::new(MetaSchema { items, ..MetaSchema::new_with_format("array", "event-stream") }))
+    }
+
+    fn register(registry: &mut Registry) {
+        StreamChunk::register(registry);
+    }
+}
+
+impl IntoResponse for UiStream {
+    fn into_response(self) -> Response {
+        let live = self.reader.live().clone();
+        let mut response = stream_response(Body::from_bytes_stream(self.reader), self.new_session.as_deref());
+        let headers = response.headers_mut();
+        if self.test_mode {
+            headers.insert(TEST_MODE, HeaderValue::from_static("true"));
+        }
+        // For `Once`: the same question again joins this turn.
+        response.set_data(live);
+        response
+    }
+}
+
+/// A stream's response; `session_id` is told if the request made the session.
+pub fn stream_response(body: Body, session_id: Option<&str>) -> Response {
+    let mut response = Response::builder()
+        .version(Version::HTTP_11)
+        .content_type(UiStream::CONTENT_TYPE)
+        .header(header::CACHE_CONTROL, "no-cache")
+        .header(header::CONNECTION, "keep-alive")
+        .header("x-vercel-ai-ui-message-stream", "v1")
+        .header("x-accel-buffering", "no")
+        .body(body);
+    let session_id = session_id.and_then(|id| HeaderValue::from_str(id).ok());
+    response.headers_mut().extend(session_id.map(|id| (SESSION_ID, id)));
+    response
+}
+
+impl ApiResponse for UiStream {
+    fn meta() -> MetaResponses {
+        let text = |name: &str, description: &str| MetaHeader {
+            name: name.into(),
+            description: Some(description.into()),
+            required: false,
+            deprecated: false,
+            schema: String::schema_ref(),
+        };
+        let response = MetaResponse {
+            description: "An AI SDK v6 UI message stream: one chunk an event, then `data: [DONE]`.",
+            status: Some(200),
+            status_range: None,
+            content: vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: Self::schema_ref() }],
+            headers: vec![
+                text("x-vercel-ai-ui-message-stream", "Always `v1`."),
+                text(SESSION_ID.as_str(), "The session, if this request made it."),
+                text(TEST_MODE.as_str(), "`true` if the built-in model stood in for a paid one."),
+            ],
+        };
+        MetaResponses { responses: vec![response] }
+    }
+
+    fn register(registry: &mut Registry) {
+        <Self as Payload>::register(registry);
+    }
+}
+
+/// The running reply, or nothing.
+pub enum RunningStream {
+    Live(UiStream),
+    Idle,
+}
+
+impl IntoResponse for RunningStream {
+    fn into_response(self) -> Response {
+        match self {
+            RunningStream::Live(stream) => stream.into_response(),
+            RunningStream::Idle => StatusCode::NO_CONTENT.into(),
+        }
+    }
+}
+
+impl ApiResponse for RunningStream {
+    fn meta() -> MetaResponses {
+        let idle = MetaResponse {
+            description: "Nothing runs in this session.",
+            status: Some(204),
+            status_range: None,
+            content: Vec::new(),
+            headers: Vec::new(),
+        };
+        let mut responses = UiStream::meta().responses;
+        responses.push(idle);
+        MetaResponses { responses }
+    }
+
+    fn register(registry: &mut Registry) {
+        <UiStream as ApiResponse>::register(registry);
+    }
+}

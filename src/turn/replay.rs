@@ -1,0 +1,153 @@
+//! A turn that is over, told again: the stored answer as the stream that would have made it.
+//!
+//! Rule: what is folded from the told chunks is what is stored. The words are the same, the pieces they came in are not:
+//! a text is told whole.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    chunk::{Chunk, DONE},
+    fold,
+};
+use crate::{
+    error::{Error, Result},
+    store::turns::StoredTurn,
+    time::Timestamp,
+};
+
+/// The stream of a turn that is over: server-sent events from `start` to `[DONE]`.
+pub(super) fn replay(turn: &StoredTurn, request_id: &str) -> Result<Vec<u8>> {
+    let parts = fold::stored_parts(turn.parts.as_deref())?;
+    let before = fold::stored_parts(turn.continued_parts.as_deref())?.len();
+    let metadata: Value = serde_json::from_str(&turn.metadata).map_err(Error::internal)?;
+    let mut chunks = vec![Chunk::Start {
+        message_id: turn.message_id.clone(),
+        message_metadata: start_metadata(&turn.session_id, &turn.model, turn.agent_id.as_deref(), turn.started_at),
+    }];
+    // Whoever continues an answer holds what it had before.
+    tell(parts.get(before..).unwrap_or_default(), &mut chunks);
+    match &*turn.status {
+        "complete" => {
+            let finish_reason = metadata["finishReason"].as_str().unwrap_or("other").to_owned();
+            chunks.push(Chunk::Finish { finish_reason, message_metadata: metadata });
+        }
+        "stopped" => chunks.push(Chunk::Abort),
+        "interrupted" => {
+            let message = "the server went down in this reply: what was said so far is kept, and can be resumed";
+            chunks.extend(Chunk::of_error(&Error::Unavailable { message, retry_after: Duration::ZERO }, request_id));
+        }
+        _ => {
+            let failed = Error::ModelUnavailable("this reply failed: ask again".into());
+            chunks.extend(Chunk::of_error(&failed, request_id));
+        }
+    }
+    let mut frames = Vec::new();
+    chunks.iter().for_each(|chunk| chunk.write_to(&mut frames));
+    frames.extend_from_slice(DONE.as_bytes());
+    Ok(frames)
+}
+
+/// What `start` says of an answer.
+pub(super) fn start_metadata(session_id: &str, model: &str, agent_id: Option<&str>, at: Timestamp) -> Value {
+    json!({ "sessionId": session_id, "model": model, "agentId": agent_id, "createdAt": at.to_string() })
+}
+
+/// Appends the chunks that fold to `parts`.
+fn tell(parts: &[Value], chunks: &mut Vec<Chunk>) {
+    let mut in_step = false;
+    for (n, part) in parts.iter().enumerate() {
+        let text = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
+        match part["type"].as_str().unwrap_or_default() {
+            "step-start" => {
+                if in_step {
+                    chunks.push(Chunk::FinishStep);
+                }
+                in_step = true;
+                chunks.push(Chunk::StartStep);
+            }
+            "text" => {
+                let id = format!("t{n}");
+                chunks.push(Chunk::TextStart { id: id.clone() });
+                chunks.push(Chunk::TextDelta { id: id.clone(), delta: text("text") });
+                chunks.push(Chunk::TextEnd { id });
+            }
+            "reasoning" => {
+                let id = text("id");
+                chunks.push(Chunk::ReasoningStart { id: id.clone() });
+                chunks.push(Chunk::ReasoningDelta { id: id.clone(), delta: text("text") });
+                chunks.push(Chunk::ReasoningEnd { id });
+            }
+            "source-url" => chunks.push(Chunk::SourceUrl {
+                source_id: text("sourceId"),
+                url: text("url"),
+                title: part["title"].as_str().map(str::to_owned),
+            }),
+            kind => {
+                if let Some(tool_name) = kind.strip_prefix("tool-") {
+                    tell_call(part, tool_name.to_owned(), chunks);
+                }
+            }
+        }
+    }
+    if in_step {
+        chunks.push(Chunk::FinishStep);
+    }
+}
+
+fn tell_call(part: &Value, tool_name: String, chunks: &mut Vec<Chunk>) {
+    let text = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
+    let tool_call_id = text("toolCallId");
+    let call = || tool_call_id.clone();
+    match part.get("input") {
+        Some(input) => {
+            chunks.push(Chunk::ToolInputAvailable { tool_call_id: call(), tool_name, input: input.clone() });
+        }
+        // A call whose arguments were useless, or were cut off.
+        None => chunks.push(Chunk::ToolInputError {
+            tool_call_id: call(),
+            tool_name,
+            input: part["rawInput"].clone(),
+            error_text: text("errorText"),
+        }),
+    }
+    if let Some(approval_id) = part["approval"]["id"].as_str() {
+        chunks.push(Chunk::ToolApprovalRequest { approval_id: approval_id.to_owned(), tool_call_id: call() });
+    }
+    match &*text("state") {
+        "output-available" => {
+            chunks.push(Chunk::ToolOutputAvailable { tool_call_id: call(), output: part["output"].clone() });
+        }
+        "output-error" => chunks.push(Chunk::ToolOutputError { tool_call_id: call(), error_text: text("errorText") }),
+        "output-denied" => chunks.push(Chunk::ToolOutputDenied { tool_call_id: call() }),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+    use crate::turn::fold::Fold;
+
+    #[test]
+    fn what_is_folded_from_a_replay_is_what_is_stored() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/fold");
+        for file in fs::read_dir(folder).unwrap() {
+            let file = file.unwrap().path();
+            let golden: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+            let mut stored = golden["closed"].as_array().unwrap().clone();
+            let (before, told) = stored.split_at_mut(golden["before"].as_array().unwrap().len());
+            let mut chunks = Vec::new();
+            tell(told, &mut chunks);
+            let mut fold = Fold::with_parts(before.to_vec());
+            chunks.iter().for_each(|chunk| fold.apply(chunk));
+            // No chunk carries the reason of a denial.
+            let approvals = told.iter_mut().filter_map(|part| part.get_mut("approval")?.as_object_mut());
+            approvals.for_each(|approval| drop(approval.remove("reason")));
+            assert_eq!(fold.into_parts(), stored, "{}", file.display());
+        }
+    }
+}
