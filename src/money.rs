@@ -106,7 +106,8 @@ pub fn parse_usd(text: &str) -> Result<i64, NotAPrice> {
 
 /// Shows microcents as US dollars with at least two digits after the point: `10.50`, `0.000123`.
 pub fn format_usd(amount: i64) -> String {
-    let text = format!("{}.{:06}", amount / USD, (amount % USD).abs());
+    let (sign, amount) = (if amount < 0 { "-" } else { "" }, amount.unsigned_abs());
+    let text = format!("{sign}{}.{:06}", amount / USD as u64, amount % USD as u64);
     let keep = text.trim_end_matches('0').len().max(text.len() - 4);
     text[..keep].to_owned()
 }
@@ -138,7 +139,9 @@ mod tests {
 
     #[test]
     fn dollars_are_shown_with_cents() {
-        for (amount, text) in [(10_500_000, "10.50"), (123, "0.000123"), (0, "0.00"), (1_234_500, "1.2345")] {
+        for (amount, text) in
+            [(10_500_000, "10.50"), (123, "0.000123"), (0, "0.00"), (1_234_500, "1.2345"), (-5, "-0.000005")]
+        {
             assert_eq!(format_usd(amount), text);
         }
         assert_eq!(parse_usd("10.50").unwrap(), 10_500_000);

@@ -20,6 +20,7 @@ mod demo;
 mod deposit;
 mod health;
 mod keys;
+mod ledger;
 mod models;
 mod openapi;
 mod org;
@@ -71,6 +72,9 @@ enum Command {
     Models(models::Models),
     /// Add to an organization's balance
     Deposit(deposit::Deposit),
+    /// Check that the money adds up
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
     /// Print the OpenAPI document
     Openapi(openapi::Openapi),
     /// Ask a running server whether it is ready
@@ -89,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Providers(command) => command.run(&place),
         Command::Models(command) => command.run(&place),
         Command::Deposit(command) => command.run(&place),
+        Command::Ledger(command) => command.run(&place),
         Command::Openapi(command) => command.run(),
         Command::Health(command) => command.run(&place),
     };

@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use crate::error::{Error, Result};
 
 pub mod agents;
+pub mod audit;
 pub mod idempotency;
 pub mod keys;
 pub mod ledger;
@@ -95,6 +96,11 @@ impl Store {
         self.read(|c| Ok(c.query_row("SELECT 1 FROM org LIMIT 1", [], |_| Ok(())).or_else(none_is_fine)?))?;
         // Writing the number that stands there is a write all the same: a full disk or a lost file shows here.
         self.writer.write(|c| Ok(c.pragma_update(None, "user_version", upgrade::VERSION)?)).await
+    }
+
+    /// Adds the ledgers of all organizations up.
+    pub fn audit(&self) -> Result<audit::Audit> {
+        self.read(audit::audit)
     }
 
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {

@@ -165,18 +165,27 @@ impl Org<'_> {
 
     /// Holds more of the balance for a running turn; answers how much.
     pub async fn hold_more(&self, turn_id: String, model: String, hold: Hold) -> Result<i64> {
-        self.write(move |c, tenant| take_hold(c, &tenant.org_id, &turn_id, &model, hold)).await
+        self.write(move |c, tenant| {
+            if !is_running(c, &turn_id)? {
+                return Err(Error::Conflict("this reply has ended: nothing more is held for it".into()));
+            }
+            take_hold(c, &tenant.org_id, &turn_id, &model, hold)
+        })
+        .await
     }
 
-    /// Ends a turn.
+    /// Ends a turn. One that has ended already stays as it ended.
     pub async fn end_turn(&self, ended: EndedTurn) -> Result<()> {
         self.write(move |c, tenant| end(c, &tenant.org_id, &ended)).await
     }
 
     /// Undoes a turn that failed before its first byte, as if it had never been asked for. The ledger alone
-    /// remembers.
+    /// remembers. One that has ended already stays as it ended.
     pub async fn withdraw_turn(&self, begun: Begun) -> Result<()> {
         self.write(move |c, tenant| {
+            if !is_running(c, &begun.turn_id)? {
+                return Ok(());
+            }
             let (turn, session) = (begun.turn, begun.session.seq);
             c.execute("DELETE FROM message WHERE turn = ?1", [turn])?;
             c.execute("UPDATE message SET superseded_by = NULL WHERE superseded_by = ?1", [turn])?;
@@ -329,8 +338,18 @@ fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str, hold: Hol
     Ok(held)
 }
 
+/// Whether a turn is still to be ended. By its id: the row number of one that was withdrawn is given again.
+fn is_running(c: &Connection, turn_id: &str) -> Result<bool> {
+    Ok(c.prepare_cached("SELECT 1 FROM turn WHERE id = ?1 AND status = 'running'")?.exists([turn_id])?)
+}
+
 /// Ends a turn inside a transaction.
 fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()> {
+    // A commit whose failure was reported may have reached the disk all the same: whoever tries again is not charged
+    // twice.
+    if !is_running(c, &ended.turn_id)? {
+        return Ok(());
+    }
     if let Some(message) = &ended.message {
         if let Some(continued) = messages::find(c, ended.session, &message.id)? {
             messages::supersede_from(c, ended.session, continued.seq, ended.turn)?;

@@ -1,0 +1,70 @@
+//! `alm ledger`: what the money comes to, added up again.
+
+use serde_json::{Value, json};
+
+use super::Place;
+use crate::{
+    error::{Error, Result},
+    money::format_usd,
+    store::audit::{Audit, Book},
+};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Ledger {
+    /// Add every organization's entries up, and compare them with its balance, its holds and the cost of its turns
+    Verify,
+}
+
+impl Ledger {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        let Ledger::Verify = self;
+        let audit = place.store()?.audit()?;
+        place.print(|| to_json(&audit), || to_text(&audit));
+        match audit.findings_count {
+            0 => Ok(()),
+            1 => Err(Error::BadRequest("the ledger does not add up in 1 place".into())),
+            count => Err(Error::BadRequest(format!("the ledger does not add up in {count} places"))),
+        }
+    }
+}
+
+fn to_json(audit: &Audit) -> Value {
+    let book = |book: &Book| {
+        json!({
+            "org": book.org, "entries": book.entries, "depositedMicrocents": book.deposited,
+            "chargedMicrocents": book.charged, "balanceMicrocents": book.balance, "heldMicrocents": book.held,
+            "turnsCharged": book.turns_charged, "turnsRunning": book.turns_running,
+        })
+    };
+    json!({
+        "ok": audit.is_sound(), "orgs": audit.books.iter().map(book).collect::<Vec<_>>(),
+        "findings": audit.findings, "findingsCount": audit.findings_count,
+    })
+}
+
+fn to_text(audit: &Audit) -> String {
+    let book = |book: &Book| {
+        format!(
+            "{}: {} USD came in, {} were charged for {} turns, {} are left, {} of them held by {} running turns; {} entries",
+            book.org,
+            format_usd(book.deposited),
+            format_usd(book.charged),
+            book.turns_charged,
+            format_usd(book.balance),
+            format_usd(book.held),
+            book.turns_running,
+            book.entries,
+        )
+    };
+    let mut lines: Vec<String> = audit.books.iter().map(book).collect();
+    lines.extend(audit.findings.iter().map(|finding| format!("wrong: {finding}")));
+    let untold = audit.findings_count - audit.findings.len();
+    if untold > 0 {
+        lines.push(format!("wrong: and {untold} more"));
+    }
+    if audit.is_sound() {
+        let orgs = audit.books.len();
+        lines.push(format!("the ledger adds up: {orgs} organization{}", if orgs == 1 { "" } else { "s" }));
+    }
+    lines.join("\n")
+}

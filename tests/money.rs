@@ -1,0 +1,370 @@
+//! Money under any order of events: what the ledger is for, held against a model of it that knows only addition.
+//!
+//! Rule: everything goes through the store's public functions, into a real file; a crash is a file that is opened again
+//! and recovered as the server does it. After every event the file is compared with the model.
+
+use std::{io::Write, sync::Arc};
+
+use alm::{
+    catalog::Catalog,
+    error::Error,
+    id,
+    model::upstream::{UpstreamOptions, Upstreams},
+    money::Pricing,
+    seal::Sealer,
+    store::{
+        Store, Tenant,
+        messages::NewMessage,
+        providers::{Provider, ProviderModel},
+        sessions::NewSession,
+        turns::{Begun, EndedTurn, Hold, NewTurn, Plan},
+    },
+    time::Timestamp,
+    turn::Engine,
+};
+use proptest::{prelude::*, sample::Index};
+use tempfile::TempDir;
+
+/// Orders of events that are tried.
+const CASES: u32 = 256;
+/// Events in one of them.
+const EVENTS_MAX: usize = 80;
+/// Organizations that share the file.
+const ORGS: usize = 2;
+/// Tasks that write at once, and what each of them does.
+const TASKS: usize = 64;
+const TURNS_PER_TASK: usize = 16;
+/// A model with a price, so that recovery has something to charge.
+const PAID_MODEL: &str = "up/paid";
+
+/// Something that happens to money. A turn is one of those begun so far, ended or not.
+#[derive(Debug, Clone)]
+enum Event {
+    Deposit {
+        org: usize,
+        amount: i64,
+    },
+    Begin {
+        org: usize,
+        hold: Option<(i64, i64)>,
+    },
+    HoldMore {
+        turn: Index,
+        hold: (i64, i64),
+    },
+    Stream {
+        turn: Index,
+    },
+    /// Settles or releases; a stop, an error and a drain are the same with another status.
+    End {
+        turn: Index,
+        status: usize,
+        cost: i64,
+    },
+    Withdraw {
+        turn: Index,
+    },
+    Crash,
+}
+
+const STATUSES: [&str; 4] = ["complete", "stopped", "interrupted", "error"];
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let org = || 0..ORGS;
+    let turn = any::<Index>;
+    let hold = || (0..500_i64, -10..3_000_i64).prop_map(|(least, more)| (least, least + more));
+    // Upstreams report any number.
+    let cost = prop_oneof![6 => 0..6_000_i64, 1 => any::<i64>()];
+    prop_oneof![
+        4 => (org(), -500..10_000_i64).prop_map(|(org, amount)| Event::Deposit { org, amount }),
+        6 => (org(), prop::option::weighted(0.8, hold())).prop_map(|(org, hold)| Event::Begin { org, hold }),
+        3 => (turn(), hold()).prop_map(|(turn, hold)| Event::HoldMore { turn, hold }),
+        2 => turn().prop_map(|turn| Event::Stream { turn }),
+        6 => (turn(), 0..STATUSES.len(), cost).prop_map(|(turn, status, cost)| Event::End { turn, status, cost }),
+        2 => turn().prop_map(|turn| Event::Withdraw { turn }),
+        1 => Just(Event::Crash),
+    ]
+}
+
+/// What the model knows of a turn.
+struct Known {
+    org: usize,
+    begun: Begun,
+    is_running: bool,
+    held: i64,
+}
+
+/// A file, and what must be true of it.
+struct World {
+    runtime: tokio::runtime::Runtime,
+    folder: TempDir,
+    store: Store,
+    tenants: Vec<Tenant>,
+    deposited: [i64; ORGS],
+    charged: [i64; ORGS],
+    turns: Vec<Known>,
+}
+
+impl World {
+    fn new() -> Self {
+        // What is proved here is addition, not durability: a file in memory takes its thousands of commits quicker.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let store = Store::open(folder.path(), 2).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let tenants = (0..ORGS).map(|n| new_org(&runtime, &store, n)).collect();
+        World { runtime, folder, store, tenants, deposited: [0; ORGS], charged: [0; ORGS], turns: Vec::new() }
+    }
+
+    fn held(&self, org: usize) -> i64 {
+        self.turns.iter().filter(|turn| turn.org == org && turn.is_running).map(|turn| turn.held).sum()
+    }
+
+    fn balance(&self, org: usize) -> i64 {
+        self.deposited[org] - self.charged[org]
+    }
+
+    fn happen(&mut self, event: Event) {
+        let begun = self.turns.len();
+        let turn_of = |turn: Index| (begun > 0).then(|| turn.index(begun));
+        match event {
+            Event::Deposit { org, amount } => {
+                let told = self.runtime.block_on(self.store.org(&self.tenants[org]).deposit(amount, String::new()));
+                assert_eq!(told.is_ok(), amount > 0);
+                self.deposited[org] += amount.max(0);
+            }
+            Event::Begin { org, hold } => self.begin(org, hold),
+            Event::HoldMore { turn, hold } => turn_of(turn).into_iter().for_each(|turn| self.hold_more(turn, hold)),
+            Event::Stream { turn } => turn_of(turn).into_iter().for_each(|turn| self.stream(turn)),
+            Event::End { turn, status, cost } => {
+                turn_of(turn).into_iter().for_each(|turn| self.end(turn, STATUSES[status], cost))
+            }
+            Event::Withdraw { turn } => turn_of(turn).into_iter().for_each(|turn| self.withdraw(turn)),
+            Event::Crash => self.crash(),
+        }
+    }
+
+    /// What a hold comes to: all that is wanted if there is as much, nothing if there is not the least of it.
+    fn granted(&self, org: usize, (at_least, at_most): (i64, i64)) -> Option<i64> {
+        let available = self.balance(org) - self.held(org);
+        (available >= at_least).then_some(at_most.min(available).max(0))
+    }
+
+    fn begin(&mut self, org: usize, hold: Option<(i64, i64)>) {
+        let granted = hold.map_or(Some(0), |hold| self.granted(org, hold));
+        let begun = self.runtime.block_on(begin(&self.store, &self.tenants[org], hold));
+        match begun {
+            Ok(begun) => {
+                assert_eq!(Some(begun.held), granted);
+                self.turns.push(Known { org, held: begun.held, begun, is_running: true });
+            }
+            Err(error) => assert!(matches!(error, Error::PaymentRequired { .. }) && granted.is_none(), "{error}"),
+        }
+    }
+
+    fn hold_more(&mut self, turn: usize, hold: (i64, i64)) {
+        let known = &self.turns[turn];
+        let (org, granted) = (self.store.org(&self.tenants[known.org]), self.granted(known.org, hold));
+        let (at_least, at_most) = hold;
+        let more = org.hold_more(known.begun.turn_id.clone(), PAID_MODEL.into(), Hold { at_least, at_most });
+        match self.runtime.block_on(more) {
+            Ok(held) => {
+                assert!(known.is_running && Some(held) == granted, "{held} {granted:?}");
+                self.turns[turn].held += held;
+            }
+            Err(Error::PaymentRequired { .. }) => assert!(known.is_running && granted.is_none()),
+            Err(_) => assert!(!known.is_running),
+        }
+    }
+
+    /// What recovery charges for.
+    fn stream(&self, turn: usize) {
+        let frames = b"data: {\"type\":\"text-start\",\"id\":\"t\"}\n\ndata: \
+            {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"Something that was said.\"}\n\n";
+        let Known { org, begun, .. } = &self.turns[turn];
+        self.store.org(&self.tenants[*org]).journal_later(begun.turn, Timestamp::now().as_millis(), frames.to_vec());
+    }
+
+    fn withdraw(&mut self, turn: usize) {
+        let known = &mut self.turns[turn];
+        let org = self.store.org(&self.tenants[known.org]);
+        self.runtime.block_on(org.withdraw_turn(known.begun.clone())).unwrap();
+        known.is_running = false;
+    }
+
+    /// However often it is ended, only the first time counts.
+    fn end(&mut self, turn: usize, status: &'static str, cost: i64) {
+        let known = &mut self.turns[turn];
+        let org = self.store.org(&self.tenants[known.org]);
+        self.runtime.block_on(org.end_turn(ended(&known.begun, status, cost))).unwrap();
+        if known.is_running {
+            known.is_running = false;
+            self.charged[known.org] += cost.clamp(0, known.held);
+        }
+    }
+
+    /// The process is gone; the next one ends what it left. What that charges, the file alone can say.
+    fn crash(&mut self) {
+        self.store = Store::open(self.folder.path(), 2).unwrap();
+        let sealer = Sealer::open(&self.folder.path().join("key")).unwrap();
+        self.runtime.block_on(async {
+            let catalog = Arc::new(Catalog::new(self.store.clone(), sealer, Vec::new()));
+            let upstreams = Arc::new(Upstreams::new(&UpstreamOptions::default()).unwrap());
+            Engine::new(self.store.clone(), catalog, upstreams).recover().await;
+        });
+        assert_eq!(self.store.orphans().unwrap().len(), 0);
+        for org in 0..ORGS {
+            let held = self.held(org);
+            let before = self.balance(org);
+            let after = self.store.org(&self.tenants[org]).itself().unwrap().balance;
+            assert!((before - held..=before).contains(&after), "{after} is not {before} less at most {held}");
+            self.charged[org] += before - after;
+        }
+        self.turns.iter_mut().for_each(|turn| turn.is_running = false);
+    }
+
+    /// What always holds.
+    fn check(&self) {
+        for org in 0..ORGS {
+            let stored = self.store.org(&self.tenants[org]).itself().unwrap();
+            assert_eq!((stored.balance, stored.held), (self.balance(org), self.held(org)), "organization {org}");
+            assert!(0 <= stored.held && stored.held <= stored.balance);
+        }
+        let audit = self.store.audit().unwrap();
+        assert!(audit.is_sound(), "{:#?}", audit.findings);
+        for (org, book) in audit.books.iter().enumerate() {
+            assert_eq!((book.deposited, book.charged), (self.deposited[org], self.charged[org]), "{book:?}");
+            assert_eq!((book.balance, book.held), (self.balance(org), self.held(org)), "{book:?}");
+        }
+    }
+}
+
+/// An organization with a model that has a price.
+fn new_org(runtime: &tokio::runtime::Runtime, store: &Store, n: usize) -> Tenant {
+    let tenant = store.create_org(&format!("org-{n}"), "a@example.com", None).unwrap().tenant();
+    let price = "1".parse().unwrap();
+    let pricing = Some(Pricing { input: price, output: price, cached_input: None });
+    let provider = Provider {
+        id: id::generate(),
+        slug: "up".into(),
+        base_url: "http://127.0.0.1:9/v1".into(),
+        api_key_sealed: None,
+        api_key_env: None,
+        headers: Vec::new(),
+        created_at: Timestamp::now(),
+        updated_at: Timestamp::now(),
+        models: vec![ProviderModel { name: "paid".into(), pricing, context_window: None }],
+    };
+    runtime.block_on(store.org(&tenant).create_provider(provider)).unwrap();
+    tenant
+}
+
+async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> alm::error::Result<Begun> {
+    let org = store.org(tenant);
+    let new = NewTurn {
+        id: id::generate(),
+        session: NewSession { id: None, agent_id: None, project_id: None, label: None, metadata: None },
+        agent_id: org.agent("ala")?.id,
+        project_id: None,
+        model: PAID_MODEL.into(),
+        message_id: id::generate(),
+        hold: hold.map(|(at_least, at_most)| Hold { at_least, at_most }),
+    };
+    let question = NewMessage {
+        id: id::generate(),
+        role: "user",
+        status: "complete",
+        metadata: "{}".into(),
+        content: "Hi".into(),
+        parts: "[]".into(),
+    };
+    org.begin_turn(new, move |_| Ok(Plan { insert: vec![question], ..Plan::default() })).await
+}
+
+fn ended(begun: &Begun, status: &'static str, cost: i64) -> EndedTurn {
+    EndedTurn {
+        turn: begun.turn,
+        turn_id: begun.turn_id.clone(),
+        session: begun.session.seq,
+        status,
+        message: None,
+        input_tokens: 10,
+        cache_read_tokens: 0,
+        output_tokens: 5,
+        cost,
+    }
+}
+
+/// A line for the page of proofs. Written around the test's capture, so that a passing test says it as well.
+fn proof(name: &str, value: usize) {
+    writeln!(std::io::stdout(), "proof: money.{name} {value}").unwrap();
+}
+
+#[test]
+fn whatever_happens_in_whatever_order_the_ledger_adds_up() {
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let (events, charges) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+    let orders = prop::collection::vec(any_event(), 1..=EVENTS_MAX);
+    runner
+        .run(&orders, |order| {
+            events.set(events.get() + order.len());
+            let mut world = World::new();
+            for event in order {
+                world.happen(event);
+                world.check();
+            }
+            let charged =
+                world.store.audit().unwrap().books.iter().map(|book| book.turns_charged as usize).sum::<usize>();
+            charges.set(charges.get() + charged);
+            Ok(())
+        })
+        .unwrap();
+    assert!(charges.get() > 0, "no order of events charged anything: it proves nothing");
+    proof("cases", CASES as usize);
+    proof("events", events.get());
+    proof("charges", charges.get());
+}
+
+#[test]
+fn whoever_writes_at_once_spends_no_more_than_there_is() {
+    let world = World::new();
+    // A second process has a writer of its own, as a command beside the server.
+    let beside = Store::open(world.folder.path(), 2).unwrap();
+    let turns = |store: Store, tenant: Tenant, task: usize| async move {
+        for turn in 0..TURNS_PER_TASK {
+            if turn % 4 == 0 {
+                store.org(&tenant).deposit(500, String::new()).await.unwrap();
+            }
+            let Ok(begun) = begin(&store, &tenant, Some((100, 400))).await else { continue };
+            let hold = Hold { at_least: 0, at_most: 200 };
+            store.org(&tenant).hold_more(begun.turn_id.clone(), PAID_MODEL.into(), hold).await.unwrap();
+            let cost = ((task * TURNS_PER_TASK + turn) * 37 % 900) as i64;
+            // Twice at once, as a stop and an end that meet.
+            let org = store.org(&tenant);
+            let (first, second) =
+                tokio::join!(org.end_turn(ended(&begun, "complete", cost)), org.end_turn(ended(&begun, "stopped", 1)));
+            first.and(second).unwrap();
+        }
+    };
+    world.runtime.block_on(async {
+        let tasks = (0..TASKS).map(|task| {
+            let store = if task % 8 == 0 { beside.clone() } else { world.store.clone() };
+            tokio::spawn(turns(store, world.tenants[task % ORGS].clone(), task))
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+    });
+    let audit = world.store.audit().unwrap();
+    assert!(audit.is_sound(), "{:#?}", audit.findings);
+    let deposits = TASKS * TURNS_PER_TASK.div_ceil(4);
+    assert_eq!(audit.books.iter().map(|book| book.deposited).sum::<i64>(), 500 * deposits as i64);
+    for book in &audit.books {
+        assert_eq!((book.balance, book.held), (book.deposited - book.charged, 0), "{book:?}");
+        assert!(book.charged > 0 && book.balance >= 0, "{book:?}");
+    }
+    proof("tasks_at_once", TASKS);
+}
