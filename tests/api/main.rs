@@ -20,6 +20,7 @@ mod failures;
 mod history;
 mod idempotency;
 mod isolation;
+mod ledger;
 mod limits;
 mod live;
 mod messages;
