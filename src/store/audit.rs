@@ -234,8 +234,10 @@ fn check_turn(story: &[Line]) -> Vec<String> {
 fn find_strays(c: &Connection, audit: &mut Audit) -> Result<()> {
     let mut find_each = |select: &str, say: fn(String) -> String| -> Result<()> {
         let mut select = c.prepare(select)?;
-        let found = select.query_map([], |row| row.get(0))?;
-        found.into_iter().try_for_each(|name| Ok(audit.find(say(name?))))
+        for name in select.query_map([], |row| row.get(0))? {
+            audit.find(say(name?));
+        }
+        Ok(())
     };
     find_each(
         "SELECT CAST(seq AS TEXT) FROM ledger_entry WHERE org_id NOT IN (SELECT id FROM org) ORDER BY seq",
