@@ -32,6 +32,7 @@ pub mod health;
 pub mod idempotency;
 mod linger;
 pub mod metrics;
+pub mod page;
 pub mod rate_limit;
 pub mod serve;
 pub mod wire;
@@ -148,8 +149,14 @@ fn api() -> Api {
 /// The whole server as one endpoint that never fails.
 pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
     let around = ["/healthz", "/health", "/readyz", "/openapi.json", "/docs/", "/docs/*name", "/"];
+    let pages = ["/setup", "/login", "/:org/settings", "/_page/*name"];
     let mut allow = edge::methods_of::<Api>(API_PREFIX);
-    allow.extend(around.map(|path| (path.to_owned(), edge::allow_header([Method::GET.as_str()].into_iter()))));
+    allow.extend(
+        around
+            .into_iter()
+            .chain(pages)
+            .map(|path| (path.to_owned(), edge::allow_header([Method::GET.as_str()].into_iter()))),
+    );
     let routes = Route::new()
         .nest(API_PREFIX, idempotency::Once::new(OpenApiService::new(api(), "", "").into_endpoint().map_to_response()))
         .at("/healthz", get(health::healthz))
@@ -157,6 +164,10 @@ pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
         .at("/readyz", get(health::readyz))
         .at("/openapi.json", get(openapi))
         .nest("/docs", docs::routes())
+        .nest(page::FILES_PREFIX, page::files())
+        .at("/setup", page::page("setup.html"))
+        .at("/login", page::page("login.html"))
+        .at("/:org/settings", page::page("settings.html"))
         .at("/", get(front_door));
     edge::Edge::new(routes.map_to_response(), app, allow)
 }

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventSplitter, silent, withEvent } from "../../src/http/docs/files/live.js";
+import { silent, withEvent } from "../../src/http/docs/files/reply.js";
+import { eventSplitter } from "../../src/http/page/files/chat/sse.js";
 
 const STREAM = ': hello\n\nid: 1\ndata: {"type":"text-delta","delta":"one\\n"}\r\n\r\ndata:two\ndata: lines\n\ndata: [DONE]\n\n';
 const EVENTS = ['{"type":"text-delta","delta":"one\\n"}', "two\nlines", "[DONE]"];

@@ -1,5 +1,5 @@
-// Swagger UI over /openapi.json, with two things of our own: a key that rides on every call, and replies shown while
-// they stream.
+// Swagger UI over /openapi.json, with things of our own: a key that rides on every call, or the sign-in that this browser
+// has, and replies shown while they stream.
 //
 // Rule: the key lives in its input field and nowhere else, and goes to this origin only.
 // Rule: what a server sent is set as text, never as HTML.
@@ -21,12 +21,26 @@ function sign(request) {
   return request;
 }
 
+/** Who is signed in with this browser; nobody until the server has said so. */
+let me;
+
 function describeCaller() {
   const slug = org.value.trim();
-  document.getElementById("caller").textContent = key.value.trim()
-    ? `Every call carries this key${slug ? ` and ${slug}` : ""}. Reloading forgets it.`
-    : "No key: calls are anonymous.";
-  document.getElementById("settings").href = slug ? `/${encodeURIComponent(slug)}/settings` : "/login";
+  const inOrg = slug ? ` and ${slug}` : "";
+  const caller = document.getElementById("caller");
+  if (key.value.trim()) caller.textContent = `Every call carries this key${inOrg}. Reloading forgets it.`;
+  else if (me) caller.textContent = `Signed in as ${me.user.email}: every call carries that${inOrg}. A key would go first.`;
+  else caller.textContent = "No key and nobody signed in: calls are anonymous.";
+  const home = slug && me ? `/${encodeURIComponent(slug)}/settings` : "/login";
+  document.getElementById("settings").href = home;
+  document.getElementById("settings").textContent = me ? "Settings" : "Sign in";
+}
+
+async function recogniseSignIn() {
+  const answer = await fetch("/api/v1/auth/me").catch(() => undefined);
+  if (answer?.ok) me = (await answer.json()).data;
+  if (me && !org.value) org.value = me.orgs[0]?.slug ?? "";
+  describeCaller();
 }
 
 function followColorScheme(dark) {
@@ -35,8 +49,9 @@ function followColorScheme(dark) {
 
 key.addEventListener("input", describeCaller);
 org.addEventListener("input", describeCaller);
-// A browser may bring typed text back after a reload; without this the line above it would be wrong.
+// A browser may bring typed text back after a reload; without this the line beside it would be wrong.
 describeCaller();
+recogniseSignIn();
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 dark.addEventListener("change", followColorScheme);

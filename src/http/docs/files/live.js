@@ -1,8 +1,8 @@
 // A Swagger UI plugin: a reply of type text/event-stream is shown while it arrives, above the responses of its operation.
 // Swagger UI itself shows a reply when it has ended, and still does: the body is read twice.
 
-/** What the panel keeps of the raw events; the reply below it has all of them. */
-const RAW_CHARS_MAX = 200_000;
+import { events } from "/_page/chat/sse.js";
+import { silent, withEvent } from "/docs/reply.js";
 
 /** Operation ("post /api/v1/chat") → what its last stream has said so far; a new object at every change. */
 const replies = new Map();
@@ -18,65 +18,18 @@ function subscribe(watcher) {
   return () => watchers.delete(watcher);
 }
 
-/** Splits an event stream into the data of its events; `feed` takes any piece of it. */
-export function eventSplitter(onData) {
-  let rest = "";
-  let data = [];
-  const line = (text) => {
-    if (text === "") {
-      if (data.length > 0) onData(data.join("\n"));
-      data = [];
-    } else if (text.startsWith("data:")) {
-      data.push(text.slice(text.startsWith("data: ") ? 6 : 5));
-    }
-  };
-  return {
-    feed(text) {
-      const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
-      rest = lines.pop();
-      lines.forEach(line);
-    },
-  };
-}
-
-/** The reply after one more event. */
-export function withEvent(reply, data) {
-  const next = { ...reply, events: reply.events + 1, raw: (reply.raw + data + "\n").slice(-RAW_CHARS_MAX) };
-  if (data === "[DONE]") return next.state === "arriving" ? { ...next, state: "complete" } : next;
-  let chunk;
-  try {
-    chunk = JSON.parse(data);
-  } catch {
-    return next; // not one of ours: it is in the raw events
-  }
-  if (chunk?.type === "text-delta") return { ...next, text: reply.text + chunk.delta };
-  if (chunk?.type === "abort") return { ...next, state: "stopped" };
-  if (chunk?.type === "error") return { ...next, text: `${reply.text}\n${chunk.errorText}`, state: "failed" };
-  return next;
-}
-
-/** A reply of which nothing has come yet. */
-export const silent = { text: "", raw: "", events: 0, state: "arriving" };
-
-async function show(operation, body) {
+async function show(operation, answer) {
   let reply = silent;
   tell(operation, reply);
-  const splitter = eventSplitter((data) => (reply = withEvent(reply, data)));
   try {
-    for await (const text of iterate(body.pipeThrough(new TextDecoderStream()))) {
-      splitter.feed(text);
+    for await (const data of events(answer)) {
+      reply = withEvent(reply, data);
       tell(operation, reply);
     }
     tell(operation, reply.state === "arriving" ? { ...reply, state: "ended early" } : reply);
   } catch {
     tell(operation, { ...reply, state: "cut off" });
   }
-}
-
-// Not every browser can iterate over a stream by itself.
-async function* iterate(stream) {
-  const reader = stream.getReader();
-  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
 }
 
 /** `fetch`, which also shows an event stream in the panel of `operation`. */
@@ -86,7 +39,7 @@ function watchedFetch(operation) {
     const answer = await fetch(url, options);
     if (!answer.body || !answer.headers.get("content-type")?.startsWith("text/event-stream")) return answer;
     const [shown, kept] = answer.body.tee();
-    show(operation, shown);
+    show(operation, new Response(shown));
     return new Response(kept, answer);
   };
 }

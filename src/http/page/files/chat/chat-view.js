@@ -1,0 +1,68 @@
+// The frame of a session: its title and what can be done with it, the messages, the raw stream.
+
+import { dialog } from "../dialog.js";
+import { copyButton, h } from "../dom.js";
+import { announcer } from "./announcer.js";
+
+/** How near to the end the reader must be for the page to follow what arrives. */
+const NEAR_END_PX = 80;
+
+/** The elements of a chat, and what happens to them. `curl()` and `raw()` give text; `rename` and `remove` do it. */
+export function chatView({ session, box, curl, raw, rename, remove }) {
+  const title = h("h2", session?.label ?? "New chat");
+  const messages = h("div.messages", { role: "region", "aria-label": "Messages", tabindex: "0" });
+  const stream = h("pre.raw", { tabindex: "0", role: "region", "aria-label": "Raw stream", hidden: true });
+  const offer = h("div.offer");
+  const spoken = announcer();
+  const showRaw = () => {
+    if (stream.hidden) return;
+    stream.textContent = raw() || "Nothing has been streamed on this page yet.";
+    stream.scrollTop = stream.scrollHeight;
+  };
+  const button = (text, onclick, attributes) => h("button.small", { type: "button", onclick, ...attributes }, text);
+  const toggle = button(
+    "Raw stream",
+    () => {
+      stream.hidden = !stream.hidden;
+      toggle.setAttribute("aria-pressed", String(!stream.hidden));
+      showRaw();
+    },
+    { "aria-pressed": "false" },
+  );
+  const ofSession = [button("Rename", rename, { hidden: !session }), button("Delete", remove, { hidden: !session, class: "danger" })];
+  const actions = h("div.card-actions", button("Show as curl", () => showCurl(curl())), toggle, ofSession);
+  const head = h("header", h("a.back", { href: "#sessions" }, "All sessions"), title, actions);
+  return {
+    element: h("section.chat", { "aria-label": "Session" }, head, messages, stream, offer, spoken.element, box),
+    title,
+    messages,
+    offer,
+    spoken,
+    showRaw,
+    toEnd() {
+      messages.scrollTop = messages.scrollHeight;
+    },
+    /** Does what may make the messages longer; whoever reads their end keeps seeing it. */
+    keepingTheEnd(work) {
+      const isNear = messages.scrollHeight - messages.scrollTop - messages.clientHeight < NEAR_END_PX;
+      work();
+      if (isNear) this.toEnd();
+    },
+    made({ label }) {
+      title.textContent = label;
+      for (const button of ofSession) button.hidden = false;
+    },
+  };
+}
+
+function showCurl(command) {
+  return dialog(
+    "The same with curl",
+    (close) => [
+      h("p", "With a key in the variable ", h("code", "ALM_KEY"), ". ", h("code", "-N"), " shows each event as it arrives."),
+      h("div.copyable", h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, command), copyButton(() => command, "Copy command")),
+      h("div.actions", h("button.primary", { type: "button", onclick: () => close() }, "Close")),
+    ],
+    { wide: true },
+  );
+}

@@ -1,0 +1,222 @@
+// One session: its history, the reply that is being written, and the box to go on.
+//
+// Rule: a reply belongs to the server. Whoever reloads, loses the network or comes later follows it from its start.
+
+import { call, request } from "../api.js";
+import { chatCurl } from "../curl.js";
+import { busy, fill, h, notify } from "../dom.js";
+import { nothing } from "../states.js";
+import { chatView } from "./chat-view.js";
+import { composer } from "./composer.js";
+import { messageView } from "./message.js";
+import { Reply } from "./reply.js";
+
+/** Messages shown at once; earlier ones on request. */
+const PAGE = 50;
+/** The pauses before each try to find a reply again whose connection was lost. */
+const FOLLOW_PAUSES_MS = [500, 2_000, 5_000];
+/** Longest label made of a question. */
+const LABEL_CHARS_MAX = 60;
+
+const SUGGESTIONS = ["Summarise the periodic table in 3 sentences.", "Think: is 221 prime?", "What time is it?", "Show me Markdown"];
+
+const part = (id) => encodeURIComponent(id);
+
+/**
+ * Shows a session in `element`, or with `id: null` one that is yet to be made. `changed(id)` is called when lists of
+ * sessions may have changed, with the id of one that was just made; `rename` and `remove` ask the person and answer what came of it.
+ */
+export async function showChat(element, { id, agent, signal, rename, remove, changed }) {
+  const [models, agents, session] = await Promise.all([
+    call("GET", "/models", undefined, { signal }),
+    call("GET", "/agents?limit=100", undefined, { signal }),
+    id && call("GET", `/sessions/${part(id)}`, undefined, { signal }),
+  ]);
+  const chat = new Chat({ models: models.items, agents: agents.items, session, agent, signal, rename, remove, changed });
+  if (session) await chat.showHistory();
+  else fill(chat.view.messages, chat.suggestions());
+  fill(element, chat.view.element);
+  chat.box.focus();
+  if (!session) return;
+  chat.view.toEnd();
+  await chat.follow();
+}
+
+class Chat {
+  constructor({ models, agents, session, agent, signal, rename, remove, changed }) {
+    Object.assign(this, { agents, session, signal, changed, running: false, raw: "" });
+    this.box = composer({
+      models,
+      agents: agents.filter(({ isActive }) => isActive),
+      agent: session ? session.agentId : agent,
+      isNew: !session,
+      send: () => this.send(),
+      stop: () => this.stop(),
+    });
+    this.view = chatView({
+      session,
+      box: this.box.element,
+      curl: () => chatCurl({ body: this.body(this.box.text() || SUGGESTIONS[0]) }),
+      raw: () => this.raw,
+      rename: () => rename(this.session).then((session) => session && this.renamed(session)),
+      remove: () => remove(this.session).then((gone) => gone && this.gone()),
+    });
+  }
+
+  get path() {
+    return `/chat/${part(this.session.id)}`;
+  }
+
+  /** What is posted to ask this. */
+  body(text) {
+    const sessionId = this.session?.id;
+    return { ...(sessionId && { sessionId }), ...this.box.choice(), messages: [{ role: "user", content: text }] };
+  }
+
+  suggestions() {
+    const suggestion = (text) => h("button", { type: "button", onclick: () => this.box.set(text) && this.send() }, text);
+    return nothing(
+      "What would you like to ask?",
+      "The reply is streamed and stored by the same API that your programs use.",
+      h("div.suggestions", SUGGESTIONS.map(suggestion)),
+    );
+  }
+
+  renamed(session) {
+    this.session = session;
+    this.view.title.textContent = session.label;
+    this.changed();
+  }
+
+  gone() {
+    this.changed();
+    location.hash = "#sessions";
+  }
+
+  who({ role, metadata }) {
+    if (role === "user") return "You";
+    const id = metadata?.agentId ?? this.session?.agentId;
+    return this.agents.find((agent) => agent.id === id)?.name ?? this.session?.agentName ?? "Ala";
+  }
+
+  add(message) {
+    const view = messageView(message, this.who(message));
+    this.view.messages.append(view.element);
+    this.view.toEnd();
+    return view;
+  }
+
+  async showHistory() {
+    const { messages } = this.view;
+    const list = `/sessions/${part(this.session.id)}/messages?order=desc&pageSize=${PAGE}`;
+    const load = (cursor) => call("GET", cursor ? `${list}&cursor=${part(cursor)}` : list, undefined, { signal: this.signal });
+    const put = ({ items, hasMore, nextCursor }) => {
+      const shown = items.map((message) => messageView(message, this.who(message)).element).reverse();
+      const more = () => busy(earlier, "Loading…", async () => {
+        const page = await load(nextCursor);
+        earlier.remove();
+        put(page);
+      }).catch((refused) => notify(refused.message));
+      const earlier = h("button.small.earlier", { type: "button", onclick: more }, "Show earlier messages");
+      messages.prepend(...(hasMore ? [earlier] : []), ...shown);
+    };
+    const newest = await load();
+    fill(messages);
+    put(newest);
+    if (this.session.status === "interrupted") this.offer("Go on with the interrupted reply", () => request("POST", `${this.path}/resume`, {}, this));
+  }
+
+  /** Asks what is in the box; what cannot be asked comes back into it. */
+  async send() {
+    const text = this.box.text();
+    if (!text.trim() || this.running) return;
+    this.box.set("");
+    if (!this.session) fill(this.view.messages);
+    const mine = this.add({ role: "user", parts: [{ type: "text", text }] });
+    const refuse = (refused) => {
+      mine.element.remove();
+      if (!this.session) fill(this.view.messages, this.suggestions());
+      this.box.giveBack(text, refused);
+    };
+    const open = async () => {
+      if (!this.session) await this.make(text);
+      return request("POST", "/chat", this.body(text), this);
+    };
+    await this.run(open, refuse);
+  }
+
+  async make(text) {
+    const label = text.trim().slice(0, LABEL_CHARS_MAX);
+    this.session = await call("POST", "/sessions", { label, agentId: this.box.choice().agentId });
+    // From here on a reload finds it.
+    history.replaceState(null, "", `#sessions/${part(this.session.id)}`);
+    this.view.made(this.session);
+    this.box.made();
+    this.changed(this.session.id);
+  }
+
+  /** Follows the reply that is being written, if there is one. */
+  follow(refuse = (refused) => this.box.giveBack("", refused)) {
+    return this.run(() => request("GET", `${this.path}/stream`, undefined, this), refuse, { quiet: true });
+  }
+
+  async stop() {
+    try {
+      await call("POST", `${this.path}/stop`, {});
+    } catch (refused) {
+      notify(refused.message);
+    }
+  }
+
+  /** Shows a button below the messages that begins another reply. */
+  offer(text, open) {
+    const begin = () => this.run(open, (refused) => this.box.giveBack("", refused));
+    fill(this.view.offer, h("button", { type: "button", onclick: begin }, text));
+  }
+
+  /** Reads a reply to its end, wherever `open` finds it; `refuse` is told why it did not begin. */
+  async run(open, refuse, { quiet = false } = {}) {
+    if (this.running) return;
+    this.running = true;
+    fill(this.view.offer);
+    // To look for a reply shows nothing until there is one.
+    if (!quiet) this.box.run(true);
+    const reply = new Reply(this);
+    try {
+      await reply.read(await open());
+    } catch (refused) {
+      if (!reply.begun && !this.signal.aborted) refuse(refused);
+    }
+    this.running = false;
+    if (this.signal.aborted) return;
+    if (reply.begun && reply.message.state === "arriving") await this.findAgain(reply);
+    else this.ended(reply);
+  }
+
+  ended({ begun, message }) {
+    this.box.run(false);
+    if (!begun) return;
+    this.changed();
+    if (message.state !== "failed") return;
+    const again = { sessionId: this.session.id, trigger: "regenerate-message", ...this.box.choice() };
+    this.offer("Try again", () => request("POST", "/chat", again, this));
+  }
+
+  /** The connection was lost in mid-reply, which goes on at the server. */
+  async findAgain(reply) {
+    for (const pause of FOLLOW_PAUSES_MS) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      if (this.signal.aborted) return;
+      try {
+        await this.showHistory();
+        this.box.run(false);
+        return await this.follow();
+      } catch {
+        // It is tried again, and then given up, in words.
+      }
+    }
+    reply.message.error = { message: "The connection was lost. Reload the page to see the rest." };
+    reply.paint();
+    this.box.run(false);
+  }
+}

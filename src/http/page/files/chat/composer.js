@@ -1,0 +1,57 @@
+// The box to ask from: text, the agent of a new session, and the model.
+
+import { fill, h } from "../dom.js";
+import { select } from "../form.js";
+
+/** The box; `send()` and `stop()` are what its buttons do. */
+export function composer({ models, agents, agent, isNew, send, stop }) {
+  const text = h("textarea", { rows: "2", placeholder: "Ask something", "aria-label": "Message" });
+  const wrong = h("p.alert", { role: "alert", hidden: true });
+  const chosen = agents.find(({ id, slug }) => id === agent || slug === agent);
+  const who = select("agentId", agents.map(({ id, name }) => [id, name]), chosen?.id, { "aria-label": "Agent" });
+  who.hidden = !isNew;
+  const model = select("model", [["", "The agent's model"], ...models.map(({ id }) => [id, id])], "", { "aria-label": "Model" });
+  const go = h("button.primary", { type: "submit" }, "Send");
+  const halt = h("button", { type: "button", hidden: true, onclick: stop }, "Stop");
+  const form = h("form.composer", { "aria-label": "Ask" }, wrong, text, h("div.composer-row", who, model, h("span.grow"), halt, go));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send();
+  });
+  text.addEventListener("keydown", (event) => {
+    // While an input method composes, Enter belongs to it.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    send();
+  });
+  return {
+    element: form,
+    text: () => text.value,
+    set(value) {
+      text.value = value;
+      wrong.hidden = true;
+      return true;
+    },
+    /** The agent and the model that were chosen, where they were. */
+    choice: () => ({ ...(!who.hidden && { agentId: who.value }), ...(model.value && { model: model.value }) }),
+    /** What could not be asked, and why. What was typed meanwhile stays. */
+    giveBack(asked, refused) {
+      text.value = [asked, text.value].filter(Boolean).join("\n");
+      fill(wrong, refused.message, refused.status === 402 && [" ", h("a", { href: "#usage" }, "Add to the balance")]);
+      wrong.hidden = false;
+      text.focus();
+    },
+    /** A reply is being written, or no longer. */
+    run(isRunning) {
+      const hadFocus = document.activeElement === go || document.activeElement === halt;
+      go.hidden = isRunning;
+      halt.hidden = !isRunning;
+      if (hadFocus) (isRunning ? halt : text).focus();
+    },
+    /** The session is made, and its agent with it. */
+    made() {
+      who.hidden = true;
+    },
+    focus: () => matchMedia("(pointer: fine)").matches && text.focus(),
+  };
+}

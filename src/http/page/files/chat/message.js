@@ -1,0 +1,136 @@
+// A message on the page: each of its parts with a view that keeps up while the part grows.
+
+import { fill, h } from "../dom.js";
+import { duration, money, moment, number } from "../format.js";
+import { code, link, showMarkdown } from "./markdown.js";
+
+/** Longest piece of a tool's JSON that is shown. */
+const JSON_CHARS_MAX = 50_000;
+
+/** The element of a message, and `update(message, who)`, which shows what has come since. */
+export function messageView(message, who) {
+  const body = h("div.parts");
+  const sources = h("ul.sources", { "aria-label": "Sources", hidden: true });
+  const foot = h("p.foot");
+  const name = h("h3.who", who);
+  const element = h("article.message", name, body, sources, foot);
+  element.classList.add(message.role === "user" ? "mine" : "theirs");
+  let views = [];
+  const update = (message, who) => {
+    if (who) name.textContent = who;
+    const shown = message.parts.filter((part) => kindOf(part));
+    views = shown.map((part, at) => {
+      const kind = kindOf(part);
+      const known = views[at]?.kind === kind ? views[at] : undefined;
+      const view = known ?? { kind, ...kinds[kind](message) };
+      if (!known) body.insertBefore(view.element, views[at]?.element ?? null);
+      if (!known && views[at]) views[at].element.remove();
+      view.update(part);
+      return view;
+    });
+    showSources(sources, message.parts);
+    fill(foot, footOf(message));
+  };
+  update(message);
+  return { element, update };
+}
+
+function kindOf({ type }) {
+  if (type === "text" || type === "reasoning" || type === "file") return type;
+  if (type.startsWith("tool-") || type === "dynamic-tool") return "tool";
+  return type.startsWith("data-") ? "data" : undefined;
+}
+
+const kinds = {
+  text: (message) => {
+    const element = h(message.role === "user" ? "div.plain" : "div.prose");
+    const asIs = (part) => element.textContent !== part.text && (element.textContent = part.text);
+    return { element, update: message.role === "user" ? asIs : (part) => showMarkdown(element, part.text) };
+  },
+  reasoning: () => {
+    const title = h("span");
+    const text = h("div.prose");
+    const update = (part) => {
+      title.textContent = part.state === "streaming" ? "Thinking…" : "Thought";
+      showMarkdown(text, part.text);
+    };
+    return { element: h("details.aside", h("summary", title), text), update };
+  },
+  tool: () => {
+    const title = h("summary");
+    const content = h("div");
+    return {
+      element: h("details.aside", title, content),
+      update: (part) => {
+        fill(title, "Tool ", h("code", part.toolName ?? part.type.slice("tool-".length)), ` · ${toolState(part)}`);
+        fill(content, toolContent(part));
+      },
+    };
+  },
+  file: () => {
+    const element = h("div.file");
+    return { element, update: (part) => element.childNodes.length === 0 && fill(element, file(part)) };
+  },
+  data: () => {
+    const element = h("details.aside");
+    return { element, update: (part) => fill(element, h("summary", `Data: ${part.type.slice(5)}`), code(json(part.data), "json")) };
+  },
+};
+
+const TOOL_STATES = {
+  "input-streaming": "is being called…",
+  "input-available": "is running…",
+  "approval-requested": "waits for someone to allow it",
+  "approval-responded": "was answered",
+  "output-available": "done",
+  "output-error": "failed",
+  "output-denied": "was not allowed",
+};
+
+const toolState = (part) => TOOL_STATES[part.state] ?? part.state;
+
+function toolContent(part) {
+  const sections = [
+    ["Arguments", part.input ?? part.rawInput],
+    ["Answer", part.output],
+    ["Error", part.errorText],
+  ];
+  return sections.filter(([, value]) => value !== undefined).map(([title, value]) => [h("h4", title), code(json(value), "json")]);
+}
+
+function json(value) {
+  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  return text.length > JSON_CHARS_MAX ? `${text.slice(0, JSON_CHARS_MAX)}…` : text;
+}
+
+// Only what the message itself carries is shown; an address elsewhere is a link, which the reader may follow.
+function file({ url, mediaType, filename }) {
+  const name = filename ?? mediaType;
+  if (/^data:image\/(png|jpeg|gif|webp);base64,/.test(url)) return h("img", { src: url, alt: name });
+  return link(url, [`File: ${name}`]);
+}
+
+function showSources(list, parts) {
+  const sources = parts.filter(({ type }) => type.startsWith("source-"));
+  if (list.childElementCount === sources.length) return;
+  list.hidden = sources.length === 0;
+  fill(list, sources.map((part) => h("li", link(part.url, part.title ?? part.url ?? part.filename))));
+}
+
+const ENDINGS = { stopped: "Stopped", interrupted: "Interrupted", error: "Broke off", failed: "Broke off" };
+
+function footOf({ role, metadata = {}, status, state, createdAt, error }) {
+  if (role === "user") return [];
+  const ending = ENDINGS[status ?? state];
+  const { usage, costMicrocents, durationMs, timeToFirstTokenMs, model } = metadata;
+  const facts = [
+    ending && h("strong", ending),
+    error && h("span.bad", error.message),
+    model,
+    usage?.totalTokens !== undefined && `${number(usage.totalTokens)} tokens`,
+    costMicrocents > 0 && money(costMicrocents),
+    timeToFirstTokenMs !== undefined && durationMs !== undefined && `first word after ${duration(timeToFirstTokenMs)}, all in ${duration(durationMs)}`,
+    (createdAt ?? metadata.createdAt) && moment(createdAt ?? metadata.createdAt),
+  ];
+  return facts.filter(Boolean).map((fact) => h("span", fact));
+}

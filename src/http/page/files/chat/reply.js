@@ -1,0 +1,69 @@
+// A reply while it arrives: events in, a growing message on the page, at a pace that a page and a listener can bear.
+
+import { fold, silent } from "./fold.js";
+import { messageView } from "./message.js";
+import { events } from "./sse.js";
+
+/** How often the page catches up with what has arrived. */
+const PAINT_MS = 60;
+/** What is kept of the raw events. */
+const RAW_CHARS_MAX = 200_000;
+
+const SPOKEN = { complete: "The reply is complete.", stopped: "The reply was stopped.", failed: "The reply broke off." };
+
+/** One reply in a chat. */
+export class Reply {
+  constructor(chat) {
+    this.chat = chat;
+    this.message = Object.assign(silent(), { role: "assistant" });
+    this.painting = undefined;
+  }
+
+  /** Whether anything has come. */
+  get begun() {
+    return this.view !== undefined;
+  }
+
+  /** Reads a response to its end; one without a body has nothing to say. */
+  async read(response) {
+    if (response.status === 204) return;
+    try {
+      for await (const data of events(response)) this.take(data);
+    } finally {
+      if (this.begun) this.end();
+    }
+  }
+
+  take(data) {
+    if (!this.begun) this.begin();
+    this.chat.raw = `${this.chat.raw}${data}\n`.slice(-RAW_CHARS_MAX);
+    if (data !== "[DONE]") fold(this.message, JSON.parse(data));
+    this.painting ??= setTimeout(() => this.paint(), PAINT_MS);
+  }
+
+  begin() {
+    const { chat } = this;
+    chat.raw = "";
+    chat.box.run(true);
+    this.view = chat.add(this.message);
+    this.view.element.classList.add("arriving");
+    chat.view.spoken.begin();
+    chat.changed();
+  }
+
+  paint() {
+    clearTimeout(this.painting);
+    this.painting = undefined;
+    const { chat, message } = this;
+    const { view } = chat;
+    view.keepingTheEnd(() => this.view.update(message, chat.who(message)));
+    view.showRaw();
+    view.spoken.grow(message.parts.map((part) => (part.type === "text" ? part.text : "")).join("\n"));
+  }
+
+  end() {
+    this.view.element.classList.remove("arriving");
+    this.paint();
+    this.chat.view.spoken.end(SPOKEN[this.message.state] ?? "");
+  }
+}

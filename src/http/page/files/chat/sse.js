@@ -1,0 +1,37 @@
+// Server-sent events: pieces of text in, the data of each event out.
+
+/** Splits an event stream into the data of its events; `feed` takes any piece of it. */
+export function eventSplitter(onData) {
+  let rest = "";
+  let data = [];
+  const line = (text) => {
+    if (text === "") {
+      if (data.length > 0) onData(data.join("\n"));
+      data = [];
+    } else if (text.startsWith("data:")) {
+      data.push(text.slice(text.startsWith("data: ") ? 6 : 5));
+    }
+  };
+  return {
+    feed(text) {
+      const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
+      rest = lines.pop();
+      lines.forEach(line);
+    },
+  };
+}
+
+/** The data of each event of a response, as it arrives. */
+export async function* events(response) {
+  const arrived = [];
+  const splitter = eventSplitter((data) => arrived.push(data));
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+      splitter.feed(piece.value);
+      yield* arrived.splice(0);
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}

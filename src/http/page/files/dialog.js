@@ -1,0 +1,44 @@
+// Dialogs: a question, or a form, before everything else. The browser keeps the focus inside and gives it back.
+
+import { h, newId } from "./dom.js";
+
+/**
+ * Opens a dialog. `content(close)` gives what is in it; the promise has what `close` was called with, or undefined when it
+ * was dismissed. With `mustAnswer` the Escape key does not dismiss it.
+ */
+export function dialog(title, content, { mustAnswer = false, wide = false } = {}) {
+  return new Promise((resolve) => {
+    const id = newId();
+    let answer;
+    const close = (value) => {
+      answer = value;
+      element.close();
+    };
+    const element = h("dialog", { class: wide ? "wide" : null, "aria-labelledby": id }, h("h2", { id }, title));
+    element.append(...[content(close)].flat());
+    if (mustAnswer) {
+      element.addEventListener("cancel", (event) => event.preventDefault());
+      // A second Escape closes a dialog whatever `cancel` said.
+      element.addEventListener("keydown", (event) => event.key === "Escape" && event.preventDefault());
+    }
+    element.addEventListener("close", () => {
+      element.remove();
+      resolve(answer);
+    });
+    document.body.append(element);
+    element.showModal();
+  });
+}
+
+/** A plain question; whether the answer was yes. */
+export async function ask(title, text, verb, { danger = true } = {}) {
+  const answer = await dialog(title, (close) => [
+    h("p", text),
+    h(
+      "div.actions",
+      h("button", { type: "button", onclick: () => close(false) }, "Cancel"),
+      h(danger ? "button.danger" : "button.primary", { type: "button", onclick: () => close(true) }, verb),
+    ),
+  ]);
+  return answer === true;
+}

@@ -1,0 +1,113 @@
+// Elements, made without HTML: what a server, a person or a model said can only ever become text.
+//
+// Rule: nothing in this folder sets innerHTML or its kin; the content security policy (Trusted Types) holds it to that.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * An element: `h("p.quiet", { hidden: true }, "text", node)`. Classes follow the name after dots; attributes may be left
+ * out; `on…` are listeners; what is null or false is left out.
+ */
+export function h(name, ...rest) {
+  const [tag, ...classes] = name.split(".");
+  return filled(document.createElement(tag), classes, rest);
+}
+
+/** The same for SVG. */
+export function svg(name, ...rest) {
+  const [tag, ...classes] = name.split(".");
+  return filled(document.createElementNS(SVG, tag), classes, rest);
+}
+
+function filled(element, classes, rest) {
+  if (classes.length > 0) element.classList.add(...classes);
+  const [first] = rest;
+  const isAttributes = first?.constructor === Object;
+  if (isAttributes) for (const [key, value] of Object.entries(first)) set(element, key, value);
+  append(element, isAttributes ? rest.slice(1) : rest);
+  return element;
+}
+
+function set(element, key, value) {
+  if (value === null || value === undefined || value === false) return;
+  if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+  else if (key === "value") element.value = value;
+  else if (key === "class") element.classList.add(...value.split(" "));
+  else element.setAttribute(key, value === true ? "" : value);
+}
+
+function append(element, children) {
+  for (const child of children.flat(Infinity)) {
+    if (child !== null && child !== undefined && child !== false) element.append(child);
+  }
+}
+
+/** Puts these in the place of all that is in `element`. */
+export function fill(element, ...children) {
+  element.replaceChildren();
+  append(element, children);
+  return element;
+}
+
+let ids = 0;
+
+/** An id that no other element has. */
+export const newId = () => `e${++ids}`;
+
+/** Shows that `button` works until `work` has ended; a second press meanwhile does nothing. */
+export async function busy(button, label, work) {
+  if (button.getAttribute("aria-busy") === "true") return undefined;
+  const before = button.textContent;
+  button.style.minWidth = `${button.offsetWidth}px`;
+  button.setAttribute("aria-busy", "true");
+  button.textContent = label;
+  try {
+    return await work();
+  } finally {
+    button.removeAttribute("aria-busy");
+    button.textContent = before;
+    button.style.minWidth = "";
+  }
+}
+
+/** Says a short thing at the edge of the page, and to screen readers. */
+export function notify(text) {
+  const note = h("p", text);
+  const notes = document.getElementById("notes");
+  notes.append(note);
+  setTimeout(() => note.remove(), NOTE_MS);
+}
+
+/** How long a note stays. */
+const NOTE_MS = 5_000;
+
+/** A button that copies what `text()` gives. */
+export function copyButton(text, label = "Copy") {
+  const button = h("button.small", { type: "button" }, label);
+  button.addEventListener("click", async () => {
+    const done = await copy(text());
+    button.textContent = done ? "Copied" : "Select it and copy";
+    notify(done ? "Copied to the clipboard." : "This browser does not let the page copy. Select the text and copy it.");
+    setTimeout(() => (button.textContent = label), NOTE_MS / 2);
+  });
+  return button;
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyBySelection(text);
+  }
+}
+
+// Over plain HTTP from another machine there is no clipboard, only this.
+function copyBySelection(text) {
+  const area = h("textarea.away", { value: text, readonly: true, "aria-hidden": "true" });
+  (document.querySelector("dialog[open]") ?? document.body).append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done;
+}

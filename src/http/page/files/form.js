@@ -1,0 +1,109 @@
+// Forms: each field with its label, hint and refusal; a submit that shows that it works and loses nothing that was typed.
+
+import { busy, h, newId } from "./dom.js";
+
+/** A control with its label, and below it a hint and room for what is wrong with it. */
+export function field(label, control, hint) {
+  control.id ||= newId();
+  const error = h("p.wrong", { id: `${control.id}-wrong`, hidden: true });
+  const described = [error.id];
+  let below = null;
+  if (hint) {
+    below = h("p.hint", { id: `${control.id}-hint` }, hint);
+    described.push(below.id);
+  }
+  control.setAttribute("aria-describedby", described.join(" "));
+  return h("div.field", h("label", { for: control.id }, label), control, below, error);
+}
+
+export const input = (name, attributes = {}) => h("input", { name, type: "text", autocomplete: "off", ...attributes });
+export const textarea = (name, attributes = {}) => h("textarea", { name, rows: 4, ...attributes });
+
+/** A choice; `options` are values with their texts. */
+export function select(name, options, chosen, attributes = {}) {
+  const control = h(
+    "select",
+    { name, ...attributes },
+    options.map(([value, text]) => h("option", { value }, text)),
+  );
+  control.value = chosen ?? options[0]?.[0] ?? "";
+  return control;
+}
+
+export const checkbox = (name, value, text, checked) =>
+  h("label.check", h("input", { type: "checkbox", name, value, checked }), h("span", text));
+
+/**
+ * A form. `send(values)` does the work, with what was typed by name; what it throws is shown: beside the fields that the
+ * server named, else above the button.
+ */
+export function form({ content, submit, working = "Saving…", send, cancel, danger = false }) {
+  const alert = h("p.alert", { role: "alert", hidden: true });
+  const button = h(danger ? "button.danger" : "button.primary", { type: "submit" }, submit);
+  const back = cancel && h("button", { type: "button", onclick: () => cancel() }, "Cancel");
+  const element = h("form", { novalidate: true }, content, alert, h("div.actions", back, button));
+  element.addEventListener("submit", (event) => {
+    event.preventDefault();
+    clear(element, alert);
+    busy(button, working, async () => {
+      try {
+        await send(valuesOf(element));
+      } catch (refused) {
+        show(element, alert, refused);
+      }
+    });
+  });
+  return element;
+}
+
+/** What was typed, by name; of checkboxes a list. */
+export function valuesOf(element) {
+  const values = {};
+  for (const control of element.elements) {
+    if (!control.name) continue;
+    if (control.type === "checkbox") {
+      values[control.name] ??= [];
+      if (control.checked) values[control.name].push(control.value);
+    } else if (control.type !== "radio" || control.checked) {
+      values[control.name] = control.value;
+    }
+  }
+  return values;
+}
+
+function clear(element, alert) {
+  alert.hidden = true;
+  for (const wrong of element.querySelectorAll(".wrong")) wrong.hidden = true;
+  for (const control of element.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
+}
+
+function show(element, alert, refused) {
+  const rest = (refused.details?.fields ?? []).filter(({ field, message }) => !showBeside(element, field, message));
+  const first = element.querySelector("[aria-invalid]");
+  if (rest.length > 0 || !first) {
+    alert.textContent = rest.length > 0 ? rest.map((f) => `${f.field}: ${f.message}`).join("; ") : refused.message;
+    alert.hidden = false;
+  }
+  first?.focus();
+}
+
+function showBeside(element, name, message) {
+  const control = element.elements.namedItem(name) ?? element.elements.namedItem(name.split(/[.[]/).pop());
+  const wrong = control?.id && document.getElementById(`${control.id}-wrong`);
+  if (!wrong) return false;
+  wrong.textContent = sentence(message);
+  wrong.hidden = false;
+  control.setAttribute("aria-invalid", "true");
+  return true;
+}
+
+/** What is wrong with a field, said by this page and not by the server. */
+export class Wrong extends Error {
+  constructor(field, message) {
+    super(message);
+    this.details = { fields: [{ field, message }] };
+  }
+}
+
+/** With a capital and a full stop. */
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");

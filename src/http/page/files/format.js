@@ -1,0 +1,57 @@
+// Moments, money and numbers, as people read them.
+
+import { h } from "./dom.js";
+
+/** Microcents in a US dollar. */
+export const USD = 1_000_000;
+
+const MINUTE_S = 60;
+const HOUR_S = 60 * MINUTE_S;
+const DAY_S = 24 * HOUR_S;
+
+const whole = new Intl.NumberFormat("en");
+const dollars = new Intl.NumberFormat("en", { style: "currency", currency: "USD" });
+const cents = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumFractionDigits: 6 });
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const day = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
+const exact = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
+
+export const number = (value) => whole.format(value);
+export const short = (value) => compact.format(value);
+
+/** Microcents as dollars: whole cents, unless it is less than a dollar and has smaller pieces. */
+export const money = (microcents) =>
+  Math.abs(microcents) < USD && microcents % 10_000 !== 0
+    ? cents.format(microcents / USD)
+    : dollars.format(microcents / USD);
+
+/** Dollars as someone types them, such as `10` or `0.25`, in microcents; undefined when it is no such thing. */
+export function microcents(text) {
+  const match = /^\$?\s*(\d{1,9})(?:[.,](\d{1,6}))?$/.exec(text.trim());
+  return match ? Number(match[1]) * USD + Number((match[2] ?? "").padEnd(6, "0")) : undefined;
+}
+
+/** Milliseconds as people say them. */
+export const duration = (ms) => (ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`);
+
+/** A price of a model, in one line. */
+export const price = (pricing) =>
+  pricing ? `${cents.format(pricing.inputPerMillion)} in, ${cents.format(pricing.outputPerMillion)} out` : "free";
+
+/** A moment: how long ago, and exactly when for whoever points at it. */
+export function moment(text, nothing = "never") {
+  if (!text) return nothing;
+  const at = new Date(text);
+  return h("time", { datetime: text, title: exact.format(at) }, ago(at));
+}
+
+function ago(at) {
+  const seconds = (at - Date.now()) / 1_000;
+  const size = Math.abs(seconds);
+  if (size < MINUTE_S) return seconds > 0 ? "in a moment" : "just now";
+  if (size < HOUR_S) return relative.format(Math.trunc(seconds / MINUTE_S), "minute");
+  if (size < DAY_S) return relative.format(Math.trunc(seconds / HOUR_S), "hour");
+  if (size < 7 * DAY_S) return relative.format(Math.trunc(seconds / DAY_S), "day");
+  return day.format(at);
+}

@@ -1,0 +1,39 @@
+// /login: e-mail and password, then on to where the person wanted to go.
+
+import { call } from "./api.js";
+import { h } from "./dom.js";
+import { field, form, input } from "./form.js";
+
+/** A path of this server, whatever the address bar says. */
+function wanted(me) {
+  const next = new URLSearchParams(location.search).get("next");
+  const target = next && URL.canParse(next, location.origin) ? new URL(next, location.origin) : undefined;
+  if (target?.origin === location.origin) return target.pathname + target.search + target.hash;
+  return me.orgs.length > 0 ? `/${me.orgs[0].slug}/settings` : "/docs/";
+}
+
+const go = (me) => location.replace(wanted(me));
+
+const page = form({
+  content: [
+    field("E-mail", input("email", { type: "email", autocomplete: "username", autofocus: true, required: true })),
+    field("Password", input("password", { type: "password", autocomplete: "current-password", required: true })),
+  ],
+  submit: "Sign in",
+  working: "Signing in…",
+  send: async ({ email, password }) => {
+    await call("POST", "/auth/login", { email: email.trim(), password }, { asks: false });
+    go(await call("GET", "/auth/me"));
+  },
+});
+
+document.getElementById("main").append(
+  h("h1", "Sign in"),
+  page,
+  h("p.quiet", "First time here? Open the link that ", h("code", "alm serve"), " printed when it started."),
+  h("p.quiet", h("a", { href: "/docs/" }, "API documentation")),
+);
+page.elements.email.focus();
+
+// Whoever is signed in already need not do it again.
+call("GET", "/auth/me", undefined, { asks: false }).then(go, () => {});

@@ -1,0 +1,29 @@
+// The test of a provider: each step with its time, or what is wrong.
+
+import { call } from "./api.js";
+import { busy, fill, h } from "./dom.js";
+import { duration, number } from "./format.js";
+
+/** Room for the result, and `run(button)`, which fills it. */
+export function testPanel({ id }) {
+  const element = h("div.test", { role: "status" });
+  const run = (button) =>
+    busy(button, "Testing…", async () => {
+      fill(element, h("ol.steps", step("waits", "Asking for its models and a first word…")));
+      try {
+        show(element, await call("POST", `/providers/${id}/test`));
+      } catch (refused) {
+        fill(element, h("ol.steps", step("fails", refused.message)));
+      }
+    });
+  return { element, run };
+}
+
+const step = (state, text, time) => h(`li.${state}`, h("span", text), time !== undefined && h("span.quiet", duration(time)));
+
+function show(element, { modelsMs, firstTokenMs, models }) {
+  fill(
+    element,
+    h("ol.steps", step("done", `It listed ${number(models.length)} models`, modelsMs), step("done", "It said its first word", firstTokenMs)),
+  );
+}

@@ -1,0 +1,69 @@
+// The account: the password, and where the person is signed in.
+
+import { call } from "../api.js";
+import { fill, h, notify } from "../dom.js";
+import { field, form, input } from "../form.js";
+import { moment } from "../format.js";
+import { loading } from "../states.js";
+import { strength } from "../strength.js";
+
+/** Shows the section. */
+export async function account(page) {
+  const list = h("div", loading(2));
+  fill(
+    page.main,
+    h("div.head", h("h1", "Account")),
+    h("p.lead", "Signed in as ", h("strong", page.me.user.email), `, ${page.me.role} of ${page.slug}.`),
+    h("h2", "Where you are signed in"),
+    list,
+    h("h2", "Password"),
+    passwordForm(page.me),
+  );
+  const reload = async () => {
+    const { items } = await call("GET", "/auth/sessions", undefined, page);
+    fill(list, h("ul.cards", items.map((signIn) => h("li.card", card(signIn, reload)))));
+  };
+  await reload();
+}
+
+function card(signIn, reload) {
+  const isHere = signIn.current;
+  const end = async () => {
+    await call("DELETE", `/auth/sessions/${signIn.id}`).then(() => notify("That browser is signed out."), (refused) => notify(refused.message));
+    await reload();
+  };
+  return [
+    h(
+      "div.card-head",
+      h("h3", isHere ? "This browser" : "Another browser"),
+      h("div.card-actions", !isHere && h("button.small.danger", { type: "button", onclick: end }, "Sign it out")),
+    ),
+    h(
+      "dl.facts",
+      h("div", h("dt", "Since"), h("dd", moment(signIn.createdAt))),
+      h("div", h("dt", "Last seen"), h("dd", moment(signIn.lastSeenAt))),
+      signIn.userAgent && h("div", h("dt", "Browser"), h("dd", signIn.userAgent)),
+    ),
+  ];
+}
+
+function passwordForm(me) {
+  const fresh = input("newPassword", { type: "password", autocomplete: "new-password" });
+  const element = form({
+    content: [
+      h("input", { type: "hidden", autocomplete: "username", value: me.user.email }),
+      field("Current password", input("currentPassword", { type: "password", autocomplete: "current-password" })),
+      field("New password", fresh),
+      strength(fresh),
+    ],
+    submit: "Change password",
+    working: "Changing…",
+    send: async (values) => {
+      await call("POST", "/auth/password", values);
+      element.reset();
+      fresh.dispatchEvent(new Event("input"));
+      notify("The password is changed.");
+    },
+  });
+  return element;
+}

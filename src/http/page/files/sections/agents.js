@@ -1,0 +1,154 @@
+// Agents: who answers. Ala is always there and always first; the others are made, changed and put to rest here.
+
+import { call, pages } from "../api.js";
+import { ask, dialog } from "../dialog.js";
+import { fill, h, notify } from "../dom.js";
+import { checkbox, field, form, input, select, textarea, Wrong } from "../form.js";
+import { moment } from "../format.js";
+import { loading } from "../states.js";
+
+/** The tools that are built in; an agent may also name others. */
+const TOOLS = { current_time: "Tell the time", search_history: "Search earlier sessions" };
+const ALA = "ala";
+
+/** Shows the section. */
+export async function agents(page) {
+  const list = h("div", loading());
+  let models = [];
+  const edit = (agent) => editAgent(agent, models).then((done) => done && reload());
+  fill(
+    page.main,
+    h("div.head", h("h1", "Agents"), h("button.primary", { type: "button", onclick: () => edit() }, "Create agent")),
+    h("p.lead", "An agent is a model with instructions, tools and a name. Programs ask for it by its slug."),
+    list,
+  );
+  const reload = async () => {
+    const found = [];
+    for await (const items of pages("/agents")) found.push(...items);
+    fill(list, h("ul.cards", found.map((agent) => h("li.card", card(agent, edit, reload)))));
+  };
+  models = (await call("GET", "/models", undefined, page)).items;
+  await reload();
+}
+
+function card(agent, edit, reload) {
+  const { name, slug, description, isActive, model, allowedTools, updatedAt } = agent;
+  return [
+    h(
+      "div.card-head",
+      h("span.avatar", { "aria-hidden": "true" }, avatar(agent)),
+      h("h2", name),
+      !isActive && h("span.badge.off", "inactive"),
+      h(
+        "div.card-actions",
+        h("a.button.small", { href: `#sessions/new/${slug}`, "aria-label": `Talk to ${name}`, hidden: !isActive }, "Talk"),
+        h("button.small", { type: "button", "aria-label": `Edit ${name}`, onclick: () => edit(agent) }, "Edit"),
+        slug !== ALA && h("button.small", { type: "button", "aria-label": `${isActive ? "Deactivate" : "Activate"} ${name}`, onclick: () => turn(agent).then(reload) }, isActive ? "Deactivate" : "Activate"),
+      ),
+    ),
+    description && h("p", description),
+    h(
+      "dl.facts",
+      fact("Slug", h("code", slug)),
+      fact("Model", model ?? "the organization's"),
+      fact("Tools", allowedTools ? allowedTools.join(", ") || "none" : "all"),
+      fact("Changed", moment(updatedAt)),
+    ),
+  ];
+}
+
+const fact = (term, value) => h("div", h("dt", term), h("dd", value));
+
+/** An emoji as it is; a picture's address is not fetched. */
+export const avatar = ({ avatar, name }) => (avatar && !avatar.includes(":") && avatar.length <= 8 ? avatar : [...(name ?? "?")][0]);
+
+async function turn(agent) {
+  const isActive = !agent.isActive;
+  if (!isActive && !(await ask(`Deactivate ${agent.name}?`, "It answers nobody until it is active again. Its sessions keep their history.", "Deactivate"))) return;
+  try {
+    await call("PATCH", `/agents/${agent.id}`, { isActive });
+    notify(`${agent.name} is ${isActive ? "active" : "inactive"}.`);
+  } catch (refused) {
+    notify(refused.message);
+  }
+}
+
+function editAgent(agent, models) {
+  const isAla = agent?.slug === ALA;
+  return dialog(
+    agent ? `Edit ${agent.name}` : "Create an agent",
+    (close) =>
+      form({
+        content: [...fieldsOf(agent, isAla, models), agent && !isAla && removal(agent, close)],
+        submit: agent ? "Save" : "Create agent",
+        cancel: close,
+        send: async (values) => {
+          const body = bodyOf(values, agent, isAla);
+          await call(agent ? "PATCH" : "POST", agent ? `/agents/${agent.id}` : "/agents", body);
+          close(true);
+        },
+      }),
+    { wide: true },
+  );
+}
+
+function fieldsOf(agent, isAla, models) {
+  const settings = agent?.settings ?? {};
+  const known = models.map(({ id }) => [id, id]);
+  // A model may have gone since it was chosen; it must not be lost by looking at it.
+  if (agent?.model && known.every(([id]) => id !== agent.model)) known.push([agent.model, `${agent.model} (not there now)`]);
+  const mayUse = (tool) => !agent?.allowedTools || agent.allowedTools.includes(tool);
+  const others = (agent?.allowedTools ?? []).filter((tool) => !Object.hasOwn(TOOLS, tool));
+  return [
+    !isAla && field("Name", input("name", { value: agent?.name ?? "", maxlength: "255", autofocus: true })),
+    field("Description", input("description", { value: agent?.description ?? "", maxlength: "5000" }), "For people: what it is good at."),
+    field("System prompt", textarea("systemPrompt", { value: agent?.systemPrompt ?? "", rows: 6, maxlength: "100000" }), "What the model is told before every conversation."),
+    !isAla && field("Model", select("model", [["", "The organization's default"], ...known], agent?.model ?? "")),
+    h(
+      "fieldset",
+      h("legend", "Tools"),
+      Object.entries(TOOLS).map(([tool, text]) => checkbox("tools", tool, text, mayUse(tool))),
+      others.map((tool) => checkbox("tools", tool, tool, true)),
+    ),
+    h(
+      "div.row",
+      field("Temperature", input("temperature", { value: settings.temperature ?? "", inputmode: "decimal", placeholder: "the model's own" }), "0 to 2"),
+      field("Step limit", input("maxSteps", { value: settings.maxSteps ?? "", inputmode: "numeric", placeholder: "20" }), "Model calls in one reply, 1 to 50"),
+    ),
+  ];
+}
+
+function removal(agent, close) {
+  const remove = async () => {
+    if (!(await ask(`Delete ${agent.name}?`, "Its sessions keep their history. This cannot be undone.", "Delete agent"))) return;
+    await call("DELETE", `/agents/${agent.id}`).then(() => notify(`${agent.name} is deleted.`), (refused) => notify(refused.message));
+    close(true);
+  };
+  return h("p", h("button.small.danger", { type: "button", onclick: remove }, "Delete this agent"));
+}
+
+function bodyOf(values, agent, isAla) {
+  const settings = { ...agent?.settings };
+  settings.temperature = numberIn(values, "temperature", 0, 2);
+  settings.maxSteps = numberIn(values, "maxSteps", 1, 50);
+  const all = Object.keys(TOOLS).every((tool) => values.tools.includes(tool)) && !agent?.allowedTools;
+  const body = {
+    description: values.description,
+    systemPrompt: values.systemPrompt,
+    allowedTools: all ? null : values.tools,
+    settings,
+  };
+  // New agents know no null: what is absent is the default.
+  if (!agent && all) delete body.allowedTools;
+  if (isAla) return body;
+  if (!values.name.trim()) throw new Wrong("name", "Give it a name.");
+  return { ...body, name: values.name, model: values.model || (agent ? null : undefined) };
+}
+
+function numberIn(values, name, least, most) {
+  const text = values[name].trim().replace(",", ".");
+  if (text === "") return undefined;
+  const value = Number(text);
+  if (!(value >= least && value <= most)) throw new Wrong(name, `A number from ${least} to ${most}, or nothing.`);
+  return value;
+}

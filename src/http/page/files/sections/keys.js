@@ -1,0 +1,159 @@
+// API keys: the list, and a key's life: made, shown once, replaced, revoked.
+//
+// Rule: a key is in one dialog, until the person says that it is stored, and after that nowhere in this page.
+
+import { call } from "../api.js";
+import { chatCurl } from "../curl.js";
+import { ask, dialog } from "../dialog.js";
+import { copyButton, fill, h, notify } from "../dom.js";
+import { checkbox, field, form, input, select, Wrong } from "../form.js";
+import { moment } from "../format.js";
+import { loading, nothing } from "../states.js";
+
+const SCOPES = {
+  read: "Read: everything that can be listed and read",
+  chat: "Chat: sessions and replies; enough for the whole quickstart",
+  write: "Write: change agents and projects",
+};
+
+/** Days until a key expires. */
+const EXPIRIES = [["", "Never"], ["7", "In 7 days"], ["30", "In 30 days"], ["90", "In 90 days"], ["365", "In a year"]];
+/** Seconds that an old key works beside its successor. */
+const OVERLAPS = [["0", "At once"], ["3600", "In an hour"], ["86400", "In a day"], ["604800", "In a week"]];
+
+const DAY_MS = 86_400_000;
+
+/** Shows the section. */
+export async function keys(page) {
+  const list = h("div", loading());
+  const create = () => createKey().then((made) => made && reload());
+  fill(
+    page.main,
+    h(
+      "div.head",
+      h("h1", "API keys"),
+      h("button.primary", { type: "button", onclick: create }, "Create key"),
+    ),
+    h("p.lead", "A key lets a program of yours call the API. Keep it on servers: never in a page, an app or a repository."),
+    list,
+  );
+  const reload = async () => show(list, (await call("GET", "/api-keys", undefined, page)).items, reload, create);
+  await reload();
+}
+
+function show(list, keys, reload, create) {
+  if (keys.length === 0) return fill(list, welcome(create));
+  return fill(list, h("ul.cards", keys.map((key) => h("li.card", card(key, reload)))));
+}
+
+const welcome = (create) => [
+  nothing(
+    "Make your first key",
+    "Then the quickstart works as it stands: list agents, make a session, stream a reply.",
+    h("button.primary", { type: "button", onclick: create }, "Create key"),
+  ),
+  h("h2", "Or look around first"),
+  h(
+    "ul.steps",
+    h("li", h("a", { href: "#sessions/new" }, "Talk to Ala"), " in the playground. The built-in model needs nothing."),
+    h("li", h("a", { href: "#models" }, "Connect a model"), ": Ollama, llama.cpp, or any server that speaks the OpenAI API."),
+    h("li", h("a", { href: "/docs/" }, "Read the API"), " and try each operation where it is described."),
+  ),
+];
+
+function card(key, reload) {
+  const again = (work) => work(key).then((done) => done && reload());
+  return [
+    h(
+      "div.card-head",
+      h("h2", key.name),
+      h(`span.badge.${key.env}`, key.env),
+      h(
+        "div.card-actions",
+        h("button.small", { type: "button", onclick: () => again(rotate), "aria-label": `Rotate ${key.name}` }, "Rotate"),
+        h("button.small.danger", { type: "button", onclick: () => again(revoke), "aria-label": `Revoke ${key.name}` }, "Revoke"),
+      ),
+    ),
+    h(
+      "dl.facts",
+      fact("Begins with", h("code", `${key.prefix}…`)),
+      fact("May", key.scopes.join(", ")),
+      fact("Created", moment(key.createdAt)),
+      fact("Last used", moment(key.lastUsedAt)),
+      fact("Expires", moment(key.expiresAt)),
+    ),
+  ];
+}
+
+const fact = (term, value) => h("div", h("dt", term), h("dd", value));
+
+async function createKey() {
+  const made = await dialog("Create a key", (close) =>
+    form({
+      content: [
+        field("Label", input("name", { maxlength: "120", placeholder: "My back end", autofocus: true }), "Where it will be used, so that you know it again."),
+        field("Environment", select("env", [["live", "Live"], ["test", "Test: never spends; paid models are answered by the built-in one"]])),
+        h("fieldset", h("legend", "May"), Object.entries(SCOPES).map(([scope, text]) => checkbox("scopes", scope, text, true))),
+        field("Expires", select("days", EXPIRIES)),
+      ],
+      submit: "Create key",
+      working: "Creating…",
+      cancel: close,
+      send: async ({ name, env, scopes, days }) => {
+        if (!name.trim()) throw new Wrong("name", "Give it a label.");
+        if (scopes.length === 0) throw new Error("A key that may do nothing is of no use: choose at least one.");
+        const expiresAt = days ? new Date(Date.now() + days * DAY_MS).toISOString() : undefined;
+        close(await call("POST", "/api-keys", { name: name.trim(), env, scopes, expiresAt }));
+      },
+    }),
+  );
+  if (made) await reveal(made, "Your new key");
+  return made !== undefined;
+}
+
+/** Shows a key for the only time. */
+async function reveal(made, title) {
+  const key = h("code.secret", { tabindex: "0" }, made.key);
+  const curl = chatCurl({ key: made.key });
+  await dialog(
+    title,
+    (close) => [
+      h("p", "This is the only time it is shown: only its hash is stored. Copy it now to where it will be used."),
+      h("div.copyable", key, copyButton(() => made.key, "Copy key")),
+      h("h3", "Try it"),
+      h("div.copyable", h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, curl), copyButton(() => curl, "Copy command")),
+      h("div.actions", h("button.primary", { type: "button", onclick: () => close() }, "I have stored it")),
+    ],
+    { mustAnswer: true, wide: true },
+  );
+}
+
+async function rotate(key) {
+  const made = await dialog(`Rotate ${key.name}`, (close) =>
+    form({
+      content: [
+        h("p", "You get a new key of the same name and rights. The old one works until the time below, so that nothing breaks in between."),
+        field("The old key ends", select("overlapSeconds", OVERLAPS, "86400")),
+      ],
+      submit: "Make the new key",
+      working: "Making it…",
+      cancel: close,
+      send: async ({ overlapSeconds }) =>
+        close(await call("POST", `/api-keys/${key.id}/rotate`, { overlapSeconds: Number(overlapSeconds) })),
+    }),
+  );
+  if (made) await reveal(made, `The new key of ${made.name}`);
+  return made !== undefined;
+}
+
+async function revoke(key) {
+  const yes = await ask(`Revoke ${key.name}?`, "Whatever uses it stops working at once. This cannot be undone.", "Revoke key");
+  if (!yes) return false;
+  try {
+    await call("DELETE", `/api-keys/${key.id}`);
+    notify(`${key.name} is revoked.`);
+  } catch (refused) {
+    notify(refused.message);
+  }
+  return true;
+}

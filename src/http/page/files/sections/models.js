@@ -1,0 +1,144 @@
+// Models: where they come from, whether they answer, what they cost, and which one is asked when nobody chose.
+
+import { call } from "../api.js";
+import { ask } from "../dialog.js";
+import { busy, fill, h, notify } from "../dom.js";
+import { select } from "../form.js";
+import { number, price } from "../format.js";
+import { connect, editProvider } from "../providers.js";
+import { testPanel } from "../provider-test.js";
+import { loading, nothing } from "../states.js";
+
+/** Shows the section. */
+export async function models(page) {
+  const found = h("div");
+  const chosen = h("div.field");
+  const providers = h("div", loading());
+  const all = h("div", loading());
+  const reload = async (tested) => {
+    const [list, models, org] = await Promise.all([
+      call("GET", "/providers", undefined, page),
+      call("GET", "/models", undefined, page),
+      call("GET", "/org", undefined, page),
+    ]);
+    showProviders(providers, list.items, { page, reload, tested });
+    showModels(all, models.items);
+    showDefault(chosen, models.items, org, page);
+    showLocal(found, { page, reload });
+  };
+  const add = () => connect().then((provider) => provider && reload(provider.id));
+  fill(
+    page.main,
+    h("div.head", h("h1", "Models"), page.isOwner && h("button.primary", { type: "button", onclick: add }, "Connect a provider")),
+    h("p.lead", "A provider is any server that speaks the OpenAI API: on this machine, in your network, or a service."),
+    found,
+    providers,
+    h("h2", "The organization's default"),
+    chosen,
+    h("h2", "All models"),
+    all,
+  );
+  await reload();
+}
+
+/** Offers the model servers of this machine that are not connected yet. Looking takes a moment and holds nothing up. */
+async function showLocal(found, { page, reload }) {
+  if (!page.isOwner) return;
+  const { items } = await call("GET", "/providers/local", undefined, page).catch(() => ({ items: [] }));
+  const offer = ({ slug, name, baseUrl, models }) => {
+    const take = (event) =>
+      busy(event.target, "Connecting…", async () => {
+        const body = { slug, kind: "openai-compatible", baseUrl, models: models.map((id) => ({ id })) };
+        try {
+          const made = await call("POST", "/providers", body);
+          await reload(made.id);
+        } catch (refused) {
+          notify(refused.message);
+        }
+      });
+    const what = models.length === 1 ? "one model" : `${number(models.length)} models`;
+    return h("div.offer-card", h("p", h("strong", name ?? slug), " answers at ", h("code", baseUrl), ` with ${what}.`), h("button.primary", { type: "button", onclick: take }, "Connect"));
+  };
+  fill(found, items.map(offer));
+}
+
+function showProviders(element, providers, context) {
+  if (providers.length === 0) {
+    return fill(element, nothing("No provider yet", "Until there is one, the built-in demo model answers: it needs nothing, and says that it is a demo."));
+  }
+  return fill(element, h("ul.cards", providers.map((provider) => h("li.card", card(provider, context)))));
+}
+
+function card(provider, { page, reload, tested }) {
+  const { id, slug, baseUrl, local, hasApiKey, apiKeyEnv, models } = provider;
+  const test = testPanel(provider);
+  const button = (text, onclick, danger) => h(danger ? "button.small.danger" : "button.small", { type: "button", onclick, "aria-label": `${text} ${slug}` }, text);
+  const refresh = (event) =>
+    busy(event.target, "Asking…", async () => {
+      try {
+        const { models } = await call("POST", `/providers/${id}/refresh`);
+        notify(`${slug} has ${number(models.length)} models.`);
+        await reload();
+      } catch (refused) {
+        notify(refused.message);
+      }
+    });
+  const remove = async () => {
+    if (!(await ask(`Remove ${slug}?`, "Its models are gone from this organization; agents that use them fail until they get another.", "Remove"))) return;
+    await call("DELETE", `/providers/${id}`).then(() => notify(`${slug} is removed.`), (refused) => notify(refused.message));
+    await reload();
+  };
+  const edit = () => editProvider(provider).then((done) => done && reload(id));
+  const testButton = button("Test", () => test.run(testButton));
+  // Who has just connected one wants to know whether it works.
+  if (tested === id) queueMicrotask(() => test.run(testButton));
+  const key = hasApiKey ? "kept, sealed" : apiKeyEnv ? `from ${apiKeyEnv}` : "none";
+  return [
+    h(
+      "div.card-head",
+      h("h2", slug),
+      h(`span.badge.${local ? "live" : "off"}`, local ? "this machine" : "remote"),
+      page.isOwner && h("div.card-actions", testButton, button("Refresh", refresh), button("Edit", edit), button("Remove", remove, true)),
+    ),
+    h(
+      "dl.facts",
+      h("div", h("dt", "Address"), h("dd", h("code", baseUrl))),
+      h("div", h("dt", "Key"), h("dd", key)),
+      h("div", h("dt", "Models"), h("dd", number(models.length))),
+    ),
+    test.element,
+  ];
+}
+
+function showModels(element, models) {
+  const row = ({ id, pricing, contextWindow, local }) =>
+    h("tr", h("th", { scope: "row" }, h("code", id)), h("td", price(pricing)), h("td", contextWindow ? `${number(contextWindow)} tokens` : "unknown"), h("td", local ? "this machine" : "remote"));
+  fill(
+    element,
+    h("p.quiet", "Prices are in US dollars per million tokens, as you have entered them."),
+    h(
+      "div.scrolls",
+      { tabindex: "0", role: "region", "aria-label": "All models" },
+      h("table", h("thead", h("tr", ["Model", "Price", "Window", "Where"].map((title) => h("th", { scope: "col" }, title)))), h("tbody", models.map(row))),
+    ),
+  );
+}
+
+function showDefault(element, models, org, page) {
+  const known = models.map(({ id }) => [id, id]);
+  const { defaultModel } = org;
+  if (defaultModel && known.every(([id]) => id !== defaultModel)) known.push([defaultModel, `${defaultModel} (not there now)`]);
+  const choice = select("defaultModel", [["", "The built-in demo/ala"], ...known], defaultModel ?? "", { id: "default-model", disabled: !page.isOwner });
+  let before = choice.value;
+  choice.addEventListener("change", async () => {
+    try {
+      await call("PATCH", "/org", { defaultModel: choice.value || null });
+      before = choice.value;
+      notify(`Saved: ${choice.selectedOptions[0].textContent}.`);
+    } catch (refused) {
+      choice.value = before;
+      notify(refused.message);
+    }
+  });
+  fill(element, h("label", { for: "default-model" }, "Asked when neither the chat nor its agent names a model"), choice);
+}

@@ -1,0 +1,136 @@
+// Sessions: the list with its search, and beside it the one that is open.
+
+import { call } from "../api.js";
+import { showChat } from "../chat/chat.js";
+import { ask, dialog } from "../dialog.js";
+import { fill, h, notify } from "../dom.js";
+import { field, form, input, Wrong } from "../form.js";
+import { moment } from "../format.js";
+import { failure, loading, nothing } from "../states.js";
+
+/** How long to wait for the next letter of a search. */
+const TYPING_MS = 200;
+const PAGE = 30;
+
+/** Shows the section; answers how to follow `#sessions/…`. */
+export async function sessions(page) {
+  const list = sessionList(page);
+  const open = h("div.open");
+  fill(page.main, h("h1.away", "Sessions"), h("div.sessions", list.element, open));
+  let leave = new AbortController();
+  page.signal.addEventListener("abort", () => leave.abort());
+  const follow = async ([id, agent]) => {
+    leave.abort();
+    leave = new AbortController();
+    const { signal } = leave;
+    page.main.classList.toggle("reading", Boolean(id));
+    list.mark(id);
+    if (!id) return fill(open, nothing("Nothing is open", "Choose a session, or begin a new one.", h("a.button.primary", { href: "#sessions/new" }, "New chat")));
+    fill(open, loading(4));
+    try {
+      await showChat(open, { id: id === "new" ? null : id, agent, signal, rename, remove, changed: (made) => list.reload(made) });
+    } catch (refused) {
+      if (signal.aborted) return undefined;
+      fill(open, refused.status === 404 ? nothing("No such session", "It was deleted, or never was.") : failure(refused, () => follow([id, agent])));
+    }
+    return undefined;
+  };
+  await Promise.all([list.reload(), follow(page.rest)]);
+  list.mark(page.rest[0]);
+  return follow;
+}
+
+function sessionList(page) {
+  const items = h("ul");
+  const more = h("button.small", { type: "button", hidden: true, onclick: () => load(cursor) }, "Show more");
+  const search = h("input", { type: "search", placeholder: "Search", "aria-label": "Search sessions and messages", autocomplete: "off" });
+  const found = h("p.away", { role: "status" });
+  const body = h("div.list-body", loading(5));
+  let cursor = null;
+  let marked;
+  let typing;
+  let asked = new AbortController();
+
+  const load = async (after) => {
+    asked.abort();
+    asked = new AbortController();
+    const query = new URLSearchParams({ limit: PAGE });
+    if (search.value.trim()) query.set("q", search.value.trim());
+    if (after) query.set("cursor", after);
+    try {
+      const answer = await call("GET", `/sessions?${query}`, undefined, { signal: AbortSignal.any([asked.signal, page.signal]) });
+      show(answer, after);
+    } catch (refused) {
+      if (refused.name !== "AbortError") fill(body, failure(refused, () => load(after)));
+    }
+  };
+  const show = (answer, after) => {
+    const rows = answer.items.map((session) => row(session));
+    if (after) items.append(...rows);
+    else fill(items, rows);
+    cursor = answer.nextCursor;
+    more.hidden = !answer.hasMore;
+    const isSearch = search.value.trim() !== "";
+    if (isSearch) found.textContent = `${items.childElementCount} sessions found`;
+    fill(body, items.childElementCount > 0 ? [items, more] : h("p.quiet.pad", isSearch ? "Nothing holds these words." : "No sessions yet."));
+    mark(marked);
+  };
+  const mark = (id) => {
+    marked = id;
+    for (const link of items.querySelectorAll("a")) {
+      if (link.dataset.id === id) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  };
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    body.setAttribute("aria-busy", "true");
+    typing = setTimeout(() => load().finally(() => body.removeAttribute("aria-busy")), TYPING_MS);
+  });
+  const head = h("div.list-head", search, h("a.button.primary", { href: "#sessions/new" }, "New chat"));
+  return { element: h("nav.list", { "aria-label": "Sessions" }, head, found, body), reload: (made) => {
+    marked = made ?? marked;
+    return load();
+  }, mark };
+}
+
+const STATES = { running: "is writing…", awaiting_approval: "waits for you", interrupted: "interrupted" };
+
+function row({ id, label, status, agentName, updatedAt, snippet }) {
+  return h(
+    "li",
+    h(
+      "a",
+      { href: `#sessions/${encodeURIComponent(id)}`, "data-id": id },
+      h("span.label", label),
+      h("span.quiet", [agentName, STATES[status]].filter(Boolean).join(" · "), agentName || STATES[status] ? " · " : "", moment(updatedAt)),
+      snippet && h("span.snippet", snippet),
+    ),
+  );
+}
+
+function rename(session) {
+  return dialog("Rename the session", (close) =>
+    form({
+      content: field("Label", input("label", { value: session.label, maxlength: "255", autofocus: true })),
+      submit: "Rename",
+      cancel: close,
+      send: async ({ label }) => {
+        if (!label.trim()) throw new Wrong("label", "Give it a label.");
+        close(await call("PATCH", `/sessions/${encodeURIComponent(session.id)}`, { label }));
+      },
+    }),
+  );
+}
+
+async function remove(session) {
+  if (!(await ask(`Delete “${session.label}”?`, "Its messages go with it. This cannot be undone.", "Delete session"))) return false;
+  try {
+    await call("DELETE", `/sessions/${encodeURIComponent(session.id)}`);
+    notify("The session is deleted.");
+    return true;
+  } catch (refused) {
+    notify(refused.message);
+    return false;
+  }
+}

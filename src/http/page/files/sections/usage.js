@@ -1,0 +1,152 @@
+// Usage and balance: what there is, what this month took, and the ledger.
+
+import { call, pages } from "../api.js";
+import { saveCsv } from "../csv.js";
+import { dialog } from "../dialog.js";
+import { busy, fill, h, notify } from "../dom.js";
+import { field, form, input, Wrong } from "../form.js";
+import { microcents, moment, money, number, short, USD } from "../format.js";
+import { bars, columns } from "../plot.js";
+import { loading, nothing } from "../states.js";
+
+const GROUPS = { day: "Day", model: "Model", agent: "Agent", project: "Project" };
+const LATEST = 20;
+
+/** Shows the section. */
+export async function usage(page) {
+  const figures = h("div.figures", loading(1));
+  const plot = h("div.plot", loading(4));
+  const ledger = h("div", loading());
+  const again = () => Promise.all([showFigures(figures, page), showLedger(ledger, page)]);
+  const deposit = () => addMoney().then((done) => done && again());
+  fill(
+    page.main,
+    h("div.head", h("h1", "Usage"), page.isOwner && h("button.primary", { type: "button", onclick: deposit }, "Add to the balance")),
+    figures,
+    h("div.head", h("h2", "This month"), groupChoice((by) => showPlot(plot, by, page))),
+    plot,
+    h("div.head", h("h2", "Ledger"), h("button.small", { type: "button", onclick: (event) => exportCsv(event.target) }, "Export as CSV")),
+    ledger,
+  );
+  await Promise.all([again(), showPlot(plot, "day", page)]);
+}
+
+function groupChoice(choose) {
+  return h(
+    "div.choice",
+    { role: "group", "aria-label": "Group by" },
+    Object.entries(GROUPS).map(([by, text]) =>
+      h("button.small", { type: "button", "aria-pressed": String(by === "day"), onclick: (event) => {
+        for (const button of event.target.parentElement.children) button.setAttribute("aria-pressed", String(button === event.target));
+        choose(by);
+      } }, text),
+    ),
+  );
+}
+
+async function showFigures(figures, page) {
+  const { balanceMicrocents, heldMicrocents, currentMonth } = await call("GET", "/billing", undefined, page);
+  const figure = (term, value, note) => h("div.figure", h("dt", term), h("dd", value), note && h("dd.quiet", note));
+  fill(
+    figures,
+    h(
+      "dl",
+      figure("Balance", money(balanceMicrocents), heldMicrocents > 0 ? `${money(heldMicrocents)} held by running replies` : "nothing held"),
+      figure("Spent this month", money(currentMonth.costMicrocents), `${number(currentMonth.turns)} replies`),
+      figure("Tokens this month", short(currentMonth.inputTokens + currentMonth.outputTokens), `${number(currentMonth.inputTokens)} in, ${number(currentMonth.outputTokens)} out`),
+    ),
+  );
+}
+
+async function showPlot(plot, by, page) {
+  plot.setAttribute("aria-busy", "true");
+  const now = new Date();
+  const from = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 1));
+  const [{ items }, names] = await Promise.all([
+    call("GET", `/billing/usage?groupBy=${by}&from=${from.toISOString()}`, undefined, page),
+    namesOf(by),
+  ]);
+  plot.removeAttribute("aria-busy");
+  if (items.length === 0) return fill(plot, nothing("Nothing yet this month", "Every reply is counted here, also those that cost nothing."));
+  const paid = items.some((item) => item.costMicrocents > 0);
+  const value = (item) => (paid ? item.costMicrocents : item.inputTokens + item.outputTokens);
+  const text = (item) => [paid ? money(item.costMicrocents) : `${short(value(item))} tokens`, `${number(item.turns)} ${item.turns === 1 ? "reply" : "replies"}`].join(", ");
+  const rows = items.map((item) => ({ label: names.get(item.key) ?? item.key ?? "none", value: value(item), text: text(item) }));
+  const title = `${paid ? "Cost" : "Tokens"} by ${GROUPS[by].toLowerCase()}`;
+  return fill(plot, by === "day" ? columns(title, withEmptyDays(rows, from, now)) : bars(title, rows));
+}
+
+async function namesOf(by) {
+  const names = new Map();
+  if (by === "agent" || by === "project") {
+    for await (const items of pages(`/${by}s`)) for (const item of items) names.set(item.id, item.name);
+  }
+  return names;
+}
+
+function withEmptyDays(rows, from, now) {
+  const known = new Map(rows.map((row) => [row.label, row]));
+  const days = [];
+  for (const day = new Date(from); day <= now; day.setUTCDate(day.getUTCDate() + 1)) {
+    const label = day.toISOString().slice(0, 10);
+    days.push(known.get(label) ?? { label, value: 0, text: "nothing" });
+  }
+  return days;
+}
+
+const KINDS = { deposit: "Deposit", reserve: "Held for a reply", settle: "Reply paid", release: "Hold released" };
+
+async function showLedger(ledger, page) {
+  const { items } = await call("GET", `/billing/transactions?limit=${LATEST}`, undefined, page);
+  if (items.length === 0) return fill(ledger, nothing("No entries", "Money that comes and goes is written down here and never changed."));
+  return fill(
+    ledger,
+    h(
+      "div.scrolls",
+      { tabindex: "0", role: "region", "aria-label": "Ledger" },
+      h(
+        "table",
+        h("thead", h("tr", ["When", "What", "Balance", "Held", "Note"].map((title) => h(/Balance|Held/.test(title) ? "th.amount" : "th", { scope: "col" }, title)))),
+        h("tbody", items.map((entry) => h("tr", h("td", moment(entry.createdAt)), h("td", KINDS[entry.kind] ?? entry.kind), h("td.amount", signed(entry.amountMicrocents)), h("td.amount", signed(entry.heldMicrocents)), h("td", entry.note)))),
+      ),
+    ),
+  );
+}
+
+const signed = (amount) => (amount === 0 ? "–" : `${amount > 0 ? "+" : "−"}${money(Math.abs(amount))}`);
+
+function addMoney() {
+  return dialog("Add to the balance", (close) =>
+    form({
+      content: [
+        h("p", "Only what paid models cost is taken from it. No money moves anywhere: it is your own limit."),
+        field("Amount in US dollars", input("amountMicrocents", { inputmode: "decimal", placeholder: "10.00", autofocus: true })),
+        field("Note", input("note", { maxlength: "255" }), "May be left out."),
+      ],
+      submit: "Add",
+      working: "Adding…",
+      cancel: close,
+      send: async ({ amountMicrocents, note }) => {
+        const amount = microcents(amountMicrocents);
+        if (!amount) throw new Wrong("amountMicrocents", "An amount such as 10 or 2.50.");
+        await call("POST", "/billing/deposit", { amountMicrocents: amount, note: note.trim() || undefined });
+        notify(`${money(amount)} are added.`);
+        close(true);
+      },
+    }),
+  );
+}
+
+function exportCsv(button) {
+  return busy(button, "Collecting…", async () => {
+    const rows = [["when", "kind", "amount_usd", "held_usd", "turn", "note", "id"]];
+    try {
+      for await (const items of pages("/billing/transactions")) {
+        rows.push(...items.map((e) => [e.createdAt, e.kind, e.amountMicrocents / USD, e.heldMicrocents / USD, e.turnId ?? "", e.note, e.id]));
+      }
+      saveCsv(`alm-ledger-${new Date().toISOString().slice(0, 10)}.csv`, rows);
+    } catch (refused) {
+      notify(refused.message);
+    }
+  });
+}

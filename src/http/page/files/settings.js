@@ -1,0 +1,106 @@
+// /{org}/settings: who is here, the sections, and which of them is shown.
+//
+// The section is in the fragment (`#sessions/ID`), so links, the back button and a reload work without the server.
+
+import { call, caller, Refused } from "./api.js";
+import { busy, fill, h } from "./dom.js";
+import { account } from "./sections/account.js";
+import { agents } from "./sections/agents.js";
+import { keys } from "./sections/keys.js";
+import { models } from "./sections/models.js";
+import { sessions } from "./sections/sessions.js";
+import { usage } from "./sections/usage.js";
+import { failure } from "./states.js";
+
+/** By the first word of the fragment. Each shows itself in `page.main` and may answer how to follow the rest of the fragment. */
+const SECTIONS = {
+  keys: { title: "API keys", show: keys },
+  models: { title: "Models", show: models },
+  agents: { title: "Agents", show: agents },
+  sessions: { title: "Sessions", show: sessions },
+  usage: { title: "Usage", show: usage },
+  account: { title: "Account", show: account },
+};
+
+const main = document.getElementById("main");
+const nav = document.getElementById("sections");
+const links = Object.entries(SECTIONS).map(([name, { title }]) => h("a", { href: `#${name}` }, title));
+fill(nav, h("ul", links.map((link) => h("li", link))));
+
+let me;
+let shown;
+
+async function start() {
+  try {
+    me = await call("GET", "/auth/me");
+  } catch (refused) {
+    if (refused.status === 401) return location.replace(`/login?next=${encodeURIComponent(location.pathname + location.hash)}`);
+    return fill(main, failure(refused, start));
+  }
+  const slug = decodeURIComponent(location.pathname.split("/")[1]);
+  const org = me.orgs.find((org) => org.slug === slug);
+  showOrgs(slug);
+  if (!org) return fill(main, nowhere(slug));
+  Object.assign(caller, { org: slug, email: me.user.email });
+  me.role = org.role;
+  addEventListener("hashchange", () => show({ moved: true }));
+  show({ moved: false });
+}
+
+function showOrgs(slug) {
+  const others = me.orgs.filter((org) => org.slug !== slug);
+  const chosen = h("strong", slug);
+  if (others.length === 0) return fill(document.getElementById("orgs"), chosen);
+  const choice = h("select", { "aria-label": "Organization" }, [{ slug }, ...others].map((org) => h("option", { value: org.slug }, org.slug)));
+  choice.addEventListener("change", () => location.assign(`/${choice.value}/settings`));
+  return fill(document.getElementById("orgs"), choice);
+}
+
+const nowhere = (slug) => [
+  h("h1", "Not your organization"),
+  h("p", `${me.user.email} does not belong to ${slug}, or there is no organization of that name.`),
+  h("ul", me.orgs.map((org) => h("li", h("a", { href: `/${org.slug}/settings` }, org.slug)))),
+];
+
+async function show({ moved }) {
+  // The skip link is a fragment as well, and means what is here.
+  if (location.hash === "#main") return;
+  const [first, ...rest] = location.hash.slice(1).split("/").map(decodeURIComponent);
+  const name = Object.hasOwn(SECTIONS, first) ? first : "keys";
+  if (shown?.name === name && shown.follow) return shown.follow(rest);
+  shown?.leave.abort();
+  const section = SECTIONS[name];
+  const page = { main, me, slug: caller.org, rest, isOwner: me.role === "owner" };
+  shown = { name, leave: new AbortController() };
+  page.signal = shown.leave.signal;
+  document.title = `${section.title} · ${caller.org} · alm`;
+  document.body.dataset.section = name;
+  for (const link of links) {
+    const isCurrent = link.getAttribute("href") === `#${name}`;
+    if (isCurrent) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+    if (isCurrent) link.scrollIntoView({ block: "nearest", inline: "center" });
+  }
+  await showSection(section, page);
+  if (moved) main.focus({ preventScroll: true });
+}
+
+async function showSection(section, page) {
+  const here = shown;
+  try {
+    here.follow = await section.show(page);
+  } catch (refused) {
+    if (page.signal.aborted) return;
+    if (!(refused instanceof Refused)) throw refused;
+    fill(main, h("h1", section.title), failure(refused, () => showSection(section, page)));
+  }
+}
+
+document.getElementById("sign-out").addEventListener("click", (event) =>
+  busy(event.target, "Signing out…", async () => {
+    await call("POST", "/auth/logout", undefined, { asks: false }).catch(() => {});
+    location.assign("/login");
+  }),
+);
+
+start();

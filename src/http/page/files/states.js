@@ -1,0 +1,21 @@
+// What a section looks like before, without, and instead of what it shows.
+
+import { h } from "./dom.js";
+
+/** Grey lines where something will be. */
+export const loading = (lines = 3) =>
+  h("div.loading", { role: "status" }, h("span.away", "Loading…"), Array.from({ length: lines }, () => h("div.line", { "aria-hidden": "true" })));
+
+/** Nothing there yet, and what to do about it. */
+export const nothing = (title, text, ...actions) => h("div.nothing", h("h2", title), h("p", text), actions);
+
+/** It could not be had: why, and another try. */
+export const failure = (refused, again) =>
+  h(
+    "div.nothing.failed",
+    { role: "alert" },
+    h("h2", "This could not be loaded"),
+    h("p", refused.message),
+    refused.requestId && h("p.quiet", "Request ", h("code", refused.requestId)),
+    h("button", { type: "button", onclick: () => again() }, "Try again"),
+  );

@@ -1,0 +1,141 @@
+//! The pages: `/setup`, `/login` and `/{org}/settings`, from this binary alone.
+//!
+//! `files/` holds them: plain HTML, CSS and ES modules, as they are served. Reading order there: `settings.js`, `api.js`,
+//! `dom.js`, then a module for each section; `chat/` is the playground, and `chat/marked/` is vendored, its README says from where.
+//!
+//! Rule: a page makes no request to any other host, runs no inline script, and makes no HTML out of text; its content security
+//! policy holds the browser to all three. Rule: the pages hold no data, so anyone may have them: what they show comes from the API.
+//! Deliberately absent: a build step.
+
+use crate::http::assets::Assets;
+use include_dir::{Dir, include_dir};
+use poem::{
+    IntoEndpoint, Request, Response, Route,
+    endpoint::make,
+    get,
+    http::{HeaderValue, header},
+};
+use std::sync::LazyLock;
+
+static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/src/http/page/files");
+static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&FILES));
+
+/// Where the pages' files are: no slug of an organization begins so.
+pub const FILES_PREFIX: &str = "/_page";
+
+/// A picture that a message carries is shown from `data:`; everything else comes from this origin or not at all.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// The files of the pages; made to be nested at [`FILES_PREFIX`], where the pages look for them.
+pub fn files() -> Route {
+    let file =
+        make(|request: Request| async move { answer(request.raw_path_param("name").unwrap_or_default(), &request) });
+    Route::new().at("/*name", get(file))
+}
+
+/// One page, wherever it is put.
+pub fn page(name: &'static str) -> impl IntoEndpoint {
+    get(make(move |request: Request| async move { answer(name, &request) }))
+}
+
+fn answer(name: &str, request: &Request) -> poem::Result<Response> {
+    let mut response = ASSETS.answer(name, request)?;
+    let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poem::{Endpoint, http::StatusCode};
+
+    /// What all of it may weigh, without what is vendored.
+    const BYTES_MAX: usize = 150 * 1_024;
+    const VENDORED: &str = "chat/marked/";
+
+    /// Every file, by name.
+    fn texts() -> Vec<(&'static str, &'static str)> {
+        fn collect(dir: &'static Dir, into: &mut Vec<(&'static str, &'static str)>) {
+            into.extend(dir.files().map(|file| (file.path().to_str().unwrap(), file.contents_utf8().unwrap())));
+            dir.dirs().for_each(|inner| collect(inner, into));
+        }
+        let mut texts = Vec::new();
+        collect(&FILES, &mut texts);
+        texts.retain(|(name, _)| !name.starts_with(VENDORED));
+        texts
+    }
+
+    async fn ask(path: &str) -> Response {
+        let app = Route::new().nest(FILES_PREFIX, files()).at("/:org/settings", page("settings.html"));
+        app.get_response(Request::builder().uri_str(path).finish()).await
+    }
+
+    #[tokio::test]
+    async fn a_page_and_all_that_it_names_are_served_under_the_policy() {
+        let quoted =
+            texts().into_iter().filter(|(name, _)| name.ends_with(".html")).flat_map(|(_, text)| text.split('"'));
+        let named: Vec<_> = quoted.filter(|text| text.starts_with(FILES_PREFIX)).collect();
+        assert!(named.len() > 9, "{named:?}");
+        for path in named.into_iter().chain(["/acme/settings"]) {
+            let answer = ask(path).await;
+            assert_eq!(answer.status(), StatusCode::OK, "{path}");
+            assert_eq!(answer.header("content-security-policy"), Some(CONTENT_SECURITY_POLICY), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_module_that_is_imported_is_there() {
+        for (name, text) in texts().into_iter().filter(|(name, _)| name.ends_with(".js")) {
+            let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+            for import in
+                text.lines().filter_map(|line| line.strip_suffix("\";")?.split_once(" from \"").map(|(_, path)| path))
+            {
+                let path = match import.strip_prefix("../") {
+                    Some(above) => above.to_owned(),
+                    None => format!("{folder}/{}", import.trim_start_matches("./")),
+                };
+                let path = format!("{FILES_PREFIX}/{}", path.trim_start_matches('/'));
+                assert_eq!(ask(&path).await.status(), StatusCode::OK, "{name} imports {import}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_inline_no_text_becomes_html_and_nothing_is_kept_in_the_browser() {
+        let forbidden = [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "localStorage",
+            "sessionStorage",
+        ];
+        for (name, text) in texts() {
+            // Their names may be said where it is explained that they are not used.
+            let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            for word in forbidden {
+                assert!(!code.contains(word), "{name} holds {word}");
+            }
+            if name.ends_with(".html") {
+                assert!(!text.contains("<script>") && !text.contains(" style=") && !text.contains(" on"), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_of_it_is_small() {
+        let bytes: usize = texts().iter().map(|(_, text)| text.len()).sum();
+        assert!(bytes < BYTES_MAX, "{bytes}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_in_the_folder_is_not_found() {
+        for path in ["/_page/nope.js", "/_page/../mod.rs", "/_page/sections", "/_page/"] {
+            assert_eq!(ask(path).await.status(), StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+}
