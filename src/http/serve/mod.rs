@@ -1,9 +1,11 @@
 //! The accept loop: sockets in, poem requests out, HTTP/1.1 and HTTP/2 with prior knowledge on one port.
 //!
-//! poem's own server spins when descriptors run out, waits for ever for a request head, and misses a client that leaves
-//! a silent stream. This one hands every socket to hyper and keeps the bounds here.
+//! poem's own server spins when descriptors run out, waits for ever for a request head, and keeps a client that takes
+//! nothing. This one hands every socket to hyper and keeps the bounds here.
 //!
 //! Rule: nothing here looks at a path, a header or a body, and every wait has a bound in [`Limits`].
+//! Rule: a client that shuts its half of the socket has asked and still listens. One that is gone looks the same until
+//! something is said to it, which a silent stream does every few seconds.
 //! Deliberately absent: TLS (a proxy's work), and a limit on slow request bodies (who reads a body bounds it).
 
 use crate::error::{Error, Result};
@@ -40,15 +42,15 @@ use tokio::{
 const BACKLOG_CONNECTIONS: u32 = 4096;
 /// How long a failed accept rests: time for a descriptor to come free, and ten log lines a second at most.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long written bytes may stay unacknowledged, or the peer's window shut, before the kernel ends the connection.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(120);
 /// How often a silent HTTP/2 peer is pinged, and how long it may take to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 200;
 /// The whole of a request's headers.
-const HEADERS_BYTES_MAX: u32 = 64 * 1024;
+const HEADERS_BYTES_MAX: usize = 64 * 1024;
+/// What is buffered for a client that does not take it; the next piece of its answer is asked for when this is gone.
+const UNSENT_BYTES_MAX: usize = 64 * 1024;
 
 /// The bounds of one server.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// How long a request head may take, and so how long a connection may be idle between two requests.
     pub header_timeout: Duration,
+    /// How long written bytes may stay unacknowledged, or a peer's window shut, before the kernel ends the connection: a
+    /// peer that is gone without a word, or never reads, would hold its place for ever.
+    pub write_stall_max: Duration,
     /// The age at which a connection is asked to end after what it is doing, so that none holds its place for ever.
     pub connection_age_max: Duration,
     /// How long running responses may go on after the shutdown.
@@ -69,6 +74,7 @@ impl Default for Limits {
         Self {
             connections_max: 8192,
             header_timeout: Duration::from_secs(10),
+            write_stall_max: Duration::from_secs(60),
             connection_age_max: Duration::from_secs(3600),
             drain_timeout: Duration::from_secs(30),
         }
@@ -93,9 +99,6 @@ impl Listener {
     fn listen(addr: SocketAddr) -> io::Result<Self> {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
-        // Accepted sockets inherit it. Without it a peer that is gone without a word holds its place for a quarter of
-        // an hour, and one that never reads holds it for ever.
-        socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(WRITE_STALL_MAX))?;
         socket.bind(addr)?;
         let tcp = socket.listen(BACKLOG_CONNECTIONS)?;
         Ok(Self { local_addr: tcp.local_addr()?, tcp })
@@ -172,14 +175,20 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
 
 fn http_builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .half_close(true)
+        .max_buf_size(HEADERS_BYTES_MAX.max(UNSENT_BYTES_MAX));
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEADERS_BYTES_MAX);
+        .max_send_buf_size(UNSENT_BYTES_MAX)
+        .max_header_list_size(HEADERS_BYTES_MAX as u32);
     builder
 }
 
@@ -193,8 +202,9 @@ struct Server<E> {
 impl<E: Endpoint + 'static> Server<E> {
     /// Everything that happens on one connection, from its first byte to its last.
     async fn converse(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<()>) {
-        // Small events must leave at once. It fails only on a socket that is already dead.
+        // Small events must leave at once. Both fail only on a socket that is already dead.
         let _ = socket.set_nodelay(true);
+        let _ = socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(self.limits.write_stall_max));
         let spoken = Arc::new(AtomicBool::new(false));
         let service = service_fn(|request: hyper::Request<Incoming>| {
             spoken.store(true, Ordering::Relaxed);

@@ -113,13 +113,25 @@ async fn a_stream_outlives_the_header_timeout_and_the_age_of_its_connection() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_silent_stream_is_noticed() {
+async fn a_client_that_leaves_a_stream_is_noticed_when_it_is_spoken_to() {
     let server = Running::new(Limits::default());
     let mut socket = server.ask(GET_STREAM).await;
     server.chunks.send("begun").await.unwrap();
     read_until(&mut socket, "begun\r\n").await;
     drop(socket);
-    server.chunks.closed().await;
+    while server.chunks.send("still there?").await.is_ok() {}
+}
+
+#[tokio::test]
+async fn a_client_that_shuts_its_half_of_the_socket_still_gets_its_answer() {
+    let server = Running::new(Limits::default());
+    let mut socket = server.ask(GET_STREAM).await;
+    socket.shutdown().await.unwrap();
+    server.chunks.send("begun").await.unwrap();
+    read_until(&mut socket, "begun\r\n").await;
+    drop(server.chunks);
+    read_until(&mut socket, "0\r\n\r\n").await;
+    assert!(is_closed(socket).await);
 }
 
 #[tokio::test]
@@ -183,12 +195,13 @@ async fn http2_needs_no_upgrade_and_carries_no_connection_header() {
 }
 
 #[tokio::test]
-async fn accepted_sockets_inherit_the_limit_on_stalled_writes() {
-    let listener = Listener::bind("[::1]:0".parse().unwrap()).unwrap();
-    let _client = TcpStream::connect(listener.local_addr()).await.unwrap();
-    let (accepted, _) = listener.tcp.accept().await.unwrap();
-    let limit = socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap();
-    assert_eq!(limit, Some(WRITE_STALL_MAX));
+async fn a_client_that_takes_nothing_is_let_go() {
+    let limits = Limits { write_stall_max: SHORT, ..Limits::default() };
+    let server = Running::new(limits);
+    let _stalled = server.ask(GET_STREAM).await;
+    let much: &str = "x".repeat(UNSENT_BYTES_MAX).leak();
+    // More and more is said, until nobody asks for it any longer.
+    while server.chunks.send(much).await.is_ok() {}
 }
 
 #[test]
