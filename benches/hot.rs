@@ -2,20 +2,35 @@
 //!
 //! Rule: inputs look like those of a real reply, and what a function allocates it allocates here too.
 
-use std::{hint::black_box, iter};
+use std::{
+    hint::black_box,
+    iter,
+    sync::Arc,
+    task::{Context, Wake, Waker},
+};
 
 use alm::{
     key::{self, Env, Scope},
     model::{openai::Decoder, sse::Parser},
     store::Store,
-    turn::{chunk::Chunk, fold::Fold, step::Step},
+    turn::{
+        chunk::Chunk,
+        fold::Fold,
+        live::{Live, Reader},
+        step::Step,
+    },
 };
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::{FutureExt, StreamExt};
 
 /// Keys in the file that is looked through.
 const KEYS_STORED: usize = 1_000;
 /// Text deltas of the reply that is decoded and folded.
 const DELTAS: usize = 200;
+/// Text deltas of a reply that has nearly reached its bound, when somebody begins to read it.
+const JOURNAL_DELTAS: usize = 200_000;
+/// Readers that wait for the next chunk.
+const READERS: usize = 1_000;
 /// What one read of an upstream's socket brings when it streams at full speed.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -97,6 +112,52 @@ fn from_bytes_to_frames(c: &mut Criterion) {
     group.finish();
 }
 
+/// What those cost who read a running reply; all of it happens under the journal's lock, so the reply waits meanwhile.
+fn readers(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let _entered = runtime.enter();
+    let live = Live::new();
+    let delta = Chunk::TextDelta { id: "p0".into(), delta: " wörd".into() };
+    (0..JOURNAL_DELTAS).for_each(|_| live.push(std::slice::from_ref(&delta)));
+    let mut group = c.benchmark_group("readers");
+    group.bench_function("go on after the last event of a long reply", |b| {
+        b.iter(|| live.numbered_reader(black_box(JOURNAL_DELTAS)));
+    });
+    let mut context = Context::from_waker(Waker::noop());
+    let mut opened = |mut reader: Reader| {
+        drop(reader.poll_next_unpin(&mut context));
+        reader
+    };
+    group.bench_function("first piece of a long reply", |b| {
+        b.iter_batched_ref(
+            || opened(live.numbered_reader(0)),
+            |reader| reader.next().now_or_never(),
+            BatchSize::SmallInput,
+        );
+    });
+    let live = Live::new();
+    let mut waiting: Vec<_> = (0..READERS).map(|_| (opened(live.numbered_reader(0)), Arc::new(Sleeper))).collect();
+    group.throughput(Throughput::Elements(READERS as u64));
+    group.bench_function("one chunk for all who wait", |b| {
+        b.iter(|| {
+            live.push(std::slice::from_ref(&delta));
+            for (reader, sleeper) in &mut waiting {
+                let waker = Waker::from(sleeper.clone());
+                let mut context = Context::from_waker(&waker);
+                while reader.poll_next_unpin(&mut context).is_ready() {}
+            }
+        });
+    });
+    group.finish();
+}
+
+/// Whom nothing wakes; each is another task.
+struct Sleeper;
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {}
+}
+
 /// A reply as an OpenAI-compatible server writes it.
 fn body() -> Vec<u8> {
     let delta = |index| {
@@ -116,5 +177,5 @@ fn chunks(body: &[u8]) -> Vec<Chunk> {
     chunks
 }
 
-criterion_group!(hot, key_check, from_bytes_to_frames);
+criterion_group!(hot, key_check, from_bytes_to_frames, readers);
 criterion_main!(hot);

@@ -42,16 +42,50 @@ pub struct Live {
 #[derive(Default)]
 struct Journal {
     bytes: Vec<u8>,
+    /// Where each event ends: whoever asks for one by its number holds the lock, and so the turn, for no search.
+    ends: Vec<usize>,
     over: bool,
     /// Who waits for more. A reader that left meanwhile is woken for nothing, once.
     waiting: Vec<Waker>,
+    /// How often those who waited were woken: with it a reader knows whether it still stands in the list.
+    wakes: u64,
 }
 
 impl Journal {
-    /// Where the event of that number ends; the end of the journal if it has fewer.
+    fn add(&mut self, chunks: &[Chunk]) {
+        for chunk in chunks {
+            chunk.write_to(&mut self.bytes);
+            self.ends.push(self.bytes.len());
+        }
+    }
+
+    fn end(&mut self) {
+        self.bytes.extend_from_slice(DONE.as_bytes());
+        self.ends.push(self.bytes.len());
+        self.over = true;
+    }
+
+    /// Where the event of that number ends; they are counted from 1.
     fn end_of_event(&self, number: usize) -> usize {
-        let ends = self.bytes.windows(2).enumerate().filter(|(_, pair)| pair == b"\n\n").map(|(at, _)| at + 2);
-        std::iter::once(0).chain(ends).nth(number).unwrap_or(self.bytes.len())
+        number.checked_sub(1).map_or(0, |at| self.ends[at])
+    }
+
+    /// What follows after `position`, as the bytes are.
+    fn plain_from(&self, position: usize) -> &[u8] {
+        let there = &self.bytes[position..];
+        &there[..there.len().min(READ_BYTES_MAX)]
+    }
+
+    /// The events that follow after the event `last`, each with its number.
+    fn numbered_after(&self, last: &mut usize) -> Vec<u8> {
+        let mut numbered = Vec::new();
+        while *last < self.ends.len() && numbered.len() < READ_BYTES_MAX {
+            let from = self.end_of_event(*last);
+            *last += 1;
+            numbered.extend_from_slice(format!("id: {last}\n").as_bytes());
+            numbered.extend_from_slice(&self.bytes[from..self.end_of_event(*last)]);
+        }
+        numbered
     }
 }
 
@@ -63,16 +97,20 @@ impl Live {
 
     /// Appends chunks; every reader is woken once for all of them.
     pub fn push(&self, chunks: &[Chunk]) {
-        self.append(|bytes| chunks.iter().for_each(|chunk| chunk.write_to(bytes)), false);
+        self.append(|journal| journal.add(chunks));
     }
 
     /// Appends the last chunks and ends the stream.
     pub fn end(&self, chunks: &[Chunk]) {
-        let last = |bytes: &mut Vec<u8>| {
-            chunks.iter().for_each(|chunk| chunk.write_to(bytes));
-            bytes.extend_from_slice(DONE.as_bytes());
-        };
-        self.append(last, true);
+        self.append(|journal| {
+            journal.add(chunks);
+            journal.end();
+        });
+    }
+
+    /// Whether the stream has ended.
+    pub fn is_over(&self) -> bool {
+        self.lock().over
     }
 
     /// How many bytes have been streamed.
@@ -111,7 +149,7 @@ impl Live {
     /// Waits until the turn is over.
     pub async fn ended(self: &Arc<Self>) {
         let mut reader = self.reader();
-        reader.position = self.len();
+        reader.at = Position::Byte(self.len());
         while reader.next().await.is_some() {}
     }
 
@@ -119,35 +157,34 @@ impl Live {
     pub fn reader(self: &Arc<Self>) -> Reader {
         Reader {
             live: self.clone(),
-            position: 0,
-            numbers: None,
+            at: Position::Byte(0),
             opened: false,
+            waits: None,
             quiet_since: Instant::now(),
             heartbeat: Box::pin(tokio::time::sleep(HEARTBEAT)),
         }
     }
 
-    /// A reader whose events are numbered from 1, and which begins after the event `last`; 0 is the beginning.
+    /// A reader whose events are numbered from 1, and which begins after the event `last`; 0 is the beginning. A number
+    /// that no event has yet is from another stream, and begins there as well.
     ///
     /// The AI SDK passes over the numbers; `EventSource` and plain readers go on with them where they were cut off.
     pub fn numbered_reader(self: &Arc<Self>, last: usize) -> Reader {
-        let mut reader = self.reader();
-        reader.position = self.lock().end_of_event(last);
-        reader.numbers = Some(last);
-        reader
+        let is_ours = last <= self.lock().ends.len();
+        Reader { at: Position::Event(if is_ours { last } else { 0 }), ..self.reader() }
     }
 
-    fn append(&self, write: impl FnOnce(&mut Vec<u8>), over: bool) {
+    fn append(&self, write: impl FnOnce(&mut Journal)) {
         let waiting = {
             let mut journal = self.lock();
-            write(&mut journal.bytes);
-            journal.over |= over;
+            write(&mut journal);
+            journal.wakes += 1;
             std::mem::take(&mut journal.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// A panic under the lock leaves bytes that are whole frames or the start of one; reading on is right.
+    /// A panic under the lock leaves whole events, and at most the start of one behind them; reading on is right.
     fn lock(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,12 +193,20 @@ impl Live {
 /// One reader of a running turn: server-sent events from the first chunk to `[DONE]`, with heartbeats.
 pub struct Reader {
     live: Arc<Live>,
-    position: usize,
-    /// The number of the last event that was read, if events are numbered.
-    numbers: Option<usize>,
+    at: Position,
     opened: bool,
+    /// Its place among those who wait: which list, counted in wakes, and where in it.
+    waits: Option<(u64, usize)>,
     quiet_since: Instant,
     heartbeat: Pin<Box<Sleep>>,
+}
+
+/// How far a reader has come.
+enum Position {
+    /// So many bytes, for a reader of plain events.
+    Byte(usize),
+    /// So many events, for one whose events are numbered.
+    Event(usize),
 }
 
 impl Stream for Reader {
@@ -192,25 +237,28 @@ impl Reader {
 
     fn poll_journal(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut journal = self.live.lock();
-        let there = &journal.bytes[self.position..];
-        if !there.is_empty() {
-            let (taken, bytes) = match &mut self.numbers {
-                None => {
-                    let taken = &there[..there.len().min(READ_BYTES_MAX)];
-                    (taken.len(), Bytes::copy_from_slice(taken))
-                }
-                Some(last) => number_events(there, last),
-            };
-            drop(journal);
-            self.position += taken;
-            return Poll::Ready(Some(bytes));
+        let piece = match &mut self.at {
+            Position::Byte(position) => {
+                let piece = journal.plain_from(*position).to_vec();
+                *position += piece.len();
+                piece
+            }
+            Position::Event(last) => journal.numbered_after(last),
+        };
+        if !piece.is_empty() {
+            return Poll::Ready(Some(piece.into()));
         }
         if journal.over {
             return Poll::Ready(None);
         }
         // A reader is also polled for its heartbeat, and need not stand in the list twice.
-        if !journal.waiting.iter().any(|waiting| waiting.will_wake(context.waker())) {
-            journal.waiting.push(context.waker().clone());
+        let wakes = journal.wakes;
+        match self.waits {
+            Some((list, place)) if list == wakes => journal.waiting[place].clone_from(context.waker()),
+            _ => {
+                self.waits = Some((wakes, journal.waiting.len()));
+                journal.waiting.push(context.waker().clone());
+            }
         }
         Poll::Pending
     }
@@ -230,22 +278,6 @@ impl Reader {
         }
         Poll::Pending
     }
-}
-
-/// Whole events from the front of `there`, numbered; how many bytes they take there, and the numbered bytes.
-fn number_events(there: &[u8], last: &mut usize) -> (usize, Bytes) {
-    let (mut taken, mut numbered) = (0, Vec::new());
-    // JSON text holds no line break, so an empty line is the end of an event and nothing else.
-    while numbered.len() < READ_BYTES_MAX
-        && let Some(length) = there[taken..].windows(2).position(|pair| pair == b"\n\n")
-    {
-        let event = &there[taken..taken + length + 2];
-        *last += 1;
-        numbered.extend_from_slice(format!("id: {last}\n").as_bytes());
-        numbered.extend_from_slice(event);
-        taken += event.len();
-    }
-    (taken, numbered.into())
 }
 
 #[cfg(test)]
@@ -288,10 +320,11 @@ mod tests {
         let events: Vec<&str> = whole.split_inclusive("\n\n").skip(1).collect();
         assert_eq!(events.len(), 5, "{whole}");
         assert!(events[0].starts_with("id: 1\ndata: {") && events[4] == "id: 5\ndata: [DONE]\n\n", "{whole}");
-        for last in 0..=6 {
+        for last in 0..=5 {
             let rest = text_of(live.numbered_reader(last)).await;
-            assert_eq!(rest, format!(": stream-open\n\n{}", events[last.min(5)..].concat()));
+            assert_eq!(rest, format!(": stream-open\n\n{}", events[last..].concat()));
         }
+        assert_eq!(text_of(live.numbered_reader(6)).await, whole, "a number of another stream is none of ours");
     }
 
     #[tokio::test(start_paused = true)]
