@@ -54,7 +54,8 @@ fn resume(known: &Known<'_>) -> Result<Plan> {
 fn regenerate(message_id: Option<&str>, known: &Known<'_>) -> Result<Plan> {
     let nothing = || Error::invalid("messageId", "must be the id of a message of this session");
     let from = match message_id {
-        Some(id) => known.message(id)?.ok_or_else(nothing)?,
+        // An answer that had said nothing is not stored, yet clients show it: a question without an answer is its trace.
+        Some(id) => known.message(id)?.or(known.last()?.filter(|last| last.role == "user")).ok_or_else(nothing)?,
         None => known.last()?.ok_or_else(|| Error::invalid("sessionId", "holds no message to answer again"))?,
     };
     // A question stays, and everything after it makes way.
