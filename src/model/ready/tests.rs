@@ -257,6 +257,41 @@ fn dropping_a_body_closes_its_connection() {
 }
 
 #[test]
+fn dropping_a_call_closes_its_connection_over_tls_too() {
+    let (pem, tls) = self_signed(&[&TLS13]);
+    run(async move {
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let server = Server::start_with(Some(tls), move |connection, peer| {
+            // The first is silent before its handshake, the second before its head, the third in its body.
+            if connection > 0 {
+                peer.request()?;
+            }
+            if connection > 1 {
+                peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")?;
+            }
+            let _ = tell.send("silent");
+            peer.wait_for_end();
+            let _ = tell.send("ended");
+            Ok(())
+        });
+        let client = Client::new(trusting(&pem), 1).unwrap();
+        let send = || client.send(get(format!("https://{}/", server.address)), Connection::Any);
+        for _ in 0..2 {
+            tokio::select! {
+                _ = send() => panic!("no head was sent"),
+                event = told.recv() => assert_eq!(event, Some("silent")),
+            }
+            assert_eq!(told.recv().await, Some("ended"));
+            let _ = client.heads.acquire().await.unwrap();
+        }
+        let mut body = send().await.unwrap().into_body();
+        assert_eq!(body.read_up_to(3).await.unwrap(), b"abc");
+        drop(body);
+        assert_eq!([told.recv().await, told.recv().await], [Some("silent"), Some("ended")]);
+    });
+}
+
+#[test]
 fn more_heads_than_allowed_are_refused_at_once() {
     run(async {
         let server = Server::start(|_, peer| {
