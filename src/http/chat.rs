@@ -172,8 +172,12 @@ impl Chats {
         /// The session's id.
         session_id: Path<String>,
     ) -> Result<Data<Stopped>, ApiError> {
-        let message_id = caller.app.engine.stop(&caller.tenant, &session_id).await;
-        Ok(Data::of(&Stopped { stopped: message_id.is_some(), message_id }))
+        let Some(id) = caller.app.engine.stop(&caller.tenant, &session_id).await else {
+            return Ok(Data::of(&Stopped { stopped: false, message_id: None }));
+        };
+        // An answer that had said nothing is not kept.
+        let message_id = caller.org().holds_message(&session_id, &id)?.then_some(id);
+        Ok(Data::of(&Stopped { stopped: true, message_id }))
     }
 }
 
@@ -206,7 +210,7 @@ fn ask_of(caller: &Caller<Chat>) -> Ask {
 struct Stopped {
     /// Whether a reply was running.
     stopped: bool,
-    /// The stored answer's id; `null` if nothing was running.
+    /// The stored answer's id; `null` if nothing was running, or nothing had been said yet.
     #[oai(nullable)]
     message_id: Option<String>,
 }

@@ -116,6 +116,14 @@ impl Org<'_> {
         })
     }
 
+    /// Whether a session's history holds the message.
+    pub fn holds_message(&self, session_id: &str, id: &str) -> Result<bool> {
+        self.read(|c| {
+            let session = sessions::find(c, self.tenant, session_id)?.ok_or(Error::NotFound("session"))?;
+            Ok(seq_of(c, session.seq, id)?.is_some())
+        })
+    }
+
     /// The newest messages of a session's history, oldest first, as many as fit `bytes_max` of parts, and how many
     /// older ones were left out. The session is one that was found before.
     pub fn history(&self, session: i64, bytes_max: usize) -> Result<(Vec<Message>, usize)> {

@@ -318,8 +318,8 @@ impl Engine {
         Ok((stored.session_id.clone(), replay::replay(&stored, request_id)?))
     }
 
-    /// Stops the turn that runs in a session, and waits until what it said is stored; answers the stored answer's id.
-    /// Where nothing runs there is nothing to stop.
+    /// Stops the turn that runs in a session, and waits until what it said is stored; answers the id of its answer. Where
+    /// nothing runs there is nothing to stop.
     pub async fn stop(&self, tenant: &Tenant, session_id: &str) -> Option<String> {
         let running = self.find(tenant, session_id)?;
         running.live.stop(Stop::Asked);
@@ -333,7 +333,8 @@ impl Engine {
         // The organization is part of the key, so another's session is simply not there.
         let visible = self.store.org(tenant).session(session_id).is_ok();
         let key = (tenant.org_id.clone(), session_id.to_owned());
-        self.running().get(&key).filter(|_| visible).cloned()
+        // One that is over may still lie there for a moment; who has heard its end must not meet it again.
+        self.running().get(&key).filter(|running| visible && !running.live.is_over()).cloned()
     }
 
     /// Waits for running turns to end; those that have not after `patience` are interrupted, their text kept.

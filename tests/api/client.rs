@@ -282,6 +282,11 @@ impl Listening {
         None
     }
 
+    /// What was heard so far.
+    pub fn chunks(&self) -> &[Value] {
+        &self.stream.chunks
+    }
+
     /// Hangs up; what was heard so far.
     pub fn heard(self) -> Stream {
         self.stream

@@ -63,6 +63,8 @@ enum Piece {
     Raw(Vec<u8>),
     /// Waits to be let on.
     Wait,
+    /// Says nothing until the client hangs up.
+    Silence,
     /// Ends the connection in the middle.
     Cut,
     /// This event until the client hangs up.
@@ -214,6 +216,11 @@ impl Answer {
         self.piece(Piece::Wait)
     }
 
+    /// Says nothing more until the client hangs up; before the first piece not even a head.
+    pub fn silent(self) -> Self {
+        self.piece(Piece::Silence)
+    }
+
     pub fn cut(self) -> Self {
         self.piece(Piece::Cut)
     }
@@ -273,11 +280,11 @@ fn converse(mut stream: TcpStream, state: &State) -> io::Result<()> {
         state.script[at].clone()
     };
     let mut pieces = answer.pieces.as_slice();
-    if let [Piece::Wait, rest @ ..] = pieces {
-        pieces = rest;
-        if !state.wait() {
-            return Ok(());
-        }
+    match pieces {
+        [Piece::Wait, rest @ ..] if state.wait() => pieces = rest,
+        [Piece::Wait, ..] => return Ok(()),
+        [Piece::Silence, ..] => return Err(wait_for_end(stream)),
+        _ => {}
     }
     let kind = if answer.status == 200 { "text/event-stream" } else { "application/json" };
     let Answer { status, headers, .. } = &answer;
@@ -291,12 +298,19 @@ fn converse(mut stream: TcpStream, state: &State) -> io::Result<()> {
             Piece::Raw(bytes) => answer.send(&mut stream, bytes)?,
             Piece::Wait if state.wait() => {}
             Piece::Wait | Piece::Cut => return Ok(()),
+            Piece::Silence => return Err(wait_for_end(stream)),
             Piece::Endless(data) => loop {
                 answer.send(&mut stream, answer.event(data).as_bytes())?;
             },
         }
     }
     stream.write_all(b"0\r\n\r\n")
+}
+
+/// Waits until the client has closed, which is what it answers.
+fn wait_for_end(mut stream: TcpStream) -> io::Error {
+    while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {}
+    io::ErrorKind::ConnectionAborted.into()
 }
 
 impl Answer {

@@ -236,9 +236,14 @@ impl App {
         self.server.output.lock().unwrap().clone()
     }
 
+    /// The id of the server's process.
+    pub fn process(&self) -> u32 {
+        self.server.child.lock().unwrap().id()
+    }
+
     /// The signal that asks a server to go down.
     pub fn terminate(&self) {
-        let pid = self.server.child.lock().unwrap().id().to_string();
+        let pid = self.process().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
