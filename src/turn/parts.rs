@@ -57,7 +57,7 @@ fn check(part: &Map<String, Value>) -> Result<bool, String> {
     if let Some(missing) = texts.iter().find(|name| !part.get(**name).is_some_and(Value::is_string)) {
         return Err(format!("a part of type {kind} needs {missing}, a string"));
     }
-    let optional = ["title", "filename", "state", "errorText", "rawInput", "id"];
+    let optional = ["title", "filename", "state", "errorText", "id"];
     if let Some(odd) = optional.iter().find(|name| part.get(**name).is_some_and(|value| !value.is_string())) {
         return Err(format!("{odd} must be a string, or absent"));
     }
@@ -83,6 +83,10 @@ fn check_call(part: &Map<String, Value>) -> Result<(), String> {
         "output-denied" => (&["input", "approval"], &["output", "errorText"]),
         _ => return Err(format!("{state} is no state of a tool part")),
     };
+    // Input that is no use to its tool is kept as it came, and it may have come as JSON.
+    if state == "input-streaming" && part.get("rawInput").is_some_and(|raw| !raw.is_string()) {
+        return Err("rawInput must be a string while it comes in, or absent".into());
+    }
     if let Some(missing) = needs.iter().find(|name| !part.contains_key(**name)) {
         return Err(format!("a tool part in state {state} needs {missing}"));
     }
@@ -128,12 +132,20 @@ mod tests {
             json!({"type": "file", "url": "data:,x", "mediaType": "text/plain", "filename": null}),
             json!({"type": "data-x"}),
             json!({"type": "tool-x", "toolCallId": "c", "state": "done", "input": {}}),
+            json!({"type": "tool-x", "toolCallId": "c", "state": "input-streaming", "rawInput": {}}),
             json!({"type": "tool-x", "toolCallId": "c", "state": "output-available", "input": {}}),
             json!({"type": "tool-x", "toolCallId": "c", "state": "output-error", "errorText": "e", "output": 1}),
             json!({"type": "tool-x", "toolCallId": "c", "state": "output-denied", "input": {}, "approval": {"id": "a"}}),
         ] {
             assert!(accept(vec![bad.clone()], Role::Assistant, "parts").is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_call_with_useless_json_is_taken_back_as_it_was_stored() {
+        let call =
+            json!({"type": "tool-x", "toolCallId": "c", "state": "output-error", "rawInput": {}, "errorText": "e"});
+        assert_eq!(accept(vec![call.clone()], Role::Assistant, "parts").unwrap(), [call]);
     }
 
     #[test]
