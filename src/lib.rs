@@ -17,3 +17,6 @@ pub mod turn; // one answer, from message to stored reply
 
 pub mod cli; // one file per command
 pub mod http; // the only poem
+
+#[cfg(any(test, fuzzing))]
+pub mod properties; // what holds for any bytes: for the tests and the fuzzer

@@ -10,7 +10,7 @@ use std::{
 const LINES_MAX: usize = 400;
 
 /// Who may use whom: arrows point down.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("time", &[]),
     ("money", &[]),
@@ -24,6 +24,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("turn", &["error", "id", "time", "money", "key", "store", "model", "catalog"]),
     ("http", &["error", "id", "time", "money", "key", "password", "seal", "store", "model", "catalog", "turn"]),
     ("cli", &["error", "id", "time", "money", "key", "password", "seal", "store", "model", "catalog", "turn", "http"]),
+    ("properties", &["error", "model", "store", "turn", "http"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

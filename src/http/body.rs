@@ -79,7 +79,8 @@ fn is_json(content_type: &str) -> bool {
     content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(data::JSON))
 }
 
-fn decode<T: ParseFromJSON>(bytes: &[u8], schemas: &Registry) -> Result<T> {
+/// The `T` that a body's bytes hold.
+pub(crate) fn decode<T: ParseFromJSON>(bytes: &[u8], schemas: &Registry) -> Result<T> {
     if bytes.is_empty() {
         return Err(Error::BadRequest("the body is empty: send a JSON object".into()));
     }

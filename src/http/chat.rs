@@ -35,7 +35,7 @@ const MESSAGES_MAX: usize = 10_000;
 /// A question.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
-struct ChatRequest {
+pub(crate) struct ChatRequest {
     /// What is new, or the whole history: what the session has already is not stored again.
     messages: Option<Vec<ChatMessage>>,
     /// The one new message, for clients that send no more.
@@ -123,7 +123,7 @@ impl Chats {
         body: JsonBody<ChatRequest, HISTORY_BYTES_MAX>,
     ) -> Result<UiStream, ApiError> {
         admit(&caller)?;
-        let ask = body.0.into_ask(&caller)?;
+        let ask = body.0.into_ask(ask_of(&caller))?;
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
 
@@ -216,7 +216,8 @@ struct Stopped {
 }
 
 impl ChatRequest {
-    fn into_ask(self, caller: &Caller<Chat>) -> Result<Ask> {
+    /// What is asked, on behalf of whom `blank` names.
+    pub(crate) fn into_ask(self, blank: Ask) -> Result<Ask> {
         let session = match (self.session_id, self.id) {
             (Some(id), _) => AskedSession::Known(id),
             (None, Some(id)) => {
@@ -243,7 +244,7 @@ impl ChatRequest {
                 Some(ChatTrigger::RegenerateMessage) => Trigger::Regenerate { message_id: self.message_id },
                 _ => Trigger::Submit,
             },
-            ..ask_of(caller)
+            ..blank
         })
     }
 }

@@ -31,7 +31,7 @@ pub fn document() -> String {
 }
 
 /// Every schema that a request body may have.
-pub(super) fn schemas() -> &'static Registry {
+pub(crate) fn schemas() -> &'static Registry {
     static SCHEMAS: LazyLock<Registry> = LazyLock::new(|| {
         let mut registry = Registry::new();
         Api::register(&mut registry);

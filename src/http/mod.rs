@@ -49,7 +49,7 @@ pub mod sessions;
 pub mod ui_stream;
 
 pub use document::document;
-use document::schemas;
+pub(crate) use document::schemas;
 
 /// Where the API lives.
 const API_PREFIX: &str = "/api/v1";

@@ -1,6 +1,7 @@
 //! Tool calls in pieces, put together.
 
 use super::*;
+use crate::properties::assert_told;
 use proptest::prelude::*;
 
 /// `(index, id, name, arguments)`, where `""` is none.
@@ -14,27 +15,8 @@ fn calls_of(rows: &[Row]) -> Vec<(String, String)> {
         calls.push(fragment, &mut out).unwrap();
     }
     let ended = calls.finish(&mut out);
-    assert_eq!(told(&out), ended.iter().map(|call| (call.id.clone(), call.name.clone())).collect::<Vec<_>>());
-    for call in &ended {
-        let fragments = out.iter().filter_map(|delta| match delta {
-            Delta::ToolArguments { id, fragment } if *id == call.id => Some(fragment.as_str()),
-            _ => None,
-        });
-        let text: String = fragments.collect();
-        assert_eq!(if text.trim().is_empty() { "{}" } else { &text }, call.arguments);
-    }
+    assert_told(&ended, &out);
     ended.into_iter().map(|call| (call.name, call.arguments)).collect()
-}
-
-fn told(out: &[Delta]) -> Vec<(String, String)> {
-    let starts = out.iter().filter_map(|delta| match delta {
-        Delta::ToolStart { id, name } => Some((id.clone(), name.clone())),
-        _ => None,
-    });
-    let starts: Vec<_> = starts.collect();
-    let ids: std::collections::HashSet<_> = starts.iter().map(|(id, _)| id).collect();
-    assert_eq!(ids.len(), starts.len(), "ids are unique in a reply");
-    starts
 }
 
 fn assert_calls(rows: &[Row], expected: &[(&str, &str)]) {
@@ -189,28 +171,5 @@ proptest! {
         }
         let ended = assembler.finish(&mut out).into_iter().map(|call| (call.name, call.arguments));
         prop_assert_eq!(ended.collect::<Vec<_>>(), calls);
-    }
-
-    #[test]
-    fn whatever_fragments_come_every_byte_of_arguments_ends_up_in_a_call(
-        rows in prop::collection::vec((prop::option::of(-1i64..3), "[ab]?", "[fg ]?", r#"[{}\[\]"\\x ]{0,4}"#), 0..30),
-    ) {
-        let (mut calls, mut out) = (ToolCalls::default(), Vec::new());
-        let mut sent = String::new();
-        for (index, id, name, arguments) in &rows {
-            let fragment = Fragment { index: *index, id: Some(id), name: Some(name), arguments };
-            calls.push(fragment, &mut out).unwrap();
-            sent.push_str(arguments);
-        }
-        let ended = calls.finish(&mut out);
-        prop_assert_eq!(told(&out).len(), ended.len());
-        let told: usize = out.iter().map(|delta| match delta {
-            Delta::ToolArguments { fragment, .. } => fragment.trim().len(),
-            _ => 0,
-        }).sum();
-        prop_assert!(told <= sent.len());
-        let count = |text: &str, byte: char| text.chars().filter(|c| *c == byte).count();
-        let kept: usize = ended.iter().map(|call| count(&call.arguments, 'x')).sum();
-        prop_assert_eq!(kept, count(&sent, 'x'));
     }
 }

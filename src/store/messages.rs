@@ -163,7 +163,7 @@ impl NewMessage {
 }
 
 /// Shows `each` the messages of one page; says whether more follow.
-fn read_page(
+pub(super) fn read_page(
     c: &Connection,
     session: i64,
     page: &MessagePage<'_>,

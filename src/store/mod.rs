@@ -21,6 +21,8 @@ pub mod messages;
 pub mod orgs;
 pub mod projects;
 pub mod providers;
+#[cfg(any(test, fuzzing))]
+pub mod rehearsal; // a session in memory
 pub mod search;
 pub mod sessions;
 pub mod turns;

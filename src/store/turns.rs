@@ -144,23 +144,7 @@ impl Org<'_> {
         new: NewTurn,
         plan: impl FnOnce(&Known<'_>) -> Result<Plan> + Send + 'static,
     ) -> Result<Begun> {
-        let begin = move |c: &Connection, tenant: &Tenant| {
-            let (session, session_is_new) = session_of(c, tenant, &new)?;
-            let plan = plan(&Known { connection: c, session: session.seq })?;
-            let continued = plan.continues.and_then(|id| plan.insert.iter().find(|message| message.id == id));
-            let message_id = continued.map_or(&new.message_id, |message| &message.id).clone();
-            let continued_parts = continued.map(|message| message.parts.clone());
-            let turn = insert(c, tenant, &new, &session, &message_id)?;
-            if let Some(seq) = plan.supersede_from {
-                messages::supersede_from(c, session.seq, seq, turn)?;
-            }
-            for message in &plan.insert {
-                messages::insert(c, session.seq, Some(turn), message)?;
-            }
-            let held = new.hold.map_or(Ok(0), |hold| take_hold(c, &tenant.org_id, &new.id, &new.model, hold))?;
-            Ok(Begun { turn, turn_id: new.id, session, session_is_new, message_id, continued_parts, held })
-        };
-        self.write_turn(begin, |begun| Some(begun.turn)).await
+        self.write_turn(move |c, tenant| begin(c, tenant, new, plan), |begun| Some(begun.turn)).await
     }
 
     /// Holds more of the balance for a running turn; answers how much.
@@ -288,6 +272,29 @@ impl Store {
     }
 }
 
+/// Begins a turn inside a transaction.
+pub(super) fn begin(
+    c: &Connection,
+    tenant: &Tenant,
+    new: NewTurn,
+    plan: impl FnOnce(&Known<'_>) -> Result<Plan>,
+) -> Result<Begun> {
+    let (session, session_is_new) = session_of(c, tenant, &new)?;
+    let plan = plan(&Known { connection: c, session: session.seq })?;
+    let continued = plan.continues.and_then(|id| plan.insert.iter().find(|message| message.id == id));
+    let message_id = continued.map_or(&new.message_id, |message| &message.id).clone();
+    let continued_parts = continued.map(|message| message.parts.clone());
+    let turn = insert(c, tenant, &new, &session, &message_id)?;
+    if let Some(seq) = plan.supersede_from {
+        messages::supersede_from(c, session.seq, seq, turn)?;
+    }
+    for message in &plan.insert {
+        messages::insert(c, session.seq, Some(turn), message)?;
+    }
+    let held = new.hold.map_or(Ok(0), |hold| take_hold(c, &tenant.org_id, &new.id, &new.model, hold))?;
+    Ok(Begun { turn, turn_id: new.id, session, session_is_new, message_id, continued_parts, held })
+}
+
 fn session_of(c: &Connection, tenant: &Tenant, new: &NewTurn) -> Result<(Session, bool)> {
     let known = match &new.session.id {
         Some(id) => sessions::find(c, tenant, id)?,
@@ -344,7 +351,7 @@ fn is_running(c: &Connection, turn_id: &str) -> Result<bool> {
 }
 
 /// Ends a turn inside a transaction.
-fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()> {
+pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()> {
     // A commit whose failure was reported may have reached the disk all the same: whoever tries again is not charged
     // twice.
     if !is_running(c, &ended.turn_id)? {

@@ -45,7 +45,7 @@ fn version(connection: &Connection) -> Result<i64> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
-fn create(connection: &Connection) -> Result<()> {
+pub(super) fn create(connection: &Connection) -> Result<()> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     // Another process may have made it between the look and the lock.
     if version(connection)? == 0 {

@@ -162,7 +162,8 @@ fn commit_group(
     committed
 }
 
-fn in_savepoint<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+/// Runs `work` so that a failure or a panic leaves nothing of it behind.
+pub(super) fn in_savepoint<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
     run(connection, "SAVEPOINT job")?;
     let result = catch_unwind(AssertUnwindSafe(|| work(connection)))
         .unwrap_or_else(|_| Err(Error::internal("a write panicked: its message is in the log")));

@@ -32,7 +32,7 @@ use crate::{
 
 pub mod ask; // what is asked
 pub mod bill; // what it may cost
-mod calls; // a model's calls, checked
+pub mod calls; // a model's calls, checked
 pub mod chunk; // what is streamed
 pub mod fold; // chunks → parts of the stored message
 pub mod history; // the stored history → what a model gets

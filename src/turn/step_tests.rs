@@ -4,7 +4,6 @@ use super::*;
 use crate::model::openai::Decoder;
 use crate::model::{Ending, ToolCall};
 use crate::turn::chunk::clean_json;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -173,44 +172,4 @@ fn a_message_that_goes_on_keeps_the_ids_it_has() {
     let mut step = Step::new(["a".to_owned(), "a-2".to_owned()]);
     assert_eq!(step.call_id("a"), "a-3");
     assert_eq!(step.call_id("b"), "b");
-}
-
-fn any_delta() -> impl Strategy<Value = Delta> {
-    let id = prop::sample::select(vec!["a".to_owned(), "b".to_owned()]);
-    prop_oneof![
-        "[xy]{0,2}".prop_map(Delta::Text),
-        "[xy]{0,2}".prop_map(Delta::Reasoning),
-        id.clone().prop_map(|id| Delta::ToolStart { id, name: "f".into() }),
-        id.prop_map(|id| Delta::ToolArguments { id, fragment: "1".into() }),
-        Just(Delta::Source { url: "https://a".into(), title: None }),
-        Just(Delta::Fault("f".into())),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn every_part_begins_once_is_filled_and_ends(deltas in prop::collection::vec(any_delta(), 0..30)) {
-        let (mut step, mut chunks) = (Step::default(), Vec::new());
-        deltas.into_iter().for_each(|delta| step.delta(delta, &mut chunks));
-        step.end(&mut chunks);
-        // The number of deltas of each part that is open; ids that were used.
-        let (mut open, mut used) = (HashMap::new(), std::collections::HashSet::new());
-        for chunk in chunks {
-            match chunk {
-                Chunk::TextStart { id } | Chunk::ReasoningStart { id } => {
-                    prop_assert!(open.is_empty() && used.insert(id.clone()));
-                    open.insert(id, 0);
-                }
-                Chunk::TextDelta { id, delta } | Chunk::ReasoningDelta { id, delta } => {
-                    prop_assert!(!delta.is_empty());
-                    *open.get_mut(&id).unwrap() += 1;
-                }
-                Chunk::TextEnd { id } | Chunk::ReasoningEnd { id } => prop_assert!(open.remove(&id).unwrap() > 0),
-                Chunk::SourceUrl { source_id, .. } => prop_assert!(used.insert(source_id)),
-                Chunk::Error { .. } => prop_assert!(open.is_empty()),
-                _ => {}
-            }
-        }
-        prop_assert!(open.is_empty());
-    }
 }

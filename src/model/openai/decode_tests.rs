@@ -1,39 +1,10 @@
-//! Replies of real servers, under every split of their bytes.
+//! What the odd bodies of servers mean. That the split of the bytes does not matter stands in `crate::properties`.
 
 use super::*;
-use proptest::prelude::*;
-use std::path::Path;
-
-/// A whole reply, with neighbouring deltas joined and ids that we made up replaced.
-fn reply<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Delta>, Ending) {
-    let (mut decoder, mut deltas) = (Decoder::new(), Vec::new());
-    pieces.into_iter().for_each(|piece| decoder.feed(piece, &mut deltas));
-    let mut ending = decoder.finish(&mut deltas);
-    let ids: Vec<String> = ending.calls.iter().map(|call| call.id.clone()).collect();
-    let number = |id: &mut String| *id = ids.iter().position(|known| known == id).unwrap().to_string();
-    ending.calls.iter_mut().for_each(|call| number(&mut call.id));
-    for delta in &mut deltas {
-        if let Delta::ToolStart { id, .. } | Delta::ToolArguments { id, .. } = delta {
-            number(id);
-        }
-    }
-    (joined(deltas), ending)
-}
-
-fn joined(deltas: Vec<Delta>) -> Vec<Delta> {
-    let mut out: Vec<Delta> = Vec::new();
-    for delta in deltas {
-        match (out.last_mut(), delta) {
-            (Some(Delta::Text(last)), Delta::Text(more)) => last.push_str(&more),
-            (Some(Delta::Reasoning(last)), Delta::Reasoning(more)) => last.push_str(&more),
-            (_, delta) => out.push(delta),
-        }
-    }
-    out
-}
+use crate::properties::read_reply;
 
 fn whole(body: &str) -> (Vec<Delta>, Ending) {
-    reply([body.as_bytes()])
+    read_reply([body.as_bytes()])
 }
 
 fn fault(body: &str) -> String {
@@ -114,61 +85,4 @@ fn the_last_usage_counts_and_a_count_that_is_missing_is_no_count() {
     assert_eq!(usage(&(two + &line("null"))), Some(Usage { input_tokens: 5, output_tokens: 2, ..Usage::default() }));
     let odd = line(r#"{"prompt_tokens":1e300,"completion_tokens":-1,"completion_tokens_details":null}"#);
     assert_eq!(usage(&odd), Some(Usage { input_tokens: u32::MAX.into(), ..Usage::default() }));
-}
-
-fn recorded() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/upstream");
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "sse"));
-    paths.sort();
-    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
-}
-
-fn split<'a>(body: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
-    let mut rest = body;
-    let mut pieces = Vec::new();
-    for size in sizes.iter().cycle() {
-        if rest.is_empty() {
-            break;
-        }
-        let (piece, tail) = rest.split_at((*size).min(rest.len()));
-        pieces.push(piece);
-        rest = tail;
-    }
-    pieces
-}
-
-#[test]
-fn a_body_byte_by_byte_is_the_same_reply() {
-    for body in recorded() {
-        assert_eq!(reply(body.chunks(1)), reply([&body[..]]));
-    }
-}
-
-proptest! {
-    #[test]
-    fn the_split_of_a_recorded_body_does_not_matter(
-        body in prop::sample::select(recorded()),
-        sizes in prop::collection::vec(1usize..200, 1..20),
-    ) {
-        prop_assert_eq!(reply(split(&body, &sizes)), reply([&body[..]]));
-    }
-
-    #[test]
-    fn a_recorded_body_with_broken_bytes_still_ends(
-        body in prop::sample::select(recorded()),
-        holes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-    ) {
-        let mut body = body;
-        for (at, byte) in holes {
-            let at = at.index(body.len());
-            body[at] = byte;
-        }
-        prop_assert_eq!(reply(body.chunks(7)), reply([&body[..]]));
-    }
-
-    #[test]
-    fn any_bytes_have_an_ending(body in prop::collection::vec(any::<u8>(), 0..300)) {
-        reply(body.chunks(3));
-    }
 }

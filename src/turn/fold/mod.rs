@@ -294,24 +294,42 @@ fn close_part(part: &mut Map<String, Value>, why: Closing) -> bool {
             !is_empty
         }
         ("tool-", _) => false,
-        (kind, state) if is_call_type(kind) => match state {
-            // Nothing is known of such a call but that it began.
-            "input-streaming" if field("rawInput").is_empty() => false,
-            "approval-requested" => {
-                deny(part, Some(why.error_text()));
-                true
-            }
-            "approval-responded" if !was_approved(part) => {
-                deny(part, None);
-                true
-            }
-            "input-streaming" | "input-available" | "approval-responded" => {
-                enter(part, "output-error", &["input", "rawInput"]);
-                part.insert("errorText".into(), json!(why.error_text()));
-                true
-            }
-            _ => true,
-        },
+        // Nothing is known of such a call but that it began.
+        (kind, "input-streaming") if is_call_type(kind) && field("rawInput").is_empty() => false,
+        (kind, _) if is_call_type(kind) => {
+            close_call(part, why);
+            true
+        }
         _ => true,
     }
+}
+
+fn close_call(call: &mut Map<String, Value>, why: Closing) {
+    match state(call) {
+        "approval-requested" => deny(call, Some(why.error_text())),
+        "approval-responded" if !was_approved(call) => deny(call, None),
+        "input-streaming" | "input-available" | "approval-responded" => {
+            enter(call, "output-error", &["input", "rawInput"]);
+            call.insert("errorText".into(), json!(why.error_text()));
+        }
+        _ => {}
+    }
+    complete(call);
+}
+
+/// What a call's last state needs, where its chunks came in an order that left it out.
+fn complete(call: &mut Map<String, Value>) {
+    let was_denied = state(call) == "output-denied";
+    if was_denied {
+        let id = call["toolCallId"].clone();
+        call.entry("approval").or_insert_with(|| json!({"id": id}));
+    }
+    if state(call) != "output-error" {
+        call.entry("input").or_insert(Value::Null);
+    }
+    answer_approval(call, !was_denied, None);
+}
+
+fn state(call: &Map<String, Value>) -> &str {
+    call.get("state").and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,0 +1,106 @@
+//! A posted body: refused in words or understood, and then it does to a history what it says and no more.
+
+use serde_json::{Value, json};
+
+use crate::{
+    error::{Error, Result},
+    http::{body::decode, chat::ChatRequest, schemas},
+    store::{
+        Tenant,
+        messages::{Message, NewMessage},
+        rehearsal::Rehearsal,
+        turns::Known,
+    },
+    turn::{
+        ask::{Ask, AskedSession, Posted, Role, Trigger},
+        parts,
+        plan::plan,
+    },
+};
+
+/// Takes `bytes` for the body of a chat request, and asks what they ask twice in one session.
+pub fn request(bytes: &[u8]) {
+    let Some(ask) = unless_refused(decode::<ChatRequest>(bytes, schemas()).and_then(|body| body.into_ask(blank())))
+    else {
+        return;
+    };
+    for posted in &ask.messages {
+        let again = parts::accept(posted.parts.clone(), posted.role, "parts");
+        assert_eq!(again.expect("what was accepted is acceptable"), posted.parts);
+    }
+    Rehearsal::with(|session| {
+        for _ in 0..2 {
+            if let Some(()) = unless_refused(turn(session, &ask.messages, &ask.trigger)) {
+                assert_history(&session.history());
+                assert_posted_again_adds_only_what_is_new(session);
+                assert_regenerated_replaces_one(session);
+            }
+        }
+    });
+}
+
+fn blank() -> Ask {
+    Ask {
+        tenant: Tenant { org_id: String::new(), user_id: String::new() },
+        test: false,
+        session: AskedSession::New,
+        agent: None,
+        project: None,
+        model: None,
+        messages: Vec::new(),
+        trigger: Trigger::Submit,
+        request_id: String::new(),
+        claim: None,
+    }
+}
+
+/// A refusal has a reason that a client can be told.
+fn unless_refused<T>(result: Result<T>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(Error::Internal(cause)) => panic!("a body causes an internal error: {cause}"),
+        Err(_) => None,
+    }
+}
+
+/// A turn as the engine takes it, with an answer.
+fn turn(session: &Rehearsal, posted: &[Posted], trigger: &Trigger) -> Result<()> {
+    let parts = json!([{"type": "text", "text": "yes", "state": "done"}]);
+    let answer = NewMessage::new("assistant", "yes".into(), parts.to_string());
+    session.turn(|known: &Known<'_>| plan(posted, trigger, known), answer)
+}
+
+/// Every message of a history can be read, and its parts are parts.
+fn assert_history(history: &[Message]) {
+    assert!(!history.is_empty(), "a turn leaves something");
+    history.iter().for_each(|message| drop(posted(message)));
+}
+
+/// A stored message as a client that shows it posts it.
+fn posted(message: &Message) -> Posted {
+    let role = Role::parse(&message.role).expect("a role");
+    let parts: Vec<Value> = serde_json::from_str(&message.parts).expect("stored parts can be read");
+    assert_eq!(parts::accept(parts.clone(), role, "parts").expect("stored parts are valid"), parts);
+    Posted { id: Some(message.id.clone()), role, parts }
+}
+
+/// The whole history with one question more is one question more.
+fn assert_posted_again_adds_only_what_is_new(session: &Rehearsal) {
+    let before = session.history();
+    let question = Posted { id: None, role: Role::User, parts: parts::of_text("more") };
+    let whole: Vec<_> = before.iter().map(posted).chain([question]).collect();
+    turn(session, &whole, &Trigger::Submit).expect("a history and a question are a request");
+    let after = session.history();
+    assert_eq!(after[..before.len()], before, "what was stored has changed");
+    assert_eq!(after.len(), before.len() + 2, "a question and its answer are new");
+}
+
+/// The same question, another answer.
+fn assert_regenerated_replaces_one(session: &Rehearsal) {
+    let before = session.history();
+    turn(session, &[], &Trigger::Regenerate { message_id: None }).expect("the last answer can be had again");
+    let after = session.history();
+    let kept = before.len() - 1;
+    assert_eq!((&after[..kept], after.len()), (&before[..kept], before.len()));
+    assert_ne!(after[kept].id, before[kept].id);
+}

@@ -1,0 +1,97 @@
+//! A session in memory, for properties of what turns do to a history: the schema and the statements are the real ones.
+//!
+//! Deliberately absent: the writer and the disk, which the suites exercise.
+
+use rusqlite::Connection;
+
+use super::{
+    Tenant,
+    messages::{self, Message, MessagePage, NewMessage},
+    sessions::{self, NewSession},
+    turns::{self, EndedTurn, Known, NewTurn, Plan},
+    upgrade,
+    writer::in_savepoint,
+};
+use crate::{error::Result, id};
+
+/// Messages a rehearsal may come to.
+const MESSAGES_MAX: usize = 100_000;
+
+/// A session that is gone when it was used.
+pub struct Rehearsal {
+    connection: Connection,
+    tenant: Tenant,
+}
+
+thread_local! {
+    static STAGE: Rehearsal = Rehearsal::new().expect("a schema in memory");
+}
+
+impl Rehearsal {
+    /// Shows `play` an empty session.
+    pub fn with(play: impl FnOnce(&Self)) {
+        STAGE.with(|stage| {
+            let undone = stage.connection.unchecked_transaction().expect("a transaction in memory");
+            let session = NewSession { id: Some(SESSION.into()), ..NewSession::default() };
+            sessions::insert(&stage.connection, &stage.tenant, &session).expect("a session in memory");
+            play(stage);
+            undone.rollback().expect("a rollback in memory");
+        });
+    }
+
+    fn new() -> Result<Self> {
+        let connection = Connection::open_in_memory()?;
+        upgrade::create(&connection)?;
+        let (org, user, agent) = ("org", "user", "agent");
+        connection.execute("INSERT INTO user (id, email, created_at) VALUES (?1, 'a@example.com', 0)", [user])?;
+        connection
+            .execute("INSERT INTO org (id, slug, owner_id, created_at) VALUES (?1, 'acme', ?2, 0)", [org, user])?;
+        connection.execute(
+            "INSERT INTO agent (id, org_id, slug, name, created_at, updated_at) VALUES (?1, ?2, 'ala', 'Ala', 0, 0)",
+            [agent, org],
+        )?;
+        Ok(Self { connection, tenant: Tenant { org_id: org.into(), user_id: user.into() } })
+    }
+
+    /// One turn, planned by `plan` and answered by `answer` unless it goes on with another.
+    pub fn turn(&self, plan: impl FnOnce(&Known<'_>) -> Result<Plan>, answer: NewMessage) -> Result<()> {
+        in_savepoint(&self.connection, |c| {
+            let new = NewTurn {
+                id: id::generate(),
+                session: NewSession { id: Some(SESSION.into()), ..NewSession::default() },
+                agent_id: "agent".into(),
+                project_id: None,
+                model: "demo/ala".into(),
+                message_id: answer.id.clone(),
+                hold: None,
+            };
+            let begun = turns::begin(c, &self.tenant, new, plan)?;
+            let ended = EndedTurn {
+                turn: begun.turn,
+                turn_id: begun.turn_id,
+                session: begun.session.seq,
+                status: "complete",
+                message: Some(NewMessage { id: begun.message_id, ..answer }),
+                input_tokens: 0,
+                cache_read_tokens: 0,
+                output_tokens: 0,
+                cost: 0,
+            };
+            turns::end(c, &self.tenant.org_id, &ended)
+        })
+    }
+
+    /// What the session holds.
+    pub fn history(&self) -> Vec<Message> {
+        let read = || {
+            let session = sessions::find(&self.connection, &self.tenant, SESSION)?.expect("the session is there");
+            let page = MessagePage { page_size: MESSAGES_MAX, ..MessagePage::default() };
+            let mut history = Vec::new();
+            messages::read_page(&self.connection, session.seq, &page, &mut |message| history.push(message.to_owned()))?;
+            Ok::<_, crate::error::Error>(history)
+        };
+        read().expect("a history in memory")
+    }
+}
+
+const SESSION: &str = "session";
