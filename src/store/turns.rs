@@ -174,7 +174,9 @@ impl Org<'_> {
             c.execute("DELETE FROM message WHERE turn = ?1", [turn])?;
             c.execute("UPDATE message SET superseded_by = NULL WHERE superseded_by = ?1", [turn])?;
             ledger::settle(c, &tenant.org_id, &begun.turn_id, 0)?;
-            leave(c, turn, session, "idle")?;
+            // An interrupted session stays one, and one that no agent was bound to may choose again.
+            leave(c, turn, session, &begun.session.status)?;
+            c.execute("UPDATE session SET agent_id = ?2 WHERE seq = ?1", (session, &begun.session.agent_id))?;
             c.execute("DELETE FROM turn WHERE seq = ?1", [turn])?;
             if begun.session_is_new {
                 c.execute("DELETE FROM session WHERE seq = ?1", [session])?;

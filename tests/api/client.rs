@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader};
 
 use serde_json::{Value, json};
 use ureq::{
-    Agent, BodyReader,
-    http::{HeaderMap, HeaderValue, Request},
+    Agent, Body, BodyReader,
+    http::{HeaderMap, HeaderValue, Request, Response},
 };
 
 use crate::harness::{PATIENCE, user};
@@ -115,7 +115,13 @@ impl Client {
     /// An interrupted answer that goes on, heard to its end.
     #[track_caller]
     pub fn resume(&self, session: &str) -> Stream {
-        Listening::new(self.request("POST", &format!("/chat/{session}/resume"), Some("{}"))).rest()
+        self.listen_to_resumed(session).rest()
+    }
+
+    /// The same, to be heard bit by bit.
+    #[track_caller]
+    pub fn listen_to_resumed(&self, session: &str) -> Listening {
+        Listening::new(self.request("POST", &format!("/chat/{session}/resume"), Some("{}")))
     }
 
     /// The history of a session: what everyone said.
@@ -132,7 +138,12 @@ impl Client {
         self.get(&format!("/sessions/{session}/messages")).ok(200)["items"].as_array().unwrap().clone()
     }
 
-    fn request(&self, method: &str, path: &str, body: Option<&str>) -> ureq::http::Response<ureq::Body> {
+    fn request(&self, method: &str, path: &str, body: Option<&str>) -> Response<Body> {
+        self.attempt(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// Any request to a server that may go away meanwhile.
+    pub fn attempt(&self, method: &str, path: &str, body: Option<&str>) -> Result<Response<Body>, ureq::Error> {
         let around = ["/api/", "/health", "/readyz", "/openapi.json", "/docs", "/metrics"]
             .iter()
             .any(|own| path.starts_with(own));
@@ -150,7 +161,6 @@ impl Client {
             Some(body) => self.agent.run(request.body(body).unwrap()),
             None => self.agent.run(request.body(()).unwrap()),
         }
-        .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 }
 
@@ -245,7 +255,7 @@ pub struct Listening {
 
 impl Listening {
     #[track_caller]
-    fn new(response: ureq::http::Response<ureq::Body>) -> Self {
+    fn new(response: Response<Body>) -> Self {
         let (head, mut body) = response.into_parts();
         if head.status != 200 {
             panic!("{}: {}", head.status, body.read_to_string().unwrap());

@@ -30,6 +30,7 @@ mod money;
 mod projects;
 mod races;
 mod readers;
+mod recovery;
 mod sessions;
 mod stops;
 mod tools;
