@@ -20,16 +20,22 @@ pub struct FakeModel {
     state: Arc<State>,
 }
 
-#[derive(Default)]
 struct State {
-    script: Vec<Answer>,
+    /// Answers the n-th request.
+    script: Box<Script>,
+    /// Whether what was asked is kept.
+    keeps: bool,
     told: Mutex<Told>,
     changed: Condvar,
 }
 
+type Script = dyn Fn(usize, &Asked) -> Answer + Send + Sync;
+
 #[derive(Default)]
 struct Told {
     requests: Vec<Asked>,
+    /// How many requests were answered or are being answered.
+    answered: usize,
     /// How many waits may end.
     passes: usize,
     over: bool,
@@ -74,9 +80,20 @@ enum Piece {
 impl FakeModel {
     /// With that script.
     pub fn start(script: impl IntoIterator<Item = Answer>) -> Self {
+        let script: Vec<_> = script.into_iter().collect();
+        Self::serve(Box::new(move |n, _| script[n.min(script.len() - 1)].clone()), true)
+    }
+
+    /// That decides by how much it was asked before and by what it is asked now. It keeps nothing, so it can run for hours.
+    #[allow(dead_code)] // for the crash suite, which shares this file
+    pub fn answering(script: impl Fn(usize, &Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::serve(Box::new(script), false)
+    }
+
+    fn serve(script: Box<Script>, keeps: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State { script: script.into_iter().collect(), ..State::default() });
+        let state = Arc::new(State { script, keeps, told: Mutex::default(), changed: Condvar::new() });
         let served = state.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -273,12 +290,13 @@ impl State {
 fn converse(mut stream: TcpStream, state: &State) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let Some(asked) = read_request(&stream)? else { return Ok(()) };
-    let answer = {
+    let n = {
         let mut told = state.told();
-        told.requests.push(asked);
-        let at = (told.requests.len() - 1).min(state.script.len() - 1);
-        state.script[at].clone()
+        told.answered += 1;
+        told.requests.extend(state.keeps.then(|| asked.clone()));
+        told.answered - 1
     };
+    let answer = (state.script)(n, &asked);
     let mut pieces = answer.pieces.as_slice();
     match pieces {
         [Piece::Wait, rest @ ..] if state.wait() => pieces = rest,

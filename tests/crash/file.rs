@@ -1,0 +1,137 @@
+//! The file itself, as plain SQLite, right after a crash was recovered from and before anyone asks for anything.
+
+use std::{
+    io::{BufWriter, Write},
+    path::Path,
+};
+
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+
+use crate::{
+    harness::PATIENCE,
+    operator::{DEPOSIT, Operator},
+};
+
+/// What no row may be, each as a question that counts the rows that are. No turn runs when they are asked.
+const NONE_MAY_BE: [(&str, &str); 12] = [
+    ("a turn is running that nobody runs", "SELECT count(*) FROM turn WHERE status = 'running'"),
+    ("a journal of a turn that is over", "SELECT count(*) FROM turn_journal"),
+    ("a session is running", "SELECT count(*) FROM session WHERE status = 'running'"),
+    (
+        "a session says other than its last turn how that ended",
+        "SELECT count(*) FROM session s WHERE (s.status = 'interrupted') IS NOT coalesce(
+             (SELECT status = 'interrupted' FROM turn WHERE session = s.seq ORDER BY seq DESC LIMIT 1), FALSE)",
+    ),
+    (
+        "a session miscounts its messages",
+        "SELECT count(*) FROM session s WHERE message_count <>
+             (SELECT count(*) FROM message WHERE session = s.seq AND superseded_by IS NULL)",
+    ),
+    ("a message has no parts", "SELECT count(*) FROM message WHERE json_array_length(parts) = 0"),
+    (
+        "an answer has a part that is still being written",
+        "SELECT count(*) FROM message m, json_each(m.parts) p WHERE m.turn IS NOT NULL AND m.role = 'assistant'
+             AND m.superseded_by IS NULL AND p.value ->> 'state' IN ('streaming', 'input-streaming', 'input-available')",
+    ),
+    (
+        "a balance is not the sum of its ledger",
+        "SELECT count(*) FROM org o WHERE balance <> (SELECT coalesce(sum(balance_delta), 0) FROM ledger_entry WHERE org_id = o.id)",
+    ),
+    ("money is held", "SELECT count(*) FROM org o WHERE held <> 0 OR (SELECT coalesce(sum(held_delta), 0) FROM ledger_entry WHERE org_id = o.id) <> 0"),
+    (
+        "a balance was negative, or less than what was held of it",
+        "SELECT count(*) FROM (SELECT sum(balance_delta) OVER before AS balance, sum(held_delta) OVER before AS held
+             FROM ledger_entry WINDOW before AS (PARTITION BY org_id ORDER BY seq))
+         WHERE balance < 0 OR held < 0 OR held > balance",
+    ),
+    (
+        "a turn was settled twice",
+        "SELECT count(*) FROM (SELECT 1 FROM ledger_entry WHERE kind IN ('settle', 'release') GROUP BY turn_id HAVING count(*) > 1)",
+    ),
+    (
+        "a turn cost other than what the ledger says",
+        "SELECT count(*) FROM turn t WHERE cost <> (SELECT -coalesce(sum(balance_delta), 0) FROM ledger_entry WHERE turn_id = t.id)",
+    ),
+];
+
+/// The file, open to be read only.
+pub struct File {
+    connection: Connection,
+}
+
+impl File {
+    pub fn open(folder: &Path) -> Self {
+        let path = folder.join(alm::store::FILE_NAME);
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        connection.busy_timeout(PATIENCE).unwrap();
+        File { connection }
+    }
+
+    /// Everything that holds whatever was asked for.
+    pub fn check(&self) {
+        let integrity: String = self.connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(integrity, "ok");
+        let mut foreign = self.connection.prepare("PRAGMA foreign_key_check").unwrap();
+        assert!(!foreign.exists([]).unwrap(), "a row refers to none");
+        for (what, question) in NONE_MAY_BE {
+            let found = self.count(question);
+            assert_eq!(found, 0, "{what}");
+        }
+    }
+
+    /// Every deposit that was acknowledged is there once; so is every key.
+    pub fn check_operator(&self, operator: &Operator) {
+        let of_note = format!(
+            "SELECT count(*) FROM ledger_entry WHERE kind = 'deposit' AND balance_delta = {} AND note = ?1",
+            DEPOSIT.0
+        );
+        let mut of_note = self.connection.prepare(&of_note).unwrap();
+        for note in &operator.deposits {
+            let found: i64 = of_note.query_row([note], |row| row.get(0)).unwrap();
+            assert_eq!(found, 1, "{note}");
+        }
+        let keys = self.count("SELECT count(*) FROM api_key WHERE name = 'crash'");
+        let revoked = self.count("SELECT count(*) FROM api_key WHERE name = 'crash' AND revoked_at IS NOT NULL");
+        assert_eq!((keys, revoked), (operator.keys(), operator.revoked()));
+    }
+
+    /// What the end of an answer said that it cost is what its turn was charged.
+    pub fn check_bills(&self, bills: &[(String, i64)]) {
+        let mut turns = self.connection.prepare("SELECT 1 FROM turn WHERE message_id = ?1 AND cost = ?2").unwrap();
+        for (message_id, cost) in bills {
+            assert!(turns.exists((message_id, cost)).unwrap(), "no turn of {message_id} cost {cost}");
+        }
+    }
+
+    /// The index of the full-text search against the texts. It is asked as a write; it changes nothing.
+    pub fn check_search(folder: &Path) {
+        let file = Connection::open(folder.join(alm::store::FILE_NAME)).unwrap();
+        file.busy_timeout(PATIENCE).unwrap();
+        for table in ["message_fts", "session_fts"] {
+            file.execute(&format!("INSERT INTO {table} ({table}, rank) VALUES ('integrity-check', 1)"), []).unwrap();
+        }
+    }
+
+    /// How many.
+    pub fn count(&self, question: &str) -> usize {
+        let found: i64 = self.connection.query_row(question, [], |row| row.get(0)).unwrap();
+        usize::try_from(found).unwrap()
+    }
+
+    /// Writes every message, superseded ones too, as the API would show it: one a line.
+    pub fn dump(&self, to: &Path) {
+        let select = "SELECT id, role, metadata, parts, status FROM message ORDER BY seq";
+        let mut select = self.connection.prepare(select).unwrap();
+        let mut rows = select.query([]).unwrap();
+        let mut out = BufWriter::new(std::fs::File::create(to).unwrap());
+        while let Some(row) = rows.next().unwrap() {
+            let text = |column| row.get::<_, String>(column).unwrap();
+            let json = |column| serde_json::from_str::<Value>(&text(column)).unwrap();
+            let message =
+                json!({ "id": text(0), "role": text(1), "metadata": json(2), "parts": json(3), "status": text(4) });
+            writeln!(out, "{message}").unwrap();
+        }
+        out.flush().unwrap();
+    }
+}
