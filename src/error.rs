@@ -60,6 +60,15 @@ pub struct Invalid {
     pub message: String,
 }
 
+/// What is said where nothing can be opened any more.
+pub const NO_DESCRIPTOR: &str = "the server has no file descriptor left: raise its limit on open files (ulimit -n)";
+
+/// Whether a call failed because the process, or the machine, has no descriptor left.
+pub fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    // EMFILE and ENFILE, which have these numbers on every Unix, and no name in the standard library.
+    matches!(error.raw_os_error(), Some(24 | 23))
+}
+
 impl Error {
     /// One field out of range.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {

@@ -26,6 +26,8 @@ use crate::{
 
 /// Connections that read at once: as many as request threads and scans can use.
 const READERS_MAX: u32 = 16;
+/// Open files where the kernel does not say how many there may be.
+const DESCRIPTORS_DEFAULT: u64 = 1024;
 /// What a drained connection gets on top of its turn's drain, to send the last words.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often providers of the environment are asked for their models until they have said.
@@ -52,6 +54,7 @@ pub(super) struct Server {
     listener: Listener,
     metrics: Option<Listener>,
     drain: Duration,
+    limits: Limits,
     /// Held as long as the server lives.
     _lock: File,
 }
@@ -64,9 +67,10 @@ pub(super) fn open_store(folder: &Path) -> Result<Store> {
 impl Server {
     /// Listens, and ends what an earlier process left running. Needs a runtime.
     pub(super) async fn new(lock: File, store: Store, sealer: Sealer, settings: Settings) -> Result<Self> {
-        if let Err(error) = raise_nofile_limit() {
+        let descriptors_max = raise_nofile_limit().unwrap_or_else(|error| {
             tracing::warn!(%error, "the limit on open files stays as it is");
-        }
+            DESCRIPTORS_DEFAULT
+        });
         let ambient = if settings.ambient { Ambient::from_env(|name| std::env::var(name).ok()) } else { Vec::new() };
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, ambient));
         let options = UpstreamOptions { ca_file: settings.ca_file, ..UpstreamOptions::default() };
@@ -82,6 +86,7 @@ impl Server {
             listener: Listener::bind(settings.listen)?,
             metrics: settings.metrics_listen.map(Listener::bind).transpose()?,
             drain: settings.drain,
+            limits: Limits { drain_timeout: LAST_WORDS, ..Limits::default() }.within(descriptors_max),
             _lock: lock,
         })
     }
@@ -93,7 +98,7 @@ impl Server {
 
     /// Serves until `shutdown`, then drains: no new turns, running ones may end, what remains is interrupted and kept.
     pub(super) async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Server { app, catalog, upstreams, engine, listener, metrics, drain, _lock } = self;
+        let Server { app, catalog, upstreams, engine, listener, metrics, drain, limits, _lock } = self;
         let ambient = tokio::spawn(async move {
             while !catalog.refresh_ambient(&upstreams).await {
                 tokio::time::sleep(AMBIENT_INTERVAL).await;
@@ -102,7 +107,6 @@ impl Server {
         let metrics = metrics.map(|listener| {
             tokio::spawn(serve(listener, metrics::endpoint(app.clone()), Limits::default(), std::future::pending()))
         });
-        let limits = Limits { drain_timeout: LAST_WORDS, ..Limits::default() };
         let endpoint = http::endpoint(app.clone());
         let drained = async {
             shutdown.await;

@@ -3,7 +3,13 @@
 //!
 //! Rule: nothing of a query string or a header is logged. A path is logged as its pattern.
 
-use std::{collections::HashMap, fmt, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use futures_util::FutureExt;
 use poem::{
@@ -120,6 +126,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
             None => self.answer(request, &request_id).instrument(span).await,
         };
         finish_headers(response.headers_mut(), &request_id, origin);
+        if self.app.draining.load(Ordering::Relaxed) {
+            // Whoever asks again is to find a server that stays.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
         tracing::debug!(%method, path = %pattern, status, ms, %request_id, "request");
         count(&self.app.metrics, &method, pattern, status);

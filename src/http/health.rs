@@ -1,15 +1,22 @@
 //! Whether the server lives and whether it can work, for supervisors and load balancers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
 
 use poem::{handler, web::Data};
 use serde::Serialize;
 
 use super::{App, data::Data as Success, envelope::ApiError};
-use crate::error::Error;
+use crate::error::{Error, NO_DESCRIPTOR, Result as Outcome, is_out_of_descriptors};
 
 /// What a client that comes while we drain is told to wait: a successor is up by then.
 const DRAINING_RETRY: Duration = Duration::from_secs(5);
+
+/// What is told while there are no descriptors: as long as an idle client may keep its own.
+const DESCRIPTOR_RETRY: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 pub struct Status {
@@ -22,12 +29,23 @@ pub async fn healthz() -> Success<Status> {
     Success::of(&Status { status: "alive" })
 }
 
-/// The file can be read and written, and the server is not going down.
+/// The file can be read and written, there are descriptors left, and the server is not going down.
 #[handler]
 pub async fn readyz(Data(app): Data<&Arc<App>>) -> Result<Success<Status>, ApiError> {
     app.refuse_while_draining()?;
+    check_descriptors()?;
     app.store.check().await?;
     Ok(Success::of(&Status { status: "ready" }))
+}
+
+/// Whether there is a descriptor left for the next client and the next reply.
+fn check_descriptors() -> Outcome<()> {
+    match UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) {
+        Err(error) if is_out_of_descriptors(&error) => {
+            Err(Error::Unavailable { message: NO_DESCRIPTOR, retry_after: DESCRIPTOR_RETRY })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What new work is told while the server goes down.

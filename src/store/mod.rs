@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod lock;
 pub mod messages;
 pub mod orgs;
+mod place;
 pub mod projects;
 pub mod providers;
 #[cfg(any(test, fuzzing))]
@@ -31,7 +32,8 @@ pub mod usage;
 mod writer;
 
 use idempotency::Claim;
-pub use writer::Writer;
+use place::Place;
+pub use writer::{Answered, Writer};
 
 /// The file's name in the data folder.
 pub const FILE_NAME: &str = "alm.db";
@@ -77,15 +79,18 @@ impl Store {
         prepare_writer(&connection).map_err(|error| cannot_use(&file, &error))?;
         restrict_to_owner(&file)?;
         upgrade::bring_to_version(&connection, folder)?;
+        let place = Place::of(&file).map_err(|error| cannot_use(&file, &error))?;
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let manager = SqliteConnectionManager::file(&file).with_flags(read_only).with_init(prepare_reader);
+        // All are opened now and none is ever closed: who reads needs no descriptor when there is none left.
         let readers = r2d2::Pool::builder()
             .max_size(readers_max)
-            .min_idle(Some(1))
+            .idle_timeout(None)
+            .max_lifetime(None)
             .test_on_check_out(false)
             .build(manager)
             .map_err(Error::internal)?;
-        Ok(Store { writer: Writer::start(connection)?, readers })
+        Ok(Store { writer: Writer::start(connection, place)?, readers })
     }
 
     /// The data of one organization, and of no other.
@@ -187,15 +192,20 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         let message = match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => "the disk is full: free some space, then try again",
-            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
-                "the database file cannot be written: the operator finds the reason in the log"
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                "the database file cannot be written: let the server write to the data folder"
+            }
+            // SQLite takes a sector that cannot be read for a damaged file.
+            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                "the disk under the database fails, or the file is damaged: the operator finds the reason in the log"
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 "another process holds the database: try again"
             }
             _ => return Error::internal(error),
         };
-        tracing::error!(%error, "the database file");
+        let code = error.sqlite_error().map(|error| error.extended_code);
+        tracing::error!(%error, code, "the database file");
         Error::Unavailable { message, retry_after: FILE_RETRY }
     }
 }

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Org, Store, Tenant, ledger,
+    Answered, Org, Store, Tenant, ledger,
     messages::{self, Message, NewMessage},
     sessions::{self, NewSession, Session},
 };
@@ -227,9 +227,9 @@ impl Org<'_> {
         })
     }
 
-    /// Keeps what a running turn has streamed since the last time. Nobody waits for it.
-    pub fn journal_later(&self, turn: i64, n: i64, frames: Vec<u8>) {
-        self.store.writer.write_later("a turn's journal", move |c| {
+    /// Keeps what a running turn has streamed since the last time, with the next commit.
+    pub fn journal(&self, turn: i64, n: i64, frames: Vec<u8>) -> Result<Answered<()>> {
+        self.store.writer.submit(move |c| {
             // A checkpoint that comes after the turn's end must not bring the journal back.
             c.prepare_cached(
                 "INSERT INTO turn_journal (turn, n, frames)
@@ -237,7 +237,7 @@ impl Org<'_> {
             )?
             .execute((turn, n, frames))?;
             Ok(())
-        });
+        })
     }
 }
 

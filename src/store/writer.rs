@@ -13,6 +13,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::{FILE_RETRY, place::Place};
 use crate::error::{Error, Result};
 
 /// Jobs that may wait for the writer; past it callers are told to come back.
@@ -22,6 +23,9 @@ const COMMIT_JOBS_MAX: usize = 256;
 /// What a caller is told to wait when the queue is full.
 const QUEUE_FULL_RETRY: Duration = Duration::from_secs(1);
 
+/// The result of a write that goes on by itself.
+pub type Answered<T> = oneshot::Receiver<Result<T>>;
+
 /// The way to the writer thread. Dropping the last one ends the thread, after what it had been given is done.
 #[derive(Clone)]
 pub struct Writer {
@@ -29,10 +33,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread on `connection`.
-    pub fn start(connection: Connection) -> Result<Self> {
+    /// Starts the thread on `connection`, which has `place` open.
+    pub fn start(connection: Connection, place: Place) -> Result<Self> {
         let (jobs, waiting) = sync_channel(WRITER_JOBS_MAX);
-        let run = move || commit_groups(&connection, &waiting);
+        let run = move || commit_groups(&connection, &place, &waiting);
         std::thread::Builder::new().name("alm-writer".into()).spawn(run).map_err(Error::internal)?;
         Ok(Writer { jobs })
     }
@@ -71,7 +75,8 @@ impl Writer {
         }
     }
 
-    fn submit<T, F>(&self, work: F) -> Result<oneshot::Receiver<Result<T>>>
+    /// Runs `work` with the next commit; whoever waits for its result knows that it is durable.
+    pub fn submit<T, F>(&self, work: F) -> Result<Answered<T>>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
@@ -117,17 +122,21 @@ where
     }
 
     fn answer(self: Box<Self>, committed: Result<()>) {
-        let result = self.result.unwrap_or_else(|| Err(Error::internal("the work was not reached")));
-        // Work's own failure says more than the commit's. A caller that went away does not mind: its write stands.
-        let _gone = self.answer.send(result.and_then(|value| committed.map(|()| value)));
+        let result = match self.result {
+            // Work's own failure says more than the commit's.
+            Some(result) => result.and_then(|value| committed.map(|()| value)),
+            None => Err(committed.err().unwrap_or_else(|| Error::internal("the work was not reached"))),
+        };
+        // A caller that went away does not mind: its write stands.
+        let _gone = self.answer.send(result);
     }
 }
 
 /// Serves until the last [`Writer`] is dropped.
-fn commit_groups(connection: &Connection, waiting: &Receiver<Box<dyn Job>>) {
+fn commit_groups(connection: &Connection, place: &Place, waiting: &Receiver<Box<dyn Job>>) {
     while let Ok(first) = waiting.recv() {
         let mut group = vec![first];
-        let committed = commit_group(connection, &mut group, waiting);
+        let committed = place.check().and_then(|()| commit_group(connection, &mut group, waiting));
         if let Err(error) = &committed {
             tracing::error!(%error, "a commit failed");
         }
@@ -153,7 +162,10 @@ fn commit_group(
         group.push(job);
     }
     let committed = match connection.is_autocommit() {
-        true => Err(Error::internal("SQLite rolled the transaction back")),
+        true => Err(Error::Unavailable {
+            message: "the database file could not take a write that shared the commit: try again",
+            retry_after: FILE_RETRY,
+        }),
         false => run(connection, "COMMIT"),
     };
     if !connection.is_autocommit() {
@@ -198,7 +210,7 @@ mod tests {
     fn writer() -> Writer {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (x INTEGER PRIMARY KEY)").unwrap();
-        Writer::start(connection).unwrap()
+        Writer::start(connection, Place::default()).unwrap()
     }
 
     fn insert(x: i64) -> impl FnOnce(&Connection) -> Result<()> {

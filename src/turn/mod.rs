@@ -45,6 +45,7 @@ mod run; // the turn itself
 mod scribe; // writes a turn down as it happens
 pub mod stats; // what turns did so far
 pub mod step; // deltas of one model call → chunks
+mod stored; // writes that are tried until the file takes them
 pub mod tools; // what a model may do besides talk
 
 use ask::{Ask, AskedSession};
@@ -55,6 +56,7 @@ use live::{Live, Stop};
 use run::Run;
 use scribe::Scribe;
 use stats::Stats;
+use stored::now_or_later;
 
 /// Turns that may run at once.
 const TURNS_MAX: usize = 4_096;
@@ -259,7 +261,7 @@ impl Engine {
             engine.forget(&key, turn);
             if panicked {
                 tracing::error!(turn, "a turn panicked: it is ended as after a crash");
-                engine.recover().await;
+                engine.recover_turn(turn).await;
                 running.live.end(&[]);
             }
             drop(place);
@@ -292,16 +294,25 @@ impl Engine {
             }
         };
         let Some(error) = early else { return Ok(()) };
-        let withdrawn = self.store.org(tenant).withdraw_turn(begun.clone()).await;
+        let (store, tenant, begun) = (self.store.clone(), tenant.clone(), begun.clone());
+        let withdraw = move || {
+            let (store, tenant, begun) = (store.clone(), tenant.clone(), begun.clone());
+            async move { store.org(&tenant).withdraw_turn(begun).await }
+        };
+        let withdrawn = now_or_later("a turn that failed early was undone", withdraw).await;
         // Someone may have found the turn by its session meanwhile.
         live.end(&[Chunk::Abort]);
         withdrawn.and(Err(error))
     }
 
-    /// Ends what a process that is gone left running. For the start, and for a turn that panicked.
+    /// Ends what a process that is gone left running. For the start, before the first turn.
     pub async fn recover(&self) {
-        let is_alive = |turn| self.running().values().any(|running| running.turn == turn);
-        recovery::recover(&self.store, &self.catalog, is_alive).await;
+        recovery::recover(&self.store, &self.catalog, |_| true).await;
+    }
+
+    /// The same for one turn that panicked.
+    async fn recover_turn(&self, panicked: i64) {
+        recovery::recover(&self.store, &self.catalog, |turn| turn == panicked).await;
     }
 
     /// The turn that runs in a session, if one does. Whose session it is decides who can ask.
@@ -342,7 +353,10 @@ impl Engine {
         let all = TURNS_MAX as u32;
         if tokio::time::timeout(patience, self.places.acquire_many(all)).await.is_err() {
             self.running().values().for_each(|running| running.live.stop(Stop::Draining));
-            drop(tokio::time::timeout(INTERRUPT_WAIT, self.places.acquire_many(all)).await);
+            if tokio::time::timeout(INTERRUPT_WAIT, self.places.acquire_many(all)).await.is_err() {
+                let turns = self.turns_running();
+                tracing::error!(turns, "turns could not be stored: the next start ends them, as after a crash");
+            }
         }
     }
 

@@ -3,12 +3,15 @@
 //! Rule: what was streamed and journaled is kept as an `interrupted` answer that passes for a message; what was held is
 //! charged for what was said, or released.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
     bill::Bill,
     fold::{self, Closing, Fold},
     history,
+    stored::now_or_later,
 };
 use crate::{
     catalog::Catalog,
@@ -20,22 +23,27 @@ use crate::{
     },
 };
 
-/// Ends every running turn of the file but those that `is_alive` knows.
-pub(super) async fn recover(store: &Store, catalog: &Catalog, is_alive: impl Fn(i64) -> bool) {
+/// Ends the running turns of the file that `is_orphan` knows.
+pub(super) async fn recover(store: &Store, catalog: &Arc<Catalog>, is_orphan: impl Fn(i64) -> bool) {
     let orphans = match store.orphans() {
         Ok(orphans) => orphans,
         Err(error) => return tracing::error!(%error, "interrupted turns could not be read"),
     };
-    for orphan in orphans.into_iter().filter(|orphan| !is_alive(orphan.turn)) {
+    for orphan in orphans.into_iter().filter(|orphan| is_orphan(orphan.turn)) {
         let turn = orphan.turn_id.clone();
-        match end(store, catalog, orphan).await {
+        let (store, catalog, orphan) = (store.clone(), catalog.clone(), Arc::new(orphan));
+        let end = move || {
+            let (store, catalog, orphan) = (store.clone(), catalog.clone(), orphan.clone());
+            async move { end(&store, &catalog, &orphan).await }
+        };
+        match now_or_later("an interrupted turn was ended", end).await {
             Ok(()) => tracing::info!(turn, "an interrupted turn was ended"),
             Err(error) => tracing::error!(%error, turn, "an interrupted turn could not be ended"),
         }
     }
 }
 
-async fn end(store: &Store, catalog: &Catalog, orphan: Orphan) -> Result<()> {
+async fn end(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Result<()> {
     let before = fold::stored_parts(orphan.continued_parts.as_deref())?;
     let (parts_before, text_before) = (before.len(), fold::content(&before).len());
     let mut fold = Fold::with_parts(before);
@@ -54,7 +62,7 @@ async fn end(store: &Store, catalog: &Catalog, orphan: Orphan) -> Result<()> {
         bill.add(None, history::tokens_of_bytes(org.content_bytes(orphan.session)?), said);
     }
     let message = (!parts.is_empty()).then(|| NewMessage {
-        id: orphan.message_id,
+        id: orphan.message_id.clone(),
         role: "assistant",
         status: "interrupted",
         metadata: json!({
@@ -68,7 +76,7 @@ async fn end(store: &Store, catalog: &Catalog, orphan: Orphan) -> Result<()> {
     let usage = bill.usage();
     let ended = EndedTurn {
         turn: orphan.turn,
-        turn_id: orphan.turn_id,
+        turn_id: orphan.turn_id.clone(),
         session: orphan.session,
         status: "interrupted",
         message,

@@ -19,6 +19,7 @@ use super::{
     replay,
     scribe::Scribe,
     step::Step,
+    stored::{STORE_RETRY, until_stored},
     tools::{self, Tool},
 };
 use crate::{
@@ -44,9 +45,6 @@ const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Tokens of a model's window that are kept for its reply.
 const REPLY_TOKENS_DEFAULT: u64 = 1_024;
-/// Tries to store an answer, and the wait between them: a disk that is full may not stay so.
-const STORE_TRIES_MAX: usize = 12;
-const STORE_RETRY: Duration = Duration::from_secs(5);
 
 /// A turn that runs.
 pub(super) struct Run {
@@ -346,13 +344,7 @@ impl Run {
             cost: self.bill.charge(),
         };
         let org = self.engine.store.org(&self.tenant);
-        for _ in 1..STORE_TRIES_MAX {
-            match org.end_turn(ended.clone()).await {
-                Err(Error::Unavailable { .. }) => tokio::time::sleep(STORE_RETRY).await,
-                stored => return stored,
-            }
-        }
-        org.end_turn(ended).await
+        until_stored(|| org.end_turn(ended.clone())).await
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use tokio::time::{Duration, Instant, Sleep, sleep};
+use tokio::{
+    sync::oneshot::error::TryRecvError,
+    time::{Duration, Instant, Sleep, sleep},
+};
 
 use super::{
     chunk::Chunk,
     fold::{Closing, Fold},
     live::Live,
 };
-use crate::store::{Store, Tenant};
+use crate::store::{Answered, Store, Tenant};
 
 /// Time between two checkpoints of a turn: what a crash may cost at most.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,7 +28,10 @@ pub struct Scribe {
     first_piece: Option<Instant>,
     checkpoint: Pin<Box<Sleep>>,
     checkpoints: i64,
+    /// How much of the stream is in the file.
     journaled_bytes: usize,
+    /// The checkpoint on its way, and how much will be in the file with it.
+    journaling: Option<(usize, Answered<()>)>,
 }
 
 impl Scribe {
@@ -41,6 +47,7 @@ impl Scribe {
             checkpoint: Box::pin(sleep(CHECKPOINT_INTERVAL)),
             checkpoints: 0,
             journaled_bytes: 0,
+            journaling: None,
         }
     }
 
@@ -75,15 +82,27 @@ impl Scribe {
     }
 
     /// Puts what was written since the last time into the file, with the next commit. Nobody waits for it.
+    ///
+    /// What the file did not take goes with the next one, so a journal has no gaps. One is on its way at a time: a disk
+    /// that stalls is not sent the same again.
     pub fn checkpoint(&mut self) {
-        let frames = self.live.since(self.journaled_bytes);
         self.checkpoint.as_mut().reset(Instant::now() + CHECKPOINT_INTERVAL);
+        if let Some((bytes, mut answered)) = self.journaling.take() {
+            match answered.try_recv() {
+                Err(TryRecvError::Empty) => return self.journaling = Some((bytes, answered)),
+                Ok(Ok(())) => self.journaled_bytes = bytes,
+                Ok(Err(_)) | Err(TryRecvError::Closed) => {}
+            }
+        }
+        let frames = self.live.since(self.journaled_bytes);
         if frames.is_empty() {
             return;
         }
-        self.journaled_bytes += frames.len();
         self.checkpoints += 1;
-        self.store.org(&self.tenant).journal_later(self.turn, self.checkpoints, frames);
+        let bytes = self.journaled_bytes + frames.len();
+        // A full queue is a failure like another: the next one brings it.
+        let answered = self.store.org(&self.tenant).journal(self.turn, self.checkpoints, frames);
+        self.journaling = answered.ok().map(|answered| (bytes, answered));
     }
 
     /// The parts of the answer; `closing` says why it was cut short, if it was.

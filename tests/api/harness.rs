@@ -108,10 +108,15 @@ impl App {
 
     /// What comes after `kill -9`: another server on the same folder.
     pub fn crash(&self) -> Self {
+        self.crash_into(&[])
+    }
+
+    /// The same, and the other server has these variables.
+    pub fn crash_into(&self, variables: &[(&str, &str)]) -> Self {
         let mut child = self.server.child.lock().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        let server = Server::start(&[], &[], self.server.folder.clone());
+        let server = Server::start(&[], variables, self.server.folder.clone());
         App { server: Arc::new(server), space: self.space }
     }
 
@@ -243,8 +248,18 @@ impl App {
 
     /// The signal that asks a server to go down.
     pub fn terminate(&self) {
-        let pid = self.process().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("TERM");
+    }
+
+    /// Sends the server that signal.
+    pub fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args(["-s", name, &self.process().to_string()]).status().unwrap().success());
+    }
+
+    /// Waits until the server has ended by itself; its exit code, unless a signal killed it.
+    #[track_caller]
+    pub fn exit_code(&self) -> Option<i32> {
+        until("the server to end", || self.server.child.lock().unwrap().try_wait().unwrap()).code()
     }
 
     /// A command on the same folder, beside the server.

@@ -69,10 +69,22 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
+/// Open connections where descriptors do not bound them.
+const CONNECTIONS_MAX: usize = 8192;
+
+impl Limits {
+    /// Leaves half of the descriptors to providers' sockets and to the file: clients that take all there are would
+    /// otherwise get no answer.
+    pub fn within(self, descriptors_max: u64) -> Self {
+        let half = usize::try_from(descriptors_max / 2).unwrap_or(usize::MAX);
+        Self { connections_max: self.connections_max.min(half.max(1)), ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 8192,
+            connections_max: CONNECTIONS_MAX,
             header_timeout: Duration::from_secs(10),
             write_stall_max: Duration::from_secs(60),
             connection_age_max: Duration::from_secs(3600),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ureq::Timeout;
 use ureq::http::{HeaderMap, StatusCode, header};
 
-use crate::error::Error;
+use crate::error::{Error, NO_DESCRIPTOR, is_out_of_descriptors};
 use crate::model::openai::explain;
 use crate::model::ready::SendError;
 
@@ -56,6 +56,8 @@ pub(super) enum Failure {
     NoList,
     /// As many requests wait for their heads as may.
     TooMany,
+    /// There is no descriptor left to connect with.
+    NoDescriptor,
     /// Anything else, which is in the log.
     Other,
 }
@@ -97,6 +99,7 @@ impl Failure {
                         Failure::Lost
                     }
                 }
+                _ if is_out_of_descriptors(e) => Failure::NoDescriptor,
                 _ => Failure::Other,
             },
             _ => Failure::Other,
@@ -143,11 +146,12 @@ impl Failure {
 
     /// What the caller reads. `who` is such as `the provider ollama`.
     pub(super) fn into_error(self, who: &str, asked: Asked) -> Error {
-        if self == Failure::TooMany {
-            let message = "too many requests wait for a model: try again in a moment";
-            return Error::Unavailable { message, retry_after: Duration::from_secs(1) };
-        }
-        Error::ModelUnavailable(self.sentence(who, asked))
+        let message = match self {
+            Failure::TooMany => "too many requests wait for a model: try again in a moment",
+            Failure::NoDescriptor => NO_DESCRIPTOR,
+            failure => return Error::ModelUnavailable(failure.sentence(who, asked)),
+        };
+        Error::Unavailable { message, retry_after: Duration::from_secs(1) }
     }
 
     fn sentence(&self, who: &str, asked: Asked) -> String {
@@ -175,7 +179,9 @@ impl Failure {
                 format!("{who} answered with a web page: check the provider's base URL, which often ends in /v1")
             }
             Failure::NoList => format!("{who} sent no list of models: check the provider's base URL"),
-            Failure::TooMany | Failure::Other => format!("the request to {who} failed: the server's log says why"),
+            Failure::TooMany | Failure::NoDescriptor | Failure::Other => {
+                format!("the request to {who} failed: the server's log says why")
+            }
         }
     }
 }

@@ -1,0 +1,25 @@
+//! What breaks under the server and around it: the disk, the clock, descriptors, clients, models, and the order to go.
+//!
+//! Rule: every fault is real for the binary. It meets the error where the kernel would have given it, and a test shows
+//! three things: a clear answer while it lasts, nothing lost, and recovery without a hand when it ends.
+//! A line `proof: faults.<what> <figure>` is a figure for the reader.
+
+#[allow(dead_code)] // the API's suite uses the rest
+#[path = "../api/client.rs"]
+mod client;
+#[allow(dead_code)] // the API's suite uses the rest
+#[path = "../api/fake_model.rs"]
+mod fake_model;
+#[allow(dead_code)] // the API's suite uses the rest
+#[path = "../api/harness.rs"]
+mod harness;
+
+mod disk;
+mod shim;
+
+/// Nothing inside the server broke.
+#[track_caller]
+fn did_not_panic(app: &harness::App) {
+    let output = app.output();
+    assert!(!output.contains("panicked"), "{output}");
+}
