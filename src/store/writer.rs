@@ -233,6 +233,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_write_that_finds_no_room_tells_those_who_shared_its_commit_to_try_again() {
+        let writer = writer();
+        let small = "CREATE TABLE big (bytes BLOB); PRAGMA max_page_count = 10";
+        writer.write(|c| Ok(c.execute_batch(small)?)).await.unwrap();
+        let (go, wait) = std::sync::mpsc::channel();
+        // Holds the commit open until the other two wait for it.
+        let shares = writer.submit(move |c| insert(1)(c).map(|()| wait.recv().unwrap())).unwrap();
+        let fills = writer.submit(|c| Ok(c.execute("INSERT INTO big VALUES (zeroblob(1000000))", []).map(drop)?));
+        let (fills, comes_later) = (fills.unwrap(), writer.submit(insert(2)).unwrap());
+        go.send(()).unwrap();
+        for refused in [shares.await.unwrap(), fills.await.unwrap()] {
+            assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+        }
+        comes_later.await.unwrap().unwrap();
+        let rows =
+            |c: &Connection| Ok(c.query_row("SELECT group_concat(x) FROM t", [], |row| row.get::<_, String>(0))?);
+        assert_eq!(writer.write(rows).await.unwrap(), "2");
+    }
+
+    #[tokio::test]
     async fn many_writers_at_once_all_get_their_own_answer() {
         let writer = writer();
         let jobs = (0..1000).map(|x| {
