@@ -136,6 +136,7 @@ fn a_server_that_goes_down_takes_nothing_new_and_lets_answers_end() {
     anonymous.get("/healthz").ok(200);
     model.go();
     assert_eq!(answer.rest().finish_reason(), "stop");
+    assert_eq!(app.exit_code(), Some(0));
 }
 
 #[test]

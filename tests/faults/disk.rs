@@ -14,6 +14,7 @@ use crate::{
     did_not_panic,
     fake_model::{Answer, FakeModel, delta, finish, usage},
     harness::{App, Ran, alm, until, user},
+    proof,
     shim::{EIO, ENOSPC, EROFS, Fault, Faults},
 };
 
@@ -91,7 +92,7 @@ fn a_disk_that_takes_nothing_is_told_and_leaves_no_trace_and_heals() {
         assert_eq!(money(&acme), (BALANCE, 0), "{name}");
         assert_eq!(acme.chat(ask("up/paid")).text(), "Hello.", "{name}");
         is_whole(&app);
-        println!("proof: faults.disk.{name} refused-and-healed");
+        proof(&format!("disk.{name}"), "refused-and-healed");
     }
 }
 
@@ -238,9 +239,9 @@ fn a_disk_that_fills_and_empties_under_load_loses_nothing_and_invents_nothing() 
     let app = app.crash();
     assert_eq!(usize::try_from(count(&app, "SELECT count(*) FROM session")).unwrap(), made);
     is_whole(&app);
-    println!("proof: faults.disk.filling.acknowledged {made}");
-    println!("proof: faults.disk.filling.refused {}", all - made);
-    println!("proof: faults.disk.filling.lost 0");
+    proof("disk.filling.acknowledged", made);
+    proof("disk.filling.refused", all - made);
+    proof("disk.filling.lost", 0);
 }
 
 #[test]

@@ -178,7 +178,7 @@ impl World {
         let frames = b"data: {\"type\":\"text-start\",\"id\":\"t\"}\n\ndata: \
             {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"Something that was said.\"}\n\n";
         let Known { org, begun, .. } = &self.turns[turn];
-        self.store.org(&self.tenants[*org]).journal_later(begun.turn, Timestamp::now().as_millis(), frames.to_vec());
+        self.store.org(&self.tenants[*org]).journal(begun.turn, Timestamp::now().as_millis(), frames.to_vec()).unwrap();
     }
 
     fn withdraw(&mut self, turn: usize) {

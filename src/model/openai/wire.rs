@@ -1,6 +1,7 @@
 //! A chunk as servers write it. Every field may be missing or null, and several have more than one shape.
 //!
-//! Rule: borrows from the body; what is not needed is not read. A field of an impossible type fails the chunk.
+//! Rule: borrows from the body; what is not needed is not read. A field of an impossible type fails the chunk,
+//! unless it is only a count.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -17,6 +18,7 @@ pub(super) struct Chunk<'a> {
     pub error: Option<&'a RawValue>,
     #[serde(borrow)]
     pub choices: Option<Vec<Choice<'a>>>,
+    #[serde(default, deserialize_with = "if_readable")]
     pub usage: Option<Usage>,
     /// Groq's place for usage.
     pub x_groq: Option<UsageHolder>,
@@ -32,6 +34,7 @@ pub(super) struct Choice<'a> {
     #[serde(borrow)]
     pub finish_reason: Option<Text<'a>>,
     /// Moonshot's place for usage.
+    #[serde(default, deserialize_with = "if_readable")]
     pub usage: Option<Usage>,
 }
 
@@ -92,7 +95,14 @@ pub(super) struct UrlCitation<'a> {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct UsageHolder {
+    #[serde(default, deserialize_with = "if_readable")]
     pub usage: Option<Usage>,
+}
+
+/// A count that is none is not there: an answer is worth more than what the upstream says of its length.
+fn if_readable<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Usage>, D::Error> {
+    let usage = Option::<&RawValue>::deserialize(source)?;
+    Ok(usage.and_then(|usage| serde_json::from_str(usage.get()).ok()))
 }
 
 #[derive(Debug, Default, Deserialize)]
