@@ -140,7 +140,7 @@ fn finished_call(part: &Value) -> Option<(ToolCall, model::Message)> {
     };
     let id = part.get("toolCallId")?.as_str()?.to_owned();
     let name = part.get("toolName").and_then(Value::as_str).or_else(|| part["type"].as_str()?.strip_prefix("tool-"))?;
-    let input = part.get("input").or_else(|| part.get("rawInput")).map_or_else(|| "{}".to_owned(), text);
+    let input = ["rawInput", "input"].into_iter().find_map(|key| part.get(key)).map_or_else(|| "{}".to_owned(), text);
     let call = ToolCall { id: id.clone(), name: name.to_owned(), arguments: input };
     Some((call, model::Message::Tool { call_id: id, output }))
 }

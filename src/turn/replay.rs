@@ -100,18 +100,16 @@ fn tell_call(part: &Value, tool_name: String, chunks: &mut Vec<Chunk>) {
     let text = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
     let tool_call_id = text("toolCallId");
     let call = || tool_call_id.clone();
-    match part.get("input") {
-        Some(input) => {
-            chunks.push(Chunk::ToolInputAvailable { tool_call_id: call(), tool_name, input: input.clone() });
-        }
+    chunks.push(match part.get("rawInput") {
+        None => Chunk::ToolInputAvailable { tool_call_id: call(), tool_name, input: part["input"].clone() },
         // A call whose arguments were useless, or were cut off.
-        None => chunks.push(Chunk::ToolInputError {
+        Some(input) => Chunk::ToolInputError {
             tool_call_id: call(),
             tool_name,
-            input: part["rawInput"].clone(),
+            input: input.clone(),
             error_text: text("errorText"),
-        }),
-    }
+        },
+    });
     if let Some(approval_id) = part["approval"]["id"].as_str() {
         chunks.push(Chunk::ToolApprovalRequest { approval_id: approval_id.to_owned(), tool_call_id: call() });
     }

@@ -297,8 +297,7 @@ everyStream(
     const messages = history.map(({ id, role, parts, metadata }) => ({
       id,
       role,
-      // With a zod of today 6.0.0 misses the `input` that its own client leaves out beside `rawInput`.
-      parts: parts.map((part) => ('rawInput' in part ? { input: undefined, ...part } : part)),
+      parts,
       metadata: metadata ?? undefined,
     }));
     for (const { sdk } of sdks) await sdk.validateUIMessages({ messages: structuredClone(messages) });
@@ -337,9 +336,10 @@ function textOf(parts) {
     .join('');
 }
 
-/** Parts without what the SDK keeps for itself: a reasoning part's id, which a stored part may lack. */
+/** Parts without what the SDK keeps for itself: a reasoning part's id, which a stored part may lack, and an undefined input. */
 function bare(parts) {
   return plain(parts)
     .map(({ id, ...part }) => (part.type === 'reasoning' ? part : { id, ...part }))
+    .map((part) => (part.state === 'output-error' ? { input: null, ...part } : part))
     .map(plain);
 }

@@ -5,7 +5,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { readUIMessageStream, validateUIMessages } from 'ai';
+import { readUIMessageStream } from 'ai';
+
+import { sdks } from './sdks.mjs';
 
 const folder = new URL('../golden/fold/', import.meta.url);
 
@@ -19,12 +21,14 @@ async function foldedBySdk(before, chunks) {
   const message = { id: 'm1', role: 'assistant', parts: structuredClone(before) };
   let last = message;
   for await (const snapshot of readUIMessageStream({ message, stream })) last = snapshot;
-  return JSON.parse(JSON.stringify(last.parts)).map(withoutGuess);
+  return JSON.parse(JSON.stringify(last.parts)).map(asWeKeepIt);
 }
 
-// Of arguments that are still being written the SDK keeps a best-effort parse. We do not: such a part is never stored.
-function withoutGuess(part) {
+// Of arguments that are still being written the SDK keeps a best-effort parse. We do not: such a part is never stored. Of
+// useless ones it keeps an `input` that is undefined, which JSON has no word for and its oldest versions insist on.
+function asWeKeepIt(part) {
   if (part.state === 'input-streaming') delete part.input;
+  if (part.state === 'output-error') part.input ??= null;
   return part;
 }
 
@@ -44,7 +48,9 @@ for (const name of readdirSync(folder)) {
 
   test(`${name}: what is stored validates`, async () => {
     assert.notEqual(golden.closed, undefined, 'run UPDATE=1 cargo test fold');
+    // An answer that said nothing is not stored at all.
+    if (golden.closed.length === 0) return;
     const messages = [{ id: 'm1', role: 'assistant', parts: golden.closed }];
-    await validateUIMessages({ messages });
+    for (const { sdk } of sdks) await sdk.validateUIMessages({ messages: structuredClone(messages) });
   });
 }

@@ -116,7 +116,7 @@ impl Fold {
                 let call = self.begun_call(tool_call_id, tool_name);
                 enter(call, "output-error", &[]);
                 call.insert(if is_dynamic(call) { "input" } else { "rawInput" }.into(), input.clone());
-                call.insert("errorText".into(), json!(error_text));
+                end_in_error(call, error_text);
             }
             Chunk::ToolApprovalRequest { approval_id, tool_call_id } => {
                 let Some(call) = self.call(tool_call_id) else { return };
@@ -260,8 +260,14 @@ fn enter(call: &mut Map<String, Value>, state: &str, keep: &[&str]) {
 fn fail(call: &mut Map<String, Value>, error_text: &str) {
     let keep: &[&str] = if is_dynamic(call) { &["input"] } else { &["input", "rawInput"] };
     enter(call, "output-error", keep);
-    call.insert("errorText".into(), json!(error_text));
+    end_in_error(call, error_text);
     answer_approval(call, true, None);
+}
+
+/// A call without a usable input keeps a null for it: with a zod of today the oldest SDKs refuse a part that lacks the key.
+fn end_in_error(call: &mut Map<String, Value>, error_text: &str) {
+    call.entry("input").or_insert(Value::Null);
+    call.insert("errorText".into(), json!(error_text));
 }
 
 fn deny(call: &mut Map<String, Value>, reason: Option<&str>) {
@@ -324,9 +330,7 @@ fn complete(call: &mut Map<String, Value>) {
         let id = call["toolCallId"].clone();
         call.entry("approval").or_insert_with(|| json!({"id": id}));
     }
-    if state(call) != "output-error" {
-        call.entry("input").or_insert(Value::Null);
-    }
+    call.entry("input").or_insert(Value::Null);
     answer_approval(call, !was_denied, None);
 }
 
