@@ -40,6 +40,11 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(while_.as_millis().min(i64::MAX as u128) as i64))
     }
 
+    /// A while before this moment.
+    pub fn minus(self, while_: Duration) -> Self {
+        Self::from_millis(self.0.saturating_sub(while_.as_millis().min(i64::MAX as u128) as i64))
+    }
+
     /// How long ago `earlier` was; zero if the clock was set back meanwhile.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)

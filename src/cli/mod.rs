@@ -25,8 +25,10 @@ mod models;
 mod openapi;
 mod org;
 mod providers;
+mod prune;
 mod serve;
 mod server;
+mod transfer;
 mod walk;
 
 /// A private agent platform in one binary and one SQLite file.
@@ -75,6 +77,12 @@ enum Command {
     /// Check that the money adds up
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Write an organization to a file, as lines of JSON
+    Export(transfer::Export),
+    /// Read an organization from a file that `export` wrote
+    Import(transfer::Import),
+    /// Let old sessions and deleted things really go
+    Prune(prune::Prune),
     /// Print the OpenAPI document
     Openapi(openapi::Openapi),
     /// Ask a running server whether it is ready
@@ -94,6 +102,9 @@ pub fn run() -> ExitCode {
         Command::Models(command) => command.run(&place),
         Command::Deposit(command) => command.run(&place),
         Command::Ledger(command) => command.run(&place),
+        Command::Export(command) => command.run(&place),
+        Command::Import(command) => command.run(&place),
+        Command::Prune(command) => command.run(&place),
         Command::Openapi(command) => command.run(),
         Command::Health(command) => command.run(&place),
     };

@@ -1,7 +1,7 @@
 //! The only SQL. `schema.sql` is the model; the files here are what may be asked of it.
 //!
 //! Rule: tenant data is reached through [`Store::org`], whose every query binds the organization. The bare [`Store`]
-//! finds a key or a request by its hash, makes organizations, recovers turns and says whether the file works.
+//! finds a key or a request by its hash, makes organizations, recovers turns, reads an organization in, prunes and says whether the file works.
 //! Reads borrow a connection for one plain closure, never across an `.await`; writes go to the one writer.
 
 use std::{os::unix::fs::DirBuilderExt, path::Path, time::Duration};
@@ -22,10 +22,12 @@ pub mod orgs;
 mod place;
 pub mod projects;
 pub mod providers;
+pub mod prune; // old things, really gone
 #[cfg(any(test, fuzzing))]
 pub mod rehearsal; // a session in memory
 pub mod search;
 pub mod sessions;
+pub mod transfer; // one organization as lines of JSON
 pub mod turns;
 mod upgrade;
 pub mod usage;

@@ -1,0 +1,90 @@
+//! `alm export` and `alm import`: one organization, out of a file and into another.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, BufWriter},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde_json::json;
+
+use super::Place;
+use crate::{
+    error::{Error, Result},
+    store::transfer::Exported,
+};
+
+/// An export holds everybody's conversations: it is its owner's alone.
+const FILE_MODE: u32 = 0o600;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Export {
+    /// The organization's slug
+    #[arg(long, value_name = "SLUG")]
+    org: String,
+    /// Where to, which must not be there yet; standard output when absent
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Import {
+    /// What `alm export` wrote
+    file: PathBuf,
+    /// What to call the organization here; as it was called there when absent
+    #[arg(long, value_name = "SLUG")]
+    slug: Option<String>,
+}
+
+impl Export {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        let store = place.store()?;
+        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let org = store.org(&tenant);
+        let Some(path) = &self.file else {
+            let exported = org.export(&mut BufWriter::new(io::stdout().lock()))?;
+            eprintln!("{}", said(&self.org, &exported));
+            return Ok(());
+        };
+        let file = create(path)?;
+        // Half an export is none.
+        let exported = org.export(&mut BufWriter::new(&file)).inspect_err(|_| drop(fs::remove_file(path)))?;
+        file.sync_all().map_err(|error| cannot(path, &error))?;
+        place.print(|| json!({ "slug": self.org, "rows": exported.rows }), || said(&self.org, &exported));
+        Ok(())
+    }
+}
+
+impl Import {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        let file = File::open(&self.file).map_err(|error| cannot(&self.file, &error))?;
+        let imported = place.store()?.import(BufReader::new(file), self.slug)?;
+        let (slug, rows) = (imported.slug, imported.rows);
+        let next = format!("alm keys create --org {slug} --name first");
+        place.print(
+            || json!({ "slug": slug, "rows": rows }),
+            || {
+                format!(
+                    "{slug} is here: {rows} rows\nnext: {next}; and give its providers their keys again, if it has any"
+                )
+            },
+        );
+        Ok(())
+    }
+}
+
+fn said(slug: &str, exported: &Exported) -> String {
+    let Exported { rows, api_keys, providers } = exported;
+    format!(
+        "{slug}: {rows} rows. Left out: passwords, {api_keys} API keys, the keys and headers of {providers} providers"
+    )
+}
+
+fn create(path: &Path) -> Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path);
+    file.map_err(|error| cannot(path, &error))
+}
+
+fn cannot(path: &Path, error: &io::Error) -> Error {
+    Error::BadRequest(format!("cannot use {}: {error}", path.display()))
+}

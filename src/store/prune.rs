@@ -1,0 +1,202 @@
+//! Old things, really gone.
+//!
+//! What goes: sessions that were deleted, or not touched, for that long, with every message of theirs, superseded ones
+//! too; and the texts of agents and projects deleted for that long. Rule: the bill still adds up. So a session's bare row
+//! stays, with its turns and their numbers, and its id is not given again; an agent or project that some turn names keeps
+//! its name. The ledger and people are not touched.
+//! Runs beside a server: each batch is a short commit of its own, and as long as it took is left to others after it.
+
+use std::time::Instant;
+
+use rusqlite::{Connection, named_params};
+
+use super::{Store, Writer};
+use crate::{
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+/// Row numbers one batch goes through.
+const BATCH_ROWS: i64 = 1_000;
+
+/// What goes: everything of before a moment, of one organization or of all.
+#[derive(Debug, Clone)]
+pub struct Old {
+    pub before: Timestamp,
+    /// The organization's id.
+    pub org_id: Option<String>,
+}
+
+/// How much went, or would go.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    pub sessions: i64,
+    pub messages: i64,
+    pub agents: i64,
+    pub projects: i64,
+}
+
+/// A session that goes. One that has gone is bare: deleted, and without a label.
+const SESSION_GOES: &str = "(:org IS NULL OR s.org_id = :org) AND (s.deleted_at < :before AND s.label <> ''
+    OR s.deleted_at IS NULL AND s.updated_at < :before AND s.status <> 'running')";
+/// The session of a message that goes, as long as it is not bare yet.
+const MESSAGE_GOES: &str = "(:org IS NULL OR s.org_id = :org) AND (s.deleted_at < :before
+    OR s.deleted_at IS NULL AND s.updated_at < :before AND s.status <> 'running')";
+
+/// What can be named by a turn: table, the column that names it, and the texts it loses.
+struct Named {
+    table: &'static str,
+    column: &'static str,
+    emptied: &'static str,
+    has_text: &'static str,
+}
+
+const AGENT: Named = Named {
+    table: "agent",
+    column: "agent_id",
+    emptied: "description = '', system_prompt = '', avatar = NULL",
+    has_text: "t.description <> '' OR t.system_prompt <> '' OR t.avatar IS NOT NULL",
+};
+const PROJECT: Named = Named {
+    table: "project",
+    column: "project_id",
+    emptied: "description = '', prompt = '', emoji = NULL",
+    has_text: "t.description <> '' OR t.prompt <> '' OR t.emoji IS NOT NULL",
+};
+
+impl Store {
+    /// How much would go.
+    pub fn prunable(&self, old: &Old) -> Result<Pruned> {
+        self.read(|c| {
+            let count = |sql: String| -> Result<i64> {
+                let parameters = named_params! { ":org": old.org_id, ":before": old.before.as_millis() };
+                Ok(c.query_row(&sql, parameters, |row| row.get(0))?)
+            };
+            Ok(Pruned {
+                sessions: count(format!("SELECT count(*) FROM session s WHERE {SESSION_GOES}"))?,
+                messages: count(format!(
+                    "SELECT count(*) FROM message m JOIN session s ON s.seq = m.session WHERE {MESSAGE_GOES}"
+                ))?,
+                agents: AGENT.old(c, old)?.len() as i64,
+                projects: PROJECT.old(c, old)?.len() as i64,
+            })
+        })
+    }
+
+    /// Lets it go.
+    pub async fn prune(&self, old: &Old) -> Result<Pruned> {
+        // Sessions first: what is out of sight gets no new message.
+        let sessions = self.walk("session", old, bare_sessions).await?;
+        let messages = self.walk("message", old, delete_messages).await?;
+        let mut named = [0, 0];
+        for (count, named) in named.iter_mut().zip([&AGENT, &PROJECT]) {
+            for id in self.read(|c| named.old(c, old))? {
+                in_turn(&self.writer, move |c| named.let_go(c, &id)).await?;
+                *count += 1;
+            }
+        }
+        Ok(Pruned { sessions, messages, agents: named[0], projects: named[1] })
+    }
+
+    /// Bytes of the file that hold nothing: they are filled again before it grows.
+    pub fn free_bytes(&self) -> Result<i64> {
+        self.read(|c| {
+            let sql = "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size";
+            Ok(c.query_row(sql, [], |row| row.get(0))?)
+        })
+    }
+
+    /// Goes through a table by its row numbers, one batch after another.
+    async fn walk(
+        &self,
+        table: &str,
+        old: &Old,
+        batch: fn(&Connection, &Old, i64, i64) -> rusqlite::Result<usize>,
+    ) -> Result<i64> {
+        let last: i64 = self.read(|c| {
+            let sql = format!("SELECT coalesce(max(seq), 0) FROM {table}");
+            Ok(c.query_row(&sql, [], |row| row.get(0))?)
+        })?;
+        let mut count = 0;
+        for from in (0..last).step_by(BATCH_ROWS as usize) {
+            let old = old.clone();
+            count += in_turn(&self.writer, move |c| Ok(batch(c, &old, from, from + BATCH_ROWS)?)).await? as i64;
+        }
+        Ok(count)
+    }
+}
+
+/// One commit; then others have as long as it took.
+async fn in_turn<T: Send + 'static>(
+    writer: &Writer,
+    work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let begun = Instant::now();
+    let done = writer.write(work).await;
+    tokio::time::sleep(begun.elapsed()).await;
+    done
+}
+
+fn bare_sessions(c: &Connection, old: &Old, after: i64, to: i64) -> rusqlite::Result<usize> {
+    let mut statement = c.prepare_cached(&format!(
+        "UPDATE session AS s SET deleted_at = coalesce(deleted_at, updated_at), label = '', metadata = '{{}}',
+             agent_id = NULL, project_id = NULL
+         WHERE s.seq > :after AND s.seq <= :to AND {SESSION_GOES}"
+    ))?;
+    statement.execute(named_params! {
+        ":org": old.org_id, ":before": old.before.as_millis(), ":after": after, ":to": to,
+    })
+}
+
+fn delete_messages(c: &Connection, old: &Old, after: i64, to: i64) -> rusqlite::Result<usize> {
+    let mut statement = c.prepare_cached(
+        "DELETE FROM message WHERE seq IN (
+             SELECT m.seq FROM message m JOIN session s ON s.seq = m.session
+             WHERE m.seq > :after AND m.seq <= :to AND (:org IS NULL OR s.org_id = :org) AND s.deleted_at < :before)",
+    )?;
+    statement.execute(named_params! {
+        ":org": old.org_id, ":before": old.before.as_millis(), ":after": after, ":to": to,
+    })
+}
+
+impl Named {
+    /// Whether a turn or a session names it.
+    fn is_named(&self) -> String {
+        let of = |table: &str| format!("EXISTS (SELECT 1 FROM {table} WHERE {} = t.id)", self.column);
+        format!("({} OR {})", of("turn"), of("session"))
+    }
+
+    /// The ids of those that have something to lose.
+    fn old(&self, c: &Connection, old: &Old) -> Result<Vec<String>> {
+        let mut statement = c.prepare(&format!(
+            "SELECT t.id FROM {} t WHERE t.deleted_at < :before AND (:org IS NULL OR t.org_id = :org)
+                 AND ({} OR NOT {})",
+            self.table,
+            self.has_text,
+            self.is_named()
+        ))?;
+        let parameters = named_params! { ":org": old.org_id, ":before": old.before.as_millis() };
+        let ids = statement.query_map(parameters, |row| row.get(0))?.collect::<rusqlite::Result<_>>();
+        Ok(ids?)
+    }
+
+    /// Takes its texts, and its row if nothing names it.
+    fn let_go(&self, c: &Connection, id: &str) -> Result<()> {
+        c.execute(&format!("UPDATE {} SET {} WHERE id = ?1", self.table, self.emptied), [id])?;
+        c.execute(&format!("DELETE FROM {} AS t WHERE t.id = ?1 AND NOT {}", self.table, self.is_named()), [id])?;
+        Ok(())
+    }
+}
+
+/// Makes the file in `folder` as small as what is in it. It is written anew beside itself; who writes waits, and after a
+/// few seconds is told to come back.
+pub fn vacuum(folder: &std::path::Path) -> Result<()> {
+    let connection = Connection::open(folder.join(super::FILE_NAME)).map_err(Error::internal)?;
+    super::prepare_writer(&connection)?;
+    connection.execute_batch(
+        "INSERT INTO message_fts (message_fts) VALUES ('optimize');
+         INSERT INTO session_fts (session_fts) VALUES ('optimize');
+         VACUUM; PRAGMA wal_checkpoint (TRUNCATE);",
+    )?;
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! One organization as lines of JSON: out of a file, and into another.
+//!
+//! A line is one row: `{"session": {"id": …}}`. The first says what the file is, the last how many rows it has, so that a
+//! torn file is known. Rule: what goes in comes out again, byte for byte; no secret goes (`tables.rs` says what stays
+//! behind); nothing is kept in memory but one line.
+//! Out is one snapshot beside whoever writes. In is one transaction: all of it or nothing.
+
+use std::io::{BufRead, Read, Write};
+
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, ToSql,
+    types::{Value as Cell, ValueRef},
+};
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
+
+use super::{Org, Store};
+use crate::{
+    error::{Error, Result},
+    id,
+};
+
+mod tables;
+
+use tables::{BYTES, JSON, TABLES, Table};
+
+/// Number of the format; a file of another number is refused.
+const VERSION: u64 = 1;
+/// The first line's and the last line's words.
+const HEAD: &str = "alm-export";
+const END: &str = "end";
+/// Longest line that is read in: a message of the longest body, escaped, with its text beside its parts.
+const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// What was written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Exported {
+    pub rows: u64,
+    /// API keys that stay behind.
+    pub api_keys: i64,
+    /// Providers whose key or headers stay behind.
+    pub providers: i64,
+}
+
+/// What was read in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    pub slug: String,
+    pub rows: u64,
+}
+
+impl Org<'_> {
+    /// Writes the whole organization, as it is at this moment.
+    pub fn export(&self, out: &mut dyn Write) -> Result<Exported> {
+        self.read(|c| {
+            // Everything below sees the file as the first of its statements does.
+            let snapshot = c.unchecked_transaction()?;
+            let mut exported = left_behind(c, &self.tenant.org_id)?;
+            write_line(out, HEAD, json!({ "version": VERSION }))?;
+            for table in &TABLES {
+                exported.rows += write_rows(c, table, &self.tenant.org_id, out)?;
+            }
+            write_line(out, END, json!({ "rows": exported.rows }))?;
+            out.flush().map_err(cannot_write)?;
+            Ok(snapshot.commit().map(|()| exported)?)
+        })
+    }
+}
+
+impl Store {
+    /// Reads an organization in, under `slug` if that is given. Others wait with their writes until it is there.
+    pub fn import(&self, mut input: impl BufRead + Send + 'static, slug: Option<String>) -> Result<Imported> {
+        if let Some(slug) = &slug {
+            id::check_slug("slug", slug)?;
+        }
+        self.writer.write_blocking(move |c| {
+            let mut reader = Reader { connection: c, org: None, slug, rows: 0 };
+            let (mut line, mut number) = (String::new(), 0_u64);
+            loop {
+                number += 1;
+                let at = |error| at_line(number, error);
+                next_line(&mut input, &mut line).map_err(at)?;
+                if let Some(imported) = reader.take(&line, number == 1).map_err(at)? {
+                    return Ok(imported);
+                }
+            }
+        })
+    }
+}
+
+fn left_behind(c: &Connection, org_id: &str) -> Result<Exported> {
+    let exported = c.query_row(
+        "SELECT (SELECT count(*) FROM api_key WHERE org_id = :org AND revoked_at IS NULL),
+             (SELECT count(*) FROM provider WHERE org_id = :org AND (api_key_sealed IS NOT NULL OR headers <> '{}'))",
+        [org_id],
+        |row| Ok(Exported { rows: 0, api_keys: row.get(0)?, providers: row.get(1)? }),
+    )?;
+    Ok(exported)
+}
+
+fn write_rows(c: &Connection, table: &Table, org_id: &str, out: &mut dyn Write) -> Result<u64> {
+    let links = table.links.iter().map(|(column, link)| link.name.replace("{}", column));
+    let plain = table.plain.iter().map(|column| match BYTES.contains(column) {
+        true => format!("CAST(t.{column} AS TEXT)"),
+        false => format!("t.{column}"),
+    });
+    let columns: Vec<_> = links.chain(plain).collect();
+    let mut statement = c.prepare(&format!("SELECT {} FROM {}", columns.join(", "), table.rows))?;
+    let mut rows = statement.query([org_id])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let mut fields = Map::new();
+        for (at, column) in table.columns().enumerate() {
+            fields.insert(column.to_owned(), value_of(row.get_ref(at)?)?);
+        }
+        write_line(out, table.name, fields.into())?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn value_of(cell: ValueRef<'_>) -> Result<Value> {
+    Ok(match cell {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => number.into(),
+        ValueRef::Real(number) => number.into(),
+        ValueRef::Text(text) => std::str::from_utf8(text).map_err(Error::internal)?.into(),
+        ValueRef::Blob(_) => return Err(Error::internal("a column of bytes that no table of tables names")),
+    })
+}
+
+fn write_line(out: &mut dyn Write, name: &str, fields: Value) -> Result<()> {
+    writeln!(out, "{}", json!({ name: fields })).map_err(cannot_write)
+}
+
+fn cannot_write(error: std::io::Error) -> Error {
+    Error::BadRequest(format!("cannot write the export: {error}"))
+}
+
+fn next_line(input: &mut impl BufRead, line: &mut String) -> Result<()> {
+    line.clear();
+    let read = input.by_ref().take(LINE_BYTES_MAX).read_line(line);
+    let read = read.map_err(|error| Error::BadRequest(format!("cannot be read: {error}")))?;
+    match (read, line.ends_with('\n')) {
+        (_, true) => Ok(()),
+        (bytes, false) if bytes as u64 == LINE_BYTES_MAX => {
+            Err(Error::BadRequest(format!("is longer than {LINE_BYTES_MAX} bytes")))
+        }
+        _ => Err(Error::BadRequest("the file ends here, before its end: it was torn".into())),
+    }
+}
+
+/// What is wrong with a line, with its number; what is wrong with the file that is written to stays what it is.
+fn at_line(number: u64, error: Error) -> Error {
+    match error {
+        Error::BadRequest(what) => Error::BadRequest(format!("line {number}: {what}")),
+        Error::Invalid(_) => Error::BadRequest(format!("line {number}: {error}")),
+        other => other,
+    }
+}
+
+/// An import under way.
+struct Reader<'a> {
+    connection: &'a Connection,
+    /// The organization's id and slug, once its line has come.
+    org: Option<(String, String)>,
+    /// What it is to be called instead.
+    slug: Option<String>,
+    rows: u64,
+}
+
+impl Reader<'_> {
+    /// Takes one line; answers at the last.
+    fn take(&mut self, line: &str, is_first: bool) -> Result<Option<Imported>> {
+        let line: Map<String, Value> = serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
+        let (name, fields) = match line.into_iter().next() {
+            Some((name, Value::Object(fields))) => (name, fields),
+            _ => return Err(bad("must be an object with one table's row in it")),
+        };
+        if is_first || name == HEAD {
+            let is_ours = is_first && name == HEAD && fields.get("version") == Some(&json!(VERSION));
+            return if is_ours { Ok(None) } else { Err(bad(format!("this is no export of format {VERSION}"))) };
+        }
+        if name == END {
+            return self.end(&fields).map(Some);
+        }
+        let table = TABLES.iter().find(|table| table.name == name).ok_or_else(|| bad(format!("no table {name}")))?;
+        self.insert(table, fields)?;
+        self.rows += 1;
+        Ok(None)
+    }
+
+    fn end(&mut self, fields: &Map<String, Value>) -> Result<Imported> {
+        if fields.get("rows") != Some(&json!(self.rows)) {
+            return Err(bad(format!("{} rows came, which is not what this line says", self.rows)));
+        }
+        let (_, slug) = self.org.take().ok_or_else(|| bad("there was no organization"))?;
+        Ok(Imported { slug, rows: self.rows })
+    }
+
+    fn insert(&mut self, table: &Table, mut fields: Map<String, Value>) -> Result<()> {
+        if table.name == "org" {
+            self.begin(&mut fields)?;
+        } else if table.name != "user" && self.org.is_none() {
+            return Err(bad("comes before its organization"));
+        }
+        let org_id = self.org.as_ref().map(|(id, _)| id.clone());
+        let mut cells = Vec::new();
+        for column in table.columns() {
+            let value = fields.remove(column).ok_or_else(|| bad(format!("{} needs {column}", table.name)))?;
+            cells.push(self.cell(table, column, value, org_id.as_deref())?);
+        }
+        if let Some(unknown) = fields.keys().next() {
+            return Err(bad(format!("{} has no {unknown}", table.name)));
+        }
+        if table.is_tenants {
+            cells.push(Cell::from(org_id));
+        }
+        let columns: Vec<_> = table.columns().chain(table.is_tenants.then_some("org_id")).collect();
+        let places = vec!["?"; columns.len()].join(", ");
+        // People are the file's, not the organization's: whoever is there already stays who they are.
+        let unless = if table.name == "user" { "ON CONFLICT (email) DO NOTHING" } else { "" };
+        let sql = format!("INSERT INTO {} ({}) VALUES ({places}) {unless}", table.name, columns.join(", "));
+        let inserted = self.connection.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(cells));
+        inserted.map(drop).map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => bad(format!("{} does not fit: {error}", table.name)),
+            _ => error.into(),
+        })
+    }
+
+    /// The organization's own line: it must be a new one, under a slug that is free.
+    fn begin(&mut self, fields: &mut Map<String, Value>) -> Result<()> {
+        if let Some(slug) = &self.slug {
+            fields.insert("slug".into(), json!(slug));
+        }
+        let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (org_id, slug) = (text("id"), text("slug"));
+        id::check_slug("slug", &slug)?;
+        let mut known = self.connection.prepare_cached("SELECT slug FROM org WHERE id = ?1 OR slug = ?2")?;
+        let known: Option<String> = known.query_row((&org_id, &slug), |row| row.get(0)).optional()?;
+        match known {
+            Some(known) if known == slug => {
+                return Err(Error::Conflict(format!(
+                    "an organization {slug} is there already: name another with --slug"
+                )));
+            }
+            Some(known) => return Err(Error::Conflict(format!("this organization is there already, as {known}"))),
+            None if self.org.is_some() => return Err(bad("a second organization")),
+            None => self.org = Some((org_id, slug)),
+        }
+        Ok(())
+    }
+
+    /// What is written for a value: a link's is looked up among what has come already.
+    fn cell(&self, table: &Table, column: &str, value: Value, org_id: Option<&str>) -> Result<Cell> {
+        let wrong = || bad(format!("{}.{column} has a value that no column takes", table.name));
+        let cell = match value {
+            Value::Null => return Ok(Cell::Null),
+            Value::Number(number) => {
+                number.as_i64().map(Cell::from).or_else(|| number.as_f64().map(Cell::from)).ok_or_else(wrong)?
+            }
+            Value::String(text) => Cell::from(text),
+            _ => return Err(wrong()),
+        };
+        let Some((_, link)) = table.links.iter().find(|(name, _)| *name == column) else {
+            return match cell {
+                Cell::Text(text) if BYTES.contains(&column) => Ok(Cell::Blob(text.into_bytes())),
+                Cell::Text(text) if JSON.contains(&column) && serde_json::from_str::<IgnoredAny>(&text).is_err() => {
+                    Err(bad(format!("{}.{column} is not JSON", table.name)))
+                }
+                cell => Ok(cell),
+            };
+        };
+        let mut find = self.connection.prepare_cached(link.find)?;
+        bind(&mut find, ":name", &cell)?;
+        bind(&mut find, ":org", &org_id)?;
+        let found = find.raw_query().next()?.map(|row| row.get(0)).transpose()?;
+        found.ok_or_else(|| bad(format!("{}.{column} names what did not come before it", table.name)))
+    }
+}
+
+/// Binds a parameter, if the statement has it.
+fn bind(statement: &mut CachedStatement<'_>, name: &str, value: &dyn ToSql) -> Result<()> {
+    match statement.parameter_index(name)? {
+        Some(at) => Ok(statement.raw_bind_parameter(at, value)?),
+        None => Ok(()),
+    }
+}
+
+fn bad(what: impl Into<String>) -> Error {
+    Error::BadRequest(what.into())
+}

@@ -1,0 +1,236 @@
+//! What an organization is made of: the tables, in an order where a row comes after what it refers to.
+//!
+//! Rule: every column of the schema is here, or in [`LEFT_OUT`] with its reason; a test compares them with the schema.
+
+/// A table of an organization's.
+pub(super) struct Table {
+    pub name: &'static str,
+    /// Whether it has an `org_id`, which no line holds: whoever reads it in knows whose it is.
+    pub is_tenants: bool,
+    /// Columns whose value another file knows by another name.
+    pub links: &'static [(&'static str, &'static Link)],
+    /// Columns that travel as they are.
+    pub plain: &'static [&'static str],
+    /// Which rows of it, called `t`, in their order.
+    pub rows: &'static str,
+}
+
+impl Table {
+    /// The columns of a line, in their order.
+    pub fn columns(&self) -> impl Iterator<Item = &'static str> {
+        self.links.iter().map(|(column, _)| *column).chain(self.plain.iter().copied())
+    }
+}
+
+/// How a reference travels: by a name instead of a row number, and never to a row of somebody else's.
+pub(super) struct Link {
+    /// The name, of the column that stands for `{}`.
+    pub name: &'static str,
+    /// What to write for `:name`.
+    pub find: &'static str,
+}
+
+/// A person is known by their address: they may be in the other file already.
+const PERSON: Link =
+    Link { name: "(SELECT email FROM user WHERE id = t.{})", find: "SELECT id FROM user WHERE email = :name" };
+const AGENT: Link = Link { name: "t.{}", find: "SELECT id FROM agent WHERE id = :name AND org_id = :org" };
+const PROJECT: Link = Link { name: "t.{}", find: "SELECT id FROM project WHERE id = :name AND org_id = :org" };
+const PROVIDER: Link = Link { name: "t.{}", find: "SELECT id FROM provider WHERE id = :name AND org_id = :org" };
+const SESSION: Link = Link {
+    name: "(SELECT id FROM session WHERE seq = t.{})",
+    find: "SELECT seq FROM session WHERE id = :name AND org_id = :org",
+};
+const TURN: Link = Link {
+    name: "(SELECT id FROM turn WHERE seq = t.{})",
+    find: "SELECT seq FROM turn WHERE id = :name AND org_id = :org",
+};
+
+// Where rows have a number they go by it. The `+` keeps SQLite from taking another way and sorting them in memory.
+pub(super) const TABLES: [Table; 12] = [
+    Table {
+        name: "user",
+        is_tenants: false,
+        links: &[],
+        plain: &["id", "email", "created_at"],
+        rows: "user t WHERE t.id IN (
+            SELECT user_id FROM member WHERE org_id = :org UNION SELECT owner_id FROM org WHERE id = :org
+            UNION SELECT user_id FROM project WHERE org_id = :org UNION SELECT user_id FROM session WHERE org_id = :org
+            UNION SELECT user_id FROM turn WHERE org_id = :org) ORDER BY t.id",
+    },
+    Table {
+        name: "org",
+        is_tenants: false,
+        links: &[("owner_id", &PERSON)],
+        plain: &["id", "slug", "default_model", "created_at"],
+        rows: "org t WHERE t.id = :org",
+    },
+    Table {
+        name: "member",
+        is_tenants: true,
+        links: &[("user_id", &PERSON)],
+        plain: &["role", "created_at"],
+        rows: "member t WHERE t.org_id = :org ORDER BY t.user_id",
+    },
+    Table {
+        name: "agent",
+        is_tenants: true,
+        links: &[],
+        plain: &[
+            "id",
+            "slug",
+            "name",
+            "is_builtin",
+            "is_active",
+            "avatar",
+            "model",
+            "temperature",
+            "top_p",
+            "output_tokens_max",
+            "reasoning_effort",
+            "steps_max",
+            "allowed_tools",
+            "created_at",
+            "updated_at",
+            "deleted_at",
+            "description",
+            "system_prompt",
+        ],
+        rows: "agent t WHERE t.org_id = :org ORDER BY t.id",
+    },
+    Table {
+        name: "project",
+        is_tenants: true,
+        links: &[("user_id", &PERSON)],
+        plain: &[
+            "id",
+            "slug",
+            "name",
+            "emoji",
+            "visibility",
+            "created_at",
+            "updated_at",
+            "deleted_at",
+            "description",
+            "prompt",
+        ],
+        rows: "project t WHERE t.org_id = :org ORDER BY t.id",
+    },
+    Table {
+        name: "provider",
+        is_tenants: true,
+        links: &[],
+        plain: &["id", "slug", "kind", "base_url", "api_key_env", "created_at", "updated_at"],
+        rows: "provider t WHERE t.org_id = :org ORDER BY t.id",
+    },
+    Table {
+        name: "provider_model",
+        is_tenants: false,
+        links: &[("provider_id", &PROVIDER)],
+        plain: &["name", "input_price", "output_price", "cached_input_price", "context_window"],
+        rows: "provider_model t WHERE t.provider_id IN (SELECT id FROM provider WHERE org_id = :org)
+            ORDER BY t.provider_id, t.name",
+    },
+    Table {
+        name: "session",
+        is_tenants: true,
+        links: &[("user_id", &PERSON), ("agent_id", &AGENT), ("project_id", &PROJECT)],
+        plain: &["id", "label", "status", "created_at", "updated_at", "deleted_at", "metadata"],
+        rows: "session t WHERE +t.org_id = :org ORDER BY t.seq",
+    },
+    Table {
+        name: "turn",
+        is_tenants: true,
+        links: &[("session", &SESSION), ("user_id", &PERSON), ("agent_id", &AGENT), ("project_id", &PROJECT)],
+        plain: &[
+            "id",
+            "model",
+            "message_id",
+            "status",
+            "started_at",
+            "ended_at",
+            "input_tokens",
+            "cache_read_tokens",
+            "output_tokens",
+            "cost",
+        ],
+        rows: "turn t WHERE +t.org_id = :org ORDER BY t.seq",
+    },
+    Table {
+        name: "turn_journal",
+        is_tenants: false,
+        links: &[("turn", &TURN)],
+        plain: &["n", "frames"],
+        rows: "turn_journal t WHERE (SELECT org_id FROM turn WHERE seq = t.turn) = :org ORDER BY t.turn, t.n",
+    },
+    Table {
+        name: "message",
+        is_tenants: false,
+        links: &[("session", &SESSION), ("turn", &TURN), ("superseded_by", &TURN)],
+        plain: &["id", "role", "status", "created_at", "metadata", "content", "parts"],
+        rows: "message t WHERE (SELECT org_id FROM session WHERE seq = t.session) = :org ORDER BY t.seq",
+    },
+    Table {
+        name: "ledger_entry",
+        is_tenants: true,
+        links: &[],
+        plain: &["id", "kind", "balance_delta", "held_delta", "turn_id", "created_at", "note"],
+        rows: "ledger_entry t WHERE +t.org_id = :org ORDER BY t.seq",
+    },
+];
+
+/// Columns that hold bytes: server-sent events, which are text.
+pub(super) const BYTES: [&str; 1] = ["frames"];
+/// Columns that hold JSON as text, which must stay such.
+pub(super) const JSON: [&str; 3] = ["allowed_tools", "metadata", "parts"];
+
+/// What stays behind, and why.
+#[cfg(test)]
+const LEFT_OUT: [(&str, &str, &str); 12] = [
+    ("api_key", "*", "a copy on another machine must not open with the keys of the first"),
+    ("idempotency", "*", "a day's memory of one server"),
+    ("user", "password_hash", "guessed at leisure by whoever gets the file"),
+    ("provider", "api_key_sealed", "a secret"),
+    ("provider", "headers", "they may hold secrets"),
+    ("org", "balance", "the ledger's sum: its trigger writes it"),
+    ("org", "held", "likewise"),
+    ("session", "message_count", "the messages' triggers write it"),
+    ("session", "seq", "the other file numbers its own rows"),
+    ("turn", "seq", "likewise"),
+    ("message", "seq", "likewise"),
+    ("ledger_entry", "seq", "likewise"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn every_column_of_the_schema_travels_or_is_left_out_for_a_reason() {
+        let connection = Connection::open_in_memory().unwrap();
+        crate::store::upgrade::create(&connection).unwrap();
+        let mut statement = connection
+            .prepare(
+                "SELECT t.name, c.name FROM pragma_table_list t, pragma_table_info(t.name) c
+                WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite_%'",
+            )
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let all: BTreeSet<(String, String)> = rows.collect::<Result<_, _>>().unwrap();
+        let mut said: BTreeSet<(String, String)> = BTreeSet::new();
+        for table in &TABLES {
+            let org = table.is_tenants.then_some("org_id");
+            said.extend(table.columns().chain(org).map(|column| (table.name.to_owned(), column.to_owned())));
+        }
+        for (table, column, _reason) in LEFT_OUT {
+            let columns = all.iter().filter(|(of, name)| of == table && (column == "*" || name == column)).cloned();
+            let before = said.len();
+            said.extend(columns);
+            assert!(said.len() > before, "{table}.{column} is not in the schema, or travels");
+        }
+        assert_eq!(said, all);
+    }
+}

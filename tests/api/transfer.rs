@@ -1,0 +1,190 @@
+//! An organization on its way from one file to another: everything but its secrets, to the byte.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    fake_model::{Answer, FakeModel, call, delta, finish, usage},
+    harness::{App, Ran, alm, until, user},
+};
+
+fn word(text: &str) -> Value {
+    delta(json!({ "content": text }))
+}
+
+/// `acme`, with some of everything: words of many scripts, edits, turns that ended in every way, money, private things,
+/// deleted things; and `globex`, which is none of its business.
+fn rich() -> App {
+    let app = App::start(&[]);
+    let tool =
+        Answer::chunks([call(Some(0), Some("t"), Some("current_time"), "{}"), finish("tool_calls"), usage(3, 2)]);
+    let waits = || Answer::empty().chunk(word("half ")).wait().chunk(finish("stop")).chunk(usage(10, 5));
+    let model =
+        FakeModel::start([Answer::text("ünï \u{1f642} \u{202e}\"\\\n"), tool, Answer::text("late"), waits(), waits()]);
+    let acme = app.org_asking("acme", &model);
+    app.deposit("acme", 1_000_000);
+    let agent = json!({
+        "name": "Zoë", "slug": "zoe", "systemPrompt": "Sei knapp.\n\u{0}", "settings": { "temperature": 0.1, "topP": 1e-7 },
+        "allowedTools": ["current_time"],
+    });
+    acme.post("/agents", agent).ok(201);
+    acme.post("/agents", json!({ "name": "Gone", "slug": "gone" })).ok(201);
+    acme.delete("/agents/gone");
+    app.member("acme")
+        .post("/projects", json!({ "name": "P", "slug": "p", "emoji": "🦊", "visibility": "private" }))
+        .ok(201);
+    let ask =
+        |id: &str, text: &str| json!({ "id": id, "model": "up/paid", "agentId": "zoe", "messages": [user(text)] });
+    acme.chat(ask("words", "日本語 wörld"));
+    acme.chat(ask("tools", "What time is it?"));
+    acme.chat(json!({ "id": "tools", "trigger": "regenerate-message", "messages": [] , "model": "demo/ala"}));
+    let mut stopped = acme.listen(ask("stopped", "Stop me"));
+    stopped.until("text-delta");
+    acme.post("/chat/stopped/stop", json!({})).ok(200);
+    let mut interrupted = acme.listen(ask("interrupted", "Kill me"));
+    interrupted.until("text-delta");
+    until("a checkpoint", || app.file().query_row("SELECT n FROM turn_journal", [], |row| row.get::<_, i64>(0)).ok());
+    let app = app.crash();
+    let acme = app.org("acme");
+    acme.post("/sessions", json!({ "label": "for the bin", "metadata": { "k": [1.5, null] } })).ok(201);
+    let bin = acme.get("/sessions").ok(200)["items"][0]["id"].as_str().unwrap().to_owned();
+    acme.delete(&format!("/sessions/{bin}"));
+    let globex = app.org("globex");
+    globex.chat(json!({ "id": "secret", "messages": [user("globex' own words")] }));
+    app
+}
+
+/// The binary on a folder.
+fn on(folder: &TempDir, arguments: &[&str]) -> Ran {
+    Ran::of(alm(arguments).env("ALM_DATA_DIR", folder.path()))
+}
+
+fn exported(app: &App, org: &str) -> String {
+    let ran = app.alm(&["export", "--org", org]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran.stdout
+}
+
+/// The text as a file beside that folder's.
+fn written(folder: &TempDir, text: &str) -> String {
+    let path = folder.path().join("export.jsonl");
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_is_exported_and_imported_is_exported_the_same_to_the_byte() {
+    let app = rich();
+    let slug = app.slug("acme");
+    let lines = exported(&app, &slug);
+    for table in
+        ["user", "org", "member", "agent", "project", "provider", "provider_model", "session", "turn", "message"]
+    {
+        assert!(lines.contains(&format!("\n{{\"{table}\":")), "no {table}");
+    }
+    for status in ["complete", "stopped", "interrupted"] {
+        assert!(lines.lines().any(|line| line.starts_with("{\"turn\"") && line.contains(status)), "no turn {status}");
+    }
+    assert!(lines.lines().any(|line| line.starts_with("{\"message\"") && !line.contains("\"superseded_by\":null")));
+    let folder = TempDir::new().unwrap();
+    let imported = on(&folder, &["import", &written(&folder, &lines), "--json"]).json();
+    assert_eq!(imported["slug"], json!(slug));
+    let again = on(&folder, &["export", "--org", &slug]).stdout;
+    assert!(again == lines, "{}", again.lines().zip(lines.lines()).find(|(a, b)| a != b).map_or("", |(a, _)| a));
+    let sum = |file: &rusqlite::Connection| -> (i64, i64) {
+        let select = "SELECT balance, held FROM org WHERE slug = ?1";
+        file.query_row(select, [&slug], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let file = rusqlite::Connection::open(folder.path().join(alm::store::FILE_NAME)).unwrap();
+    assert_eq!(sum(&file), sum(&app.file()), "the money came along");
+    file.execute_batch("INSERT INTO message_fts (message_fts, rank) VALUES ('integrity-check', 1)").unwrap();
+}
+
+#[test]
+fn an_export_holds_no_secret_and_nothing_of_another_organization() {
+    let app = rich();
+    let lines = exported(&app, &app.slug("acme"));
+    for foreign in ["globex", "argon2", "alm_live", "sk-upstream", "header-upstream", "hash", "sealed"] {
+        assert!(!lines.contains(foreign), "{foreign}");
+    }
+    let said = app.alm(&["export", "--org", &app.slug("acme")]).stderr;
+    assert!(said.contains("3 API keys") && said.contains("1 providers"), "{said}");
+}
+
+#[test]
+fn an_imported_organization_works_under_the_name_it_was_given() {
+    let (app, other) = (rich(), App::start(&[]));
+    let path = app.folder().join("acme.jsonl");
+    let path = path.to_str().unwrap();
+    app.alm(&["export", "--org", &app.slug("acme"), path]).ok();
+    assert!(app.alm(&["export", "--org", &app.slug("acme"), path]).fails(1).contains("exists"));
+    assert!(app.alm(&["import", path]).fails(1).contains("already"), "its slug is taken");
+    assert!(app.alm(&["import", path, "--slug", "second"]).fails(1).contains("already"), "it is its own copy");
+    other.alm(&["import", path, "--slug", "moved"]).ok();
+    let key = other.alm(&["keys", "create", "--org", "moved", "--name", "first"]).ok().to_owned();
+    let moved = crate::client::Client::new(other.url(), Some(key));
+    assert_eq!(moved.history("tools").len(), 2);
+    let found = moved.get("/sessions?q=w%C3%B6rld").ok(200);
+    assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
+    moved.chat(json!({ "id": "tools", "model": "demo/ala", "messages": [user("and now?")] }));
+    assert_eq!(moved.history("tools").len(), 4);
+}
+
+#[test]
+fn a_turn_that_runs_travels_with_what_it_has_said_and_is_ended_where_it_arrives() {
+    let waits = Answer::empty().chunk(word("half ")).wait().chunk(finish("stop")).chunk(usage(10, 5));
+    let (app, model) = (App::start(&[]), FakeModel::start([waits]));
+    let acme = app.org_asking("acme", &model);
+    app.deposit("acme", 1_000_000);
+    let mut listening = acme.listen(json!({ "id": "c", "model": "up/paid", "messages": [user("Hi")] }));
+    listening.until("text-delta");
+    until("a checkpoint", || app.file().query_row("SELECT n FROM turn_journal", [], |row| row.get::<_, i64>(0)).ok());
+    let lines = exported(&app, &app.slug("acme"));
+    model.go();
+    listening.rest();
+    let other = App::start(&[]);
+    let path = other.folder().join("acme.jsonl");
+    fs::write(&path, lines).unwrap();
+    other.alm(&["import", path.to_str().unwrap(), "--slug", "moved"]).ok();
+    let other = other.crash();
+    let key = other.alm(&["keys", "create", "--org", "moved", "--name", "first"]).ok().to_owned();
+    let moved = crate::client::Client::new(other.url(), Some(key));
+    assert_eq!(moved.messages("c")[1]["status"], json!("interrupted"));
+    assert_eq!(moved.history("c")[1].1, "half ");
+    assert_eq!(moved.get("/billing").ok(200)["heldMicrocents"], json!(0));
+}
+
+#[test]
+fn a_bad_file_is_refused_by_its_line_and_leaves_nothing() {
+    let app = rich();
+    let lines = exported(&app, &app.slug("acme"));
+    let line_of = |start: &str| lines.lines().position(|line| line.starts_with(start)).unwrap();
+    let with = |at: usize, line: &str| {
+        let mut all: Vec<_> = lines.lines().collect();
+        all[at] = line;
+        all.join("\n") + "\n"
+    };
+    let message = line_of("{\"message\"");
+    let orphan = lines.lines().nth(message).unwrap().replace("\"session\":\"", "\"session\":\"no ");
+    let longer = lines.lines().nth(message).unwrap().replace("\"role\":", "\"rank\":1,\"role\":");
+    let folder = TempDir::new().unwrap();
+    for (text, said) in [
+        (String::new(), "line 1: "),
+        (with(0, "{\"alm-export\":{\"version\":99}}"), "line 1: this is no export of format 1"),
+        (with(message, "{"), &*format!("line {}: ", message + 1)),
+        (with(message, &orphan), &*format!("line {}: message.session names", message + 1)),
+        (with(message, &longer), &*format!("line {}: message has no rank", message + 1)),
+        (with(message, "{\"api_key\":{}}"), &*format!("line {}: no table api_key", message + 1)),
+        (with(line_of("{\"org\""), "{\"end\":{\"rows\":2}}"), "there was no organization"),
+        (lines.lines().take(message).map(|line| line.to_owned() + "\n").collect(), "it was torn"),
+        (with(lines.lines().count() - 1, "{\"end\":{\"rows\":1}}"), "rows came"),
+    ] {
+        let ran = on(&folder, &["import", &written(&folder, &text)]);
+        assert!(ran.fails(1).contains(said), "{said}: {}", ran.stderr);
+    }
+    let file = rusqlite::Connection::open(folder.path().join(alm::store::FILE_NAME)).unwrap();
+    let left = "SELECT (SELECT count(*) FROM org) + (SELECT count(*) FROM user) + (SELECT count(*) FROM message)";
+    assert_eq!(file.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
