@@ -8,6 +8,7 @@ use std::{
 
 use poem::{handler, web::Data};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::{App, data::Data as Success, envelope::ApiError};
 use crate::error::{Error, NO_DESCRIPTOR, Result as Outcome, is_out_of_descriptors};
@@ -17,6 +18,11 @@ const DRAINING_RETRY: Duration = Duration::from_secs(5);
 
 /// What is told while there are no descriptors: as long as an idle client may keep its own.
 const DESCRIPTOR_RETRY: Duration = Duration::from_secs(10);
+
+/// How long the file may take for one write before it counts as stalled.
+const CHECK_WAIT: Duration = Duration::from_secs(5);
+/// What is said of it then.
+const STALLED: &str = "the disk under the database does not answer: look at it";
 
 #[derive(Serialize)]
 pub struct Status {
@@ -34,7 +40,10 @@ pub async fn healthz() -> Success<Status> {
 pub async fn readyz(Data(app): Data<&Arc<App>>) -> Result<Success<Status>, ApiError> {
     app.refuse_while_draining()?;
     check_descriptors()?;
-    app.store.check().await?;
+    match timeout(CHECK_WAIT, app.store.check()).await {
+        Ok(checked) => checked?,
+        Err(_) => return Err(ApiError(Error::Unavailable { message: STALLED, retry_after: CHECK_WAIT })),
+    }
     Ok(Success::of(&Status { status: "ready" }))
 }
 

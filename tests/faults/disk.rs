@@ -20,6 +20,8 @@ use crate::{
 
 /// Microcents in the organization of most tests here.
 const BALANCE: i64 = 1_000_000;
+/// Microcents of a reply that uses ten tokens in and five out.
+const COST: i64 = 15;
 
 fn word(text: &str) -> Value {
     delta(json!({ "content": text }))
@@ -78,7 +80,8 @@ fn a_disk_that_takes_nothing_is_told_and_leaves_no_trace_and_heals() {
         let acme = acme(&app, &model);
         faults.set(fault, error);
         assert!(not_ready(&app).starts_with(why), "{name}");
-        acme.post("/chat", ask("up/paid")).fails(503, "SERVICE_UNAVAILABLE");
+        let once = acme.header("idempotency-key", "once");
+        once.post("/chat", ask("up/paid")).fails(503, "SERVICE_UNAVAILABLE");
         acme.post("/agents", json!({ "name": "x" })).fails(503, "SERVICE_UNAVAILABLE");
         match fault {
             Fault::Read => drop(acme.get("/agents").fails(503, "SERVICE_UNAVAILABLE")),
@@ -90,7 +93,9 @@ fn a_disk_that_takes_nothing_is_told_and_leaves_no_trace_and_heals() {
         app.anonymous().get("/readyz").ok(200);
         acme.get("/sessions/c").fails(404, "NOT_FOUND");
         assert_eq!(money(&acme), (BALANCE, 0), "{name}");
-        assert_eq!(acme.chat(ask("up/paid")).text(), "Hello.", "{name}");
+        let answers = [once.chat(ask("up/paid")).message_id(), once.chat(ask("up/paid")).message_id()];
+        assert_eq!((&answers[0], acme.history("c").len()), (&answers[1], 2), "{name}: the same key is good again");
+        assert_eq!(money(&acme), (BALANCE - COST, 0), "{name}");
         is_whole(&app);
         proof(&format!("disk.{name}"), "refused-and-healed");
     }
@@ -125,7 +130,7 @@ fn an_answer_that_ends_on_a_full_disk_waits_and_is_stored_when_there_is_room() {
     assert!(not_ready(&app).starts_with("the disk is full"));
     assert_eq!(acme.get("/sessions/c").ok(200)["status"], json!("running"), "it is not over before it is stored");
     faults.set(Fault::Grow, 0);
-    assert_eq!((&*listening.rest().text(), money(&acme)), ("one more ", (BALANCE - 15, 0)));
+    assert_eq!((&*listening.rest().text(), money(&acme)), ("one more ", (BALANCE - COST, 0)));
     assert_eq!(acme.history("c")[1].1, "one more ");
     assert_eq!(acme.chat(ask("up/free")).text(), "again");
     is_whole(&app);
@@ -242,6 +247,71 @@ fn a_disk_that_fills_and_empties_under_load_loses_nothing_and_invents_nothing() 
     proof("disk.filling.acknowledged", made);
     proof("disk.filling.refused", all - made);
     proof("disk.filling.lost", 0);
+}
+
+#[test]
+fn a_server_that_goes_while_the_disk_is_full_goes_and_the_next_keeps_what_was_journaled() {
+    let faults = Faults::none();
+    let app = faults.start(&["--drain", "1ms"]);
+    let (acme, _model, listening) = speaking(&app, 1);
+    faults.set(Fault::Grow, ENOSPC);
+    app.terminate();
+    assert_eq!(app.exit_code(), Some(0));
+    assert!(app.output().contains("turns could not be stored"), "{}", app.output());
+    did_not_panic(&app);
+    drop(listening);
+    let app = app.crash();
+    let stored = acme.at(app.url()).messages("c").pop().unwrap();
+    assert_eq!((&stored["status"], &stored["content"]), (&json!("interrupted"), &json!("one ")));
+    is_whole(&app);
+}
+
+#[test]
+fn a_disk_that_stalls_is_told_and_what_waits_for_it_is_done_when_it_goes_on() {
+    let (faults, model) = (Faults::none(), FakeModel::saying("Hello."));
+    let app = faults.start(&[]);
+    let acme = acme(&app, &model);
+    faults.set(Fault::Stall, 1);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| acme.post("/sessions", json!({ "label": "waits" })));
+        assert!(not_ready(&app).starts_with("the disk under the database does not answer"));
+        acme.get("/agents").ok(200);
+        app.anonymous().get("/healthz").ok(200);
+        faults.set(Fault::Stall, 0);
+        waiting.join().unwrap().ok(201);
+    });
+    app.anonymous().get("/readyz").ok(200);
+    assert_eq!(acme.chat(ask("up/free")).text(), "Hello.");
+    is_whole(&app);
+    proof("disk.stalled", "told-and-healed");
+}
+
+#[test]
+fn a_file_that_another_process_writes_to_is_waited_for_and_then_told() {
+    let (app, model) = (App::start(&[]), FakeModel::saying("Hello."));
+    let acme = acme(&app, &model);
+    let other = app.file();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = acme.post("/sessions", json!({})).fails(503, "SERVICE_UNAVAILABLE");
+    assert_eq!(error["message"], json!("another process holds the database: try again"));
+    acme.get("/agents").ok(200);
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(acme.chat(ask("up/free")).text(), "Hello.");
+    is_whole(&app);
+}
+
+#[test]
+fn a_command_on_a_full_disk_is_one_sentence_and_does_nothing() {
+    let app = App::start(&[]);
+    let acme = acme(&app, &FakeModel::saying("x"));
+    let faults = Faults::none();
+    faults.set(Fault::Grow, ENOSPC);
+    let mut deposit = alm(&["deposit", "--org", &app.slug("acme"), "--usd=5"]);
+    let ran = Ran::of(deposit.env("ALM_DATA_DIR", app.folder()).envs(faults.variables()));
+    let said = ran.fails(1);
+    assert!(said.lines().count() == 1 && said.contains("the disk is full"), "{said}");
+    assert_eq!(money(&acme), (BALANCE, 0));
+    is_whole(&app);
 }
 
 #[test]

@@ -22,6 +22,7 @@ struct faults {
     int64_t write; // every write
     int64_t sync;
     int64_t read;
+    int64_t stall; // 1: a sync does not come back before it is 0
     int64_t open;  // of files below the data folder, for writing
     int64_t clock; // seconds that the clock is wrong by
     int64_t spare; // syncs that go well before any call fails: a test that says 1 has the next commit, and no more
@@ -87,6 +88,8 @@ ssize_t pread64(int fd, void *to, size_t bytes, off64_t at) {
     return read_fails(fd) ? -1 : REAL(pread64)(fd, to, bytes, at);
 }
 int fsync(int fd) {
+    struct stat found;
+    while (faults->stall && is_file(fd, &found)) usleep(1000);
     if (sync_fails(fd)) return -1;
     if (faults->spare > 0) __sync_fetch_and_sub(&faults->spare, 1);
     return REAL(fsync)(fd);

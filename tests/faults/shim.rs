@@ -21,6 +21,8 @@ pub enum Fault {
     Write,
     Sync,
     Read,
+    /// 1: a sync does not come back before it is 0.
+    Stall,
     /// Opening a file of the data folder for writing.
     Open,
     /// Seconds that the clock is wrong by.
