@@ -133,15 +133,7 @@ impl Catalog {
 
     /// How to reach a stored provider.
     pub fn endpoint(&self, provider: &Provider) -> Result<Endpoint> {
-        let api_key = match (&provider.api_key_sealed, &provider.api_key_env) {
-            (Some(sealed), _) => Some(self.sealer.open_sealed(sealed, &provider.seal_context())?),
-            (None, Some(variable)) => Some(std::env::var(variable).map_err(|_| {
-                let slug = &provider.slug;
-                Error::ModelUnavailable(format!("the environment of the server lacks {variable}, the key of {slug}"))
-            })?),
-            (None, None) => None,
-        };
-        Ok(endpoint(&provider.slug, &provider.base_url, api_key, provider.headers.clone()))
+        endpoint_of(provider, |sealed, context| self.sealer.open_sealed(sealed, context))
     }
 
     /// Asks the environment's providers what they have; whether all of them said. One that does not answer keeps what
@@ -177,6 +169,11 @@ impl Ambient {
             .collect()
     }
 
+    /// How to reach it.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     fn names(&self) -> Option<Vec<String>> {
         self.models.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
@@ -195,6 +192,19 @@ impl Ambient {
             context_window: None,
         }
     }
+}
+
+/// How to reach a stored provider; `open` opens its key, if it has one that is sealed.
+pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result<String>) -> Result<Endpoint> {
+    let api_key = match (&provider.api_key_sealed, &provider.api_key_env) {
+        (Some(sealed), _) => Some(open(sealed, &provider.seal_context())?),
+        (None, Some(variable)) => Some(std::env::var(variable).map_err(|_| {
+            let slug = &provider.slug;
+            Error::ModelUnavailable(format!("the environment of the server lacks {variable}, the key of {slug}"))
+        })?),
+        (None, None) => None,
+    };
+    Ok(endpoint(&provider.slug, &provider.base_url, api_key, provider.headers.clone()))
 }
 
 fn demo_model() -> Model {

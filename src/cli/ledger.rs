@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Place;
+use super::{Place, count_text};
 use crate::{
     error::{Error, Result},
     money::format_usd,
@@ -20,11 +20,11 @@ impl Ledger {
         let Ledger::Verify = self;
         let audit = place.store()?.audit()?;
         place.print(|| to_json(&audit), || to_text(&audit));
-        match audit.findings_count {
-            0 => Ok(()),
-            1 => Err(Error::BadRequest("the ledger does not add up in 1 place".into())),
-            count => Err(Error::BadRequest(format!("the ledger does not add up in {count} places"))),
+        if audit.is_sound() {
+            return Ok(());
         }
+        let places = count_text(audit.findings_count as u64, "place");
+        Err(Error::BadRequest(format!("the ledger does not add up in {places}")))
     }
 }
 
@@ -45,14 +45,15 @@ fn to_json(audit: &Audit) -> Value {
 fn to_text(audit: &Audit) -> String {
     let book = |book: &Book| {
         format!(
-            "{}: {} USD came in, {} were charged for {} turns, {} are left, {} of them held by {} running turns; {} entries",
+            "{}: {} USD came in, {} were charged for {}, {} are left, {} of them held by {} that run{}; {} entries",
             book.org,
             format_usd(book.deposited),
             format_usd(book.charged),
-            book.turns_charged,
+            count_text(book.turns_charged, "turn"),
             format_usd(book.balance),
             format_usd(book.held),
-            book.turns_running,
+            count_text(book.turns_running, "turn"),
+            if book.turns_running == 1 { "s" } else { "" },
             book.entries,
         )
     };
@@ -63,8 +64,7 @@ fn to_text(audit: &Audit) -> String {
         lines.push(format!("wrong: and {untold} more"));
     }
     if audit.is_sound() {
-        let orgs = audit.books.len();
-        lines.push(format!("the ledger adds up: {orgs} organization{}", if orgs == 1 { "" } else { "s" }));
+        lines.push(format!("the ledger adds up: {}", count_text(audit.books.len() as u64, "organization")));
     }
     lines.join("\n")
 }

@@ -16,8 +16,10 @@ use crate::{
     store::Store,
 };
 
+mod backup;
 mod demo;
 mod deposit;
+mod doctor;
 mod health;
 mod keys;
 mod ledger;
@@ -26,6 +28,7 @@ mod openapi;
 mod org;
 mod providers;
 mod prune;
+mod restore;
 mod serve;
 mod server;
 mod transfer;
@@ -83,6 +86,12 @@ enum Command {
     Import(transfer::Import),
     /// Let old sessions and deleted things really go
     Prune(prune::Prune),
+    /// Make a checked copy of the database, beside a running server too
+    Backup(backup::Backup),
+    /// Put a backup in the place of the database
+    Restore(restore::Restore),
+    /// Look at everything that a server depends on
+    Doctor(doctor::Doctor),
     /// Print the OpenAPI document
     Openapi(openapi::Openapi),
     /// Ask a running server whether it is ready
@@ -105,6 +114,9 @@ pub fn run() -> ExitCode {
         Command::Export(command) => command.run(&place),
         Command::Import(command) => command.run(&place),
         Command::Prune(command) => command.run(&place),
+        Command::Backup(command) => command.run(&place),
+        Command::Restore(command) => command.run(&place),
+        Command::Doctor(command) => command.run(&place),
         Command::Openapi(command) => command.run(),
         Command::Health(command) => command.run(&place),
     };
@@ -146,12 +158,17 @@ impl Place {
         Store::open(&self.folder()?, COMMAND_READERS_MAX)
     }
 
+    /// The file with the key that seals providers' keys.
+    fn key_file(&self) -> Result<PathBuf> {
+        match &self.secret_key_file {
+            Some(file) => Ok(file.clone()),
+            None => Ok(self.folder()?.join(seal::FILE_NAME)),
+        }
+    }
+
     /// What seals providers' keys.
     fn sealer(&self) -> Result<Sealer> {
-        match &self.secret_key_file {
-            Some(file) => Sealer::open(file),
-            None => Sealer::open(&self.folder()?.join(seal::FILE_NAME)),
-        }
+        Sealer::open(&self.key_file()?)
     }
 
     /// The models of every organization. Providers that the environment names are asked what they have.
@@ -184,6 +201,21 @@ fn read_secret(file: &std::path::Path) -> Result<String> {
         "" => Err(Error::BadRequest(format!("{} is empty", file.display()))),
         secret => Ok(secret.to_owned()),
     }
+}
+
+/// A number of bytes, for people.
+fn size_text(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    let (mut size, mut unit) = (bytes as f64 / 1e3, 0);
+    while size >= 1e3 && unit + 1 < UNITS.len() {
+        (size, unit) = (size / 1e3, unit + 1);
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+/// How many there are of something, for people.
+fn count_text(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Rows in columns, for people.

@@ -1,7 +1,8 @@
-//! The lock that keeps a second server off the same folder.
+//! The locks of a data folder: one keeps a second server off it, another keeps the file in its place.
 //!
 //! Rule: held as long as the handle lives, and let go by the kernel when the process dies. Commands that may run beside
-//! a server do not ask for it.
+//! a server do not ask for the server's. The other lies on the folder itself: whoever has the file open shares it, and
+//! whoever puts another file in its place must have it alone.
 
 use std::{
     fs::{File, TryLockError},
@@ -14,17 +15,33 @@ use crate::error::{Error, Result};
 /// The lock file's name in the data folder.
 pub const LOCK_NAME: &str = "alm.lock";
 
-/// Takes the lock of a data folder that is there.
+/// Takes the server's lock of a data folder that is there.
 pub fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK_NAME);
     let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(|error| cannot_use(&path, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::BadRequest(format!(
-            "another server uses {}: stop it, or choose another --data-dir",
-            folder.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(cannot_use(&path, &error)),
+    let taken = file.try_lock();
+    got(folder, file, taken, "another server uses this folder: stop it, or choose another --data-dir")
+}
+
+/// Keeps the file in its place.
+pub(super) fn share(folder: &Path) -> Result<File> {
+    let handle = File::open(folder).map_err(|error| cannot_use(folder, &error))?;
+    let taken = handle.try_lock_shared();
+    got(folder, handle, taken, "a backup is being restored there: try again in a moment")
+}
+
+/// Makes sure that nobody has the file open.
+pub(super) fn alone(folder: &Path) -> Result<File> {
+    let handle = File::open(folder).map_err(|error| cannot_use(folder, &error))?;
+    let taken = handle.try_lock();
+    got(folder, handle, taken, "another command uses the data there: try again in a moment")
+}
+
+fn got(folder: &Path, handle: File, taken: Result<(), TryLockError>, refusal: &str) -> Result<File> {
+    match taken {
+        Ok(()) => Ok(handle),
+        Err(TryLockError::WouldBlock) => Err(Error::BadRequest(format!("{}: {refusal}", folder.display()))),
+        Err(TryLockError::Error(error)) => Err(cannot_use(folder, &error)),
     }
 }

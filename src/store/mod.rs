@@ -4,7 +4,7 @@
 //! finds a key or a request by its hash, makes organizations, recovers turns, reads an organization in, prunes and says whether the file works.
 //! Reads borrow a connection for one plain closure, never across an `.await`; writes go to the one writer.
 
-use std::{os::unix::fs::DirBuilderExt, path::Path, time::Duration};
+use std::{fs::File, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
@@ -13,7 +13,10 @@ use crate::error::{Error, Result};
 
 pub mod agents;
 pub mod audit;
+pub mod copy;
+pub mod disk;
 pub mod idempotency;
+pub mod inspect;
 pub mod keys;
 pub mod ledger;
 pub mod lock;
@@ -25,6 +28,7 @@ pub mod providers;
 pub mod prune; // old things, really gone
 #[cfg(any(test, fuzzing))]
 pub mod rehearsal; // a session in memory
+pub mod restore;
 pub mod search;
 pub mod sessions;
 pub mod transfer; // one organization as lines of JSON
@@ -53,6 +57,8 @@ const FILE_RETRY: Duration = Duration::from_secs(5);
 pub struct Store {
     writer: Writer,
     readers: r2d2::Pool<SqliteConnectionManager>,
+    /// Nothing is put in the file's place while it is open.
+    _in_use: Arc<File>,
 }
 
 /// Whose data: the organization, and the person who is asking.
@@ -74,8 +80,9 @@ pub struct Org<'a> {
 impl Store {
     /// Opens the file in `folder`, making both where they are missing. `readers_max` connections read at once.
     pub fn open(folder: &Path, readers_max: u32) -> Result<Self> {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
-        made.map_err(|error| cannot_use(folder, &error))?;
+        make_folder(folder)?;
+        disk::refuse_network(folder)?;
+        let in_use = lock::share(folder)?;
         let file = folder.join(FILE_NAME);
         let connection = Connection::open(&file).map_err(|error| cannot_use(&file, &error))?;
         prepare_writer(&connection).map_err(|error| cannot_use(&file, &error))?;
@@ -92,7 +99,7 @@ impl Store {
             .test_on_check_out(false)
             .build(manager)
             .map_err(Error::internal)?;
-        Ok(Store { writer: Writer::start(connection, place)?, readers })
+        Ok(Store { writer: Writer::start(connection, place)?, readers, _in_use: Arc::new(in_use) })
     }
 
     /// The data of one organization, and of no other.
@@ -159,6 +166,11 @@ fn none_is_fine(error: rusqlite::Error) -> rusqlite::Result<()> {
 
 fn cannot_use(path: &Path, error: &dyn std::error::Error) -> Error {
     Error::BadRequest(format!("cannot use {}: {error}", path.display()))
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+    made.map_err(|error| cannot_use(folder, &error))
 }
 
 /// `synchronous=FULL` and WAL: a commit is on the disk before anyone hears of it, and readers never wait for it.

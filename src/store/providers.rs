@@ -81,14 +81,7 @@ impl ProviderModel {
 impl Org<'_> {
     /// Every provider of the organization with its models, by slug.
     pub fn providers(&self) -> Result<Vec<Provider>> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached(&format!(
-                "SELECT {} FROM provider WHERE org_id = :org ORDER BY slug",
-                Provider::COLUMNS
-            ))?;
-            let rows = statement.query_map(named_params! { ":org": self.tenant.org_id }, Provider::from_row)?;
-            rows.map(|provider| with_models(c, provider?)).collect()
-        })
+        self.read(|c| of_org(c, &self.tenant.org_id))
     }
 
     /// The provider of that id or slug.
@@ -146,6 +139,25 @@ fn find(c: &Connection, org_id: &str, id_or_slug: &str) -> Result<Option<Provide
     let parameters = named_params! { ":org": org_id, ":key": id_or_slug };
     let provider = statement.query_row(parameters, Provider::from_row).optional()?;
     provider.map(|provider| with_models(c, provider)).transpose()
+}
+
+/// The providers of every organization, each with the organization's slug.
+pub(super) fn all(c: &Connection) -> Result<Vec<(String, Provider)>> {
+    let mut orgs = c.prepare("SELECT id, slug FROM org ORDER BY slug")?;
+    let orgs: Vec<(String, String)> =
+        orgs.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let mut all = Vec::new();
+    for (org_id, slug) in orgs {
+        all.extend(of_org(c, &org_id)?.into_iter().map(|provider| (slug.clone(), provider)));
+    }
+    Ok(all)
+}
+
+fn of_org(c: &Connection, org_id: &str) -> Result<Vec<Provider>> {
+    let mut statement =
+        c.prepare_cached(&format!("SELECT {} FROM provider WHERE org_id = :org ORDER BY slug", Provider::COLUMNS))?;
+    let rows = statement.query_map(named_params! { ":org": org_id }, Provider::from_row)?;
+    rows.map(|provider| with_models(c, provider?)).collect()
 }
 
 fn with_models(c: &Connection, provider: Provider) -> Result<Provider> {

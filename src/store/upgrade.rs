@@ -4,14 +4,15 @@
 //! to today's schema are one transaction: what fails leaves the file as it was. A file of a newer schema is refused, and
 //! so is an upgrade under a server that runs.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{BUSY_TIMEOUT, FILE_NAME, cannot_use, lock};
+use super::{
+    FILE_NAME,
+    copy::{self, Draft},
+    lock,
+};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -41,7 +42,7 @@ pub(super) fn bring_to_version(connection: &Connection, folder: &Path) -> Result
     }
 }
 
-fn version(connection: &Connection) -> Result<i64> {
+pub(super) fn version(connection: &Connection) -> Result<i64> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
@@ -75,25 +76,12 @@ fn upgrade(connection: &Connection, file: &Path) -> Result<()> {
 
 /// Copies the file while the caller keeps others from writing; answers where to.
 fn take_snapshot(file: &Path) -> Result<PathBuf> {
-    let name = |suffix: &str| file.with_file_name(format!("{FILE_NAME}.before-{VERSION}{suffix}"));
-    let (draft, mut snapshot) = (name(".new"), name(""));
+    let mut snapshot = copy::with_suffix(file, &format!(".before-{VERSION}"));
     if snapshot.exists() {
-        snapshot = name(&format!("-{}", Timestamp::now().as_millis()));
+        snapshot = copy::with_suffix(&snapshot, &format!("-{}", Timestamp::now().as_millis()));
     }
-    let unusable = |error: std::io::Error| cannot_use(&draft, &error);
-    // A draft that an upgrade left behind when it was cut off.
-    std::fs::remove_file(&draft).or_else(none_is_fine).map_err(unusable)?;
-    let reader = Connection::open(file)?;
-    reader.busy_timeout(BUSY_TIMEOUT)?;
-    reader.execute("VACUUM INTO ?1", [draft.to_string_lossy()]).map_err(|error| cannot_use(&draft, &error))?;
-    super::restrict_to_owner(&draft)?;
-    File::open(&draft).and_then(|copy| copy.sync_all()).map_err(unusable)?;
-    std::fs::rename(&draft, &snapshot).map_err(unusable)?;
+    Draft::of(file, copy::folder_of(file))?.name(&snapshot, false)?;
     Ok(snapshot)
-}
-
-fn none_is_fine(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]

@@ -1,0 +1,48 @@
+//! `alm backup`: a checked copy of the database, beside a running server or without one.
+//!
+//! Rule: the key file is not in it. A backup that is stolen opens no provider's key.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Place, count_text, size_text};
+use crate::{
+    error::{Error, Result},
+    store::{self, copy},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Backup {
+    /// Where to write it
+    file: PathBuf,
+    /// Replace an earlier backup
+    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    force: bool,
+}
+
+impl Backup {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        let database = place.folder()?.join(store::FILE_NAME);
+        if !database.exists() {
+            let missing = format!("there is no {}: name the data folder with --data-dir", database.display());
+            return Err(Error::BadRequest(missing));
+        }
+        let backup = copy::back_up(&database, &self.file, self.force)?;
+        let bytes = std::fs::metadata(&self.file).map_err(Error::internal)?.len();
+        let (orgs, schema) = (backup.orgs_count()?, backup.version()?);
+        let (file, key_file) = (self.file.display().to_string(), place.key_file()?.display().to_string());
+        let json = || json!({ "file": file, "bytes": bytes, "schema": schema, "orgs": orgs, "keyFile": key_file });
+        let text = || {
+            format!(
+                "{file}: {}, {}, schema {schema}; its pages, references and ledger are checked\n\
+                 Providers' keys are sealed in it with {key_file}, which is not in it: a stolen backup opens none.\n\
+                 Keep a copy of that file too, and not beside the backups: without it those keys are lost.",
+                size_text(bytes),
+                count_text(orgs, "organization")
+            )
+        };
+        place.print(json, text);
+        Ok(())
+    }
+}

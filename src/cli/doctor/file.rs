@@ -1,0 +1,133 @@
+//! What lies in the folder: the database and the key file.
+
+use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
+
+use super::{Check, machine::OTHERS};
+use crate::{
+    cli::{Place, count_text, size_text},
+    error::Result,
+    seal::Sealer,
+    store::{self, inspect::Inspected},
+    time::Timestamp,
+};
+
+/// How far ahead of the clock a file may be: another machine's clock, corrected.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+
+/// Database and key are their owner's alone.
+pub(super) fn check_modes(folder: &Path, key_file: &Path) -> Vec<Check> {
+    let open_to_others = |file: &Path| {
+        let mode = std::fs::metadata(file).ok()?.permissions().mode();
+        let file = file.display();
+        (mode & OTHERS != 0).then(|| Check::fail("permissions", format!("others may read {file}: chmod 600 {file}")))
+    };
+    let wrong: Vec<_> = [&folder.join(store::FILE_NAME), key_file].into_iter().filter_map(open_to_others).collect();
+    if wrong.is_empty() { vec![Check::ok("permissions", "only the owner reads database and key")] } else { wrong }
+}
+
+/// Whether this binary knows the file's schema.
+pub(super) fn check_version(file: &Inspected, path: &Path) -> Check {
+    let look = || {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |facts| facts.len());
+        // What is in the log is not in the file yet.
+        let bytes = size(path) + size(&path.with_extension("db-wal"));
+        let facts = format!("{}, {}, schema {}", path.display(), size_text(bytes), file.version()?);
+        Ok(match file.age()? {
+            std::cmp::Ordering::Equal => Check::ok("file", facts),
+            std::cmp::Ordering::Less => Check::ok("file", format!("{facts}: the next command copies and upgrades it")),
+            std::cmp::Ordering::Greater => Check::fail(
+                "file",
+                format!("{facts} is newer than this alm: use the alm that wrote it, or a newer one"),
+            ),
+        })
+    };
+    Check::of("file", look())
+}
+
+/// Whether every page, index and reference is whole.
+pub(super) fn check_pages(file: &Inspected) -> Check {
+    let judge = |faults: Vec<String>| match faults.first() {
+        None => Check::ok("integrity", "pages, indexes and references are whole"),
+        Some(first) => Check::fail("integrity", format!("{first}: restore a backup with `alm restore FILE --force`")),
+    };
+    Check::of("integrity", file.faults().map(judge))
+}
+
+/// Whether the money adds up.
+pub(super) fn check_ledger(file: &Inspected) -> Check {
+    let judge = |audit: store::audit::Audit| match audit.findings.first() {
+        None => Check::ok("ledger", format!("adds up for {}", count_text(audit.books.len() as u64, "organization"))),
+        Some(first) => Check::fail("ledger", format!("{first}: `alm ledger verify` has the rest")),
+    };
+    Check::of("ledger", file.audit().map(judge))
+}
+
+/// Whether the clock is behind what was written by it.
+pub(super) fn check_clock(file: &Inspected) -> Check {
+    Check::of("clock", file.newest().map(|newest| of_clock(Timestamp::now(), newest)))
+}
+
+fn of_clock(now: Timestamp, newest: Option<Timestamp>) -> Check {
+    match newest {
+        Some(newest) if newest.since(now) > AHEAD_MAX => {
+            Check::fail("clock", format!("it is {now} here, and the file has something of {newest}: set the clock"))
+        }
+        _ => Check::ok("clock", now.to_string()),
+    }
+}
+
+/// Whether the key file opens what was sealed with it. It is not made here, so a wrong place is not hidden.
+pub(in crate::cli) fn check_key_file(place: &Place, file: &Inspected) -> Check {
+    let look = || -> Result<Check> {
+        let key_file = place.key_file()?;
+        let name = key_file.display();
+        if !file.is_current()? {
+            return Ok(Check::warn("key file", "the file's schema is older: ask again when it is upgraded"));
+        }
+        let mut providers = file.providers()?;
+        providers.retain(|(_, provider)| provider.api_key_sealed.is_some());
+        if !key_file.exists() && providers.is_empty() {
+            return Ok(Check::ok("key file", format!("{name} is made when a provider's key is kept")));
+        }
+        if !key_file.exists() {
+            let keys = count_text(providers.len() as u64, "sealed key");
+            return Ok(Check::fail(
+                "key file",
+                format!("{name} is missing, and {keys} need it: put it back, or add the providers again"),
+            ));
+        }
+        let sealer = Sealer::open(&key_file)?;
+        let shut = providers.iter().find(|(_, provider)| {
+            let sealed = provider.api_key_sealed.as_deref().unwrap_or_default();
+            sealer.open_sealed(sealed, &provider.seal_context()).is_err()
+        });
+        Ok(match shut {
+            None => Check::ok("key file", format!("{name} opens {}", count_text(providers.len() as u64, "sealed key"))),
+            Some((org, provider)) => Check::fail(
+                "key file",
+                format!(
+                    "{name} does not open the key of {} of {org}: put the file back that it was sealed with, or add the \
+                     provider again",
+                    provider.slug
+                ),
+            ),
+        })
+    };
+    Check::of("key file", look())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::Level;
+
+    #[test]
+    fn a_clock_that_is_behind_the_file_fails() {
+        let now = Timestamp::parse("2026-11-26T12:00:00Z").unwrap();
+        let level = |newest: &str| of_clock(now, Timestamp::parse(newest)).level;
+        assert_eq!(level("2026-11-26T12:00:30Z"), Level::Ok);
+        assert_eq!(level("2026-11-26T12:02:00Z"), Level::Fail);
+        assert_eq!(level("2025-11-26T12:00:00Z"), Level::Ok);
+        assert_eq!(of_clock(now, None).level, Level::Ok);
+    }
+}

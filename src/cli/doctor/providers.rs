@@ -1,0 +1,59 @@
+//! Whether providers answer. They are asked for their models, all at once, and nothing is generated.
+
+use std::{path::PathBuf, time::Instant};
+
+use futures_util::future::join_all;
+
+use super::Check;
+use crate::{
+    catalog::{self, Ambient},
+    cli::{Place, block_on, count_text},
+    error::{Error, Result},
+    model::upstream::{Endpoint, UpstreamOptions, Upstreams},
+    seal::Sealer,
+    store::inspect::Inspected,
+};
+
+/// Asks every provider of every organization, and those that this environment names.
+pub(super) fn check(place: &Place, file: &Inspected, ca_file: Option<PathBuf>) -> Vec<Check> {
+    let look = || {
+        let key_file = place.key_file()?;
+        let sealer = if key_file.exists() { Some(Sealer::open(&key_file)?) } else { None };
+        let open = |sealed: &[u8], context: &str| {
+            let sealer = sealer.as_ref().ok_or_else(|| Error::BadRequest("its key cannot be opened".into()))?;
+            sealer.open_sealed(sealed, context).map_err(|_| Error::BadRequest("its key cannot be opened".into()))
+        };
+        let stored = file.providers()?;
+        let mut endpoints = Vec::new();
+        for (org, provider) in &stored {
+            endpoints.push((format!("provider {org}/{}", provider.slug), catalog::endpoint_of(provider, open)));
+        }
+        let ambient = Ambient::from_env(|name| std::env::var(name).ok());
+        let named = ambient.iter().map(|ambient| ambient.endpoint().clone());
+        endpoints
+            .extend(named.map(|endpoint| (format!("provider {} of the environment", endpoint.name), Ok(endpoint))));
+        block_on(async {
+            let upstreams = Upstreams::new(&UpstreamOptions { ca_file, ..UpstreamOptions::default() })?;
+            let asked = endpoints.into_iter().map(|(what, endpoint)| ask(&upstreams, what, endpoint));
+            Ok(join_all(asked).await)
+        })
+    };
+    look().unwrap_or_else(|error: Error| vec![Check::fail("providers", error.to_string())])
+}
+
+async fn ask(upstreams: &Upstreams, what: String, endpoint: Result<Endpoint>) -> Check {
+    let started = Instant::now();
+    let endpoint = match endpoint {
+        Ok(endpoint) => endpoint,
+        // A variable that the server has may be missing here.
+        Err(error @ Error::ModelUnavailable(_)) => return Check::warn(what, format!("not asked: {error}")),
+        Err(error) => return Check::fail(what, error.to_string()),
+    };
+    match upstreams.list_models(&endpoint).await {
+        Ok(models) => Check::ok(
+            what,
+            format!("lists {} after {} ms", count_text(models.len() as u64, "model"), started.elapsed().as_millis()),
+        ),
+        Err(error) => Check::fail(what, error.to_string()),
+    }
+}

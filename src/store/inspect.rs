@@ -1,0 +1,148 @@
+//! A database file looked at from outside: by a backup, a restore, the doctor.
+//!
+//! Rule: it is only read. Nothing is made, upgraded or repaired here, so a file of any schema may be looked at, beside a
+//! running server too.
+
+use std::{
+    cmp::Ordering,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{
+    Connection, OpenFlags,
+    backup::{Backup, StepResult},
+};
+
+use super::{
+    FILE_RETRY,
+    audit::{self, Audit},
+    cannot_use, prepare_reader,
+    providers::{self, Provider},
+    upgrade,
+};
+use crate::{
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+/// Faults of a file that are told; one is enough to know.
+const FAULTS_MAX: usize = 10;
+
+/// A file of alm's, open to be looked at.
+pub struct Inspected {
+    connection: Connection,
+    file: PathBuf,
+}
+
+impl Inspected {
+    /// Opens the file; what is no database, or not ours, is refused.
+    pub fn open(file: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let unusable = |error: rusqlite::Error| cannot_use(file, &error);
+        let mut connection = Connection::open_with_flags(file, flags).map_err(unusable)?;
+        prepare_reader(&mut connection).map_err(unusable)?;
+        let tables =
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('org', 'turn', 'ledger_entry')";
+        let ours = connection.query_row(tables, [], |row| Ok(row.get::<_, i64>(0)? == 3)).map_err(unusable)?;
+        if !ours {
+            return Err(Error::BadRequest(format!("{} is no database of alm", file.display())));
+        }
+        Ok(Inspected { connection, file: file.to_owned() })
+    }
+
+    /// The number of its schema.
+    pub fn version(&self) -> Result<i64> {
+        upgrade::version(&self.connection)
+    }
+
+    /// Whether its schema is less than today's, or more.
+    pub fn age(&self) -> Result<Ordering> {
+        Ok(self.version()?.cmp(&upgrade::VERSION))
+    }
+
+    /// Whether its schema is today's.
+    pub fn is_current(&self) -> Result<bool> {
+        Ok(self.age()? == Ordering::Equal)
+    }
+
+    /// What is wrong with its pages, its indexes and its references: sentences, none if it is whole.
+    pub fn faults(&self) -> Result<Vec<String>> {
+        let c = &self.connection;
+        let mut check = c.prepare(&format!("PRAGMA integrity_check ({FAULTS_MAX})"))?;
+        let mut faults: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        faults.retain(|fault| fault != "ok");
+        let mut check = c.prepare("PRAGMA foreign_key_check")?;
+        let dangling = check.query_map([], |row| {
+            let (table, row, parent): (String, Option<i64>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let row = row.map_or_else(String::new, |row| format!(" {row}"));
+            Ok(format!("row{row} of {table} refers to a row of {parent} that is not there"))
+        })?;
+        for fault in dangling.take(FAULTS_MAX) {
+            faults.push(fault?);
+        }
+        Ok(faults)
+    }
+
+    /// Adds its ledgers up. The schema must be today's.
+    pub fn audit(&self) -> Result<Audit> {
+        audit::audit(&self.connection)
+    }
+
+    /// Makes sure that it is whole, and that its money adds up where the schema is today's.
+    pub fn verify(&self) -> Result<()> {
+        let mut wrong = self.faults()?;
+        if wrong.is_empty() && self.is_current()? {
+            wrong = self.audit()?.findings;
+        }
+        match wrong.first() {
+            None => Ok(()),
+            Some(first) => Err(Error::BadRequest(format!("{} is damaged: {first}", self.file.display()))),
+        }
+    }
+
+    /// How many organizations it has.
+    pub fn orgs_count(&self) -> Result<u64> {
+        let count: i64 = self.connection.query_row("SELECT count(*) FROM org", [], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// The newest moment that it knows of.
+    pub fn newest(&self) -> Result<Option<Timestamp>> {
+        // The last row is the newest but for what a client's import says; a maximum would read every row.
+        let newest: Option<i64> = self.connection.query_row(
+            "SELECT max(at) FROM (
+                 SELECT (SELECT created_at FROM message ORDER BY seq DESC LIMIT 1) AS at
+                 UNION ALL SELECT (SELECT coalesce(ended_at, started_at) FROM turn ORDER BY seq DESC LIMIT 1)
+                 UNION ALL SELECT (SELECT created_at FROM ledger_entry ORDER BY seq DESC LIMIT 1)
+                 UNION ALL SELECT max(created_at) FROM org)",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(newest.map(Timestamp::from_millis))
+    }
+
+    /// Every organization's providers, with its slug. The schema must be today's.
+    pub fn providers(&self) -> Result<Vec<(String, Provider)>> {
+        providers::all(&self.connection)
+    }
+
+    /// Copies all of it into the empty file `to`, as it is at one moment.
+    ///
+    /// In one step of SQLite's online backup: a snapshot that neither waits for writers nor is waited for. In many steps
+    /// each write of another process would make it begin again, under load for ever. `VACUUM INTO` keeps a snapshot too, but makes
+    /// every table and index anew, which takes several times as long, while the log cannot be reset.
+    pub(super) fn copy_into(&self, to: &Path) -> Result<()> {
+        let unusable = |error: rusqlite::Error| cannot_use(to, &error);
+        let mut copy = Connection::open(to).map_err(unusable)?;
+        // A draft needs no way back: it is synced once, when it is whole. Alone with it, there is no `-shm` either.
+        copy.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;")?;
+        let step = Backup::new(&self.connection, &mut copy)?.step(-1).map_err(unusable)?;
+        if step != StepResult::Done {
+            let message = "another process holds the database: try again";
+            return Err(Error::Unavailable { message, retry_after: FILE_RETRY });
+        }
+        // One file that any program opens, wherever it may not write. Whoever serves from it turns the log on again.
+        copy.execute_batch("PRAGMA journal_mode = DELETE")?;
+        copy.close().map_err(|(_, error)| unusable(error))
+    }
+}
