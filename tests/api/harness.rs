@@ -106,6 +106,11 @@ impl App {
         App::on(Arc::new(Server::start(flags, variables, new_folder())))
     }
 
+    /// A server on a folder that is there already.
+    pub fn start_in(folder: TempDir) -> Self {
+        App::on(Arc::new(Server::start(&[], &[], Arc::new(folder))))
+    }
+
     /// What comes after `kill -9`: another server on the same folder.
     pub fn crash(&self) -> Self {
         self.crash_into(&[])

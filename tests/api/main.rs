@@ -10,9 +10,11 @@ mod harness; // the server
 mod absence;
 mod agents;
 mod api_keys;
+mod backup;
 mod billing;
 mod chat;
 mod cli;
+mod doctor;
 mod document;
 mod edge;
 mod edits;

@@ -1,7 +1,5 @@
 //! Money under any order of events: what the ledger is for, held against a model of it.
 
-use std::io::Write;
-
 use alm::store::{Store, Tenant, turns::Hold};
 use proptest::prelude::*;
 
@@ -16,11 +14,6 @@ const EVENTS_MAX: usize = 80;
 /// Tasks that write at once, and what each of them does.
 const TASKS: usize = 64;
 const TURNS_PER_TASK: usize = 16;
-
-/// A line for the page of proofs. Written around the test's capture, so that a passing test says it as well.
-fn proof(name: &str, value: usize) {
-    std::io::stdout().write_all(format!("proof: money.{name} {value}\n").as_bytes()).unwrap();
-}
 
 #[test]
 fn whatever_happens_in_whatever_order_the_ledger_adds_up() {
@@ -46,9 +39,9 @@ fn whatever_happens_in_whatever_order_the_ledger_adds_up() {
         })
         .unwrap();
     assert!(charges.get() > 0, "no order of events charged anything: it proves nothing");
-    proof("cases", CASES as usize);
-    proof("events", events.get());
-    proof("charges", charges.get());
+    println!("proof: money.cases {CASES}");
+    println!("proof: money.events {}", events.get());
+    println!("proof: money.charges {}", charges.get());
 }
 
 #[test]
@@ -89,7 +82,7 @@ fn whoever_writes_at_once_spends_no_more_than_there_is() {
         assert_eq!((book.balance, book.held), (book.deposited - book.charged, 0), "{book:?}");
         assert!(book.charged > 0 && book.balance >= 0, "{book:?}");
     }
-    proof("tasks_at_once", TASKS);
+    println!("proof: money.tasks_at_once {TASKS}");
 }
 
 /// What an audit finds in a file after a foreign hand wrote in it, past the triggers. The file has a deposit (entry 1), a
