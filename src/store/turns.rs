@@ -121,8 +121,6 @@ pub struct Orphan {
     pub message_id: String,
     /// What the answer had before, if it went on: a JSON array of parts, as text.
     pub continued_parts: Option<String>,
-    /// What it had streamed, as server-sent events.
-    pub frames: Vec<u8>,
 }
 
 impl Known<'_> {
@@ -252,12 +250,9 @@ impl Store {
                  FROM turn t LEFT JOIN message m ON m.session = t.session AND m.id = t.message_id AND m.superseded_by IS NULL
                  WHERE t.status = 'running' ORDER BY t.session",
             )?;
-            let mut journal = c.prepare("SELECT frames FROM turn_journal WHERE turn = ?1 ORDER BY n")?;
             let orphans = turns.query_map([], |row| {
-                let turn: i64 = row.get(0)?;
-                let frames: Vec<Vec<u8>> = journal.query_map([turn], |row| row.get(0))?.collect::<Result<_, _>>()?;
                 Ok(Orphan {
-                    turn,
+                    turn: row.get(0)?,
                     turn_id: row.get(1)?,
                     tenant: Tenant { org_id: row.get(2)?, user_id: row.get(3)? },
                     session: row.get(4)?,
@@ -266,10 +261,18 @@ impl Store {
                     agent_id: row.get(7)?,
                     message_id: row.get(8)?,
                     continued_parts: row.get(9)?,
-                    frames: frames.concat(),
                 })
             })?;
             Ok(orphans.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// What a turn that was left running had streamed, as server-sent events.
+    pub fn journal_of(&self, orphan: &Orphan) -> Result<Vec<u8>> {
+        self.read(|c| {
+            let mut journal = c.prepare_cached("SELECT frames FROM turn_journal WHERE turn = ?1 ORDER BY n")?;
+            let frames = journal.query_map([orphan.turn], |row| row.get(0))?;
+            Ok(frames.collect::<Result<Vec<Vec<u8>>, _>>()?.concat())
         })
     }
 }

@@ -244,6 +244,7 @@ impl Engine {
             live,
             scribe,
             call: None,
+            dropped: 0,
             fault: None,
             head: Some(head),
             started: Instant::now(),

@@ -5,17 +5,20 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{
     bill::Bill,
+    chunk::Chunk,
     fold::{self, Closing, Fold},
     history,
+    run::DROPPED_MESSAGES,
     stored::now_or_later,
 };
 use crate::{
     catalog::Catalog,
-    error::Result,
+    error::{Error, Result},
     store::{
         Store,
         messages::NewMessage,
@@ -23,13 +26,17 @@ use crate::{
     },
 };
 
+/// Turns that are ended at the same time: they share commits, and their journals the memory.
+const ENDED_AT_ONCE: usize = 16;
+
 /// Ends the running turns of the file that `is_orphan` knows.
 pub(super) async fn recover(store: &Store, catalog: &Arc<Catalog>, is_orphan: impl Fn(i64) -> bool) {
     let orphans = match store.orphans() {
         Ok(orphans) => orphans,
         Err(error) => return tracing::error!(%error, "interrupted turns could not be read"),
     };
-    for orphan in orphans.into_iter().filter(|orphan| is_orphan(orphan.turn)) {
+    let orphans = orphans.into_iter().filter(|orphan| is_orphan(orphan.turn));
+    let end = async |orphan: Orphan| {
         let turn = orphan.turn_id.clone();
         let (store, catalog, orphan) = (store.clone(), catalog.clone(), Arc::new(orphan));
         let end = move || {
@@ -40,14 +47,49 @@ pub(super) async fn recover(store: &Store, catalog: &Arc<Catalog>, is_orphan: im
             Ok(()) => tracing::info!(turn, "an interrupted turn was ended"),
             Err(error) => tracing::error!(%error, turn, "an interrupted turn could not be ended"),
         }
-    }
+    };
+    stream::iter(orphans).for_each_concurrent(ENDED_AT_ONCE, end).await;
 }
 
 async fn end(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Result<()> {
+    let ended = match as_far_as_it_came(store, catalog, orphan) {
+        Err(error) if !matches!(error, Error::Unavailable { .. }) => {
+            // What cannot be read any more must not keep its session and its money for ever.
+            tracing::error!(%error, turn = orphan.turn_id, "what an interrupted turn said is lost");
+            nothing_of(orphan)
+        }
+        ended => ended?,
+    };
+    store.org(&orphan.tenant).end_turn(ended).await
+}
+
+/// An end without an answer, that costs nothing.
+fn nothing_of(orphan: &Orphan) -> EndedTurn {
+    EndedTurn {
+        turn: orphan.turn,
+        turn_id: orphan.turn_id.clone(),
+        session: orphan.session,
+        status: "interrupted",
+        message: None,
+        input_tokens: 0,
+        cache_read_tokens: 0,
+        output_tokens: 0,
+        cost: 0,
+    }
+}
+
+/// The answer that the journal holds, and an estimate of what it cost.
+fn as_far_as_it_came(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Result<EndedTurn> {
     let before = fold::stored_parts(orphan.continued_parts.as_deref())?;
     let (parts_before, text_before) = (before.len(), fold::content(&before).len());
     let mut fold = Fold::with_parts(before);
-    fold::parse(&orphan.frames).for_each(|chunk| fold.apply(&chunk));
+    let mut dropped = None;
+    for chunk in fold::parse(&store.journal_of(orphan)?) {
+        if let Chunk::Start { message_metadata, .. } = &chunk {
+            dropped = message_metadata.get(DROPPED_MESSAGES).cloned();
+        }
+        fold.apply(&chunk);
+    }
     fold.close(Closing::Interrupted);
     let parts = fold.into_parts();
     let content = fold::content(&parts);
@@ -61,29 +103,28 @@ async fn end(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Result<()> {
         let said = content.get(text_before..).unwrap_or_default();
         bill.add(None, history::tokens_of_bytes(org.content_bytes(orphan.session)?), said);
     }
+    let mut metadata = json!({
+        "model": orphan.model, "agentId": orphan.agent_id, "finishReason": "other",
+        "costMicrocents": bill.charge(), "estimated": true,
+    });
+    if let Some(dropped) = dropped {
+        metadata[DROPPED_MESSAGES] = dropped;
+    }
     let message = (!parts.is_empty()).then(|| NewMessage {
         id: orphan.message_id.clone(),
         role: "assistant",
         status: "interrupted",
-        metadata: json!({
-            "model": orphan.model, "agentId": orphan.agent_id, "finishReason": "other",
-            "costMicrocents": bill.charge(), "estimated": true,
-        })
-        .to_string(),
+        metadata: metadata.to_string(),
         content,
         parts: Value::Array(parts).to_string(),
     });
     let usage = bill.usage();
-    let ended = EndedTurn {
-        turn: orphan.turn,
-        turn_id: orphan.turn_id.clone(),
-        session: orphan.session,
-        status: "interrupted",
+    Ok(EndedTurn {
         message,
         input_tokens: usage.input_tokens,
         cache_read_tokens: usage.cache_read_tokens,
         output_tokens: usage.output_tokens,
         cost: bill.charge(),
-    };
-    org.end_turn(ended).await
+        ..nothing_of(orphan)
+    })
 }

@@ -46,6 +46,9 @@ const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Tokens of a model's window that are kept for its reply.
 const REPLY_TOKENS_DEFAULT: u64 = 1_024;
 
+/// Where metadata count the messages that the model was not sent.
+pub(super) const DROPPED_MESSAGES: &str = "droppedMessages";
+
 /// A turn that runs.
 pub(super) struct Run {
     pub engine: Arc<Engine>,
@@ -63,6 +66,8 @@ pub(super) struct Run {
     pub scribe: Scribe,
     /// The model call that runs, so that one that is cut off is paid for what it said.
     pub call: Option<OpenCall>,
+    /// Messages of the history that the model was not sent.
+    pub dropped: usize,
     /// What went wrong in the upstream's reply, which need not end it.
     pub fault: Option<Error>,
     /// Who waits for the model's first sign of life.
@@ -119,7 +124,8 @@ impl Run {
             reasoning_effort: self.agent.settings.reasoning_effort.clone(),
             output_tokens_max: None,
         };
-        self.start(left_out + fitted.dropped);
+        self.dropped = left_out + fitted.dropped;
+        self.start();
         let mut step = Step::new(fold::call_ids(self.begun.continued_parts.as_deref())?);
         for _ in 0..self.agent.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
             if let Next::Finish(finish) = self.step(&mut request, &tools, &mut step).await? {
@@ -135,14 +141,19 @@ impl Run {
         self.model.context_window.map(|window| u64::from(window).saturating_sub(reply))
     }
 
-    fn start(&mut self, dropped: usize) {
+    fn start(&mut self) {
         let (session, now) = (&self.begun.session.id, Timestamp::now());
         let mut metadata = replay::start_metadata(session, &self.model.id, Some(&self.agent.id), now);
-        if dropped > 0 {
-            metadata["droppedMessages"] = dropped.into();
-        }
+        self.tell_dropped(&mut metadata);
         let message_id = self.begun.message_id.clone();
         self.scribe.write(&[Chunk::Start { message_id, message_metadata: metadata }]);
+    }
+
+    /// Whoever reads an answer, now or later, is to know that the model had not all of the history.
+    fn tell_dropped(&self, metadata: &mut Value) {
+        if self.dropped > 0 {
+            metadata[DROPPED_MESSAGES] = self.dropped.into();
+        }
     }
 
     /// One model call and the tools it asks for.
@@ -327,6 +338,7 @@ impl Run {
         if self.bill.is_estimated() {
             facts["estimated"] = true.into();
         }
+        self.tell_dropped(&mut facts);
         facts
     }
 

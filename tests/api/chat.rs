@@ -192,6 +192,7 @@ fn what_does_not_fit_the_window_is_left_out_in_whole_turns_and_counted() {
     assert!(first.one("start")["messageMetadata"].get("droppedMessages").is_none());
     let second = ask(&"second ".repeat(120));
     assert_eq!(second.one("start")["messageMetadata"]["droppedMessages"], json!(2));
+    assert_eq!(acme.messages("c")[3]["metadata"]["droppedMessages"], json!(2), "a reload is told so too");
     let sent = model.last_messages();
     assert!(sent.iter().all(|(_, text)| !text.contains("first") && text != "Short."), "{sent:?}");
     assert_eq!(sent.last().unwrap().1, "second ".repeat(120));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     client::Client,
     fake_model::{Answer, FakeModel, delta},
-    harness::{App, until, user},
+    harness::{App, ModelSpec, until, user},
 };
 
 fn word(text: &str) -> Value {
@@ -124,4 +124,65 @@ fn a_reply_of_a_model_that_is_gone_since_is_kept_and_costs_nothing() {
     app.alm(&["providers", "remove", "--org", &app.slug("acme"), "up"]).ok();
     let (_app, acme) = crash_after(&app, &acme, "one ");
     assert_eq!((balance(&acme), acme.history("c")[1].1.as_str()), (1_000_000, "one "));
+}
+
+#[test]
+fn what_the_model_was_not_sent_is_counted_with_an_interrupted_answer_too() {
+    const SMALL: ModelSpec = ModelSpec { name: "small", price: None, context_window: Some(1_424) };
+    let script = [Answer::text("Short."), Answer::empty().chunk(word("one ")).wait()];
+    let (app, model) = (App::start(&[]), FakeModel::start(script));
+    app.provider("acme", &model.base_url(), &[SMALL]);
+    let acme = app.org("acme");
+    let ask = |text: &str| json!({ "id": "c", "model": "up/small", "messages": [user(text)] });
+    acme.chat(ask(&"first ".repeat(150)));
+    acme.listen(ask(&"second ".repeat(120))).until("text-delta");
+    let (_app, acme) = crash_after(&app, &acme, "one ");
+    assert_eq!(acme.messages("c")[3]["metadata"]["droppedMessages"], json!(2));
+}
+
+#[test]
+fn however_many_turns_a_crash_cut_off_each_is_ended_with_its_own_words() {
+    const TURNS: i64 = 200;
+    let (app, model) = (App::start(&[]), FakeModel::start([Answer::empty().chunk(word("one ")).wait()]));
+    let acme = app.org_asking("acme", &model);
+    acme.listen(json!({ "id": "c", "messages": [user("Hi")] })).until("text-delta");
+    // More of its kind, as if as many people had asked.
+    let more = format!(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {TURNS})
+         INSERT INTO session (seq, org_id, id, user_id, label, status, created_at, updated_at)
+             SELECT s.seq + n, s.org_id, 'c' || n, s.user_id, 'c' || n, 'running', 0, 0 FROM session s, n;
+         INSERT INTO turn (seq, id, org_id, session, user_id, agent_id, model, message_id, status, started_at)
+             SELECT t.seq + s.seq, s.id, t.org_id, s.seq, t.user_id, t.agent_id, t.model, 'm', 'running', 0
+             FROM session s, turn t WHERE s.id <> 'c';
+         INSERT INTO turn_journal (turn, n, frames)
+             SELECT seq, 1, CAST('data: {{\"type\":\"text-start\",\"id\":\"p\"}}' || char(10, 10)
+                 || 'data: {{\"type\":\"text-delta\",\"id\":\"p\",\"delta\":\"' || id || '\"}}' || char(10, 10) AS BLOB)
+             FROM turn WHERE id LIKE 'c%';",
+    );
+    app.file().execute_batch(&more).unwrap();
+    let (app, _acme) = crash_after(&app, &acme, "one ");
+    let count = |question: &str| app.file().query_row(question, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM turn WHERE status = 'interrupted'"), TURNS + 1);
+    let own = "SELECT count(*) FROM message m JOIN session s ON s.seq = m.session
+               WHERE m.status = 'interrupted' AND m.content = s.id AND s.status = 'interrupted'";
+    assert_eq!(count(own), TURNS);
+}
+
+#[test]
+fn a_reply_that_cannot_be_read_any_more_keeps_neither_its_session_nor_its_money() {
+    let slow = || Answer::empty().chunk(word("one ")).wait();
+    let (app, model) = (App::start(&[]), FakeModel::start([slow(), slow(), Answer::text("two")]));
+    let acme = app.org_asking("acme", &model);
+    app.alm(&["org", "set", &app.slug("acme"), "--default-model", "up/paid"]).ok();
+    app.deposit("acme", 1_000_000);
+    acme.listen(json!({ "id": "c", "messages": [user("Hi")] })).until("text-delta");
+    let (app, acme) = crash_after(&app, &acme, "one ");
+    let before = balance(&acme);
+    acme.listen_to_resumed("c").until("text-delta");
+    app.file().execute("UPDATE message SET parts = '[' WHERE role = 'assistant'", []).unwrap();
+    let (app, acme) = crash_after(&app, &acme, "one ");
+    assert_eq!(balance(&acme), before);
+    assert!(app.output().contains("what an interrupted turn said is lost"));
+    assert_eq!(acme.get("/sessions/c").ok(200)["status"], json!("interrupted"));
+    assert_eq!(acme.chat(json!({ "id": "d", "messages": [user("Hi")] })).text(), "two");
 }
