@@ -62,8 +62,12 @@ pub struct File {
 
 impl File {
     pub fn open(folder: &Path) -> Self {
-        let path = folder.join(alm::store::FILE_NAME);
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        Self::open_as(&folder.join(alm::store::FILE_NAME))
+    }
+
+    /// A file of any name.
+    pub fn open_as(file: &Path) -> Self {
+        let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         connection.busy_timeout(PATIENCE).unwrap();
         File { connection }
     }

@@ -16,6 +16,8 @@ use crate::{fake_model::FakeModel, operator::Operator, person::Person, server::S
 
 /// Between two words of the model.
 const WORD_MS_MAX: u64 = 4;
+/// So many chats as these people begin are no abuse.
+const FLAGS: [&str; 2] = ["--chat-rate", "1000000"];
 /// How long a moment is waited for.
 const MOMENT_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -106,15 +108,14 @@ fn wait_for(end: End, told: &Receiver<Moment>) {
     }
 }
 
-/// Starts a server and kills it while it starts, some times; then starts it for good. Answers how many died.
-pub fn start(folder: &Path, rng: &mut StdRng, starting: Duration) -> (Server, usize, Duration) {
+/// Starts a server for good; now and then some are killed before that, while they start. Answers it, how long it took to
+/// be ready, and how many died.
+pub fn start(folder: &Path, rng: &mut StdRng, usual: Duration) -> (Server, Duration, usize) {
     let deaths = if rng.random_ratio(1, 5) { rng.random_range(1..4) } else { 0 };
     for _ in 0..deaths {
-        let mut server = Server::spawn(folder);
-        server.hears("listening on ", starting.mul_f64(rng.random_range(0.0..1.2)));
-        server.kill();
+        Server::spawn(folder, &FLAGS).dies_after(usual.mul_f64(rng.random_range(0.0..1.2)));
     }
-    let mut server = Server::spawn(folder);
+    let mut server = Server::spawn(folder, &FLAGS);
     let took = server.ready();
-    (server, deaths, took)
+    (server, took, deaths)
 }

@@ -24,6 +24,7 @@ mod once; // what is asked again after a restart
 mod operator; // who works beside the server
 mod person; // who uses it
 mod server; // the process
+mod starts; // starts that write, killed
 mod talk; // one session, and what must be in it
 
 use std::{path::Path, str::FromStr, time::Duration};
@@ -50,7 +51,7 @@ const RESTART_PROMISED: Duration = Duration::from_secs(2);
 #[test]
 fn whenever_it_is_killed_nothing_acknowledged_is_lost_and_nothing_is_half_done() {
     let kills_wanted = setting("ALM_CRASH_KILLS").unwrap_or(KILLS_DEFAULT);
-    let seed = setting("ALM_CRASH_SEED").unwrap_or_else(|| rand::random::<u32>().into());
+    let seed = seed();
     println!("crash: {kills_wanted} kills from ALM_CRASH_SEED={seed}");
     let (mut rng, folder) = (StdRng::seed_from_u64(seed), tempfile::tempdir().unwrap());
     let folder = folder.path();
@@ -62,17 +63,21 @@ fn whenever_it_is_killed_nothing_acknowledged_is_lost_and_nothing_is_half_done()
         let someone = |seed| Person::new(Client::new("", Some(key.clone())), StdRng::seed_from_u64(seed));
         people.extend((0..PEOPLE).map(|_| someone(rng.random())));
     }
-    let mut server = Server::spawn(folder);
-    let (mut restarts, mut kills, mut kills_while_starting) = (vec![server.ready()], 0, 0);
+    let (mut server, first_start, died) = life::start(folder, &mut rng, Duration::ZERO);
+    let (mut restarts, mut kills, mut kills_while_starting) = (vec![first_start], died, died);
     while kills < kills_wanted {
         life::live(&mut server, &mut people, &mut operator, &model, &mut rng);
-        let (next, died, took) = life::start(folder, &mut rng, restarts[0]);
+        let (next, took, died) = life::start(folder, &mut rng, first_start);
         server = next;
         restarts.push(took);
         let looked = kills / LOOK_KILLS;
         kills += 1 + died;
         kills_while_starting += died;
-        check(folder, &server, &mut people, &operator, kills / LOOK_KILLS > looked || kills >= kills_wanted);
+        let all = kills / LOOK_KILLS > looked || kills >= kills_wanted;
+        check(folder, &server, &mut people, &operator, all);
+        if all {
+            println!("crash: {kills} kills");
+        }
     }
     println!("proof: crash.seed {seed}");
     println!("proof: crash.kills {kills}");
@@ -124,6 +129,11 @@ fn report(folder: &Path, people: &[Person], operator: &Operator, mut restarts: V
     if let Ok(to) = std::env::var("ALM_CRASH_MESSAGES") {
         file.dump(Path::new(&to));
     }
+}
+
+/// What everything is drawn from.
+fn seed() -> u64 {
+    setting("ALM_CRASH_SEED").unwrap_or_else(|| rand::random::<u32>().into())
 }
 
 /// A setting of the environment, if it is there.

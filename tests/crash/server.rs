@@ -33,9 +33,9 @@ pub struct Server {
 
 impl Server {
     /// Begins to start; nothing is waited for.
-    pub fn spawn(folder: &Path) -> Self {
-        let mut command = alm(&["serve", "--listen", "127.0.0.1:0", "--chat-rate", "1000000"]);
-        command.env("ALM_DATA_DIR", folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub fn spawn(folder: &Path, flags: &[&str]) -> Self {
+        let mut command = alm(&["serve", "--listen", "127.0.0.1:0"]);
+        command.args(flags).env("ALM_DATA_DIR", folder).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().unwrap();
         let (line, lines) = channel();
@@ -56,7 +56,7 @@ impl Server {
     }
 
     /// Waits for a line with these words, but not for longer than `patience`.
-    pub fn hears(&mut self, words: &str, patience: Duration) -> bool {
+    fn hears(&mut self, words: &str, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             self.told.push(line);
@@ -65,6 +65,12 @@ impl Server {
             }
         }
         false
+    }
+
+    /// Is killed that long after it began to start, or when it listens.
+    pub fn dies_after(mut self, life: Duration) {
+        self.hears(LISTENING, life);
+        self.kill();
     }
 
     /// Where it listens.
