@@ -5,7 +5,7 @@
 //! Deliberately absent: sleeps that hope. [`until`] asks again until a bound.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read, Write},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
@@ -371,6 +371,11 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// A figure for `docs/proofs.md`, written around the test's capture.
+pub fn proof(name: &str, value: impl std::fmt::Display) {
+    io::stdout().write_all(format!("proof: {name} {value}\n").as_bytes()).unwrap();
+}
+
 /// A user's message with that text, as the API takes it.
 pub fn user(text: &str) -> Value {
     json!({ "role": "user", "content": text })
@@ -388,9 +393,7 @@ fn new_folder() -> Arc<TempDir> {
 fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
-            let mut into = into.lock().unwrap();
-            into.push_str(&line);
-            into.push('\n');
+            *into.lock().unwrap() += &(line + "\n");
         }
     });
 }

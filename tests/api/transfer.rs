@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     fake_model::{Answer, FakeModel, call, delta, finish, usage},
-    harness::{App, Ran, alm, until, user},
+    harness::{App, Ran, alm, proof, until, user},
 };
 
 fn word(text: &str) -> Value {
@@ -93,6 +93,7 @@ fn what_is_exported_and_imported_is_exported_the_same_to_the_byte() {
     assert_eq!(imported["slug"], json!(slug));
     let again = on(&folder, &["export", "--org", &slug]).stdout;
     assert!(again == lines, "{}", again.lines().zip(lines.lines()).find(|(a, b)| a != b).map_or("", |(a, _)| a));
+    proof("transfer.rows", lines.lines().count() - 2);
     let sum = |file: &rusqlite::Connection| -> (i64, i64) {
         let select = "SELECT balance, held FROM org WHERE slug = ?1";
         file.query_row(select, [&slug], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()

@@ -4,8 +4,6 @@
 //! three things: a clear answer while it lasts, nothing lost, and recovery without a hand when it ends.
 //! A line `proof: faults.<what> <figure>` is a figure for the reader.
 
-use std::io::Write;
-
 #[allow(dead_code)] // the API's suite uses the rest
 #[path = "../api/client.rs"]
 mod client;
@@ -23,9 +21,9 @@ mod drain;
 mod shim;
 mod upstreams;
 
-/// A figure for who reads the suite's output. The harness of tests keeps what is printed; this goes around it.
+/// A figure of this suite's.
 fn proof(name: &str, value: impl std::fmt::Display) {
-    std::io::stdout().write_all(format!("proof: faults.{name} {value}\n").as_bytes()).unwrap();
+    harness::proof(&format!("faults.{name}"), value);
 }
 
 /// Nothing inside the server broke.
