@@ -34,6 +34,20 @@ CREATE TABLE member (
     PRIMARY KEY (org_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
+-- A person at a browser. Its cookie is 32 random bytes, of which only the SHA-256 is kept. A row ends with its person's word, with a
+-- new password, or by the clock.
+CREATE TABLE sign_in (
+    id            TEXT    PRIMARY KEY,
+    user_id       TEXT    NOT NULL REFERENCES user (id),
+    hash          BLOB    NOT NULL UNIQUE,                  -- SHA-256 of the cookie's value
+    created_at    INTEGER NOT NULL,
+    last_seen_at  INTEGER NOT NULL,                         -- to the minute
+    stepped_up_at INTEGER NOT NULL,                         -- when the password was last given
+    expires_at    INTEGER NOT NULL,
+    user_agent    TEXT    NOT NULL                          -- its first characters, to tell browsers apart
+) STRICT;
+CREATE INDEX sign_in_by_user ON sign_in (user_id, created_at);
+
 -- A key is 24 random bytes, so SHA-256 is enough: there is nothing to guess. The key itself is stored nowhere.
 CREATE TABLE api_key (
     id           TEXT    PRIMARY KEY,

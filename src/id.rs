@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 pub const CLIENT_ID_CHARS_MAX: usize = 128;
 /// Longest slug, in characters.
 pub const SLUG_CHARS_MAX: usize = 64;
+/// Longest e-mail address, in bytes.
+pub const EMAIL_BYTES_MAX: usize = 254;
 
 /// A new id. Later ids sort after earlier ones, so they are kind to an index.
 pub fn generate() -> String {
@@ -35,6 +37,15 @@ pub fn check_slug(field: &str, slug: &str) -> Result<()> {
     ))
 }
 
+/// Accepts what could be an e-mail address. Whether it is one only a letter could tell.
+pub fn check_email(field: &str, email: &str) -> Result<()> {
+    let has_both = email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+    if has_both && email.len() <= EMAIL_BYTES_MAX && !email.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Ok(());
+    }
+    Err(Error::invalid(field, "must be an e-mail address of at most 254 bytes"))
+}
+
 /// The slug a name suggests; `fallback` where the name holds nothing a slug can.
 pub fn slug_from_name(name: &str, fallback: &str) -> String {
     let lower = name.to_lowercase();
@@ -57,6 +68,16 @@ mod tests {
             check_slug("slug", slug).unwrap();
         }
         check_slug("slug", &slug_from_name(&"ab ".repeat(90), "x")).unwrap();
+    }
+
+    #[test]
+    fn an_address_has_two_sides_and_no_space() {
+        for good in ["a@b", "you+tag@example.com"] {
+            check_email("email", good).unwrap();
+        }
+        for bad in ["", "a", "@b", "a@", "a b@c", "a@b\n", &format!("a@{}", "x".repeat(253))] {
+            check_email("email", bad).unwrap_err();
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! API keys: made, hashed, never kept.
+//! API keys, and the secrets of browsers: made, hashed, never kept.
 //!
 //! A key is `alm_<env>_<48 hex>`, 24 bytes from the operating system. It cannot be guessed, so a fast hash is right for
 //! it; Argon2id is for passwords. Rule: the text of a key exists in the answer that made it and in its requests.
@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 
 /// Random bytes in a key.
 const KEY_BYTES: usize = 24;
+/// Random bytes in a browser's secret.
+const TOKEN_BYTES: usize = 32;
 /// Characters of a key that are kept to tell keys apart.
 const PREFIX_CHARS: usize = 12;
 
@@ -90,11 +92,19 @@ pub struct NewKey {
 
 /// Makes a key.
 pub fn generate(env: Env) -> Result<NewKey> {
-    let mut bytes = [0; KEY_BYTES];
-    SysRng.try_fill_bytes(&mut bytes).map_err(Error::internal)?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let text = format!("alm_{}_{hex}", env.as_str());
+    let text = format!("alm_{}_{}", env.as_str(), random_hex::<KEY_BYTES>()?);
     Ok(NewKey { hash: hash(&text), prefix: text[..PREFIX_CHARS].to_owned(), text })
+}
+
+/// Makes the secret of a browser, or of a setup link. [`hash`] is what is kept of it.
+pub fn token() -> Result<String> {
+    random_hex::<TOKEN_BYTES>()
+}
+
+fn random_hex<const BYTES: usize>() -> Result<String> {
+    let mut bytes = [0; BYTES];
+    SysRng.try_fill_bytes(&mut bytes).map_err(Error::internal)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What a key is looked up by. Its length is not checked first: an unknown key is an unknown hash.

@@ -75,6 +75,8 @@ impl Demo {
                 chats_per_minute: CHATS_PER_MINUTE,
                 drain: DRAIN,
                 cors: Cors::default(),
+                allow_hosts: Vec::new(),
+                setup: None,
                 ca_file: None,
                 ambient: false,
             };

@@ -5,14 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{Place, block_on, read_secret, table};
-use crate::{
-    error::{Error, Result},
-    money::format_usd,
-    password,
-};
-
-/// Longest e-mail address, in bytes.
-const EMAIL_BYTES_MAX: usize = 254;
+use crate::{error::Result, id, money::format_usd, password};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Org {
@@ -50,10 +43,7 @@ impl Org {
 }
 
 fn create(place: &Place, slug: &str, owner: &str, password_file: &std::path::Path) -> Result<()> {
-    let is_address = owner.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
-    if !is_address || owner.len() > EMAIL_BYTES_MAX || owner.contains(char::is_whitespace) {
-        return Err(Error::invalid("--owner", "must be an e-mail address"));
-    }
+    id::check_email("--owner", owner)?;
     let hash = password::hash(&read_secret(password_file)?)?;
     let org = place.store()?.create_org(slug, owner, Some(hash))?;
     let next = format!("alm keys create --org {slug} --name first");

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    http::cors::Cors,
+    http::{
+        cors::Cors,
+        setup::{SETUP_CODE_LIFE, SetupCode},
+    },
     store::{Store, lock},
 };
 
@@ -32,6 +35,9 @@ pub(super) struct Serve {
     /// A web page's origin that may use the API; repeat or separate by commas
     #[arg(long, value_delimiter = ',', value_name = "ORIGIN")]
     cors_origin: Vec<String>,
+    /// A name this server is reached by through a proxy on the same machine; repeat or separate by commas
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    allow_host: Vec<String>,
     /// Certificate authorities to trust when asking providers, in PEM, instead of the public ones
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -60,12 +66,15 @@ impl Serve {
         let store = server::open_store(&folder)?;
         let lock = lock::lock(&folder)?;
         make_org(&store, self.org.as_deref())?;
+        let (setup, code) = if store.has_org()? { None } else { Some(SetupCode::generate()?) }.unzip();
         let settings = Settings {
             listen: self.listen,
             metrics_listen: self.metrics_listen,
             chats_per_minute: self.chat_rate,
             drain: self.drain,
             cors: cors(&self.cors_origin)?,
+            allow_hosts: self.allow_host,
+            setup,
             ca_file: self.ca_file,
             ambient: true,
         };
@@ -74,28 +83,36 @@ impl Serve {
         runtime.block_on(async {
             let server = Server::new(lock, store, sealer, settings).await?;
             println!("alm is listening on {}", server.url());
+            if let Some(code) = code {
+                print_setup(&server.url(), &code);
+            }
             server.run(server::signal()).await;
             Ok(())
         })
     }
 }
 
-/// Makes the organization that was asked for, if it is not there; an empty folder is told how to get one.
+/// Makes the organization that was asked for, if it is not there.
 fn make_org(store: &Store, slug: Option<&str>) -> Result<()> {
-    let orgs = store.orgs()?;
-    match slug {
-        None if orgs.is_empty() => {
-            eprintln!("There is no organization yet. Make one beside this server:");
-            eprintln!("  alm org create acme --owner you@example.com --password-file FILE");
-        }
-        Some(slug) if orgs.iter().all(|org| org.slug != slug) => {
-            store.create_org(slug, &format!("owner@{slug}.localhost"), None)?;
-            eprintln!("Made the organization {slug}. Make a key beside this server:");
-            eprintln!("  alm keys create --org {slug} --name first");
-        }
-        _ => {}
-    }
+    let Some(slug) = slug.filter(|slug| matches!(store.org_by_slug(slug), Err(Error::NotFound(_)))) else {
+        return Ok(());
+    };
+    let owner = format!("owner@{slug}.localhost");
+    store.create_org(slug, &owner, None)?;
+    eprintln!("Made the organization {slug}. Make a key beside this server:");
+    eprintln!("  alm keys create --org {slug} --name first");
     Ok(())
+}
+
+/// Tells whoever started the server how it gets its first organization.
+fn print_setup(url: &str, code: &str) {
+    let minutes = SETUP_CODE_LIFE.as_secs() / 60;
+    // Who listens on every address is reached on this one too.
+    let url = url.replacen("//0.0.0.0:", "//127.0.0.1:", 1).replacen("//[::]:", "//[::1]:", 1);
+    eprintln!("There is no organization yet. Open this link within {minutes} minutes to make one; it works once:");
+    eprintln!("  {url}/setup#{code}");
+    eprintln!("Or make one beside this server:");
+    eprintln!("  alm org create acme --owner you@example.com --password-file FILE");
 }
 
 /// Where pages may come from, each such as `https://app.example.com`.

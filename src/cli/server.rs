@@ -13,10 +13,12 @@ use crate::{
     catalog::{Ambient, Catalog},
     error::Result,
     http::{
-        self, App,
+        self, Admission, App,
+        auth::host::Hosts,
         cors::Cors,
         metrics,
         serve::{Limits, Listener, raise_nofile_limit, serve},
+        setup::SetupCode,
     },
     model::upstream::{UpstreamOptions, Upstreams},
     seal::Sealer,
@@ -40,6 +42,9 @@ pub(super) struct Settings {
     pub chats_per_minute: NonZeroU32,
     pub drain: Duration,
     pub cors: Cors,
+    /// Names it is reached by besides loopback's own.
+    pub allow_hosts: Vec<String>,
+    pub setup: Option<SetupCode>,
     pub ca_file: Option<PathBuf>,
     /// Whether providers that the environment names are used.
     pub ambient: bool,
@@ -77,7 +82,13 @@ impl Server {
         let upstreams = Arc::new(Upstreams::new(&options)?);
         let engine = Engine::new(store.clone(), catalog.clone(), upstreams.clone());
         engine.recover().await;
-        let app = App::new(store, catalog.clone(), engine.clone(), settings.cors, settings.chats_per_minute);
+        let admission = Admission {
+            cors: settings.cors,
+            hosts: Hosts::of_listener(settings.listen.ip(), &settings.allow_hosts),
+            setup: settings.setup,
+            chats_per_minute: settings.chats_per_minute,
+        };
+        let app = App::new(store, catalog.clone(), engine.clone(), admission);
         Ok(Server {
             app: Arc::new(app),
             catalog,

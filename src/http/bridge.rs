@@ -1,4 +1,4 @@
-//! From the runtime to work that may take its time: searches, exports, aggregates, long pages.
+//! From the runtime to work that may take its time: searches, exports, aggregates, long pages; and passwords.
 //!
 //! Rule: a read that touches a bounded number of rows by an index runs where it is called, because the way to another
 //! thread and back costs more than the read. What may scan comes through here, and only so many at once.
@@ -11,29 +11,35 @@ use crate::error::{Error, Result};
 
 /// Scans at once. They are bound by the processor and by the disk, so more would only make all of them late.
 const SCANS_MAX: usize = 8;
-/// How long a scan waits for its turn.
+/// How long work waits for its turn.
 const SCAN_WAIT: Duration = Duration::from_secs(5);
 /// What a caller is told to wait when it did not come.
 const SCAN_RETRY: Duration = Duration::from_secs(2);
 
-/// The places for scans.
+/// Passwords hashed at once, of 19 MiB each.
+const HASHES_MAX: usize = 4;
+
+/// The places for one kind of work.
 pub struct Bridge {
     places: Semaphore,
-}
-
-impl Default for Bridge {
-    fn default() -> Self {
-        Bridge { places: Semaphore::new(SCANS_MAX) }
-    }
+    /// What a caller hears when its turn did not come.
+    busy: &'static str,
 }
 
 impl Bridge {
+    /// For what reads much.
+    pub fn for_scans() -> Self {
+        Bridge { places: Semaphore::new(SCANS_MAX), busy: "too many searches at once: try again in a moment" }
+    }
+
+    /// For what hashes passwords.
+    pub fn for_passwords() -> Self {
+        Bridge { places: Semaphore::new(HASHES_MAX), busy: "too many sign-ins at once: try again in a moment" }
+    }
+
     /// Runs `work` on a thread of its own once there is a place for it.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let busy = || Error::Unavailable {
-            message: "too many searches at once: try again in a moment",
-            retry_after: SCAN_RETRY,
-        };
+        let busy = || Error::Unavailable { message: self.busy, retry_after: SCAN_RETRY };
         let _place = timeout(SCAN_WAIT, self.places.acquire()).await.map_err(|_| busy())?.map_err(Error::internal)?;
         spawn_blocking(work).await.map_err(Error::internal)?
     }

@@ -87,6 +87,9 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     }
 
     async fn answer(&self, request: Request, request_id: &RequestId) -> (Response, Arc<str>) {
+        if let Err(error) = self.app.hosts.check(&request) {
+            return (Refusal::from(&error).into_response(request_id.as_str()), NO_ROUTE.into());
+        }
         match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(Ok(response)) => {
                 let pattern = response.data::<PathPattern>().map(|pattern| pattern.0.clone());

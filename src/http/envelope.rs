@@ -243,7 +243,8 @@ impl ApiResponse for ApiError {
     }
 }
 
-fn documented_header((name, description): (&str, &str)) -> MetaHeader {
+/// A header as the document shows it.
+pub(super) fn documented_header((name, description): (&str, &str)) -> MetaHeader {
     MetaHeader {
         name: name.into(),
         description: Some(description.into()),

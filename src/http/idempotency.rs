@@ -244,20 +244,26 @@ fn named(request: &Request) -> Result<Option<Named>> {
     let Some(key) = request.header(IDEMPOTENCY_KEY).filter(|_| request.method() == Method::POST) else {
         return Ok(None);
     };
+    // Signing in twice harms nobody, and no cookie is to lie in the file.
+    if route.starts_with("/auth/") {
+        return Ok(None);
+    }
     // Who is nobody is told so by the handler, as always.
-    let (Some(app), Some(holder)) = (request.data::<Arc<App>>(), auth::key_holder(request)?) else { return Ok(None) };
+    let (Some(app), Some((who, tenant))) = (request.data::<Arc<App>>(), auth::speaker(request)?) else {
+        return Ok(None);
+    };
     if !(1..=KEY_CHARS_MAX).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
     }
     let mut name = Sha256::new();
-    for part in [&holder.key_id, request.header("x-alumia-org").unwrap_or_default(), route, key] {
+    for part in [&who, request.header("x-alumia-org").unwrap_or_default(), route, key] {
         name.update(part.len().to_le_bytes());
         name.update(part);
     }
     let bytes_max = if route.ends_with("/messages") || route == "/chat" { HISTORY_BYTES_MAX } else { BODY_BYTES_MAX };
     // An API key is shown once, and stored nowhere.
     let keeps_answer = !route.starts_with("/api-keys");
-    Ok(Some(Named { app: app.clone(), tenant: holder.tenant, name: name.finalize().into(), bytes_max, keeps_answer }))
+    Ok(Some(Named { app: app.clone(), tenant, name: name.finalize().into(), bytes_max, keeps_answer }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Rule: a handler is decode, one call, encode. An `if` about the domain is in the wrong file. A resource's file holds
 //! its wire types, its conversions and its handlers, whose names are their operation ids.
-//! Reading order: this file, `edge.rs`, `auth.rs`, `envelope.rs`, `body.rs`; then the resources.
+//! Reading order: this file, `edge.rs`, `auth`, `envelope.rs`, `body.rs`; then the resources.
 
 use std::{
     num::NonZeroU32,
@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod page;
 pub mod rate_limit;
 pub mod serve;
+pub mod setup;
 pub mod wire;
 
 pub mod agents;
@@ -46,6 +47,7 @@ pub mod messages;
 pub mod models;
 pub mod projects;
 pub mod sessions;
+pub mod sign_in;
 pub mod ui_stream;
 
 pub use document::document;
@@ -63,34 +65,47 @@ pub struct App {
     pub engine: Arc<Engine>,
     pub metrics: metrics::Metrics,
     pub bridge: bridge::Bridge,
+    /// Where passwords are hashed.
+    hashing: bridge::Bridge,
     pub cors: cors::Cors,
+    hosts: auth::host::Hosts,
+    setup: Option<setup::SetupCode>,
     /// Set once, when the server begins to go down.
     pub draining: AtomicBool,
     /// Chats, by the person who asks.
     chat_rate: rate_limit::RateLimit<String>,
     failed_keys: rate_limit::RateLimit<std::net::IpAddr>,
+    /// Passwords and setup codes that were wrong.
+    waits: auth::waits::Waits,
     in_flight: idempotency::InFlight,
+}
+
+/// Whom a server lets in, and how often.
+pub struct Admission {
+    pub cors: cors::Cors,
+    pub hosts: auth::host::Hosts,
+    /// What makes the first organization; absent where there is one.
+    pub setup: Option<setup::SetupCode>,
+    pub chats_per_minute: NonZeroU32,
 }
 
 impl App {
     /// Around an engine and what it stands on.
-    pub fn new(
-        store: Store,
-        catalog: Arc<Catalog>,
-        engine: Arc<Engine>,
-        cors: cors::Cors,
-        chats_per_minute: NonZeroU32,
-    ) -> Self {
+    pub fn new(store: Store, catalog: Arc<Catalog>, engine: Arc<Engine>, admission: Admission) -> Self {
         App {
             store,
             catalog,
             metrics: metrics::Metrics::new(engine.clone()),
             engine,
-            bridge: bridge::Bridge::default(),
-            cors,
+            bridge: bridge::Bridge::for_scans(),
+            hashing: bridge::Bridge::for_passwords(),
+            cors: admission.cors,
+            hosts: admission.hosts,
+            setup: admission.setup,
             draining: AtomicBool::new(false),
-            chat_rate: rate_limit::RateLimit::per_minute(chats_per_minute),
+            chat_rate: rate_limit::RateLimit::per_minute(admission.chats_per_minute),
             failed_keys: rate_limit::RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
+            waits: auth::waits::Waits::default(),
             in_flight: idempotency::InFlight::default(),
         }
     }
@@ -119,6 +134,9 @@ pub enum Tag {
     Sessions,
     /// Money, and what it was spent on.
     Billing,
+    /// People at a browser.
+    #[oai(rename = "Sign-in")]
+    SignIn,
 }
 
 /// Every resource.
@@ -131,6 +149,7 @@ type Api = (
     projects::Projects,
     billing::BillingApi,
     api_keys::ApiKeys,
+    sign_in::SignIns,
 );
 
 fn api() -> Api {
@@ -143,6 +162,7 @@ fn api() -> Api {
         projects::Projects,
         billing::BillingApi,
         api_keys::ApiKeys,
+        sign_in::SignIns,
     )
 }
 

@@ -1,7 +1,8 @@
 //! The only SQL. `schema.sql` is the model; the files here are what may be asked of it.
 //!
 //! Rule: tenant data is reached through [`Store::org`], whose every query binds the organization. The bare [`Store`]
-//! finds a key or a request by its hash, makes organizations, recovers turns, reads an organization in, prunes and says whether the file works.
+//! finds keys, sign-ins and requests by their hash, makes organizations, recovers turns, reads an organization in, prunes and
+//! says whether the file works.
 //! Reads borrow a connection for one plain closure, never across an `.await`; writes go to the one writer.
 
 use std::{fs::File, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
@@ -31,6 +32,7 @@ pub mod rehearsal; // a session in memory
 pub mod restore;
 pub mod search;
 pub mod sessions;
+pub mod sign_ins;
 pub mod transfer; // one organization as lines of JSON
 pub mod turns;
 mod upgrade;

@@ -49,27 +49,44 @@ impl OrgRow {
     }
 }
 
+/// First words of paths that are the server's own: an organization's pages live below its slug.
+const RESERVED_SLUGS: [&str; 24] = [
+    "admin", "alm", "api", "app", "assets", "auth", "docs", "favicon", "health", "healthz", "help", "livez", "login",
+    "logout", "metrics", "new", "openapi", "page", "pages", "readyz", "robots", "setup", "static", "v1",
+];
+
+/// Accepts a slug that an organization may have.
+pub fn check_org_slug(field: &str, slug: &str) -> Result<()> {
+    id::check_slug(field, slug)?;
+    if RESERVED_SLUGS.contains(&slug) {
+        return Err(Error::invalid(field, format!("{slug} is a word of the server's own addresses: choose another")));
+    }
+    Ok(())
+}
+
 impl Store {
     /// Makes an organization, its owner if the address is new, and its Ala.
     pub fn create_org(&self, slug: &str, owner_email: &str, password_hash: Option<String>) -> Result<OrgRow> {
-        id::check_slug("slug", slug)?;
+        check_org_slug("slug", slug)?;
         let (slug, email) = (slug.to_owned(), owner_email.to_owned());
-        self.writer.write_blocking(move |c| {
-            let owner_id = find_or_create_user(c, &email, password_hash.as_deref())?;
-            let org_id = id::generate();
-            let now = Timestamp::now().as_millis();
-            let made = c.execute(
-                "INSERT INTO org (id, slug, owner_id, created_at) VALUES (:id, :slug, :owner, :now)",
-                named_params! { ":id": org_id, ":slug": slug, ":owner": owner_id, ":now": now },
-            );
-            unless_taken(made, || Error::Conflict(format!("an organization {slug} is there already")))?;
-            c.execute(
-                "INSERT INTO member (org_id, user_id, role, created_at) VALUES (:org, :user, 'owner', :now)",
-                named_params! { ":org": org_id, ":user": owner_id, ":now": now },
-            )?;
-            agents::insert_ala(c, &org_id)?;
-            find_org(c, &slug)?.ok_or(Error::NotFound("organization"))
-        })
+        self.writer.write_blocking(move |c| insert_org(c, &slug, &email, password_hash.as_deref()))
+    }
+
+    /// The same, if there is no organization yet: who sets a server up is the first, or nobody.
+    pub async fn create_first_org(&self, slug: String, owner_email: String, password_hash: String) -> Result<OrgRow> {
+        check_org_slug("orgSlug", &slug)?;
+        let work = move |c: &Connection| {
+            if any_org(c)? {
+                return Err(set_up_already());
+            }
+            insert_org(c, &slug, &owner_email, Some(&password_hash))
+        };
+        self.writer.write(work).await
+    }
+
+    /// Whether there is an organization.
+    pub fn has_org(&self) -> Result<bool> {
+        self.read(any_org)
     }
 
     /// The organization of that slug.
@@ -107,6 +124,32 @@ impl Org<'_> {
         })
         .await
     }
+}
+
+/// Why nobody sets a server up twice.
+pub fn set_up_already() -> Error {
+    Error::forbidden("this server is set up already: sign in at /login")
+}
+
+fn any_org(c: &Connection) -> Result<bool> {
+    Ok(c.prepare_cached("SELECT EXISTS (SELECT 1 FROM org)")?.query_row([], |row| row.get(0))?)
+}
+
+fn insert_org(c: &Connection, slug: &str, owner_email: &str, password_hash: Option<&str>) -> Result<OrgRow> {
+    let owner_id = find_or_create_user(c, owner_email, password_hash)?;
+    let org_id = id::generate();
+    let now = Timestamp::now().as_millis();
+    let made = c.execute(
+        "INSERT INTO org (id, slug, owner_id, created_at) VALUES (:id, :slug, :owner, :now)",
+        named_params! { ":id": org_id, ":slug": slug, ":owner": owner_id, ":now": now },
+    );
+    unless_taken(made, || Error::Conflict(format!("an organization {slug} is there already")))?;
+    c.execute(
+        "INSERT INTO member (org_id, user_id, role, created_at) VALUES (:org, :user, 'owner', :now)",
+        named_params! { ":org": org_id, ":user": owner_id, ":now": now },
+    )?;
+    agents::insert_ala(c, &org_id)?;
+    find_org(c, slug)?.ok_or(Error::NotFound("organization"))
 }
 
 fn find_org(c: &Connection, slug: &str) -> Result<Option<OrgRow>> {

@@ -17,7 +17,8 @@ const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Client {
     agent: Agent,
-    url: String,
+    /// Where the server is.
+    pub url: String,
     /// The key, if there is one.
     pub key: Option<String>,
     headers: Vec<(String, String)>,

@@ -3,6 +3,7 @@
 //! The modules mirror `src/http`; others walk the whole document, the whole table of codes or the whole file. Rule: a
 //! test's name is the rule it proves. Deliberately absent: sleeps, timings, and mocks of our own types.
 
+mod browser; // who signs in
 mod client; // who talks to the server
 mod fake_model; // whom the server talks to
 mod harness; // the server
@@ -35,6 +36,7 @@ mod races;
 mod readers;
 mod recovery;
 mod sessions;
+mod sign_in;
 mod stops;
 mod tools;
 mod transfer;

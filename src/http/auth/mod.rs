@@ -1,0 +1,266 @@
+//! Who is calling, and what they may do.
+//!
+//! Rule: access is a type. A handler says `Caller<Write>` and is not reached by anyone else; it is the first argument,
+//! so nothing of the request is read before. Key and cookie are looked up on every request: what was revoked has ended.
+//! Rule: a key speaks for itself. The cookie is looked at only where there is none, so a key costs what it always did.
+//! Deliberately absent: a cache of keys, and forwarded addresses.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::{Request, RequestBody};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaSecurityScheme, Registry},
+};
+
+use self::access::Shown;
+pub use self::access::{Access, Chat, Fresh, FreshOwner, Owner, Read, ReadOrChat, SignedIn, Write};
+use super::{App, edge::RequestId, envelope::ApiError, rate_limit::client_network};
+use crate::{
+    error::{Error, Result},
+    key::{self, Env},
+    store::{
+        self, Tenant,
+        idempotency::Claim,
+        keys::KeyHolder,
+        sign_ins::{self, SignIn},
+    },
+    time::Timestamp,
+};
+
+mod access;
+pub mod cookie;
+pub mod host;
+pub mod waits;
+
+/// The precision of a key's last use.
+const KEY_USE_PRECISION: Duration = Duration::from_secs(60);
+/// The name of the cookie among the document's ways to say who one is.
+const BY_COOKIE: &str = "signIn";
+
+/// Someone known who has passed the check of `A`.
+pub struct Caller<A> {
+    pub app: Arc<App>,
+    pub tenant: Tenant,
+    /// Whether what they ask may cost money.
+    pub env: Env,
+    pub request_id: RequestId,
+    /// Notes what is done, if the request is to be done once.
+    pub claim: Option<Claim>,
+    /// The proof that they may.
+    pub access: A,
+}
+
+/// A person at a browser, whatever they belong to.
+pub struct Person {
+    pub app: Arc<App>,
+    pub sign_in: SignIn,
+}
+
+impl Person {
+    /// The store as they see it.
+    pub fn own(&self) -> sign_ins::Person<'_> {
+        self.app.store.person(&self.sign_in.user_id)
+    }
+}
+
+impl<A> Caller<A> {
+    /// The store as the caller's organization sees it.
+    pub fn org(&self) -> store::Org<'_> {
+        self.app.store.org(&self.tenant).once(self.claim.as_ref())
+    }
+
+    /// Runs a read that may scan, on a thread of its own.
+    pub async fn scan<T, F>(&self, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(store::Org<'_>) -> Result<T> + Send + 'static,
+    {
+        let (store, tenant) = (self.app.store.clone(), self.tenant.clone());
+        self.app.bridge.run(move || read(store.org(&tenant))).await
+    }
+}
+
+impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        if A::BY_KEY {
+            register_keys(registry);
+        }
+        register_cookie(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        if A::BY_KEY { vec!["bearer", "apiKey", BY_COOKIE] } else { vec![BY_COOKIE] }
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(identify(request).map_err(ApiError)?)
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Person {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        register_cookie(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![BY_COOKIE]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(identify_person(request).map_err(ApiError)?)
+    }
+}
+
+fn register_keys(registry: &mut Registry) {
+    let bearer = MetaSecurityScheme {
+        scheme: Some("bearer"),
+        bearer_format: Some("alm_<env>_<48 hex>"),
+        ..scheme("http", "An API key, `alm_live_…` or `alm_test_…`.")
+    };
+    registry.create_security_scheme("bearer", bearer);
+    let alias = MetaSecurityScheme {
+        name: Some("x-api-key"),
+        key_in: Some("header"),
+        ..scheme("apiKey", "The same key, for clients that cannot set `Authorization`.")
+    };
+    registry.create_security_scheme("apiKey", alias);
+}
+
+fn register_cookie(registry: &mut Registry) {
+    let cookie = MetaSecurityScheme {
+        name: Some(cookie::COOKIE),
+        key_in: Some("cookie"),
+        ..scheme("apiKey", "A browser that is signed in: `POST /api/v1/auth/login` sets the cookie.")
+    };
+    registry.create_security_scheme(BY_COOKIE, cookie);
+}
+
+fn scheme(ty: &'static str, description: &'static str) -> MetaSecurityScheme {
+    MetaSecurityScheme {
+        ty,
+        description: Some(description),
+        name: None,
+        key_in: None,
+        scheme: None,
+        bearer_format: None,
+        flows: None,
+        openid_connect_url: None,
+    }
+}
+
+/// What the edge has put around a request.
+pub(super) fn app_of(request: &Request) -> Result<&Arc<App>> {
+    request.data().ok_or_else(|| Error::internal("a handler was reached without the app around it"))
+}
+
+fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
+    let app = app_of(request)?;
+    let request_id = request.data::<RequestId>().cloned();
+    let request_id = request_id.ok_or_else(|| Error::internal("a handler was reached without a request id"))?;
+    let claim = request.data::<Claim>().cloned();
+    let Some(key) = presented_key(request) else {
+        let sign_in =
+            signed_in(app, request)?.ok_or(Error::Unauthorized(if A::BY_KEY { NO_KEY } else { NO_PERSON }))?;
+        let member = app.store.person(&sign_in.user_id).membership(request.header("x-alumia-org"))?;
+        let member =
+            member.ok_or_else(|| Error::forbidden("you are no member of the organization that you ask for"))?;
+        let fresh = Timestamp::now() < sign_in.stepped_up_until();
+        let access = A::prove(Shown::Person { role: member.role, fresh })?;
+        return Ok(Caller { access, app: app.clone(), tenant: member.tenant, env: Env::Live, request_id, claim });
+    };
+    let Some(holder) = app.store.key_holder(&key::hash(key))? else {
+        app.failed_keys.count(&client_network(request))?;
+        return Err(Error::Unauthorized("this API key is unknown, revoked or expired"));
+    };
+    note_use(app, &holder);
+    if request.header("x-alumia-org").is_some_and(|slug| slug != holder.org_slug) {
+        return Err(Error::forbidden("this key belongs to another organization than the header X-Alumia-Org names"));
+    }
+    let KeyHolder { tenant, env, scopes, .. } = holder;
+    Ok(Caller { access: A::prove(Shown::Key(&scopes))?, app: app.clone(), tenant, env, request_id, claim })
+}
+
+/// What nobody is told who might have sent a key.
+const NO_KEY: &str = "send an API key: `Authorization: Bearer alm_…`, or the header `x-api-key`";
+/// What nobody is told where only a person may go.
+const NO_PERSON: &str = "sign in first: POST /api/v1/auth/login";
+
+fn identify_person(request: &Request) -> Result<Person> {
+    let app = app_of(request)?;
+    if presented_key(request).is_some() {
+        return Err(access::no_key_may());
+    }
+    let sign_in = signed_in(app, request)?.ok_or(Error::Unauthorized(NO_PERSON))?;
+    Ok(Person { app: app.clone(), sign_in })
+}
+
+/// The sign-in of the request's cookie. What it may not do, since no page of ours asks for it, it is not looked up for.
+fn signed_in(app: &App, request: &Request) -> Result<Option<SignIn>> {
+    let Some(cookie) = cookie::presented(request) else { return Ok(None) };
+    cookie::check_origin(request)?;
+    app.store.sign_in(&key::hash(cookie))
+}
+
+/// Whom a request speaks for, if anybody who is known, and what tells them from others. Whether they may is not asked.
+pub(super) fn speaker(request: &Request) -> Result<Option<(String, Tenant)>> {
+    let app = app_of(request)?;
+    if let Some(key) = presented_key(request) {
+        return Ok(app.store.key_holder(&key::hash(key))?.map(|holder| (holder.key_id, holder.tenant)));
+    }
+    let Some(sign_in) = signed_in(app, request)? else { return Ok(None) };
+    let member = app.store.person(&sign_in.user_id).membership(request.header("x-alumia-org"))?;
+    Ok(member.map(|member| (sign_in.user_id, member.tenant)))
+}
+
+/// The key of `Authorization: Bearer`, whose scheme is case-insensitive, or of `x-api-key`.
+fn presented_key(request: &Request) -> Option<&str> {
+    let bearer = request.header("authorization").and_then(|value| {
+        let (scheme, key) = value.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    bearer.or_else(|| request.header("x-api-key").map(str::trim)).filter(|key| !key.is_empty())
+}
+
+fn note_use(app: &App, holder: &KeyHolder) {
+    let fresh = |used: Timestamp| Timestamp::now().since(used) < KEY_USE_PRECISION;
+    if !holder.last_used_at.is_some_and(fresh) {
+        app.store.note_key_use(holder.key_id.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_case_insensitive_and_the_alias_stands_in_for_it() {
+        let key = |name: &str, value: &str| {
+            let request = Request::builder().header(name, value).finish();
+            presented_key(&request).map(str::to_owned)
+        };
+        for value in ["Bearer k", "bearer k", "BEARER  k "] {
+            assert_eq!(key("authorization", value).as_deref(), Some("k"));
+        }
+        assert_eq!(key("x-api-key", "k").as_deref(), Some("k"));
+        for value in ["Basic k", "k", "Bearer ", ""] {
+            assert_eq!(key("authorization", value), None);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Guessing passwords: after a few wrong ones in a row the next has to wait, and each further one longer.
+//!
+//! Rule: a try counts as wrong from its beginning until it proves right, or a hundred at once would all be the first.
+//! Rule: who was right is forgiven: the account all of it, the address this one try, else whoever has an account could guess at
+//! others for ever from the same place. Deliberately absent: memory beyond the process.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::error::{Error, Result};
+
+/// Wrong ones in a row before the first wait.
+const FREE_TRIES: u32 = 5;
+/// The first wait; each further wrong one doubles it.
+const WAIT_FIRST: Duration = Duration::from_secs(10);
+/// The longest wait: an owner who is being guessed at gets in again the same hour.
+const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+/// How long after the last try it is as if there had been none.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
+/// Accounts and addresses that are remembered; past it the one that has been quiet for longest is forgotten.
+const REMEMBERED_MAX: usize = 16_384;
+
+/// What guesses are counted for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Target {
+    /// By its e-mail address, whether anybody has it or not.
+    Account(String),
+    /// Where they come from.
+    Network(IpAddr),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Tries {
+    wrong: u32,
+    last: Instant,
+}
+
+impl Tries {
+    /// How long after the last one the next may come.
+    fn wait(self) -> Duration {
+        match self.wrong.checked_sub(FREE_TRIES) {
+            None => Duration::ZERO,
+            Some(doubled) => WAIT_FIRST.saturating_mul(1 << doubled.min(16)).min(WAIT_MAX),
+        }
+    }
+
+    fn is_forgotten(self, now: Instant) -> bool {
+        now.duration_since(self.last) >= FORGOTTEN_AFTER
+    }
+}
+
+/// The wrong tries so far.
+#[derive(Debug, Default)]
+pub struct Waits {
+    tries: Mutex<HashMap<Target, Tries>>,
+}
+
+/// A try that has begun. Dropped, it was wrong.
+#[must_use]
+pub struct Try<'a> {
+    waits: &'a Waits,
+    account: Option<Target>,
+    network: Target,
+}
+
+impl Waits {
+    /// Begins a try from `network` at the account of that e-mail address, or at none; says how long to wait if it comes too early.
+    pub fn begin(&self, network: IpAddr, email: Option<&str>, now: Instant) -> Result<Try<'_>> {
+        let network = Target::Network(network);
+        let account = email.map(|email| Target::Account(email.to_ascii_lowercase()));
+        let mut tries = self.lock();
+        let targets = || account.iter().chain([&network]);
+        let wait = targets().filter_map(|target| remaining(&tries, target, now)).max();
+        if let Some(retry_after) = wait {
+            return Err(Error::TooManyRequests { retry_after });
+        }
+        targets().for_each(|target| count(&mut tries, target.clone(), now));
+        drop(tries);
+        Ok(Try { waits: self, account, network })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Target, Tries>> {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Try<'_> {
+    /// It was right.
+    pub fn was_right(self) {
+        let mut tries = self.waits.lock();
+        self.account.as_ref().map(|account| tries.remove(account));
+        if let Some(known) = tries.get_mut(&self.network) {
+            known.wrong = known.wrong.saturating_sub(1);
+        }
+    }
+}
+
+/// What is left of a target's wait, if anything.
+fn remaining(tries: &HashMap<Target, Tries>, target: &Target, now: Instant) -> Option<Duration> {
+    let known = tries.get(target).filter(|known| !known.is_forgotten(now))?;
+    let rest = known.wait().saturating_sub(now.duration_since(known.last));
+    (!rest.is_zero()).then_some(rest)
+}
+
+fn count(tries: &mut HashMap<Target, Tries>, target: Target, now: Instant) {
+    if tries.len() >= REMEMBERED_MAX && !tries.contains_key(&target) {
+        tries.retain(|_, known| !known.is_forgotten(now));
+        if tries.len() >= REMEMBERED_MAX {
+            let quietest = tries.iter().min_by_key(|(_, known)| known.last).map(|(target, _)| target.clone());
+            quietest.map(|target| tries.remove(&target));
+        }
+    }
+    let known = tries.entry(target).or_insert(Tries { wrong: 0, last: now });
+    let wrong = if known.is_forgotten(now) { 0 } else { known.wrong };
+    *known = Tries { wrong: wrong.saturating_add(1), last: now };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn from(n: u32) -> IpAddr {
+        Ipv4Addr::from_bits(n).into()
+    }
+
+    /// How long the next try has to wait; one that need not is made, and is wrong.
+    fn wrong(waits: &Waits, network: u32, email: &str, now: Instant) -> Duration {
+        match waits.begin(from(network), Some(email), now) {
+            Ok(_wrong) => Duration::ZERO,
+            Err(Error::TooManyRequests { retry_after }) => retry_after,
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn after_five_in_a_row_each_wrong_one_waits_longer_than_the_one_before() {
+        let (waits, mut now) = (Waits::default(), Instant::now());
+        (0..5).for_each(|_| assert_eq!(wrong(&waits, 1, "a@b.c", now), Duration::ZERO));
+        for seconds in [10, 20, 40, 80, 160, 320, 640, 900, 900] {
+            assert_eq!(wrong(&waits, 1, "a@b.c", now), Duration::from_secs(seconds));
+            now += Duration::from_secs(seconds);
+            assert_eq!(wrong(&waits, 1, "a@b.c", now), Duration::ZERO);
+        }
+        assert_eq!(wrong(&waits, 1, "a@b.c", now + FORGOTTEN_AFTER), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_account_waits_for_every_address_and_an_address_for_every_account() {
+        let (waits, now) = (Waits::default(), Instant::now());
+        (0..5).for_each(|n| assert_eq!(wrong(&waits, n, "a@b.c", now), Duration::ZERO));
+        assert_eq!(wrong(&waits, 9, "A@B.C", now), WAIT_FIRST);
+        (0..5).for_each(|n| assert_eq!(wrong(&waits, 7, &n.to_string(), now), Duration::ZERO));
+        assert_eq!(wrong(&waits, 7, "new@b.c", now), WAIT_FIRST);
+        assert_eq!(wrong(&waits, 8, "new@b.c", now), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_right_one_clears_the_account_and_its_own_try_of_the_address() {
+        let (waits, now) = (Waits::default(), Instant::now());
+        (0..4).for_each(|_| assert_eq!(wrong(&waits, 1, "mine", now), Duration::ZERO));
+        waits.begin(from(1), Some("mine"), now).unwrap().was_right();
+        assert_eq!(wrong(&waits, 1, "other", now), Duration::ZERO);
+        assert_eq!(wrong(&waits, 1, "mine", now), WAIT_FIRST, "the address had five wrong ones");
+        assert_eq!(wrong(&waits, 2, "mine", now), Duration::ZERO, "the account had none");
+    }
+
+    #[test]
+    fn tries_at_once_are_counted_before_they_are_known_to_be_wrong() {
+        let (waits, now) = (Waits::default(), Instant::now());
+        let running: Vec<_> = (0..5).map(|_| waits.begin(from(1), Some("a"), now).unwrap()).collect();
+        assert_eq!(wrong(&waits, 1, "a", now), WAIT_FIRST);
+        drop(running);
+    }
+
+    #[test]
+    fn what_is_remembered_has_a_bound() {
+        let (waits, now) = (Waits::default(), Instant::now());
+        // Each is an account and an address.
+        for n in 0..REMEMBERED_MAX as u32 / 2 + 5 {
+            assert_eq!(wrong(&waits, n, &n.to_string(), now), Duration::ZERO);
+        }
+        assert_eq!(waits.tries.lock().unwrap().len(), REMEMBERED_MAX);
+    }
+}
