@@ -255,6 +255,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_told_as_people_say_them() {
+        for (bytes, text) in
+            [(0, "0.0 kB"), (999_900, "999.9 kB"), (302_518_272, "302.5 MB"), (u64::MAX, "18446744.1 TB")]
+        {
+            assert_eq!(super::size_text(bytes), text);
+        }
+        assert_eq!((super::count_text(1, "turn"), super::count_text(0, "turn")), ("1 turn".into(), "0 turns".into()));
+    }
+
+    #[test]
     fn a_table_lines_up() {
         let rows = [vec!["a".into(), "long cell".into()], vec!["bcd".into(), "x".into()]];
         assert_eq!(super::table(&["K", "V"], &rows), "K    V\na    long cell\nbcd  x");

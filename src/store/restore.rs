@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::{
     BUSY_TIMEOUT, FILE_NAME, FILE_RETRY, cannot_use,
     copy::{self, Draft, with_suffix},
+    disk,
     inspect::Inspected,
     lock, make_folder, upgrade,
 };
@@ -37,6 +38,7 @@ pub struct Restored {
 pub fn restore(backup: &Path, folder: &Path, replace: bool) -> Result<Restored> {
     refuse_newer(&Inspected::open(backup)?, backup)?;
     make_folder(folder)?;
+    disk::refuse_network(folder)?;
     let _no_server = lock::lock(folder)?;
     let _nobody_else = lock::alone(folder)?;
     let file = folder.join(FILE_NAME);

@@ -104,6 +104,7 @@ fn a_backup_under_load_holds_every_write_that_was_acknowledged_before_it_began()
     app.deposit("acme", 1_000_000_000);
     let (acme, shelf) = (app.org("acme"), tempfile::tempdir().unwrap());
     let (ended, told) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+    let mut meanwhile = 0;
     let before: Vec<Vec<String>> = thread::scope(|scope| {
         for _ in 0..WRITERS {
             scope.spawn(|| write_until(&ended, &acme, &told));
@@ -114,6 +115,7 @@ fn a_backup_under_load_holds_every_write_that_was_acknowledged_before_it_began()
             let before = told.lock().unwrap().clone();
             let file = shelf.path().join(n.to_string());
             let made = app.alm(&["backup", file.to_str().unwrap(), "--json"]).json();
+            meanwhile += told.lock().unwrap().len() - before.len();
             assert_eq!((&made["orgs"], made["bytes"].as_u64()), (&json!(1), Some(fs::metadata(file).unwrap().len())));
             before
         });
@@ -134,7 +136,9 @@ fn a_backup_under_load_holds_every_write_that_was_acknowledged_before_it_began()
         }
         assert_eq!(acme.ask("up/paid", "Are you there?").text(), "Hello.");
     }
+    assert!(meanwhile > 0, "nobody waits for a backup");
     println!("proof: backup.under_load {BACKUPS}");
+    println!("proof: backup.writes_meanwhile {meanwhile}");
     println!("proof: backup.writes_before {}", before.last().unwrap().len());
 }
 
