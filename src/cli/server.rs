@@ -81,7 +81,7 @@ impl Server {
         let options = UpstreamOptions { ca_file: settings.ca_file, ..UpstreamOptions::default() };
         let upstreams = Arc::new(Upstreams::new(&options)?);
         let engine = Engine::new(store.clone(), catalog.clone(), upstreams.clone());
-        engine.recover().await;
+        engine.recover().await?;
         let admission = Admission {
             cors: settings.cors,
             hosts: Hosts::of_listener(settings.listen.ip(), &settings.allow_hosts),

@@ -47,7 +47,8 @@ pub use writer::{Answered, Writer};
 pub const FILE_NAME: &str = "alm.db";
 /// The data folder is its owner's alone, like what is in it.
 const FOLDER_MODE: u32 = 0o700;
-/// How long a connection waits for another process's write, such as a command beside a running server.
+/// How long a connection waits for another process's write, such as a command beside a running server, and a reader for
+/// a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements each connection keeps compiled.
 const STATEMENTS_MAX: usize = 128;
@@ -122,7 +123,11 @@ impl Store {
     }
 
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        question(&*self.readers.get().map_err(Error::internal)?)
+        let reader = self.readers.get_timeout(BUSY_TIMEOUT).map_err(|error| {
+            tracing::error!(%error, "every reader is busy");
+            Error::Unavailable { message: "the database file is slow to read: try again", retry_after: FILE_RETRY }
+        })?;
+        question(&reader)
     }
 }
 
@@ -215,7 +220,7 @@ impl From<rusqlite::Error> for Error {
             Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 "the disk under the database fails, or the file is damaged: the operator finds the reason in the log"
             }
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
                 "another process holds the database: try again"
             }
             _ => return Error::internal(error),

@@ -307,13 +307,15 @@ impl Engine {
     }
 
     /// Ends what a process that is gone left running. For the start, before the first turn.
-    pub async fn recover(&self) {
-        recovery::recover(&self.store, &self.catalog, |_| true).await;
+    pub async fn recover(&self) -> Result<()> {
+        recovery::recover(&self.store, &self.catalog, |_| true).await
     }
 
     /// The same for one turn that panicked.
     async fn recover_turn(&self, panicked: i64) {
-        recovery::recover(&self.store, &self.catalog, |turn| turn == panicked).await;
+        if let Err(error) = recovery::recover(&self.store, &self.catalog, |turn| turn == panicked).await {
+            tracing::error!(%error, turn = panicked, "a turn that panicked could not be read: the next start ends it");
+        }
     }
 
     /// The turn that runs in a session, if one does. Whose session it is decides who can ask.

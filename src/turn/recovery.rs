@@ -30,12 +30,8 @@ use crate::{
 const ENDED_AT_ONCE: usize = 16;
 
 /// Ends the running turns of the file that `is_orphan` knows.
-pub(super) async fn recover(store: &Store, catalog: &Arc<Catalog>, is_orphan: impl Fn(i64) -> bool) {
-    let orphans = match store.orphans() {
-        Ok(orphans) => orphans,
-        Err(error) => return tracing::error!(%error, "interrupted turns could not be read"),
-    };
-    let orphans = orphans.into_iter().filter(|orphan| is_orphan(orphan.turn));
+pub(super) async fn recover(store: &Store, catalog: &Arc<Catalog>, is_orphan: impl Fn(i64) -> bool) -> Result<()> {
+    let orphans = store.orphans()?.into_iter().filter(|orphan| is_orphan(orphan.turn));
     let end = async |orphan: Orphan| {
         let turn = orphan.turn_id.clone();
         let (store, catalog, orphan) = (store.clone(), catalog.clone(), Arc::new(orphan));
@@ -49,6 +45,7 @@ pub(super) async fn recover(store: &Store, catalog: &Arc<Catalog>, is_orphan: im
         }
     };
     stream::iter(orphans).for_each_concurrent(ENDED_AT_ONCE, end).await;
+    Ok(())
 }
 
 async fn end(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Result<()> {

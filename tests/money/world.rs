@@ -206,7 +206,7 @@ impl World {
         self.runtime.block_on(async {
             let catalog = Arc::new(Catalog::new(self.store.clone(), sealer, Vec::new()));
             let upstreams = Arc::new(Upstreams::new(&UpstreamOptions::default()).unwrap());
-            Engine::new(self.store.clone(), catalog, upstreams).recover().await;
+            Engine::new(self.store.clone(), catalog, upstreams).recover().await.unwrap();
         });
         assert_eq!(self.store.orphans().unwrap().len(), 0);
         for org in 0..ORGS {
