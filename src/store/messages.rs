@@ -103,7 +103,8 @@ impl Message {
 }
 
 impl Org<'_> {
-    /// Shows `each` the messages of one page of a session's history; says whether more follow.
+    /// Shows `each` the messages of one page of a session's history; says whether more follow. An answer that is being
+    /// written is none of them, not even one that goes on: a page that resumes it is told all of it by its stream.
     pub fn messages(
         &self,
         session_id: &str,
@@ -112,7 +113,15 @@ impl Org<'_> {
     ) -> Result<bool> {
         self.read(|c| {
             let session = sessions::find(c, self.tenant, session_id)?.ok_or(Error::NotFound("session"))?;
-            read_page(c, session.seq, page, &mut each)
+            // Both at one moment, or an answer that ends in between would be missing.
+            let c = &c.unchecked_transaction()?;
+            let unfinished = running_answer(c, session.seq)?;
+            let is_whole = |message: &Message<&str>| Some(message.id) != unfinished.as_deref();
+            read_page(c, session.seq, page, &mut |message| {
+                if is_whole(&message) {
+                    each(message)
+                }
+            })
         })
     }
 
@@ -191,6 +200,12 @@ fn page_sql(beyond: &str, order: &str) -> String {
         "SELECT {COLUMNS} FROM message
          WHERE session = :session AND superseded_by IS NULL AND {beyond} ORDER BY {order} LIMIT :rows"
     )
+}
+
+/// The id of the answer that is being written.
+fn running_answer(c: &Connection, session: i64) -> Result<Option<String>> {
+    let mut statement = c.prepare_cached("SELECT message_id FROM turn WHERE session = ?1 AND status = 'running'")?;
+    Ok(statement.query_row([session], |row| row.get(0)).optional()?)
 }
 
 fn bad_cursor() -> Error {

@@ -42,6 +42,8 @@ pub struct Live {
 #[derive(Default)]
 struct Journal {
     bytes: Vec<u8>,
+    /// What the answer had before, if it goes on, as events for those who do not hold it. They follow the first one.
+    before: Vec<u8>,
     /// Where each event ends: whoever asks for one by its number holds the lock, and so the turn, for no search.
     ends: Vec<usize>,
     over: bool,
@@ -82,8 +84,14 @@ impl Journal {
         while *last < self.ends.len() && numbered.len() < READ_BYTES_MAX {
             let from = self.end_of_event(*last);
             *last += 1;
-            numbered.extend_from_slice(format!("id: {last}\n").as_bytes());
-            numbered.extend_from_slice(&self.bytes[from..self.end_of_event(*last)]);
+            let event = &self.bytes[from..self.end_of_event(*last)];
+            if *last == 1 && !self.before.is_empty() {
+                numbered.extend_from_slice(event);
+                numbered.extend_from_slice(&self.before);
+                continue;
+            }
+            numbered.extend_from_slice(number_line(*last).as_bytes());
+            numbered.extend_from_slice(event);
         }
         numbered
     }
@@ -93,6 +101,22 @@ impl Live {
     /// An empty journal.
     pub fn new() -> Arc<Self> {
         Arc::new(Live { journal: Mutex::default(), stop: watch::channel(None).0 })
+    }
+
+    /// Appends the first chunk, and keeps what the answer had before for those who read it from outside: whoever goes on
+    /// with an answer holds that already.
+    ///
+    /// Only the last of these events has a number, the first one's. Who is cut off before it has to begin again.
+    pub fn begin(&self, start: &Chunk, before: &[Chunk]) {
+        self.append(|journal| {
+            journal.add(std::slice::from_ref(start));
+            for (at, chunk) in before.iter().enumerate() {
+                if at + 1 == before.len() {
+                    journal.before.extend_from_slice(number_line(1).as_bytes());
+                }
+                chunk.write_to(&mut journal.before);
+            }
+        });
     }
 
     /// Appends chunks; every reader is woken once for all of them.
@@ -280,6 +304,10 @@ impl Reader {
     }
 }
 
+fn number_line(number: usize) -> String {
+    format!("id: {number}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
@@ -325,6 +353,24 @@ mod tests {
             assert_eq!(rest, format!(": stream-open\n\n{}", events[last..].concat()));
         }
         assert_eq!(text_of(live.numbered_reader(6)).await, whole, "a number of another stream is none of ours");
+    }
+
+    #[tokio::test]
+    async fn what_an_answer_had_before_is_told_to_those_who_do_not_hold_it() {
+        let live = Live::new();
+        live.begin(&delta("start"), &[delta("old"), delta("older")]);
+        live.push(&[delta("new")]);
+        live.end(&[]);
+        let text = |reader| async { text_of(reader).await.replace(": stream-open\n\n", "") };
+        let [start, old, older, new] = ["start", "old", "older", "new"].map(|text| {
+            let mut frame = Vec::new();
+            delta(text).write_to(&mut frame);
+            String::from_utf8(frame).unwrap()
+        });
+        assert_eq!(text(live.reader()).await, format!("{start}{new}{DONE}"));
+        let rest = format!("id: 2\n{new}id: 3\n{DONE}");
+        assert_eq!(text(live.numbered_reader(0)).await, format!("{start}{old}id: 1\n{older}{rest}"));
+        assert_eq!(text(live.numbered_reader(1)).await, rest);
     }
 
     #[tokio::test(start_paused = true)]

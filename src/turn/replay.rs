@@ -27,7 +27,7 @@ pub(super) fn replay(turn: &StoredTurn, request_id: &str) -> Result<Vec<u8>> {
         message_metadata: start_metadata(&turn.session_id, &turn.model, turn.agent_id.as_deref(), turn.started_at),
     }];
     // Whoever continues an answer holds what it had before.
-    tell(parts.get(before..).unwrap_or_default(), &mut chunks);
+    chunks.extend(told(parts.get(before..).unwrap_or_default()));
     match &*turn.status {
         "complete" => {
             let finish_reason = metadata["finishReason"].as_str().unwrap_or("other").to_owned();
@@ -54,9 +54,9 @@ pub(super) fn start_metadata(session_id: &str, model: &str, agent_id: Option<&st
     json!({ "sessionId": session_id, "model": model, "agentId": agent_id, "createdAt": at.to_string() })
 }
 
-/// Appends the chunks that fold to `parts`.
-fn tell(parts: &[Value], chunks: &mut Vec<Chunk>) {
-    let mut in_step = false;
+/// The chunks that fold to `parts`.
+pub(super) fn told(parts: &[Value]) -> Vec<Chunk> {
+    let (mut chunks, mut in_step) = (Vec::new(), false);
     for (n, part) in parts.iter().enumerate() {
         let text = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
         match part["type"].as_str().unwrap_or_default() {
@@ -86,7 +86,7 @@ fn tell(parts: &[Value], chunks: &mut Vec<Chunk>) {
             }),
             kind => {
                 if let Some(tool_name) = kind.strip_prefix("tool-") {
-                    tell_call(part, tool_name.to_owned(), chunks);
+                    tell_call(part, tool_name.to_owned(), &mut chunks);
                 }
             }
         }
@@ -94,6 +94,7 @@ fn tell(parts: &[Value], chunks: &mut Vec<Chunk>) {
     if in_step {
         chunks.push(Chunk::FinishStep);
     }
+    chunks
 }
 
 fn tell_call(part: &Value, tool_name: String, chunks: &mut Vec<Chunk>) {
@@ -137,13 +138,11 @@ mod tests {
             let file = file.unwrap().path();
             let golden: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
             let mut stored = golden["closed"].as_array().unwrap().clone();
-            let (before, told) = stored.split_at_mut(golden["before"].as_array().unwrap().len());
-            let mut chunks = Vec::new();
-            tell(told, &mut chunks);
+            let (before, new) = stored.split_at_mut(golden["before"].as_array().unwrap().len());
             let mut fold = Fold::with_parts(before.to_vec());
-            chunks.iter().for_each(|chunk| fold.apply(chunk));
+            told(new).iter().for_each(|chunk| fold.apply(chunk));
             // No chunk carries the reason of a denial.
-            let approvals = told.iter_mut().filter_map(|part| part.get_mut("approval")?.as_object_mut());
+            let approvals = new.iter_mut().filter_map(|part| part.get_mut("approval")?.as_object_mut());
             approvals.for_each(|approval| drop(approval.remove("reason")));
             assert_eq!(fold.into_parts(), stored, "{}", file.display());
         }

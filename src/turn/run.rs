@@ -125,7 +125,7 @@ impl Run {
             output_tokens_max: None,
         };
         self.dropped = left_out + fitted.dropped;
-        self.start();
+        self.start()?;
         let mut step = Step::new(fold::call_ids(self.begun.continued_parts.as_deref())?);
         for _ in 0..self.agent.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
             if let Next::Finish(finish) = self.step(&mut request, &tools, &mut step).await? {
@@ -141,12 +141,14 @@ impl Run {
         self.model.context_window.map(|window| u64::from(window).saturating_sub(reply))
     }
 
-    fn start(&mut self) {
+    fn start(&mut self) -> Result<()> {
         let (session, now) = (&self.begun.session.id, Timestamp::now());
         let mut metadata = replay::start_metadata(session, &self.model.id, Some(&self.agent.id), now);
         self.tell_dropped(&mut metadata);
         let message_id = self.begun.message_id.clone();
-        self.scribe.write(&[Chunk::Start { message_id, message_metadata: metadata }]);
+        let before = replay::told(&fold::stored_parts(self.begun.continued_parts.as_deref())?);
+        self.scribe.begin(&Chunk::Start { message_id, message_metadata: metadata }, &before);
+        Ok(())
     }
 
     /// Whoever reads an answer, now or later, is to know that the model had not all of the history.

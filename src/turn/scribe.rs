@@ -51,6 +51,12 @@ impl Scribe {
         }
     }
 
+    /// Writes the first chunk; `before` is what the answer has already, for those who do not hold it.
+    pub fn begin(&mut self, start: &Chunk, before: &[Chunk]) {
+        self.fold.apply(start);
+        self.live.begin(start, before);
+    }
+
     /// Writes chunks, the same for everyone.
     pub fn write(&mut self, chunks: &[Chunk]) {
         if chunks.is_empty() {

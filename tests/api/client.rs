@@ -298,6 +298,11 @@ impl Listening {
         &self.stream.chunks
     }
 
+    /// The numbers of the events so far.
+    pub fn ids(&self) -> &[String] {
+        &self.stream.ids
+    }
+
     /// Hangs up; what was heard so far.
     pub fn heard(self) -> Stream {
         self.stream

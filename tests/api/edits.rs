@@ -176,3 +176,33 @@ fn an_interrupted_answer_with_a_call_goes_on_once_and_is_told_how_the_call_ended
     // What the answer was before is kept as well.
     assert_eq!(in_the_file(&app).iter().filter(|(text, _)| text == "one ").count(), 2);
 }
+
+#[test]
+fn whoever_comes_while_an_answer_goes_on_is_told_all_of_it_and_who_asked_only_what_is_new() {
+    let app = App::start(&["--drain", "1ms"]);
+    let first = Answer::empty().chunk(delta(json!({ "content": "one " }))).silent();
+    let (new, end) = (delta(json!({ "content": "two " })), delta(json!({ "content": "three" })));
+    let model = FakeModel::start([first, Answer::empty().chunk(new).wait().chunk(end).chunk(finish("stop")).done()]);
+    let acme = app.org_asking("acme", &model);
+    let mut asked = acme.listen(json!({ "id": "c", "message": message("u1", "Hi") }));
+    asked.until("text-delta");
+    app.terminate();
+    let id = asked.rest().message_id();
+    let app = app.crash();
+    let acme = acme.at(app.url());
+    let mut asked = acme.listen_to_resumed("c");
+    asked.until("text-delta");
+    assert_eq!(texts(&acme), ["Hi"], "what is being written is not listed, so that no page shows it twice");
+    let mut reloaded = acme.listen_in("c");
+    reloaded.until("text-delta");
+    reloaded.until("text-delta");
+    let later: Vec<_> = reloaded.ids().iter().map(|id| acme.header("last-event-id", id).listen_in("c")).collect();
+    model.go();
+    let (asked, reloaded) = (asked.rest(), reloaded.rest());
+    assert_eq!((asked.message_id(), asked.text()), (id.clone(), "two three".into()));
+    assert_eq!((reloaded.message_id(), reloaded.text()), (id, "one two three".into()));
+    for (at, later) in later.into_iter().enumerate() {
+        assert_eq!(later.rest().chunks, asked.chunks[at + 1..], "after event {}", at + 1);
+    }
+    assert_eq!(texts(&acme), ["Hi", "one two three"]);
+}

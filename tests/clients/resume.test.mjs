@@ -113,6 +113,31 @@ for (const version of sdks) {
       assert.ok(answer.parts.some((part) => part.state === 'output-available'));
     });
 
+    test('a page that is reloaded while an earlier answer goes on shows all of it once', async () => {
+      const speak = Promise.withResolvers();
+      const org = await app.org({ upstream: [fake.gated([undefined, 'It is'], [speak.promise, ' sunny'])] });
+      const { id } = await org.session();
+      const call = { type: 'tool-weather', toolCallId: 'c1', state: 'input-available', input: { city: 'Ulm' } };
+      const parts = [{ type: 'step-start' }, { type: 'text', text: 'Let me see.', state: 'done' }, call];
+      await org.data('POST', `/sessions/${id}/messages`, { role: 'user', content: 'Weather?' });
+      await org.data('POST', `/sessions/${id}/messages`, { role: 'assistant', parts });
+      const first = await page(version, org, id);
+      await first.chat.addToolOutput({ tool: 'weather', toolCallId: 'c1', output: 'sun' });
+      const sending = first.chat.sendMessage();
+      await shows(first, 'It is');
+      const reloaded = await page(version, org, id);
+      const resuming = reloaded.chat.resumeStream();
+      await shows(reloaded, 'It is');
+      speak.resolve();
+      await Promise.all([sending, resuming]);
+      const [, answer] = await agree(org, id, [first, reloaded]);
+      assert.equal(answer.content, 'Let me see.It is sunny');
+      assert.deepEqual(
+        answer.parts.map((part) => part.state ?? part.type),
+        ['step-start', 'done', 'output-available', 'step-start', 'done'],
+      );
+    });
+
     test('a page that is opened when nothing runs stays as it is', async () => {
       const org = await app.org({ upstream: [fake.text('Hello')] });
       const unknown = await page(version, org, 'idle');
