@@ -24,18 +24,22 @@ const MOMENT_PATIENCE: Duration = Duration::from_millis(500);
 /// Something after which a kill hurts most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// Someone heard `[DONE]`.
-    Done,
+    /// Someone is about to ask for something that is to be done once.
+    Asks,
     /// Someone heard that a tool is about to run.
     ToolCall,
+    /// Someone heard `[DONE]`.
+    Done,
 }
 
 /// When a life ends.
 #[derive(Debug, Clone, Copy)]
-pub enum End {
-    After(Duration),
-    /// At the first of these moments after so long.
-    At(Moment, Duration),
+struct End {
+    after: Duration,
+    /// What is waited for when that long is over.
+    moment: Option<Moment>,
+    /// From then on.
+    lingers: Duration,
 }
 
 /// A life as those who use the server see it.
@@ -46,9 +50,9 @@ pub struct Life {
 }
 
 impl Life {
-    /// Whether the server has been killed.
+    /// Whether the server is being killed.
     pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
+        self.over.load(Ordering::SeqCst)
     }
 
     /// Tells that a moment has come.
@@ -59,14 +63,28 @@ impl Life {
 }
 
 impl End {
-    pub fn draw(rng: &mut StdRng) -> Self {
+    fn draw(rng: &mut StdRng) -> Self {
         let mut ms = |range| Duration::from_millis(rng.random_range(range));
-        let (short, long) = (ms(5..400), ms(400..2_500));
-        match rng.random_range(0..10) {
-            0 => End::After(long),
-            1 | 2 => End::At(Moment::Done, short),
-            3 | 4 => End::At(Moment::ToolCall, short),
-            _ => End::After(short),
+        let (short, long, lingers) = (ms(5..400), ms(400..2_500), ms(0..8));
+        let (after, moment) = match rng.random_range(0..20) {
+            0..2 => (long, None),
+            2..5 => (short, Some(Moment::Asks)),
+            5..8 => (short, Some(Moment::ToolCall)),
+            8..11 => (short, Some(Moment::Done)),
+            _ => (short, None),
+        };
+        End { after, moment, lingers }
+    }
+
+    /// Waits for it.
+    fn wait(self, told: &Receiver<Moment>) {
+        let from = Instant::now() + self.after;
+        let mut until = from + self.moment.map_or(Duration::ZERO, |_| MOMENT_PATIENCE);
+        let mut waits_for = self.moment;
+        while let Ok(moment) = told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            if waits_for == Some(moment) && Instant::now() >= from {
+                (waits_for, until) = (None, Instant::now() + self.lingers);
+            }
         }
     }
 }
@@ -87,25 +105,12 @@ pub fn live(server: &mut Server, people: &mut [Person], operator: &mut Operator,
                 model.go();
             }
         });
-        wait_for(end, &told);
+        end.wait(&told);
+        // Before, so that whoever loses the server and finds no kill has found a fault.
+        life.over.store(true, Ordering::SeqCst);
         server.kill();
-        life.over.store(true, Ordering::Relaxed);
         drop(alive);
     });
-}
-
-fn wait_for(end: End, told: &Receiver<Moment>) {
-    let (after, wanted) = match end {
-        End::After(after) => (after, None),
-        End::At(moment, after) => (after, Some(moment)),
-    };
-    let from = Instant::now() + after;
-    let until = wanted.map_or(from, |_| from + MOMENT_PATIENCE);
-    while let Ok(moment) = told.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        if Some(moment) == wanted && Instant::now() >= from {
-            return;
-        }
-    }
 }
 
 /// Starts a server for good; now and then some are killed before that, while they start. Answers it, how long it took to

@@ -109,7 +109,11 @@ fn report(folder: &Path, people: &[Person], operator: &Operator, mut restarts: V
     let figures = [
         ("answers_heard_to_the_end", sum(|counts| counts.answers)),
         ("answers_cut_off", sum(|counts| counts.cut)),
+        ("answers_replaced", sum(|counts| counts.replaced)),
+        ("answers_continued", sum(|counts| counts.continued)),
+        ("replies_left_and_rejoined", sum(|counts| counts.rejoined)),
         ("turns", file.count("SELECT count(*) FROM turn")),
+        ("turns_stopped", file.count("SELECT count(*) FROM turn WHERE status = 'stopped'")),
         ("turns_interrupted", file.count("SELECT count(*) FROM turn WHERE status = 'interrupted'")),
         ("sessions_and_messages_acknowledged", sum(|counts| counts.writes)),
         ("deposits_acknowledged", operator.deposits.len()),

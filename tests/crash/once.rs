@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     client::Client,
     heard::{Ear, Gone, Heard},
-    life::Life,
+    life::{Life, Moment},
     person::{Person, heard_whole},
     talk::{Doubt, Known, Talk, Turn},
 };
@@ -32,10 +32,10 @@ enum Asked {
 
 impl Person {
     /// Makes a session.
-    pub fn make_once(&mut self) -> Result<(), Gone> {
+    pub fn make_once(&mut self, life: &Life) -> Result<(), Gone> {
         let word = id::generate().replace('-', "");
         self.keyed = Some(Keyed { key: id::generate(), word, asked: Asked::Session, done: false });
-        self.make()
+        self.make(life)
     }
 
     /// Asks something that has no id of its own.
@@ -50,7 +50,7 @@ impl Person {
     pub fn repeat(&mut self, life: &Life) -> Result<(), Gone> {
         let Some(keyed) = &self.keyed else { return Ok(()) };
         match &keyed.asked {
-            Asked::Session => self.make()?,
+            Asked::Session => self.make(life)?,
             Asked::Question { session, .. } => {
                 // A session that is left alone, or was never made, is nothing to ask in.
                 let Some(at) = self.talks.iter().position(|talk| talk.id == *session) else { return Ok(()) };
@@ -62,10 +62,11 @@ impl Person {
         Ok(())
     }
 
-    fn make(&mut self) -> Result<(), Gone> {
+    fn make(&mut self, life: &Life) -> Result<(), Gone> {
         let Keyed { key, word, done, .. } = self.keyed.as_mut().unwrap();
         let body = json!({ "label": word }).to_string();
         let once = self.client.header(HEADER, key);
+        life.tell(Moment::Asks);
         let (status, answer) = heard_whole(once.attempt("POST", "/sessions", Some(&body)))?;
         let path = format!("/sessions?q={word}");
         let (_, found) = heard_whole(self.client.attempt("GET", &path, None))?;
@@ -96,6 +97,7 @@ impl Person {
         }
         let question = Known::question(String::new(), word.clone());
         let turn = Turn { keep: known.len(), question: Some(question), continues: None, heard: Heard::default() };
+        life.tell(Moment::Asks);
         let answered = self.turn(life, at, turn, ask);
         let begun = matches!(&self.talks[at].doubt, Some(Doubt::Turn(turn)) if turn.heard.begun);
         if let Some(keyed) = &mut self.keyed {

@@ -27,6 +27,12 @@ pub struct Counts {
     pub answers: usize,
     /// Answers that were cut off by the end of a server.
     pub cut: usize,
+    /// Answers that replaced others: edits, and the same question again.
+    pub replaced: usize,
+    /// Answers that went on: after an interruption, or with the output of a client's tool.
+    pub continued: usize,
+    /// Replies that were left in the middle and heard again from their start.
+    pub rejoined: usize,
     /// Writes that are not answers: sessions and appended messages.
     pub writes: usize,
     /// Requests with an `Idempotency-Key` that were sent again after a restart.
@@ -64,9 +70,11 @@ impl Person {
     /// Uses the server until it goes away.
     pub fn live(&mut self, life: &Life) {
         self.client = self.client.at(&life.url);
-        if self.repeat(life).is_ok() {
-            while !life.is_over() && self.act(life).is_ok() {}
+        let mut lived = self.repeat(life);
+        while lived.is_ok() && !life.is_over() {
+            lived = self.act(life);
         }
+        assert!(lived.is_ok() || life.is_over(), "a server that nobody killed went away");
         self.counts.cut += self.talks.iter().filter(|talk| matches!(talk.doubt, Some(Doubt::Turn(_)))).count();
     }
 
@@ -86,7 +94,7 @@ impl Person {
 
     fn act(&mut self, life: &Life) -> Result<(), Gone> {
         if self.talks.len() < TALKS_MAX {
-            return self.begin();
+            return self.begin(life);
         }
         let at = self.rng.random_range(..TALKS_MAX);
         let talk = &self.talks[at];
@@ -109,12 +117,12 @@ impl Person {
     }
 
     /// A session of one kind or the other: made by itself, or by the first chat in it.
-    fn begin(&mut self) -> Result<(), Gone> {
+    fn begin(&mut self, life: &Life) -> Result<(), Gone> {
         if self.rng.random() {
             self.talks.push(Talk::new(id::generate(), false));
             return Ok(());
         }
-        self.make_once()
+        self.make_once(life)
     }
 
     fn append(&mut self, at: usize, message: Known) -> Result<(), Gone> {
@@ -218,13 +226,15 @@ impl Person {
             }
             status => panic!("{status} {}", response.into_body().read_to_string().unwrap_or_default()),
         }
-        (talk.heard().begun, talk.made) = (true, true);
+        (talk.turn().heard.begun, talk.made) = (true, true);
         self.listen(life, at, Ear::new(response))?;
         life.tell(Moment::Done);
         let talk = &mut self.talks[at];
-        let heard = talk.heard().clone();
-        self.bills.extend(heard.message_id.zip(heard.cost));
-        self.counts.answers += usize::from(heard.done);
+        let (messages, turn) = (talk.history.len(), talk.turn());
+        self.counts.answers += usize::from(turn.heard.done);
+        self.counts.continued += usize::from(turn.continues.is_some());
+        self.counts.replaced += usize::from(turn.continues.is_none() && turn.keep < messages);
+        self.bills.extend(turn.heard.message_id.clone().zip(turn.heard.cost));
         if !talk.settle() {
             self.look(at)?;
         }
@@ -233,7 +243,7 @@ impl Person {
 
     fn listen(&mut self, life: &Life, at: usize, mut ear: Ear) -> Result<(), Gone> {
         let patience = self.patience();
-        let heard = self.talks[at].heard();
+        let heard = &mut self.talks[at].turn().heard;
         let mut chunks = 0;
         while let Some(chunk) = ear.next(heard)? {
             chunks += 1;
@@ -245,7 +255,7 @@ impl Person {
                     let stop = format!("/chat/{}/stop", self.talks[at].id);
                     let (status, answer) = self.post(&stop, &json!({}))?;
                     assert_eq!(status, 200, "{answer}");
-                    self.talks[at].heard().committed |= answer["data"]["stopped"] == true;
+                    self.talks[at].turn().heard.committed |= answer["data"]["stopped"] == true;
                     return self.listen_on(at, ear);
                 }
                 Patience::LeavesAfter(some) if some == chunks => return self.join(at),
@@ -256,7 +266,7 @@ impl Person {
     }
 
     fn listen_on(&mut self, at: usize, mut ear: Ear) -> Result<(), Gone> {
-        while ear.next(self.talks[at].heard())?.is_some() {}
+        while ear.next(&mut self.talks[at].turn().heard)?.is_some() {}
         Ok(())
     }
 
@@ -264,7 +274,7 @@ impl Person {
     fn join(&mut self, at: usize) -> Result<(), Gone> {
         let path = format!("/chat/{}/stream", self.talks[at].id);
         let response = self.client.attempt("GET", &path, None).map_err(|_| Gone)?;
-        let heard = self.talks[at].heard();
+        let heard = &mut self.talks[at].turn().heard;
         if response.status().as_u16() == 204 {
             heard.committed = true;
             return Ok(());
@@ -276,6 +286,7 @@ impl Person {
                 other => break other.map(drop),
             }
         };
+        self.counts.rejoined += 1;
         assert!(again.text.starts_with(&heard.text) || heard.text.starts_with(&again.text), "{heard:?} {again:?}");
         if again.text.len() >= heard.text.len() {
             *heard = Heard { message_id: again.message_id.clone().or(heard.message_id.take()), ..again };

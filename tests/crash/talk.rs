@@ -92,10 +92,10 @@ impl Talk {
         Talk { id, history: Vec::new(), doubt: None, made, touched: true }
     }
 
-    /// What was heard of the answer that is in doubt.
-    pub fn heard(&mut self) -> &mut Heard {
+    /// The answer that is in doubt.
+    pub fn turn(&mut self) -> &mut Turn {
         match &mut self.doubt {
-            Some(Doubt::Turn(turn)) => &mut turn.heard,
+            Some(Doubt::Turn(turn)) => turn,
             other => panic!("no answer is in doubt: {other:?}"),
         }
     }
