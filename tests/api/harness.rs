@@ -5,7 +5,7 @@
 //! Deliberately absent: sleeps that hope. [`until`] asks again until a bound.
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
@@ -369,11 +369,6 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// A future's value, for tests that are not futures.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
-
-/// A figure for `docs/proofs.md`, written around the test's capture.
-pub fn proof(name: &str, value: impl std::fmt::Display) {
-    io::stdout().write_all(format!("proof: {name} {value}\n").as_bytes()).unwrap();
 }
 
 /// A user's message with that text, as the API takes it.

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     fake_model::{Answer, FakeModel, call, delta, finish, usage},
-    harness::{App, Ran, alm, proof, until, user},
+    harness::{App, Ran, alm, until, user},
 };
 
 fn word(text: &str) -> Value {
@@ -93,7 +93,7 @@ fn what_is_exported_and_imported_is_exported_the_same_to_the_byte() {
     assert_eq!(imported["slug"], json!(slug));
     let again = on(&folder, &["export", "--org", &slug]).stdout;
     assert!(again == lines, "{}", again.lines().zip(lines.lines()).find(|(a, b)| a != b).map_or("", |(a, _)| a));
-    proof("transfer.rows", lines.lines().count() - 2);
+    println!("proof: transfer.rows {}", lines.lines().count() - 2);
     let sum = |file: &rusqlite::Connection| -> (i64, i64) {
         let select = "SELECT balance, held FROM org WHERE slug = ?1";
         file.query_row(select, [&slug], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
@@ -117,6 +117,9 @@ fn an_export_holds_no_secret_and_nothing_of_another_organization() {
 #[test]
 fn an_imported_organization_works_under_the_name_it_was_given() {
     let (app, other) = (rich(), App::start(&[]));
+    // The owner is there already, as somebody of another id.
+    let email = format!("owner@{}.example", app.slug("acme"));
+    other.store().create_org("theirs", &email, None).unwrap();
     let path = app.folder().join("acme.jsonl");
     let path = path.to_str().unwrap();
     app.alm(&["export", "--org", &app.slug("acme"), path]).ok();
@@ -124,6 +127,8 @@ fn an_imported_organization_works_under_the_name_it_was_given() {
     assert!(app.alm(&["import", path]).fails(1).contains("already"), "its slug is taken");
     assert!(app.alm(&["import", path, "--slug", "second"]).fails(1).contains("already"), "it is its own copy");
     other.alm(&["import", path, "--slug", "moved"]).ok();
+    let owner = |slug: &str| other.store().org_by_slug(slug).unwrap().owner_id;
+    assert_eq!(owner("moved"), owner("theirs"), "whoever is there stays who they are");
     let key = other.alm(&["keys", "create", "--org", "moved", "--name", "first"]).ok().to_owned();
     let moved = crate::client::Client::new(other.url(), Some(key));
     assert_eq!(moved.history("tools").len(), 2);

@@ -23,7 +23,7 @@ mod upstreams;
 
 /// A figure of this suite's.
 fn proof(name: &str, value: impl std::fmt::Display) {
-    harness::proof(&format!("faults.{name}"), value);
+    println!("proof: faults.{name} {value}");
 }
 
 /// Nothing inside the server broke.

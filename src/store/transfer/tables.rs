@@ -185,9 +185,10 @@ pub(super) const JSON: [&str; 3] = ["allowed_tools", "metadata", "parts"];
 
 /// What stays behind, and why.
 #[cfg(test)]
-const LEFT_OUT: [(&str, &str, &str); 12] = [
+const LEFT_OUT: [(&str, &str, &str); 13] = [
     ("api_key", "*", "a copy on another machine must not open with the keys of the first"),
     ("idempotency", "*", "a day's memory of one server"),
+    ("sign_in", "*", "a browser signs in where its person is"),
     ("user", "password_hash", "guessed at leisure by whoever gets the file"),
     ("provider", "api_key_sealed", "a secret"),
     ("provider", "headers", "they may hold secrets"),
