@@ -192,10 +192,10 @@ pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
     edge::Edge::new(routes.map_to_response(), app, allow)
 }
 
-/// Whoever opens the server in a browser wants to see what it can do.
+/// Whoever opens the server in a browser comes in; the page sends those who are signed in on to their settings.
 #[handler]
 fn front_door() -> Redirect {
-    Redirect::see_other("/docs/")
+    Redirect::see_other("/login")
 }
 
 #[handler]

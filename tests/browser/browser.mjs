@@ -1,36 +1,33 @@
 // A fresh Chromium for one test, which counts what a page of ours must never do.
 
+import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-/** Where the server under test is, and who calls it. `tests/run` starts the server and sets them. */
-export const server = {
-  url: needed("ALM_URL").replace(/\/$/, ""),
-  key: needed("ALM_KEY"),
-  org: needed("ALM_ORG"),
-};
+/** The two screens that pages are looked at on. */
+export const SCREENS = { phone: { width: 360, height: 740 }, desktop: { width: 1280, height: 800 } };
 
-function needed(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set`);
-  return value;
-}
-
-/** Runs `use(page, seen)` in a browser with an empty profile; `seen` lists requests to other hosts and broken policies. */
-export async function withPage(use) {
+/**
+ * Runs `use(page)` in a browser with an empty profile. Afterwards it must have asked no host but that of `base`, broken no
+ * content security policy and thrown no error. `use` is given what was seen of that, for the test that provokes it.
+ */
+export async function withPage(base, use, { screen = "desktop", ...options } = {}) {
   const profile = await mkdtemp(join(tmpdir(), "alm-browser-"));
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.ALM_CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    viewport: SCREENS[screen],
+    baseURL: base,
+    ...options,
   });
   try {
     const seen = { otherHosts: [], violations: [], errors: [] };
     const page = await browser.newPage();
-    page.on("request", (request) => {
+    browser.on("request", (request) => {
       const url = new URL(request.url());
-      if (url.protocol.startsWith("http") && url.origin !== new URL(server.url).origin) seen.otherHosts.push(url.href);
+      if (url.protocol.startsWith("http") && url.origin !== new URL(base).origin) seen.otherHosts.push(url.href);
     });
     page.on("pageerror", (error) => seen.errors.push(String(error)));
     await page.exposeFunction("violated", (violation) => seen.violations.push(violation));
@@ -39,9 +36,13 @@ export async function withPage(use) {
         window.violated(`${event.violatedDirective}: ${event.blockedURI}`),
       ),
     );
-    await use(page, seen);
+    const provoked = await use(page, seen);
+    if (provoked !== PROVOKED) assert.deepEqual(seen, { otherHosts: [], violations: [], errors: [] });
   } finally {
     await browser.close();
     await rm(profile, { recursive: true, force: true });
   }
 }
+
+/** What a test answers that has itself done what a page must not. */
+export const PROVOKED = Symbol("provoked");

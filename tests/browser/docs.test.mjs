@@ -1,8 +1,19 @@
 // /docs in a real browser: sign in, try an operation, watch a reply arrive.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { server, withPage } from "./browser.mjs";
+import { after, before, test } from "node:test";
+import { startAlm } from "../clients/alm.mjs";
+import { PROVOKED, withPage } from "./browser.mjs";
+
+let alm;
+let server;
+
+before(async () => {
+  alm = await startAlm();
+  server = await alm.org();
+});
+
+after(() => alm?.stop());
 
 const operation = (page, method, path) =>
   page.locator(`.opblock-${method}`, { has: page.locator(`[data-path="${path}"]`) });
@@ -15,13 +26,13 @@ async function tryOut(block, body) {
 }
 
 async function openDocs(page) {
-  await page.goto(`${server.url}/docs`);
+  await page.goto("/docs");
   await page.getByText("/api/v1/agents", { exact: true }).first().waitFor();
 }
 
 async function signIn(page) {
   await page.getByLabel("API key").fill(server.key);
-  await page.getByLabel("Organization").fill(server.org);
+  await page.getByLabel("Organization").fill(server.slug);
 }
 
 /** The text of `element` as soon as it is longer than `length`. */
@@ -33,12 +44,8 @@ async function grownBeyond(element, length) {
   return grown.jsonValue();
 }
 
-function assertKeptToItself(seen) {
-  assert.deepEqual(seen, { otherHosts: [], violations: [], errors: [] });
-}
-
 test("the fields at the top sign a call in", async () => {
-  await withPage(async (page, seen) => {
+  await withPage(alm.base, async (page) => {
     await openDocs(page);
     await signIn(page);
     const called = page.waitForRequest("**/api/v1/agents");
@@ -46,14 +53,13 @@ test("the fields at the top sign a call in", async () => {
     await tryOut(agents);
     const headers = (await called).headers();
     assert.equal(headers.authorization, `Bearer ${server.key}`);
-    assert.equal(headers["x-alumia-org"], server.org);
+    assert.equal(headers["x-alumia-org"], server.slug);
     await agents.locator(".live-responses-table .response-col_status", { hasText: "200" }).waitFor();
-    assertKeptToItself(seen);
   });
 });
 
 test("the Authorize dialog signs a call in", async () => {
-  await withPage(async (page, seen) => {
+  await withPage(alm.base, async (page) => {
     await openDocs(page);
     await page.getByRole("button", { name: "Authorize" }).first().click();
     const bearer = page.locator(".auth-container", { hasText: "http, Bearer" });
@@ -63,12 +69,11 @@ test("the Authorize dialog signs a call in", async () => {
     const agents = operation(page, "get", "/api/v1/agents");
     await tryOut(agents);
     await agents.locator(".live-responses-table .response-col_status", { hasText: "200" }).waitFor();
-    assertKeptToItself(seen);
   });
 });
 
 test("a reply is seen to grow before it has ended", async () => {
-  await withPage(async (page, seen) => {
+  await withPage(alm.base, async (page) => {
     await openDocs(page);
     await signIn(page);
     const chat = operation(page, "post", "/api/v1/chat");
@@ -85,12 +90,11 @@ test("a reply is seen to grow before it has ended", async () => {
     assert.ok(whole.startsWith(second) && whole.length > second.length);
     assert.match(await reply.getByLabel("Raw events").textContent(), /"type":"text-delta"[^]*\[DONE\]\n$/);
     await chat.locator(".live-responses-table .response-col_status", { hasText: "200" }).waitFor();
-    assertKeptToItself(seen);
   });
 });
 
 test("a key is gone with the page", async () => {
-  await withPage(async (page) => {
+  await withPage(alm.base, async (page) => {
     await openDocs(page);
     await signIn(page);
     await tryOut(operation(page, "get", "/api/v1/agents"));
@@ -103,7 +107,7 @@ test("a key is gone with the page", async () => {
 });
 
 test("an inline script and a picture from elsewhere would be seen", async () => {
-  await withPage(async (page, seen) => {
+  await withPage(alm.base, async (page, seen) => {
     await openDocs(page);
     await page.evaluate(() => {
       document.head.append(Object.assign(document.createElement("script"), { textContent: "document.title = ''" }));
@@ -115,5 +119,6 @@ test("an inline script and a picture from elsewhere would be seen", async () => 
     await page.waitForFunction(() => document.title === "alm API");
     assert.equal(seen.otherHosts.length, 1);
     assert.equal(seen.violations.length, 2);
+    return PROVOKED;
   });
 });

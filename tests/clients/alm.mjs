@@ -19,6 +19,7 @@ import { readStream } from './sse.mjs';
 const here = dirname(fileURLToPath(import.meta.url));
 const BINARY = resolve(process.env.ALM_BIN ?? join(here, '../../target/debug/alm'));
 const STOP_MS_MAX = 10_000;
+const LOG_CHARS_MAX = 20_000;
 const POLLS_MAX = 200;
 const POLL_PAUSE_MS = 50;
 
@@ -72,6 +73,20 @@ export async function startAlm() {
     async stop() {
       await server.stop();
       await upstream.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts a server on an empty folder; `link` is what it prints for whoever sets it up. */
+export async function startEmpty() {
+  const folder = await mkdtemp(join(tmpdir(), 'alm-empty-'));
+  const server = await serve(join(folder, 'data'), cleanEnvironment());
+  return {
+    base: server.base,
+    link: await server.logged(/http:\S+\/setup#\S+/),
+    async stop() {
+      await server.stop();
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -146,7 +161,7 @@ async function serve(data, env) {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let log = '';
-  child.stderr.on('data', (bytes) => (log = (log + bytes).slice(-20_000)));
+  child.stderr.on('data', (bytes) => (log = (log + bytes).slice(-LOG_CHARS_MAX)));
   const exited = once(child, 'exit');
   const ready = (async () => {
     for await (const line of createInterface({ input: child.stdout })) {
@@ -159,6 +174,13 @@ async function serve(data, env) {
   child.stdout.resume();
   return {
     base,
+    /** What matches in the log, as soon as it is there. */
+    async logged(pattern) {
+      for (; !pattern.test(log); await once(child.stderr, 'data')) {
+        if (child.exitCode !== null) throw new Error(`it ended without ${pattern}:\n${log}`);
+      }
+      return pattern.exec(log)[0];
+    },
     async stop() {
       const killed = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX);
       if (child.exitCode === null && child.signalCode === null) {

@@ -42,11 +42,19 @@ function append(element, children) {
   }
 }
 
-/** Puts these in the place of all that is in `element`. */
+/** Puts these in the place of all that is in `element`. The focus is not lost with what had it. */
 export function fill(element, ...children) {
+  const focused = element.contains(document.activeElement) && element !== document.activeElement ? document.activeElement : null;
   element.replaceChildren();
   append(element, children);
+  if (focused) focusLike(focused, element);
   return element;
+}
+
+function focusLike(gone, element) {
+  const label = gone.getAttribute("aria-label");
+  const same = label && element.querySelector(`[aria-label="${CSS.escape(label)}"]`);
+  (same || element.closest("main, dialog"))?.focus({ preventScroll: true });
 }
 
 let ids = 0;

@@ -18,6 +18,8 @@ const day = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
 const exact = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
 
 export const number = (value) => whole.format(value);
+/** `3 models`, `1 model`. */
+export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
 export const short = (value) => compact.format(value);
 
 /** Microcents as dollars: whole cents, unless it is less than a dollar and has smaller pieces. */

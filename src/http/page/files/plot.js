@@ -16,7 +16,7 @@ export function columns(title, rows) {
       "g",
       svg("title", `${row.label}: ${row.text}`),
       svg("rect.hit", { x: at * COLUMN, y: 0, width: COLUMN, height: HEIGHT }),
-      svg("rect.bar", { x: at * COLUMN + GAP / 2, y: HEIGHT - height, width: COLUMN - GAP, height, rx: 2 }),
+      svg("rect.bar", { x: at * COLUMN + GAP / 2, y: HEIGHT - height, width: COLUMN - GAP, height }),
     );
   };
   const picture = svg(
@@ -25,10 +25,10 @@ export function columns(title, rows) {
     rows.map(column),
     svg("line.axis", { x1: 0, x2: width, y1: HEIGHT, y2: HEIGHT }),
   );
-  const most_ = rows.find((row) => row.value === most);
+  const highest = rows.find((row) => row.value === most);
   return h(
     "figure.columns",
-    h("figcaption", title, most_ && h("span.quiet", ` · most on ${most_.label}: ${most_.text}`)),
+    h("figcaption", title, highest && h("span.quiet", ` · most on ${highest.label}: ${highest.text}`)),
     picture,
     h("div.ends", { "aria-hidden": "true" }, h("span", rows[0].label), h("span", rows.at(-1).label)),
     h("details", h("summary", "As a table"), table(title, rows.filter((row) => row.value > 0))),
@@ -40,7 +40,7 @@ export function bars(title, rows) {
   const most = Math.max(...rows.map((row) => row.value), 1);
   const sorted = rows.toSorted((a, b) => b.value - a.value);
   const bar = ({ value }) =>
-    svg("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect.hit", { width: 100, height: 8, rx: 2 }), svg("rect.bar", { width: (value / most) * 100, height: 8, rx: 2 }));
+    svg("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect.hit", { width: 100, height: 8 }), svg("rect.bar", { width: (value / most) * 100, height: 8 }));
   return h(
     "figure.bars",
     h("figcaption", title),

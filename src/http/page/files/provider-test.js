@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { busy, fill, h } from "./dom.js";
-import { duration, number } from "./format.js";
+import { count, duration } from "./format.js";
 
 /** Room for the result, and `run(button)`, which fills it. */
 export function testPanel({ id }) {
@@ -24,6 +24,6 @@ const step = (state, text, time) => h(`li.${state}`, h("span", text), time !== u
 function show(element, { modelsMs, firstTokenMs, models }) {
   fill(
     element,
-    h("ol.steps", step("done", `It listed ${number(models.length)} models`, modelsMs), step("done", "It said its first word", firstTokenMs)),
+    h("ol.steps", step("done", `It listed ${count(models.length, "model")}`, modelsMs), step("done", "It said its first word", firstTokenMs)),
   );
 }

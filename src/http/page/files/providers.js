@@ -74,7 +74,7 @@ export function editProvider(provider) {
           keyField(provider.hasApiKey ? "New API key (empty: as it is)" : "API key"),
           h("h3", "Models and prices"),
           h("p.hint", "In US dollars per million tokens. Empty prices: free. The window is in tokens."),
-          h("div.scrolls", { tabindex: "0", role: "region", "aria-label": "Models and prices" }, h("table.edit", h("thead", h("tr", ["Model", "In", "Out", "Window", ""].map((title) => h("th", { scope: "col" }, title)))), rows)),
+          h("div.scrolls", { tabindex: "0", role: "region", "aria-label": "Models and prices" }, h("table.edit", h("thead", h("tr", ["Model", "In", "Out", "Window"].map((title) => h("th", { scope: "col" }, title)), h("td"))), rows)),
           h("p", h("button.small", { type: "button", onclick: add }, "Add a model")),
         ],
         submit: "Save",

@@ -3,7 +3,7 @@
 // The section is in the fragment (`#sessions/ID`), so links, the back button and a reload work without the server.
 
 import { call, caller, Refused } from "./api.js";
-import { busy, fill, h } from "./dom.js";
+import { busy, fill, h, notify } from "./dom.js";
 import { account } from "./sections/account.js";
 import { agents } from "./sections/agents.js";
 import { keys } from "./sections/keys.js";
@@ -12,7 +12,10 @@ import { sessions } from "./sections/sessions.js";
 import { usage } from "./sections/usage.js";
 import { failure } from "./states.js";
 
-/** By the first word of the fragment. Each shows itself in `page.main` and may answer how to follow the rest of the fragment. */
+/**
+ * By the first word of the fragment. Each shows itself in `page.main` and may answer how to follow the rest of the fragment.
+ * Calls take the page as their options: its `signal` ends them when the section is left.
+ */
 const SECTIONS = {
   keys: { title: "API keys", show: keys },
   models: { title: "Models", show: models },
@@ -63,8 +66,6 @@ const nowhere = (slug) => [
 ];
 
 async function show({ moved }) {
-  // The skip link is a fragment as well, and means what is here.
-  if (location.hash === "#main") return;
   const [first, ...rest] = location.hash.slice(1).split("/").map(decodeURIComponent);
   const name = Object.hasOwn(SECTIONS, first) ? first : "keys";
   if (shown?.name === name && shown.follow) return shown.follow(rest);
@@ -81,8 +82,8 @@ async function show({ moved }) {
     else link.removeAttribute("aria-current");
     if (isCurrent) link.scrollIntoView({ block: "nearest", inline: "center" });
   }
-  await showSection(section, page);
   if (moved) main.focus({ preventScroll: true });
+  await showSection(section, page);
 }
 
 async function showSection(section, page) {
@@ -98,9 +99,28 @@ async function showSection(section, page) {
 
 document.getElementById("sign-out").addEventListener("click", (event) =>
   busy(event.target, "Signing out…", async () => {
-    await call("POST", "/auth/logout", undefined, { asks: false }).catch(() => {});
+    try {
+      await call("POST", "/auth/logout", undefined, { asks: false });
+    } catch (refused) {
+      // Whose sign-in has ended is signed out already.
+      if (refused.status !== 401) throw refused;
+    }
     location.assign("/login");
   }),
 );
+
+// Its fragment would take the section's place in the address.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+
+// What the server refuses is said by whoever asked it, where there is a place for it, and here where there is none.
+addEventListener("unhandledrejection", (event) => {
+  if (event.reason?.name === "AbortError") event.preventDefault();
+  if (!(event.reason instanceof Refused)) return;
+  event.preventDefault();
+  notify(event.reason.message);
+});
 
 start();

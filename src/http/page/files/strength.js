@@ -25,7 +25,7 @@ export function judge(password) {
   const missing = PASSWORD_CHARS_MIN - [...password].length;
   if (missing > 0) return [0, `At least ${PASSWORD_CHARS_MIN} characters: ${missing} more.`];
   const bits = bitsAtMost(password);
-  if (COMMON.test(password) || bits < FAIR_BITS) return [1, "Weak: it is among the first that a program would guess. You may still use it."];
+  if (COMMON.test(password) || bits < FAIR_BITS) return [1, "Weak: a program that guesses finds it soon. You may still use it."];
   if (bits < GOOD_BITS) return [2, "Fair: it holds against guessing at this page, perhaps not against someone who has stolen the file."];
   return [3, "Good, if you have it from nowhere else."];
 }

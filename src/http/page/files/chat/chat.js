@@ -4,7 +4,7 @@
 
 import { call, request } from "../api.js";
 import { chatCurl } from "../curl.js";
-import { busy, fill, h, notify } from "../dom.js";
+import { busy, fill, h } from "../dom.js";
 import { nothing } from "../states.js";
 import { chatView } from "./chat-view.js";
 import { composer } from "./composer.js";
@@ -39,9 +39,11 @@ export async function showChat(element, { id, agent, signal, rename, remove, cha
   chat.box.focus();
   if (!session) return;
   chat.view.toEnd();
-  await chat.follow();
+  // Not waited for: it goes on for as long as a reply does.
+  chat.follow();
 }
 
+/** An open session. Calls take it as their options, for its `signal`. */
 class Chat {
   constructor({ models, agents, session, agent, signal, rename, remove, changed }) {
     Object.assign(this, { agents, session, signal, changed, running: false, raw: "" });
@@ -109,14 +111,15 @@ class Chat {
   async showHistory() {
     const { messages } = this.view;
     const list = `/sessions/${part(this.session.id)}/messages?order=desc&pageSize=${PAGE}`;
-    const load = (cursor) => call("GET", cursor ? `${list}&cursor=${part(cursor)}` : list, undefined, { signal: this.signal });
+    const load = (cursor) => call("GET", cursor ? `${list}&cursor=${part(cursor)}` : list, undefined, this);
     const put = ({ items, hasMore, nextCursor }) => {
       const shown = items.map((message) => messageView(message, this.who(message)).element).reverse();
-      const more = () => busy(earlier, "Loading…", async () => {
-        const page = await load(nextCursor);
-        earlier.remove();
-        put(page);
-      }).catch((refused) => notify(refused.message));
+      const more = () =>
+        busy(earlier, "Loading…", async () => {
+          const page = await load(nextCursor);
+          earlier.remove();
+          put(page);
+        });
       const earlier = h("button.small.earlier", { type: "button", onclick: more }, "Show earlier messages");
       messages.prepend(...(hasMore ? [earlier] : []), ...shown);
     };
@@ -160,12 +163,8 @@ class Chat {
     return this.run(() => request("GET", `${this.path}/stream`, undefined, this), refuse, { quiet: true });
   }
 
-  async stop() {
-    try {
-      await call("POST", `${this.path}/stop`, {});
-    } catch (refused) {
-      notify(refused.message);
-    }
+  stop() {
+    return call("POST", `${this.path}/stop`, {});
   }
 
   /** Shows a button below the messages that begins another reply. */

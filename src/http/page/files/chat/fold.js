@@ -50,10 +50,10 @@ function foldTool(message, chunk) {
     "tool-input-start": () => become(fresh(), { state: "input-streaming" }),
     "tool-input-delta": () => (known.rawInput = (known.rawInput ?? "") + chunk.inputTextDelta),
     "tool-input-available": () => forget(become(inStep ?? fresh(), { state: "input-available", input }), "rawInput"),
-    "tool-input-error": () => become(inStep ?? fresh(), { state: "output-error", rawInput: input, errorText }),
+    "tool-input-error": () => become(inStep ?? fresh(), { state: "output-error", input: null, rawInput: input, errorText }),
     "tool-approval-request": () => become(known, { state: "approval-requested", approval: { id: chunk.approvalId } }),
     "tool-output-available": () => become(known, { state: "output-available", output: chunk.output }),
-    "tool-output-error": () => become(known, { state: "output-error", errorText }),
+    "tool-output-error": () => become(known, { state: "output-error", input: known.input ?? null, errorText }),
     "tool-output-denied": () => become(known, { state: "output-denied" }),
   };
   folds[chunk.type]?.();

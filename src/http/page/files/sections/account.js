@@ -29,7 +29,8 @@ export async function account(page) {
 function card(signIn, reload) {
   const isHere = signIn.current;
   const end = async () => {
-    await call("DELETE", `/auth/sessions/${signIn.id}`).then(() => notify("That browser is signed out."), (refused) => notify(refused.message));
+    await call("DELETE", `/auth/sessions/${signIn.id}`);
+    notify("That browser is signed out.");
     await reload();
   };
   return [

@@ -65,12 +65,8 @@ export const avatar = ({ avatar, name }) => (avatar && !avatar.includes(":") && 
 async function turn(agent) {
   const isActive = !agent.isActive;
   if (!isActive && !(await ask(`Deactivate ${agent.name}?`, "It answers nobody until it is active again. Its sessions keep their history.", "Deactivate"))) return;
-  try {
-    await call("PATCH", `/agents/${agent.id}`, { isActive });
-    notify(`${agent.name} is ${isActive ? "active" : "inactive"}.`);
-  } catch (refused) {
-    notify(refused.message);
-  }
+  await call("PATCH", `/agents/${agent.id}`, { isActive });
+  notify(`${agent.name} is ${isActive ? "active" : "inactive"}.`);
 }
 
 function editAgent(agent, models) {
@@ -121,7 +117,8 @@ function fieldsOf(agent, isAla, models) {
 function removal(agent, close) {
   const remove = async () => {
     if (!(await ask(`Delete ${agent.name}?`, "Its sessions keep their history. This cannot be undone.", "Delete agent"))) return;
-    await call("DELETE", `/agents/${agent.id}`).then(() => notify(`${agent.name} is deleted.`), (refused) => notify(refused.message));
+    await call("DELETE", `/agents/${agent.id}`);
+    notify(`${agent.name} is deleted.`);
     close(true);
   };
   return h("p", h("button.small.danger", { type: "button", onclick: remove }, "Delete this agent"));

@@ -52,7 +52,7 @@ const welcome = (create) => [
     "Then the quickstart works as it stands: list agents, make a session, stream a reply.",
     h("button.primary", { type: "button", onclick: create }, "Create key"),
   ),
-  h("h2", "Or look around first"),
+  h("h2.after", "Or look around first"),
   h(
     "ul.steps",
     h("li", h("a", { href: "#sessions/new" }, "Talk to Ala"), " in the playground. The built-in model needs nothing."),
@@ -149,11 +149,7 @@ async function rotate(key) {
 async function revoke(key) {
   const yes = await ask(`Revoke ${key.name}?`, "Whatever uses it stops working at once. This cannot be undone.", "Revoke key");
   if (!yes) return false;
-  try {
-    await call("DELETE", `/api-keys/${key.id}`);
-    notify(`${key.name} is revoked.`);
-  } catch (refused) {
-    notify(refused.message);
-  }
+  await call("DELETE", `/api-keys/${key.id}`);
+  notify(`${key.name} is revoked.`);
   return true;
 }

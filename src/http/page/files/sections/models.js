@@ -4,7 +4,7 @@ import { call } from "../api.js";
 import { ask } from "../dialog.js";
 import { busy, fill, h, notify } from "../dom.js";
 import { select } from "../form.js";
-import { number, price } from "../format.js";
+import { count, number, price } from "../format.js";
 import { connect, editProvider } from "../providers.js";
 import { testPanel } from "../provider-test.js";
 import { loading, nothing } from "../states.js";
@@ -49,15 +49,10 @@ async function showLocal(found, { page, reload }) {
     const take = (event) =>
       busy(event.target, "Connecting…", async () => {
         const body = { slug, kind: "openai-compatible", baseUrl, models: models.map((id) => ({ id })) };
-        try {
-          const made = await call("POST", "/providers", body);
-          await reload(made.id);
-        } catch (refused) {
-          notify(refused.message);
-        }
+        const made = await call("POST", "/providers", body);
+        await reload(made.id);
       });
-    const what = models.length === 1 ? "one model" : `${number(models.length)} models`;
-    return h("div.offer-card", h("p", h("strong", name ?? slug), " answers at ", h("code", baseUrl), ` with ${what}.`), h("button.primary", { type: "button", onclick: take }, "Connect"));
+    return h("div.offer-card", h("p", h("strong", name ?? slug), " answers at ", h("code", baseUrl), ` with ${count(models.length, "model")}.`), h("button.primary", { type: "button", onclick: take }, "Connect"));
   };
   fill(found, items.map(offer));
 }
@@ -75,17 +70,14 @@ function card(provider, { page, reload, tested }) {
   const button = (text, onclick, danger) => h(danger ? "button.small.danger" : "button.small", { type: "button", onclick, "aria-label": `${text} ${slug}` }, text);
   const refresh = (event) =>
     busy(event.target, "Asking…", async () => {
-      try {
-        const { models } = await call("POST", `/providers/${id}/refresh`);
-        notify(`${slug} has ${number(models.length)} models.`);
-        await reload();
-      } catch (refused) {
-        notify(refused.message);
-      }
+      const { models } = await call("POST", `/providers/${id}/refresh`);
+      notify(`${slug} has ${count(models.length, "model")}.`);
+      await reload();
     });
   const remove = async () => {
     if (!(await ask(`Remove ${slug}?`, "Its models are gone from this organization; agents that use them fail until they get another.", "Remove"))) return;
-    await call("DELETE", `/providers/${id}`).then(() => notify(`${slug} is removed.`), (refused) => notify(refused.message));
+    await call("DELETE", `/providers/${id}`);
+    notify(`${slug} is removed.`);
     await reload();
   };
   const edit = () => editProvider(provider).then((done) => done && reload(id));

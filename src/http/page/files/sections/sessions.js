@@ -5,7 +5,7 @@ import { showChat } from "../chat/chat.js";
 import { ask, dialog } from "../dialog.js";
 import { fill, h, notify } from "../dom.js";
 import { field, form, input, Wrong } from "../form.js";
-import { moment } from "../format.js";
+import { count, moment } from "../format.js";
 import { failure, loading, nothing } from "../states.js";
 
 /** How long to wait for the next letter of a search. */
@@ -71,7 +71,7 @@ function sessionList(page) {
     cursor = answer.nextCursor;
     more.hidden = !answer.hasMore;
     const isSearch = search.value.trim() !== "";
-    if (isSearch) found.textContent = `${items.childElementCount} sessions found`;
+    if (isSearch) found.textContent = `${count(items.childElementCount, "session")} found`;
     fill(body, items.childElementCount > 0 ? [items, more] : h("p.quiet.pad", isSearch ? "Nothing holds these words." : "No sessions yet."));
     mark(marked);
   };
@@ -125,12 +125,7 @@ function rename(session) {
 
 async function remove(session) {
   if (!(await ask(`Delete “${session.label}”?`, "Its messages go with it. This cannot be undone.", "Delete session"))) return false;
-  try {
-    await call("DELETE", `/sessions/${encodeURIComponent(session.id)}`);
-    notify("The session is deleted.");
-    return true;
-  } catch (refused) {
-    notify(refused.message);
-    return false;
-  }
+  await call("DELETE", `/sessions/${encodeURIComponent(session.id)}`);
+  notify("The session is deleted.");
+  return true;
 }

@@ -5,7 +5,7 @@ import { saveCsv } from "../csv.js";
 import { dialog } from "../dialog.js";
 import { busy, fill, h, notify } from "../dom.js";
 import { field, form, input, Wrong } from "../form.js";
-import { microcents, moment, money, number, short, USD } from "../format.js";
+import { count, microcents, moment, money, number, short, USD } from "../format.js";
 import { bars, columns } from "../plot.js";
 import { loading, nothing } from "../states.js";
 
@@ -52,7 +52,7 @@ async function showFigures(figures, page) {
     h(
       "dl",
       figure("Balance", money(balanceMicrocents), heldMicrocents > 0 ? `${money(heldMicrocents)} held by running replies` : "nothing held"),
-      figure("Spent this month", money(currentMonth.costMicrocents), `${number(currentMonth.turns)} replies`),
+      figure("Spent this month", money(currentMonth.costMicrocents), count(currentMonth.turns, "reply", "replies")),
       figure("Tokens this month", short(currentMonth.inputTokens + currentMonth.outputTokens), `${number(currentMonth.inputTokens)} in, ${number(currentMonth.outputTokens)} out`),
     ),
   );
@@ -70,7 +70,7 @@ async function showPlot(plot, by, page) {
   if (items.length === 0) return fill(plot, nothing("Nothing yet this month", "Every reply is counted here, also those that cost nothing."));
   const paid = items.some((item) => item.costMicrocents > 0);
   const value = (item) => (paid ? item.costMicrocents : item.inputTokens + item.outputTokens);
-  const text = (item) => [paid ? money(item.costMicrocents) : `${short(value(item))} tokens`, `${number(item.turns)} ${item.turns === 1 ? "reply" : "replies"}`].join(", ");
+  const text = (item) => [paid ? money(item.costMicrocents) : `${short(value(item))} tokens`, count(item.turns, "reply", "replies")].join(", ");
   const rows = items.map((item) => ({ label: names.get(item.key) ?? item.key ?? "none", value: value(item), text: text(item) }));
   const title = `${paid ? "Cost" : "Tokens"} by ${GROUPS[by].toLowerCase()}`;
   return fill(plot, by === "day" ? columns(title, withEmptyDays(rows, from, now)) : bars(title, rows));
@@ -140,13 +140,9 @@ function addMoney() {
 function exportCsv(button) {
   return busy(button, "Collecting…", async () => {
     const rows = [["when", "kind", "amount_usd", "held_usd", "turn", "note", "id"]];
-    try {
-      for await (const items of pages("/billing/transactions")) {
-        rows.push(...items.map((e) => [e.createdAt, e.kind, e.amountMicrocents / USD, e.heldMicrocents / USD, e.turnId ?? "", e.note, e.id]));
-      }
-      saveCsv(`alm-ledger-${new Date().toISOString().slice(0, 10)}.csv`, rows);
-    } catch (refused) {
-      notify(refused.message);
+    for await (const items of pages("/billing/transactions")) {
+      rows.push(...items.map((e) => [e.createdAt, e.kind, e.amountMicrocents / USD, e.heldMicrocents / USD, e.turnId ?? "", e.note, e.id]));
     }
+    saveCsv(`alm-ledger-${new Date().toISOString().slice(0, 10)}.csv`, rows);
   });
 }

@@ -1,0 +1,47 @@
+// The owner of a fresh server, at a browser.
+
+import { startEmpty } from "../clients/alm.mjs";
+import { withPage } from "./browser.mjs";
+
+export const EMAIL = "you@example.com";
+export const PASSWORD = "correct horse battery staple";
+export const ORG = "acme";
+
+/** A server that has been set up; `signedIn(use)` is a browser of its owner's. */
+export async function startOwned() {
+  const alm = await startEmpty();
+  const code = new URL(alm.link).hash.slice(1);
+  await post(alm, "/auth/setup", { code, orgSlug: ORG, email: EMAIL, password: PASSWORD });
+  const signedIn = (use, options) =>
+    withPage(
+      alm.base,
+      async (page, seen) => {
+        const answer = await page.request.post("/api/v1/auth/login", { data: { email: EMAIL, password: PASSWORD }, headers: { origin: alm.base } });
+        if (!answer.ok()) throw new Error(`signing in: ${answer.status()} ${await answer.text()}`);
+        return use(page, seen);
+      },
+      options,
+    );
+  return { ...alm, signedIn };
+}
+
+async function post(alm, path, body) {
+  const headers = { "content-type": "application/json", origin: alm.base };
+  const answer = await fetch(`${alm.base}/api/v1${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+}
+
+/** A call that this page's person makes, past the page. */
+export async function asPerson(page, method, path, data) {
+  const headers = { origin: new URL(page.url()).origin, "x-alumia-org": ORG };
+  const answer = await page.request.fetch(`/api/v1${path}`, { method, data, headers });
+  if (!answer.ok()) throw new Error(`${method} ${path}: ${answer.status()} ${await answer.text()}`);
+  return (await answer.json()).data;
+}
+
+/** Opens a section of the settings, with nothing left of the one before. */
+export async function open(page, section) {
+  await page.goto("about:blank");
+  await page.goto(`/${ORG}/settings#${section}`);
+  await page.getByRole("heading", { level: 1 }).waitFor({ state: "attached" });
+}

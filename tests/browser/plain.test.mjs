@@ -1,0 +1,52 @@
+// What the pages decide without a browser: folding, files, figures, passwords.
+
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { test } from "node:test";
+import { fold, silent } from "../../src/http/page/files/chat/fold.js";
+import { csv } from "../../src/http/page/files/csv.js";
+import { duration, microcents, money, price } from "../../src/http/page/files/format.js";
+import { judge } from "../../src/http/page/files/strength.js";
+
+const GOLDEN = new URL("../golden/fold/", import.meta.url);
+
+for (const name of readdirSync(GOLDEN)) {
+  test(`${name}: the page holds the parts that the SDK holds`, () => {
+    const { before, chunks, parts } = JSON.parse(readFileSync(new URL(name, GOLDEN), "utf8"));
+    const message = silent(structuredClone(before));
+    for (const chunk of chunks) fold(message, chunk);
+    assert.deepEqual(JSON.parse(JSON.stringify(message.parts)), parts);
+  });
+}
+
+test("metadata is merged, and no prototype with it", () => {
+  const message = silent();
+  fold(message, { type: "start", messageMetadata: { model: "m", usage: { inputTokens: 1 } } });
+  fold(message, JSON.parse('{"type":"finish","messageMetadata":{"usage":{"outputTokens":2},"__proto__":{"x":1}}}'));
+  assert.deepEqual(message.metadata, { model: "m", usage: { inputTokens: 1, outputTokens: 2 } });
+  assert.equal({}.x, undefined);
+});
+
+test("a cell is quoted where it must be, and never a formula", () => {
+  assert.equal(csv([["a", -1, 'say "x", now', "=1+1", "+1", "-1", "@x", "a\nb"]]), `a,-1,"say ""x"", now",'=1+1,'+1,'-1,'@x,"a\nb"\r\n`);
+});
+
+test("dollars are whole microcents, or nothing", () => {
+  const cases = { 10: 10_000_000, "2.50": 2_500_000, "0,25": 250_000, "$ 1": 1_000_000, "0.000001": 1, ten: undefined, "-1": undefined, "1.2.3": undefined, "0.0000001": undefined, "": undefined };
+  for (const [text, amount] of Object.entries(cases)) assert.equal(microcents(text), amount, text);
+});
+
+test("figures are read as people write them", () => {
+  assert.equal(money(12_500_000), "$12.50");
+  assert.equal(money(1_234), "$0.001234");
+  assert.equal(money(0), "$0.00");
+  assert.equal(duration(340), "340 ms");
+  assert.equal(duration(1_530), "1.5 s");
+  assert.equal(price({ inputPerMillion: "0.25", outputPerMillion: "2" }), "$0.25 in, $2.00 out");
+  assert.equal(price(null), "free");
+});
+
+test("length makes a password strong; repetition, runs and habits do not", () => {
+  const levels = { "": 0, short: 0, aaaaaaaaaaaaaaaa: 1, abcdefghijklmnop: 1, password2026: 1, "Tr0ub4dor&3": 3, "correct horse battery staple": 3, zufallswort: 1 };
+  for (const [password, level] of Object.entries(levels)) assert.equal(judge(password)[0], level, password);
+});
