@@ -67,7 +67,7 @@ fn five_thousand_readers_hear_one_reply_and_the_api_works_beside_them() {
     let mut asked = acme.listen(json!({ "id": "c", "messages": [user("Hi")] }));
     asked.until("text-delta");
     let (before, memory) = (descriptors(&app), memory_peak(&app));
-    let request = format!("GET /api/v1/chat/c/stream HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\n\r\n", acme.key());
+    let request = format!("GET /api/v1/chat/c/stream HTTP/1.1\r\nhost: localhost\r\nx-api-key: {}\r\n\r\n", acme.key());
     let mut readers: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let mut reader = connect(&app);
