@@ -75,6 +75,16 @@ impl Error {
         Error::Invalid(vec![Invalid { field: field.into(), message: message.into() }])
     }
 
+    /// The same of a field that the caller calls otherwise.
+    pub fn of_field(self, inside: &str, outside: &str) -> Self {
+        let Error::Invalid(fields) = self else { return self };
+        let renamed = |field: Invalid| match field.field == inside {
+            true => Invalid { field: outside.into(), ..field },
+            false => field,
+        };
+        Error::Invalid(fields.into_iter().map(renamed).collect())
+    }
+
     /// Not allowed, whatever the caller proves of itself.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Error::Forbidden { message: message.into(), step_up: false }

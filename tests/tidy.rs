@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("seal", &["error", "id"]),
     ("store", &["error", "id", "time", "money", "key"]),
     ("model", &["error"]),
-    ("catalog", &["error", "money", "seal", "store", "model"]),
+    ("catalog", &["error", "id", "time", "money", "seal", "store", "model"]),
     ("turn", &["error", "id", "time", "money", "key", "store", "model", "catalog"]),
     ("http", &["error", "id", "time", "money", "key", "password", "seal", "store", "model", "catalog", "turn"]),
     ("cli", &["error", "id", "time", "money", "key", "password", "seal", "store", "model", "catalog", "turn", "http"]),

@@ -7,13 +7,11 @@ use serde_json::json;
 use super::{Place, block_on, table};
 use crate::{
     error::{Error, Result},
+    http::api_keys::NAME_CHARS_MAX,
     key::{self, Env, Scope},
     store::keys::ApiKey,
     time::Timestamp,
 };
-
-/// Longest name of a key, in characters.
-const NAME_CHARS_MAX: usize = 120;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Keys {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     catalog::{Ambient, Catalog},
-    error::{Error, Result},
+    error::{Error, Invalid, Result},
     model::upstream::{UpstreamOptions, Upstreams},
     seal::{self, Sealer},
     store::Store,
@@ -191,6 +191,17 @@ impl Place {
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::internal)?;
     runtime.block_on(work)
+}
+
+/// What is wrong with a field, said of the flag that it came from: `baseUrl` is `--base-url`.
+fn as_flags(error: Error) -> Error {
+    let Error::Invalid(mut fields) = error else { return error };
+    for Invalid { field, .. } in &mut fields {
+        let words =
+            field.chars().flat_map(|c| c.is_ascii_uppercase().then_some('-').into_iter().chain(c.to_lowercase()));
+        *field = format!("--{}", words.collect::<String>());
+    }
+    Error::Invalid(fields)
 }
 
 /// The secret in a file, without the line end that editors leave.

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{Place, block_on, read_secret, table};
-use crate::{error::Result, id, money::format_usd, password};
+use crate::{
+    error::{Error, Result},
+    id,
+    money::format_usd,
+    password,
+};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Org {
@@ -28,6 +33,14 @@ pub(super) enum Org {
         #[arg(long, value_name = "PROVIDER/MODEL")]
         default_model: String,
     },
+    /// Give a person a new password, and end all their sign-ins
+    Password {
+        /// Their e-mail address
+        email: String,
+        /// A file with the new password
+        #[arg(long, value_name = "FILE")]
+        password_file: PathBuf,
+    },
     /// List organizations
     List,
 }
@@ -37,6 +50,7 @@ impl Org {
         match self {
             Org::Create { slug, owner, password_file } => create(place, &slug, &owner, &password_file),
             Org::Set { slug, default_model } => set_default_model(place, &slug, default_model),
+            Org::Password { email, password_file } => set_password(place, &email, &password_file),
             Org::List => list(place),
         }
     }
@@ -50,6 +64,18 @@ fn create(place: &Place, slug: &str, owner: &str, password_file: &std::path::Pat
     place.print(
         || json!({ "id": org.id, "slug": org.slug, "owner": org.owner_email }),
         || format!("made the organization {slug}, owned by {}\nnext: {next}", org.owner_email),
+    );
+    Ok(())
+}
+
+fn set_password(place: &Place, email: &str, password_file: &std::path::Path) -> Result<()> {
+    let hash = password::hash(&read_secret(password_file)?)?;
+    let store = place.store()?;
+    let user_id = store.credentials(email)?.ok_or(Error::NotFound("person"))?.user_id;
+    let ended = block_on(store.person(&user_id).set_password(hash, None))?;
+    place.print(
+        || json!({ "email": email, "signInsEnded": ended }),
+        || format!("{email} has a new password; {ended} sign-ins ended"),
     );
     Ok(())
 }

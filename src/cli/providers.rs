@@ -1,25 +1,17 @@
 //! `alm providers`: the servers that models come from.
 
-use std::{path::PathBuf, time::Instant};
+use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
 
-use super::{Place, block_on, read_secret, table};
+use super::{Place, as_flags, block_on, read_secret, table};
 use crate::{
-    catalog::{Catalog, DEMO_PROVIDER},
+    catalog::{Catalog, NewKey, NewProvider, probe},
     error::{Error, Result},
-    id,
-    model::{
-        Content, Delta, Message, Request,
-        upstream::{UpstreamOptions, Upstreams},
-    },
+    model::upstream::{Secret, UpstreamOptions, Upstreams},
     money::Pricing,
     store::providers::{Provider, ProviderModel},
-    time::Timestamp,
 };
-
-/// Tokens that a test of a model asks for.
-const TEST_OUTPUT_TOKENS: u32 = 16;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Providers {
@@ -99,32 +91,15 @@ impl Providers {
 
 impl Add {
     fn run(self, place: &Place) -> Result<()> {
-        id::check_slug("--slug", &self.slug)?;
-        if self.slug == DEMO_PROVIDER {
-            return Err(Error::invalid("--slug", format!("{DEMO_PROVIDER} is the built-in provider: choose another")));
-        }
-        if !self.base_url.starts_with("http://") && !self.base_url.starts_with("https://") {
-            return Err(Error::invalid("--base-url", "must begin with http:// or https://"));
-        }
         let models = self.models()?;
-        let provider_id = id::generate();
-        let secret = self.api_key_file.as_deref().map(read_secret).transpose()?;
-        let mut provider = Provider {
-            id: provider_id,
-            slug: self.slug,
-            base_url: self.base_url.trim_end_matches('/').to_owned(),
-            api_key_sealed: None,
-            api_key_env: self.api_key_env,
-            headers: Vec::new(),
-            created_at: Timestamp::now(),
-            updated_at: Timestamp::now(),
-            models,
-        };
-        if let Some(secret) = secret {
-            provider.api_key_sealed = Some(place.sealer()?.seal(&secret, &provider.seal_context())?);
-        }
+        let text = self.api_key_file.as_deref().map(read_secret).transpose()?;
+        let key = text.map(|text| NewKey::Text(Secret::new(text))).or(self.api_key_env.map(NewKey::Variable));
+        let base_url = Some(self.base_url);
+        let new = NewProvider { slug: self.slug, base_url, key, headers: Vec::new(), models };
         let store = place.store()?;
         let tenant = store.org_by_slug(&self.org)?.tenant();
+        let catalog = Catalog::new(store.clone(), place.sealer()?, Vec::new());
+        let provider = catalog.prepare(new).map_err(as_flags)?;
         let provider = block_on(store.org(&tenant).create_provider(provider))?;
         let ids: Vec<_> = provider.models.iter().map(|model| format!("{}/{}", provider.slug, model.name)).collect();
         place.print(
@@ -199,40 +174,18 @@ async fn test(place: &Place, org: &str, slug: &str, ca_file: Option<PathBuf>) ->
     let provider = store.org(&tenant).provider(slug)?;
     let endpoint = Catalog::new(store.clone(), place.sealer()?, Vec::new()).endpoint(&provider)?;
     let upstreams = Upstreams::new(&UpstreamOptions { ca_file, ..UpstreamOptions::default() })?;
-    let started = Instant::now();
-    let listed = upstreams.list_models(&endpoint).await?;
-    let list_ms = started.elapsed().as_millis() as u64;
     let Some(model) = provider.models.first() else {
         return Err(Error::BadRequest(format!("{slug} has no models to test")));
     };
-    let request = Request {
-        model: model.name.clone(),
-        messages: vec![Message::User(vec![Content::Text("Say hello.".into())])],
-        output_tokens_max: Some(TEST_OUTPUT_TOKENS),
-        ..Request::default()
-    };
-    let asked = Instant::now();
-    let mut reply = upstreams.start(&endpoint, &request).await?;
-    let (mut deltas, mut first_ms) = (Vec::new(), None);
-    loop {
-        let ended = reply.next(&mut deltas).await.is_some();
-        // A short reply may come whole: its first token in the same read as its end.
-        if first_ms.is_none() && !deltas.is_empty() {
-            first_ms = Some(asked.elapsed().as_millis() as u64);
-        }
-        if ended {
-            break;
-        }
-    }
-    if let Some(Delta::Fault(sentence)) = deltas.iter().find(|delta| matches!(delta, Delta::Fault(_))) {
-        return Err(Error::ModelUnavailable(sentence.clone()));
-    }
-    let reply_ms = asked.elapsed().as_millis() as u64;
+    let tested = probe::test(&upstreams, &endpoint, Some(model.name.clone())).await?;
+    let ms = |time: Duration| time.as_millis() as u64;
+    let (list_ms, reply_ms, first_ms) = (ms(tested.listed), ms(tested.reply), tested.first_token.map(ms));
+    let (listed, model) = (tested.models, tested.model);
     place.print(
-        || json!({ "models": listed, "listMs": list_ms, "tested": model.name, "firstTokenMs": first_ms, "replyMs": reply_ms }),
+        || json!({ "models": listed, "listMs": list_ms, "tested": model, "firstTokenMs": first_ms, "replyMs": reply_ms }),
         || {
             let first = first_ms.map_or_else(|| "no token".to_owned(), |ms| format!("first token after {ms} ms"));
-            format!("{} models listed in {list_ms} ms\n{}: {first}, done after {reply_ms} ms", listed.len(), model.name)
+            format!("{} models listed in {list_ms} ms\n{}: {first}, done after {reply_ms} ms", listed.len(), model)
         },
     );
     Ok(())

@@ -88,7 +88,7 @@ impl Server {
             setup: settings.setup,
             chats_per_minute: settings.chats_per_minute,
         };
-        let app = App::new(store, catalog.clone(), engine.clone(), admission);
+        let app = App::new(store, catalog.clone(), engine.clone(), upstreams.clone(), admission);
         Ok(Server {
             app: Arc::new(app),
             catalog,

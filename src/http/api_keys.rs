@@ -1,17 +1,25 @@
 //! API keys: what a key may learn of its person's keys. Making and ending them needs a person at a browser.
+//!
+//! Rule: the text of a key is in the answer that made it and nowhere else.
 
 use poem_openapi::{Enum, Object, OpenApi, param::Path, types::Example};
 use serde::Serialize;
 
 use super::{
     Tag,
-    auth::{Caller, Read, SignedIn},
+    auth::{Caller, Fresh, Read},
     body::JsonBody,
+    check::{Checks, collapse_space},
     data::{Created, Data, Deleted, Items},
     envelope::ApiError,
     wire::Moment,
 };
-use crate::{key, store::keys as stored, time::Timestamp};
+use crate::{error::Result, key, store::keys as stored, time::Timestamp};
+
+/// Longest name of a key, in characters.
+pub const NAME_CHARS_MAX: usize = 120;
+/// The longest that a replaced key works beside the new one, in seconds: a week.
+const OVERLAP_SECONDS_MAX: u32 = 604_800;
 
 /// What is shown of a key.
 #[derive(Debug, Object, Serialize)]
@@ -126,35 +134,87 @@ impl ApiKeys {
     #[oai(path = "/api-keys", method = "post", operation_id = "create_api_key")]
     async fn create_api_key(
         &self,
-        caller: Caller<SignedIn>,
-        _body: JsonBody<KeyRequest>,
+        caller: Caller<Fresh>,
+        body: JsonBody<KeyRequest>,
     ) -> Result<Created<NewApiKey>, ApiError> {
-        match caller.access {}
+        let KeyRequest { name, env, scopes, expires_at } = body.0.checked()?;
+        let env = env.map_or(key::Env::Live, Into::into);
+        let scopes = scopes.map_or(key::Scope::ALL.to_vec(), distinct);
+        let new = key::generate(env)?;
+        let row = caller.org().create_key(&new, name, env, scopes, expires_at.map(|at| at.0)).await?;
+        Ok(Data::of(&NewApiKey::of(row, new.text)))
     }
 
     /// Replace an API key
     ///
-    /// Needs a signed-in browser session: an API key never mints keys.
+    /// The new one has the old one's name, scopes and end. The old one works until the overlap is over. Needs a signed-in browser session: an API key never mints keys.
     #[oai(path = "/api-keys/:id/rotate", method = "post", operation_id = "rotate_api_key")]
     async fn rotate_api_key(
         &self,
-        caller: Caller<SignedIn>,
-        #[oai(name = "id")] _id: Path<String>,
-        _body: JsonBody<Rotation>,
+        caller: Caller<Fresh>,
+        id: Path<String>,
+        body: JsonBody<Rotation>,
     ) -> Result<Created<NewApiKey>, ApiError> {
-        match caller.access {}
+        let seconds = body.0.overlap_seconds.unwrap_or(0);
+        let mut checks = Checks::default();
+        checks.range("overlapSeconds", seconds, 0..=OVERLAP_SECONDS_MAX);
+        checks.done()?;
+        let overlap = std::time::Duration::from_secs(seconds.into());
+        let (row, new) = caller.org().rotate_key(id.0, overlap, key::generate).await?;
+        Ok(Data::of(&NewApiKey::of(row, new.text)))
     }
 
     /// Revoke an API key
     ///
-    /// Needs a signed-in browser session.
+    /// It stops working at once. Needs a signed-in browser session.
     #[oai(path = "/api-keys/:id", method = "delete", operation_id = "delete_api_key")]
-    async fn delete_api_key(
-        &self,
-        caller: Caller<SignedIn>,
-        #[oai(name = "id")] _id: Path<String>,
-    ) -> Result<Data<Deleted>, ApiError> {
-        match caller.access {}
+    async fn delete_api_key(&self, caller: Caller<Fresh>, id: Path<String>) -> Result<Data<Deleted>, ApiError> {
+        caller.org().revoke_key(id.0).await?;
+        Ok(Data::of(&Deleted::DONE))
+    }
+}
+
+impl KeyRequest {
+    fn checked(self) -> Result<Self> {
+        let name = collapse_space(&self.name);
+        let mut checks = Checks::default();
+        checks.chars("name", &name, 1..=NAME_CHARS_MAX);
+        checks.that(self.scopes.as_ref().is_none_or(|scopes| !scopes.is_empty()), "scopes", || "must be one or more");
+        let later = self.expires_at.is_none_or(|at| at.0 > Timestamp::now());
+        checks.that(later, "expiresAt", || "must be later than now");
+        checks.done().map(|()| KeyRequest { name, ..self })
+    }
+}
+
+/// The scopes, each once, in their usual order.
+fn distinct(scopes: Vec<Scope>) -> Vec<key::Scope> {
+    let asked: Vec<key::Scope> = scopes.into_iter().map(Into::into).collect();
+    key::Scope::ALL.into_iter().filter(|scope| asked.contains(scope)).collect()
+}
+
+impl NewApiKey {
+    fn of(row: stored::ApiKey, key: String) -> Self {
+        let ApiKey { id, name, prefix, env, scopes, expires_at, created_at, .. } = row.into();
+        NewApiKey { id, name, prefix, env, scopes, expires_at, created_at, key }
+    }
+}
+
+impl From<Env> for key::Env {
+    fn from(env: Env) -> Self {
+        match env {
+            Env::Live => key::Env::Live,
+            Env::Test => key::Env::Test,
+        }
+    }
+}
+
+impl From<Scope> for key::Scope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Read => key::Scope::Read,
+            Scope::Chat => key::Scope::Chat,
+            Scope::Write => key::Scope::Write,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     Tag,
-    auth::{Caller, Read, SignedIn},
+    auth::{Caller, FreshOwner, Read},
     body::JsonBody,
     check::{Checks, page_limit},
     data::{Created, Data, Items},
@@ -17,9 +17,12 @@ use crate::{
     catalog,
     error::{Error, Result},
     money::USD,
-    store::{ledger, usage},
+    store::{Org, ledger, usage},
     time::Timestamp,
 };
+
+/// Longest note of a deposit, in characters.
+const NOTE_CHARS_MAX: usize = 200;
 
 /// An organization's money. 1 USD is 1,000,000 microcents.
 #[derive(Debug, Object, Serialize)]
@@ -142,18 +145,7 @@ impl BillingApi {
     /// Read the balance and this month's usage
     #[oai(path = "/billing", method = "get", operation_id = "get_billing")]
     async fn get_billing(&self, caller: Caller<Read>) -> Result<Data<Billing>, ApiError> {
-        let (org, usage) = caller
-            .scan(|org| {
-                let now = Timestamp::now();
-                Ok((org.itself()?, org.usage(month_of(now), later(now))?))
-            })
-            .await?;
-        Ok(Data::of(&Billing {
-            balance_microcents: org.balance,
-            held_microcents: org.held,
-            currency: "USD".into(),
-            current_month: usage.into(),
-        }))
+        Ok(Data::of(&billing(&caller).await?))
     }
 
     /// List the ledger's entries, the newest first
@@ -172,14 +164,19 @@ impl BillingApi {
 
     /// Add to the balance
     ///
-    /// Needs a signed-in browser session. Operators have `alm deposit` as well.
+    /// Needs a signed-in browser session of the owner's. Operators have `alm deposit` as well.
     #[oai(path = "/billing/deposit", method = "post", operation_id = "create_deposit")]
     async fn create_deposit(
         &self,
-        caller: Caller<SignedIn>,
-        _body: JsonBody<Deposit>,
+        caller: Caller<FreshOwner>,
+        body: JsonBody<Deposit>,
     ) -> Result<Created<Billing>, ApiError> {
-        match caller.access {}
+        let note = body.0.note.unwrap_or_default();
+        let mut checks = Checks::default();
+        checks.chars("note", &note, 0..=NOTE_CHARS_MAX);
+        checks.done()?;
+        caller.org().deposit(body.0.amount_microcents, note).await?;
+        Ok(Data::of(&billing(&caller).await?))
     }
 
     /// Sum what turns used
@@ -206,6 +203,21 @@ impl BillingApi {
     async fn list_pricing(&self, caller: Caller<Read>) -> Result<Data<Items<ModelPricing>>, ApiError> {
         Ok(Data::of(&Items::all(caller.app.catalog.models(&caller.tenant)?)))
     }
+}
+
+/// The balance now, and the month so far.
+async fn billing<A>(caller: &Caller<A>) -> Result<Billing> {
+    let read = |org: Org<'_>| {
+        let now = Timestamp::now();
+        Ok((org.itself()?, org.usage(month_of(now), later(now))?))
+    };
+    let (org, usage) = caller.scan(read).await?;
+    Ok(Billing {
+        balance_microcents: org.balance,
+        held_microcents: org.held,
+        currency: "USD".into(),
+        current_month: usage.into(),
+    })
 }
 
 /// The first moment of a moment's month, UTC.

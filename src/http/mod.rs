@@ -15,7 +15,7 @@ use std::{
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get, handler, http::Method, web::Redirect};
 use poem_openapi::{OpenApiService, Tags};
 
-use crate::{catalog::Catalog, error::Result, store::Store, turn::Engine};
+use crate::{catalog::Catalog, error::Result, model::upstream::Upstreams, store::Store, turn::Engine};
 
 pub mod assets;
 pub mod auth;
@@ -45,7 +45,9 @@ pub mod chat;
 mod chunks;
 pub mod messages;
 pub mod models;
+pub mod org;
 pub mod projects;
+pub mod providers;
 pub mod sessions;
 pub mod sign_in;
 pub mod ui_stream;
@@ -63,6 +65,8 @@ pub struct App {
     pub store: Store,
     pub catalog: Arc<Catalog>,
     pub engine: Arc<Engine>,
+    /// The way to providers, for what is asked beside a turn.
+    upstreams: Arc<Upstreams>,
     pub metrics: metrics::Metrics,
     pub bridge: bridge::Bridge,
     /// Where passwords are hashed.
@@ -91,12 +95,19 @@ pub struct Admission {
 
 impl App {
     /// Around an engine and what it stands on.
-    pub fn new(store: Store, catalog: Arc<Catalog>, engine: Arc<Engine>, admission: Admission) -> Self {
+    pub fn new(
+        store: Store,
+        catalog: Arc<Catalog>,
+        engine: Arc<Engine>,
+        upstreams: Arc<Upstreams>,
+        admission: Admission,
+    ) -> Self {
         App {
             store,
             catalog,
             metrics: metrics::Metrics::new(engine.clone()),
             engine,
+            upstreams,
             bridge: bridge::Bridge::for_scans(),
             hashing: bridge::Bridge::for_passwords(),
             cors: admission.cors,
@@ -134,6 +145,9 @@ pub enum Tag {
     Sessions,
     /// Money, and what it was spent on.
     Billing,
+    /// The organization itself.
+    #[oai(rename = "Organization")]
+    Org,
     /// People at a browser.
     #[oai(rename = "Sign-in")]
     SignIn,
@@ -146,9 +160,11 @@ type Api = (
     messages::Messages,
     chat::Chats,
     models::Models,
+    providers::Providers,
     projects::Projects,
     billing::BillingApi,
     api_keys::ApiKeys,
+    org::OrgApi,
     sign_in::SignIns,
 );
 
@@ -159,9 +175,11 @@ fn api() -> Api {
         messages::Messages,
         chat::Chats,
         models::Models,
+        providers::Providers,
         projects::Projects,
         billing::BillingApi,
         api_keys::ApiKeys,
+        org::OrgApi,
         sign_in::SignIns,
     )
 }

@@ -1,23 +1,19 @@
-//! Models, and the providers they come from. A key reads them; a person at a browser changes them.
-//!
-//! Rule: a provider's key and headers are written and never read.
+//! Models: what a chat can ask. Where they come from is next door, in `providers.rs`.
 
-use std::collections::BTreeMap;
-
-use poem_openapi::{Enum, Object, OpenApi, param::Path, types::Example};
+use poem_openapi::{Enum, Object, OpenApi};
 use serde::Serialize;
 
 use super::{
     Tag,
-    auth::{Caller, Read, ReadOrChat, SignedIn},
-    body::JsonBody,
-    data::{Created, Data, Deleted, Items},
+    auth::{Caller, ReadOrChat},
+    data::{Data, Items},
     envelope::ApiError,
-    wire::Moment,
 };
 use crate::{
-    catalog, money,
-    store::providers::{self as stored, ProviderModel},
+    catalog,
+    error::{Error, Invalid, Result},
+    money,
+    store::providers::ProviderModel,
 };
 
 /// A model that a chat can ask.
@@ -63,113 +59,17 @@ pub struct Pricing {
     cached_input_per_million: Option<String>,
 }
 
-/// Where models come from.
-#[derive(Debug, Object, Serialize)]
-#[oai(rename_all = "camelCase")]
-#[serde(rename_all = "camelCase")]
-struct Provider {
-    id: String,
-    slug: String,
-    kind: ProviderKind,
-    base_url: String,
-    /// Whether it answers on the server's own machine.
-    local: bool,
-    /// Whether a key is kept; the key itself is never shown.
-    has_api_key: bool,
-    /// The environment variable that holds the key instead.
-    #[oai(nullable)]
-    api_key_env: Option<String>,
-    models: Vec<ListedModel>,
-    created_at: Moment,
-    updated_at: Moment,
-}
-
-/// How a provider is spoken to.
-#[derive(Debug, Clone, Copy, Enum, Serialize)]
-#[oai(rename_all = "kebab-case")]
-#[serde(rename_all = "kebab-case")]
-enum ProviderKind {
-    OpenaiCompatible,
-    Demo,
-}
-
 /// A model of a provider.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 #[serde(rename_all = "camelCase")]
-struct ListedModel {
+pub(super) struct ListedModel {
     /// As the provider knows it.
-    id: String,
+    pub(super) id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pricing: Option<Pricing>,
+    pub(super) pricing: Option<Pricing>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    context_window: Option<u32>,
-}
-
-/// A new provider.
-#[derive(Debug, Object)]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
-struct NewProvider {
-    slug: String,
-    kind: ProviderKind,
-    /// Up to and without `/chat/completions`; known for the usual slugs.
-    base_url: Option<String>,
-    /// Sealed at rest, never shown.
-    api_key: Option<String>,
-    api_key_env: Option<String>,
-    /// Extra request headers, never shown.
-    headers: Option<BTreeMap<String, String>>,
-    models: Vec<ListedModel>,
-}
-
-impl Example for NewProvider {
-    fn example() -> Self {
-        NewProvider {
-            slug: "ollama".into(),
-            kind: ProviderKind::OpenaiCompatible,
-            base_url: None,
-            api_key: None,
-            api_key_env: None,
-            headers: None,
-            models: vec![ListedModel { id: "llama3.2:3b".into(), pricing: None, context_window: Some(131_072) }],
-        }
-    }
-}
-
-/// Changes of a provider; what is absent stays.
-#[derive(Debug, Object)]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
-struct ProviderPatch {
-    base_url: Option<String>,
-    api_key: Option<String>,
-    api_key_env: Option<String>,
-    headers: Option<BTreeMap<String, String>>,
-    /// Replaced as a whole.
-    models: Option<Vec<ListedModel>>,
-}
-
-impl Example for ProviderPatch {
-    fn example() -> Self {
-        ProviderPatch {
-            base_url: Some("http://127.0.0.1:11434/v1".into()),
-            api_key: None,
-            api_key_env: None,
-            headers: None,
-            models: None,
-        }
-    }
-}
-
-/// How a provider answered.
-#[derive(Debug, Object, Serialize)]
-#[oai(rename_all = "camelCase")]
-#[serde(rename_all = "camelCase")]
-struct ProviderTest {
-    /// Until it said which models it has.
-    models_ms: u64,
-    /// Until the first token of a reply.
-    first_token_ms: u64,
-    models: Vec<String>,
+    pub(super) context_window: Option<u32>,
 }
 
 /// The operations.
@@ -181,84 +81,6 @@ impl Models {
     #[oai(path = "/models", method = "get", operation_id = "list_models")]
     async fn list_models(&self, caller: Caller<ReadOrChat>) -> Result<Data<Items<Model>>, ApiError> {
         Ok(Data::of(&Items::all(caller.app.catalog.models(&caller.tenant)?)))
-    }
-
-    /// List providers
-    #[oai(path = "/providers", method = "get", operation_id = "list_providers")]
-    async fn list_providers(&self, caller: Caller<Read>) -> Result<Data<Items<Provider>>, ApiError> {
-        Ok(Data::of(&Items::all(caller.org().providers()?)))
-    }
-
-    /// Add a provider
-    ///
-    /// Needs a signed-in browser session.
-    #[oai(path = "/providers", method = "post", operation_id = "create_provider")]
-    async fn create_provider(
-        &self,
-        caller: Caller<SignedIn>,
-        _body: JsonBody<NewProvider>,
-    ) -> Result<Created<Provider>, ApiError> {
-        match caller.access {}
-    }
-
-    /// Read a provider
-    #[oai(path = "/providers/:id", method = "get", operation_id = "get_provider")]
-    async fn get_provider(
-        &self,
-        caller: Caller<Read>,
-        /// The provider's id or slug.
-        id: Path<String>,
-    ) -> Result<Data<Provider>, ApiError> {
-        Ok(Data::of(&caller.org().provider(&id)?.into()))
-    }
-
-    /// Change a provider
-    ///
-    /// Needs a signed-in browser session.
-    #[oai(path = "/providers/:id", method = "patch", operation_id = "update_provider")]
-    async fn update_provider(
-        &self,
-        caller: Caller<SignedIn>,
-        #[oai(name = "id")] _id: Path<String>,
-        _body: JsonBody<ProviderPatch>,
-    ) -> Result<Data<Provider>, ApiError> {
-        match caller.access {}
-    }
-
-    /// Forget a provider
-    ///
-    /// Needs a signed-in browser session.
-    #[oai(path = "/providers/:id", method = "delete", operation_id = "delete_provider")]
-    async fn delete_provider(
-        &self,
-        caller: Caller<SignedIn>,
-        #[oai(name = "id")] _id: Path<String>,
-    ) -> Result<Data<Deleted>, ApiError> {
-        match caller.access {}
-    }
-
-    /// Reach a provider, list its models, stream one token
-    ///
-    /// Needs a signed-in browser session.
-    #[oai(path = "/providers/:id/test", method = "post", operation_id = "test_provider")]
-    async fn test_provider(
-        &self,
-        caller: Caller<SignedIn>,
-        #[oai(name = "id")] _id: Path<String>,
-    ) -> Result<Data<ProviderTest>, ApiError> {
-        match caller.access {}
-    }
-
-    /// Take over the list of models a provider has
-    ///
-    /// Needs a signed-in browser session.
-    #[oai(path = "/providers/:id/refresh", method = "post", operation_id = "refresh_provider")]
-    async fn refresh_provider(
-        &self,
-        caller: Caller<SignedIn>,
-        #[oai(name = "id")] _id: Path<String>,
-    ) -> Result<Data<Provider>, ApiError> {
-        match caller.access {}
     }
 }
 
@@ -287,20 +109,21 @@ impl From<money::Pricing> for Pricing {
     }
 }
 
-impl From<stored::Provider> for Provider {
-    fn from(provider: stored::Provider) -> Self {
-        Provider {
-            local: catalog::is_loopback(&provider.base_url),
-            id: provider.id,
-            slug: provider.slug,
-            kind: ProviderKind::OpenaiCompatible,
-            base_url: provider.base_url,
-            has_api_key: provider.api_key_sealed.is_some(),
-            api_key_env: provider.api_key_env,
-            models: provider.models.into_iter().map(Into::into).collect(),
-            created_at: provider.created_at.into(),
-            updated_at: provider.updated_at.into(),
-        }
+impl Pricing {
+    /// The prices themselves; what is none is said by its field, which stands at `at`.
+    pub(super) fn read(&self, at: &str) -> Result<money::Pricing, Vec<Invalid>> {
+        let mut invalid = Vec::new();
+        let mut price = |field: &str, text: &str| {
+            let wrong =
+                |error: money::NotAPrice| Invalid { field: format!("{at}.{field}"), message: error.to_string() };
+            text.parse().map_err(|error| invalid.push(wrong(error))).unwrap_or_default()
+        };
+        let pricing = money::Pricing {
+            input: price("inputPerMillion", &self.input_per_million),
+            output: price("outputPerMillion", &self.output_per_million),
+            cached_input: self.cached_input_per_million.as_ref().map(|text| price("cachedInputPerMillion", text)),
+        };
+        if invalid.is_empty() { Ok(pricing) } else { Err(invalid) }
     }
 }
 
@@ -308,4 +131,19 @@ impl From<ProviderModel> for ListedModel {
     fn from(model: ProviderModel) -> Self {
         ListedModel { id: model.name, pricing: model.pricing.map(Into::into), context_window: model.context_window }
     }
+}
+
+/// A provider's models as they are kept.
+pub(super) fn read_models(models: Vec<ListedModel>) -> Result<Vec<ProviderModel>> {
+    let mut invalid = Vec::new();
+    let read = |(at, model): (usize, ListedModel)| {
+        let pricing = model.pricing.map(|pricing| pricing.read(&format!("models[{at}].pricing")));
+        let pricing = pricing.transpose().unwrap_or_else(|wrong| {
+            invalid.extend(wrong);
+            None
+        });
+        ProviderModel { name: model.id, pricing, context_window: model.context_window }
+    };
+    let models = models.into_iter().enumerate().map(read).collect();
+    if invalid.is_empty() { Ok(models) } else { Err(Error::Invalid(invalid)) }
 }

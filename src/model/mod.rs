@@ -12,7 +12,7 @@ pub mod upstream; // asking a provider
 
 mod ready; // ureq, read when the socket is ready
 #[cfg(test)]
-mod scripted; // a server that does what a test tells it
+pub(crate) mod scripted; // a server that does what a test tells it
 
 pub mod demo; // the built-in model
 pub mod source; // either of them

@@ -1,6 +1,8 @@
 //! API keys: what is kept of them, and the look-up that every request begins with.
 
-use rusqlite::{OptionalExtension, Row, named_params};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{Org, Store, Tenant};
 use crate::{
@@ -114,16 +116,35 @@ impl Org<'_> {
                 revoked_at: None,
                 created_at: Timestamp::now(),
             };
-            c.execute(
-                "INSERT INTO api_key (id, org_id, user_id, hash, prefix, name, env, scopes, expires_at, created_at)
-                 VALUES (:id, :org, :user, :hash, :prefix, :name, :env, :scopes, :expires, :now)",
-                named_params! {
-                    ":id": row.id, ":org": tenant.org_id, ":user": tenant.user_id, ":hash": hash, ":prefix": row.prefix,
-                    ":name": row.name, ":env": row.env.as_str(), ":scopes": Scope::join(&row.scopes),
-                    ":expires": row.expires_at.map(Timestamp::as_millis), ":now": row.created_at.as_millis(),
-                },
-            )?;
+            insert(c, tenant, &row, &hash)?;
             Ok(row)
+        })
+        .await
+    }
+
+    /// Replaces a key by one of the same name, scopes and end. `make` makes it; the old one works for `overlap` longer.
+    pub async fn rotate_key(
+        &self,
+        key_id: String,
+        overlap: Duration,
+        make: impl FnOnce(Env) -> Result<NewKey> + Send + 'static,
+    ) -> Result<(ApiKey, NewKey)> {
+        self.write(move |c, tenant| {
+            let select = format!("{} WHERE id = :id AND org_id = :org AND user_id = :user", ApiKey::SELECT);
+            let parameters = named_params! { ":id": key_id, ":org": tenant.org_id, ":user": tenant.user_id };
+            let found = c.query_row(&select, parameters, ApiKey::from_row).optional()?;
+            let old = found.ok_or(Error::NotFound("API key"))?;
+            let now = Timestamp::now();
+            if old.revoked_at.is_some() || old.expires_at.is_some_and(|end| end <= now) {
+                return Err(Error::Conflict("this key has ended: make a new one".into()));
+            }
+            let end = old.expires_at.map_or(now.plus(overlap), |end| end.min(now.plus(overlap)));
+            c.execute("UPDATE api_key SET expires_at = ?1 WHERE id = ?2", (end.as_millis(), &old.id))?;
+            let new = make(old.env)?;
+            let (id, prefix) = (id::generate(), new.prefix.clone());
+            let row = ApiKey { id, prefix, last_used_at: None, created_at: now, ..old };
+            insert(c, tenant, &row, &new.hash)?;
+            Ok((row, new))
         })
         .await
     }
@@ -165,6 +186,19 @@ impl Org<'_> {
         })
         .await
     }
+}
+
+fn insert(c: &Connection, tenant: &Tenant, key: &ApiKey, hash: &[u8; 32]) -> Result<()> {
+    c.execute(
+        "INSERT INTO api_key (id, org_id, user_id, hash, prefix, name, env, scopes, expires_at, created_at)
+         VALUES (:id, :org, :user, :hash, :prefix, :name, :env, :scopes, :expires, :now)",
+        named_params! {
+            ":id": key.id, ":org": tenant.org_id, ":user": tenant.user_id, ":hash": hash, ":prefix": key.prefix,
+            ":name": key.name, ":env": key.env.as_str(), ":scopes": Scope::join(&key.scopes),
+            ":expires": key.expires_at.map(Timestamp::as_millis), ":now": key.created_at.as_millis(),
+        },
+    )?;
+    Ok(())
 }
 
 fn env_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Env> {

@@ -104,17 +104,21 @@ impl Org<'_> {
         .await
     }
 
-    /// Replaces a provider's models, as after a look at what it has.
-    pub async fn set_provider_models(&self, id_or_slug: String, models: Vec<ProviderModel>) -> Result<Provider> {
+    /// Changes a provider, and its models as a whole; `edit` says how.
+    pub async fn update_provider(
+        &self,
+        id_or_slug: String,
+        edit: impl FnOnce(&mut Provider) -> Result<()> + Send + 'static,
+    ) -> Result<Provider> {
         self.write(move |c, tenant| {
-            let known = find(c, &tenant.org_id, &id_or_slug)?.ok_or(Error::NotFound("provider"))?;
-            let provider = Provider { models, updated_at: Timestamp::now(), ..known };
+            let mut provider = find(c, &tenant.org_id, &id_or_slug)?.ok_or(Error::NotFound("provider"))?;
+            edit(&mut provider)?;
+            provider.updated_at = Timestamp::now();
+            update(c, &provider)?;
             c.execute("DELETE FROM provider_model WHERE provider_id = ?1", [&provider.id])?;
-            c.execute(
-                "UPDATE provider SET updated_at = ?1 WHERE id = ?2",
-                (provider.updated_at.as_millis(), &provider.id),
-            )?;
             insert_models(c, &provider)?;
+            // As every look at it will show it.
+            provider.models.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(provider)
         })
         .await
@@ -170,9 +174,12 @@ fn with_models(c: &Connection, provider: Provider) -> Result<Provider> {
     Ok(Provider { models, ..provider })
 }
 
+fn headers_text(provider: &Provider) -> String {
+    let headers = provider.headers.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+    serde_json::Value::Object(headers.collect()).to_string()
+}
+
 fn insert(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
-    let headers: serde_json::Map<_, _> =
-        provider.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let inserted = c.execute(
         "INSERT INTO provider (id, org_id, slug, kind, base_url, api_key_sealed, api_key_env, headers, created_at,
              updated_at)
@@ -180,12 +187,26 @@ fn insert(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
         named_params! {
             ":id": provider.id, ":org": org_id, ":slug": provider.slug, ":url": provider.base_url,
             ":sealed": provider.api_key_sealed, ":env": provider.api_key_env,
-            ":headers": serde_json::Value::Object(headers).to_string(),
+            ":headers": headers_text(provider),
             ":created": provider.created_at.as_millis(), ":updated": provider.updated_at.as_millis(),
         },
     );
     let taken = || Error::Conflict(format!("a provider with the slug {} is there already", provider.slug));
     unless_taken(inserted, taken)?;
+    Ok(())
+}
+
+fn update(c: &Connection, provider: &Provider) -> Result<()> {
+    c.execute(
+        "UPDATE provider SET base_url = :url, api_key_sealed = :sealed, api_key_env = :env, headers = :headers,
+             updated_at = :updated
+         WHERE id = :id",
+        named_params! {
+            ":id": provider.id, ":url": provider.base_url, ":sealed": provider.api_key_sealed,
+            ":env": provider.api_key_env, ":headers": headers_text(provider),
+            ":updated": provider.updated_at.as_millis(),
+        },
+    )?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Store, Tenant};
+use super::{Org, Store, Tenant};
 use crate::{
     error::{Error, Result},
     id,
@@ -145,6 +145,18 @@ impl Store {
     /// What is one person's, and nobody else's.
     pub fn person<'a>(&'a self, user_id: &'a str) -> Person<'a> {
         Person { store: self, user_id }
+    }
+}
+
+impl Org<'_> {
+    /// What the person who asks may do here; a member if their place is gone.
+    pub fn role(&self) -> Result<Role> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached("SELECT role FROM member WHERE org_id = :org AND user_id = :user")?;
+            let parameters = named_params! { ":org": self.tenant.org_id, ":user": self.tenant.user_id };
+            let role = statement.query_row(parameters, |row| Role::column(row, 0)).optional()?;
+            Ok(role.unwrap_or(Role::Member))
+        })
     }
 }
 

@@ -1,9 +1,18 @@
 //! API keys.
 
-use alm::key::{Env, Scope};
-use serde_json::json;
+use std::time::Duration;
 
-use crate::harness::{App, column, wait};
+use alm::{
+    key::{Env, Scope},
+    time::Timestamp,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    browser::PASSWORD,
+    client::Client,
+    harness::{App, column, wait},
+};
 
 #[test]
 fn a_key_sees_its_persons_live_keys_and_never_a_key() {
@@ -74,4 +83,111 @@ fn the_last_use_of_a_key_is_noted() {
     // The note rides with the next commit; a write that waits for its own commit comes after it.
     acme.post("/agents", json!({ "name": "x" })).ok(201);
     assert!(acme.get("/api-keys").ok(200)["items"][0]["lastUsedAt"].is_string());
+}
+
+#[test]
+fn a_person_makes_a_key_and_sees_it_once() {
+    let app = App::shared();
+    let browser = app.browser("acme");
+    let body = json!({ "name": " my  front end ", "env": "test", "scopes": ["chat", "read", "chat"] });
+    let made = browser.post("/api-keys", body).ok(201);
+    let key = Client::new(app.url(), Some(made["key"].as_str().unwrap().to_owned()));
+    key.get("/agents").ok(200);
+    key.post("/agents", json!({ "name": "x" })).fails(403, "FORBIDDEN");
+    assert_eq!((&made["name"], &made["env"]), (&json!("my front end"), &json!("test")));
+    assert_eq!((&made["scopes"], &made["expiresAt"]), (&json!(["read", "chat"]), &json!(null)));
+    assert_eq!(made["prefix"], key.key()[..12]);
+    let listed = browser.get("/api-keys");
+    assert_eq!(column(&listed.ok(200), "id"), [made["id"].as_str().unwrap()]);
+    assert!(!listed.text.contains(key.key()));
+    for (body, field) in [
+        (json!({ "name": " " }), "name"),
+        (json!({ "name": "x".repeat(121) }), "name"),
+        (json!({ "name": "x", "scopes": [] }), "scopes"),
+        (json!({ "name": "x", "expiresAt": "2020-01-01T00:00:00.000Z" }), "expiresAt"),
+    ] {
+        assert_eq!(browser.post("/api-keys", body).invalid(), [field]);
+    }
+}
+
+#[test]
+fn a_key_is_never_told_twice() {
+    let app = App::shared();
+    let once = app.browser("acme").header("idempotency-key", "my-key");
+    let made = once.post("/api-keys", json!({ "name": "x" })).ok(201);
+    let again = once.post("/api-keys", json!({ "name": "x" }));
+    again.fails(409, "CONFLICT");
+    assert!(!again.text.contains(made["key"].as_str().unwrap()));
+    assert_eq!(column(&once.get("/api-keys").ok(200), "id").len(), 1);
+}
+
+#[test]
+fn a_replaced_key_works_until_the_overlap_is_over() {
+    let app = App::shared();
+    let browser = app.browser("acme");
+    let of = |made: &Value| Client::new(app.url(), Some(made["key"].as_str().unwrap().to_owned()));
+    let id = |made: &Value| made["id"].as_str().unwrap().to_owned();
+    let body = json!({ "name": "x", "scopes": ["read"], "expiresAt": "2090-01-01T00:00:00.000Z" });
+    let first = browser.post("/api-keys", body).ok(201);
+    let rotate = |made: &Value, seconds: u32| {
+        browser.post(&format!("/api-keys/{}/rotate", id(made)), json!({ "overlapSeconds": seconds }))
+    };
+    assert_eq!(rotate(&first, 604_801).invalid(), ["overlapSeconds"]);
+    let second = rotate(&first, 600).ok(201);
+    for field in ["name", "env", "scopes", "expiresAt"] {
+        assert_eq!(first[field], second[field]);
+    }
+    assert!(first["key"] != second["key"] && first["id"] != second["id"]);
+    of(&first).get("/agents").ok(200);
+    of(&second).get("/agents").ok(200);
+    let kept = browser.get("/api-keys").ok(200)["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|key| key["id"] == first["id"])
+        .cloned();
+    let end = Timestamp::parse(kept.unwrap()["expiresAt"].as_str().unwrap()).unwrap();
+    assert!(end <= Timestamp::now().plus(Duration::from_secs(600)));
+    let third = rotate(&second, 0).ok(201);
+    of(&second).get("/agents").fails(401, "UNAUTHORIZED");
+    of(&third).get("/agents").ok(200);
+    rotate(&second, 0).fails(409, "CONFLICT");
+}
+
+#[test]
+fn a_revoked_key_stays_revoked_and_is_its_persons_to_revoke() {
+    let app = App::shared();
+    let (browser, stranger) = (app.browser("acme"), app.browser("globex"));
+    let made = browser.post("/api-keys", json!({ "name": "x" })).ok(201);
+    let path = format!("/api-keys/{}", made["id"].as_str().unwrap());
+    stranger.delete(&path).fails(404, "NOT_FOUND");
+    stranger.post(&format!("{path}/rotate"), json!({})).fails(404, "NOT_FOUND");
+    browser.delete(&path).ok(200);
+    Client::new(app.url(), Some(made["key"].as_str().unwrap().to_owned())).get("/agents").fails(401, "UNAUTHORIZED");
+    browser.delete(&path).fails(409, "CONFLICT");
+    browser.post(&format!("{path}/rotate"), json!({})).fails(409, "CONFLICT");
+}
+
+#[test]
+fn keys_money_and_providers_need_a_password_given_lately() {
+    let app = App::start(&[]);
+    let browser = app.browser("acme");
+    app.file().execute("UPDATE sign_in SET stepped_up_at = 0", []).unwrap();
+    let changes = [
+        ("POST", "/api-keys", r#"{"name":"x"}"#),
+        ("POST", "/api-keys/x/rotate", "{}"),
+        ("DELETE", "/api-keys/x", "{}"),
+        ("POST", "/billing/deposit", r#"{"amountMicrocents":1}"#),
+        ("POST", "/providers", "{}"),
+        ("PATCH", "/providers/x", "{}"),
+        ("DELETE", "/providers/x", "{}"),
+        ("POST", "/providers/x/refresh", "{}"),
+    ];
+    for (method, path, body) in changes {
+        let error = browser.send(method, path, Some(body)).fails(403, "FORBIDDEN");
+        assert_eq!(error["details"]["stepUp"], json!(true), "{method} {path}");
+    }
+    browser.post("/agents", json!({ "name": "x" })).ok(201);
+    browser.post("/auth/step-up", json!({ "password": PASSWORD })).ok(200);
+    browser.post("/api-keys", json!({ "name": "x" })).ok(201);
 }

@@ -245,3 +245,18 @@ fn what_is_typed_wrongly_is_two_and_what_is_asked_for_is_zero() {
     let nowhere = Ran::of(&mut alm(&["org", "list", "--data-dir", "/proc/nowhere"]));
     assert!(nowhere.fails(1).contains("/proc/nowhere"), "a place that cannot be is named");
 }
+
+#[test]
+fn the_operator_gives_a_person_a_new_password_and_their_browsers_sign_in_again() {
+    let app = App::start(&[]);
+    let browser = app.browser("acme");
+    let email = app.email("acme");
+    let new = file(&app, "new", "another password\n");
+    let told = app.alm(&["org", "password", &email, "--password-file", &new, "--json"]).json();
+    assert_eq!(told, json!({ "email": email, "signInsEnded": 1 }));
+    browser.get("/agents").fails(401, "UNAUTHORIZED");
+    app.anonymous().sign_in(&email, "another password").get("/agents").ok(200);
+    app.alm(&["org", "password", "nobody@example.com", "--password-file", &new]).fails(1);
+    let short = file(&app, "short", "short");
+    assert!(app.alm(&["org", "password", &email, "--password-file", &short]).fails(1).contains("8 or more"));
+}

@@ -97,6 +97,32 @@ fn everything_of_another_organization_is_not_there() {
 }
 
 #[test]
+fn everything_of_another_organization_is_not_there_for_a_browser_either() {
+    let app = App::shared();
+    let acme = app.browser("acme");
+    let ids = belongings(&app, "globex");
+    let theirs = app.org("globex");
+    let before = state(&theirs, &ids);
+    for (path, method, body, _) in requests(&ids) {
+        if ids.values().all(|id| !path.contains(id)) {
+            continue;
+        }
+        println!("{method} {path}");
+        let reply = acme.send(&method, &path, body.as_deref());
+        match &*path {
+            path if path.ends_with("/stream") => assert_eq!((reply.status, &*reply.text), (204, "")),
+            path if path.ends_with("/stop") => assert_eq!(reply.ok(200)["stopped"], json!(false)),
+            _ => drop(reply.fails(404, "NOT_FOUND")),
+        }
+        let named = acme.header("x-alumia-org", &app.slug("globex")).send(&method, &path, body.as_deref());
+        if !path.starts_with("/api/v1/auth/") {
+            named.fails(403, "FORBIDDEN");
+        }
+    }
+    assert_eq!(state(&theirs, &ids), before);
+}
+
+#[test]
 fn no_body_reaches_what_belongs_to_another_organization() {
     let app = App::shared();
     let acme = app.org("acme");

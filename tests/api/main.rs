@@ -31,6 +31,7 @@ mod messages;
 mod models;
 mod money;
 mod projects;
+mod providers;
 mod prune;
 mod races;
 mod readers;

@@ -44,17 +44,6 @@ pub struct Owner;
 /// What the owner does after giving their password lately: money and providers.
 pub struct FreshOwner;
 
-/// What is to become the owner's. There is no value of it.
-pub enum SignedIn {}
-
-impl Access for SignedIn {
-    const BY_KEY: bool = false;
-
-    fn prove(_shown: Shown<'_>) -> Result<Self> {
-        Err(no_key_may())
-    }
-}
-
 impl Access for Read {
     fn prove(shown: Shown<'_>) -> Result<Self> {
         shown.has_one_of(&[Scope::Read]).map(|()| Read)

@@ -14,7 +14,7 @@ use poem_openapi::{
 };
 
 use self::access::Shown;
-pub use self::access::{Access, Chat, Fresh, FreshOwner, Owner, Read, ReadOrChat, SignedIn, Write};
+pub use self::access::{Access, Chat, Fresh, FreshOwner, Owner, Read, ReadOrChat, Write};
 use super::{App, edge::RequestId, envelope::ApiError, rate_limit::client_network};
 use crate::{
     error::{Error, Result},

@@ -26,6 +26,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether a request can be made of it.
+    pub fn check(&self) -> Result<()> {
+        self.request(Method::GET, "/models", Vec::new()).map(drop)
+    }
+
     /// What sentences call it.
     pub(super) fn who(&self) -> String {
         format!("the provider {}", self.name)

@@ -134,10 +134,16 @@ impl Upstreams {
 
     /// The model ids that the provider lists at `/models`, in its order.
     pub async fn list_models(&self, endpoint: &Endpoint) -> Result<Vec<String>> {
+        self.list_models_from(endpoint, || ()).await
+    }
+
+    /// The same; `reached` is called when the provider begins to answer.
+    pub async fn list_models_from(&self, endpoint: &Endpoint, reached: impl FnOnce()) -> Result<Vec<String>> {
         let place = endpoint.place()?;
         let http = endpoint.request(Method::GET, "/models", Vec::new())?;
         let list = async {
             let mut body = self.send(endpoint, &place, http).await?.into_body();
+            reached();
             let list = body.read_up_to(MODELS_BYTES_MAX).await.map_err(|_| Failure::Lost)?;
             serde_json::from_slice::<Value>(&list).map_err(|_| Failure::NoList)
         };

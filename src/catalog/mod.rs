@@ -20,6 +20,11 @@ use crate::{
     },
 };
 
+mod connect; // what a provider has to be
+pub mod probe; // whether it works
+
+pub use connect::{NewKey, NewProvider, ProviderChange};
+
 /// The model that needs nothing, and that chats get when nobody chose another.
 pub const DEMO_MODEL: &str = "demo/ala";
 /// The provider of that model, whose slug no other may take.
@@ -29,19 +34,21 @@ pub const DEMO_PROVIDER: &str = "demo";
 #[derive(Debug)]
 pub struct Preset {
     pub slug: &'static str,
+    /// What people call it.
+    pub name: &'static str,
     pub base_url: &'static str,
 }
 
 /// The providers whose base URL nobody should have to look up.
 pub const PRESETS: [Preset; 8] = [
-    Preset { slug: "ollama", base_url: "http://127.0.0.1:11434/v1" },
-    Preset { slug: "llamacpp", base_url: "http://127.0.0.1:8080/v1" },
-    Preset { slug: "lmstudio", base_url: "http://127.0.0.1:1234/v1" },
-    Preset { slug: "vllm", base_url: "http://127.0.0.1:8000/v1" },
-    Preset { slug: "openai", base_url: "https://api.openai.com/v1" },
-    Preset { slug: "openrouter", base_url: "https://openrouter.ai/api/v1" },
-    Preset { slug: "groq", base_url: "https://api.groq.com/openai/v1" },
-    Preset { slug: "mistral", base_url: "https://api.mistral.ai/v1" },
+    Preset { slug: "ollama", name: "Ollama", base_url: "http://127.0.0.1:11434/v1" },
+    Preset { slug: "llamacpp", name: "llama.cpp", base_url: "http://127.0.0.1:8080/v1" },
+    Preset { slug: "lmstudio", name: "LM Studio", base_url: "http://127.0.0.1:1234/v1" },
+    Preset { slug: "vllm", name: "vLLM", base_url: "http://127.0.0.1:8000/v1" },
+    Preset { slug: "openai", name: "OpenAI", base_url: "https://api.openai.com/v1" },
+    Preset { slug: "openrouter", name: "OpenRouter", base_url: "https://openrouter.ai/api/v1" },
+    Preset { slug: "groq", name: "Groq", base_url: "https://api.groq.com/openai/v1" },
+    Preset { slug: "mistral", name: "Mistral", base_url: "https://api.mistral.ai/v1" },
 ];
 
 /// A model as a list shows it.
@@ -257,6 +264,13 @@ fn ollama_url(host: &str) -> String {
 pub fn is_loopback(base_url: &str) -> bool {
     let host = host_of(base_url);
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Scheme, host and port of a URL: what a key belongs to.
+fn place_of(url: &str) -> &str {
+    let after_scheme = url.find("://").map_or(0, |at| at + 3);
+    let end = url[after_scheme..].find(['/', '?', '#']).map_or(url.len(), |at| after_scheme + at);
+    &url[..end]
 }
 
 /// The host of a URL, without user, port and brackets.

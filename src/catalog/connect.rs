@@ -1,0 +1,238 @@
+//! What a provider has to be, and what is kept of it.
+//!
+//! Rule: a key comes in here as text and goes on sealed. Rule: keys and headers belong to the host they were given for; whoever moves
+//! a provider to another host gives them again, or else could have them sent anywhere.
+
+use super::{Catalog, DEMO_PROVIDER, PRESETS, endpoint, place_of};
+use crate::{
+    error::{Error, Result},
+    id,
+    model::upstream::Secret,
+    store::providers::{Provider, ProviderModel},
+    time::Timestamp,
+};
+
+/// Longest base URL, in bytes.
+const BASE_URL_BYTES_MAX: usize = 2_000;
+/// Longest key, in bytes.
+const API_KEY_BYTES_MAX: usize = 8_192;
+/// Most extra headers.
+const HEADERS_MAX: usize = 32;
+/// Most models of one provider.
+const MODELS_MAX: usize = 2_000;
+/// Longest name of a model, in characters.
+const MODEL_NAME_CHARS_MAX: usize = 200;
+/// Longest name of an environment variable, in bytes.
+const VARIABLE_BYTES_MAX: usize = 128;
+
+/// Where a provider's key is.
+pub enum NewKey {
+    /// Here; it will be sealed.
+    Text(Secret),
+    /// In that variable of the server's environment.
+    Variable(String),
+}
+
+/// A provider that is to be kept.
+pub struct NewProvider {
+    pub slug: String,
+    /// Absent: the preset's of that slug.
+    pub base_url: Option<String>,
+    pub key: Option<NewKey>,
+    pub headers: Vec<(String, String)>,
+    pub models: Vec<ProviderModel>,
+}
+
+/// What is to change of a provider; what is absent stays.
+#[derive(Default)]
+pub struct ProviderChange {
+    pub base_url: Option<String>,
+    pub key: Option<NewKey>,
+    pub headers: Option<Vec<(String, String)>>,
+    pub models: Option<Vec<ProviderModel>>,
+}
+
+impl Catalog {
+    /// A provider as it will be kept.
+    pub fn prepare(&self, new: NewProvider) -> Result<Provider> {
+        id::check_slug("slug", &new.slug)?;
+        if new.slug == DEMO_PROVIDER {
+            return Err(Error::invalid("slug", format!("{DEMO_PROVIDER} is the built-in provider: choose another")));
+        }
+        let preset = || PRESETS.iter().find(|preset| preset.slug == new.slug).map(|preset| preset.base_url.to_owned());
+        let base_url = new.base_url.or_else(preset);
+        let base_url =
+            base_url.ok_or_else(|| Error::invalid("baseUrl", "say where it answers, up to /chat/completions"))?;
+        let now = Timestamp::now();
+        let mut provider = Provider {
+            id: id::generate(),
+            slug: new.slug,
+            base_url: String::new(),
+            api_key_sealed: None,
+            api_key_env: None,
+            headers: Vec::new(),
+            created_at: now,
+            updated_at: now,
+            models: Vec::new(),
+        };
+        let (headers, models) = (Some(new.headers), Some(new.models));
+        self.change(&mut provider, ProviderChange { base_url: Some(base_url), key: new.key, headers, models })?;
+        Ok(provider)
+    }
+
+    /// Changes a provider.
+    pub fn change(&self, provider: &mut Provider, change: ProviderChange) -> Result<()> {
+        if let Some(base_url) = change.base_url {
+            let base_url = base_url.trim_end_matches('/').to_owned();
+            check_base_url(&base_url)?;
+            let moves = place_of(&base_url) != place_of(&provider.base_url);
+            let has_key = provider.api_key_sealed.is_some() || provider.api_key_env.is_some();
+            if moves && has_key && change.key.is_none() {
+                return Err(Error::invalid("apiKey", "was given for another host: give the one for this host as well"));
+            }
+            if moves && !provider.headers.is_empty() && change.headers.is_none() {
+                return Err(Error::invalid("headers", "were given for another host: give those for this host as well"));
+            }
+            provider.base_url = base_url;
+        }
+        if let Some(key) = change.key {
+            (provider.api_key_sealed, provider.api_key_env) = self.kept(key, &provider.seal_context())?;
+        }
+        if let Some(headers) = change.headers {
+            check_headers(&headers)?;
+            provider.headers = headers;
+        }
+        if let Some(models) = change.models {
+            check_models(&models)?;
+            provider.models = models;
+        }
+        Ok(())
+    }
+
+    /// Gives a provider the models it says it has; what is known of a model stays.
+    pub fn take_over(&self, provider: &mut Provider, listed: Vec<String>) -> Result<()> {
+        let known = |name: &String| provider.models.iter().find(|model| model.name == *name).cloned();
+        let unknown = |name: String| ProviderModel { name, pricing: None, context_window: None };
+        let mut names = listed;
+        names.sort();
+        names.dedup();
+        let models = names.into_iter().map(|name| known(&name).unwrap_or_else(|| unknown(name))).collect();
+        self.change(provider, ProviderChange { models: Some(models), ..Default::default() })
+    }
+
+    /// What is kept of a key: its text, sealed, or its variable.
+    fn kept(&self, key: NewKey, context: &str) -> Result<(Option<Vec<u8>>, Option<String>)> {
+        match key {
+            NewKey::Text(text) => {
+                let text = text.expose();
+                if text.is_empty()
+                    || text.len() > API_KEY_BYTES_MAX
+                    || !text.bytes().all(|byte| byte.is_ascii_graphic())
+                {
+                    return Err(Error::invalid("apiKey", "must be 1 to 8192 visible ASCII characters, without spaces"));
+                }
+                Ok((Some(self.sealer.seal(text, context)?), None))
+            }
+            NewKey::Variable(name) => {
+                let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+                if !(1..=VARIABLE_BYTES_MAX).contains(&name.len()) || !name.bytes().all(known) {
+                    return Err(Error::invalid("apiKeyEnv", "must be the name of an environment variable"));
+                }
+                Ok((None, Some(name)))
+            }
+        }
+    }
+}
+
+fn check_base_url(base_url: &str) -> Result<()> {
+    if base_url.len() > BASE_URL_BYTES_MAX {
+        return Err(Error::invalid("baseUrl", "must be at most 2000 bytes"));
+    }
+    let whole = endpoint("", base_url, None, Vec::new()).check();
+    whole
+        .map_err(|_| Error::invalid("baseUrl", "must be an http:// or https:// URL, such as http://127.0.0.1:11434/v1"))
+}
+
+fn check_headers(headers: &[(String, String)]) -> Result<()> {
+    if headers.len() > HEADERS_MAX {
+        return Err(Error::invalid("headers", "must be at most 32"));
+    }
+    let sent = endpoint("", "http://127.0.0.1", None, headers.to_vec()).check();
+    sent.map_err(|_| Error::invalid("headers", "hold a name or a value that HTTP does not allow"))
+}
+
+fn check_models(models: &[ProviderModel]) -> Result<()> {
+    if models.len() > MODELS_MAX {
+        return Err(Error::invalid("models", "must be at most 2000"));
+    }
+    let named = |model: &ProviderModel| (1..=MODEL_NAME_CHARS_MAX).contains(&model.name.chars().count());
+    match models.iter().position(|model| !named(model)) {
+        Some(at) => Err(Error::invalid(format!("models[{at}].id"), "must be 1 to 200 characters")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{seal::Sealer, store::Store};
+
+    fn catalog(folder: &tempfile::TempDir) -> Catalog {
+        let store = Store::open(folder.path(), 1).unwrap();
+        Catalog::new(store, Sealer::open(&folder.path().join("key")).unwrap(), Vec::new())
+    }
+
+    fn new(slug: &str, base_url: Option<&str>) -> NewProvider {
+        let key = Some(NewKey::Text(Secret::new("sk-secret")));
+        NewProvider {
+            slug: slug.into(),
+            base_url: base_url.map(Into::into),
+            key,
+            headers: Vec::new(),
+            models: Vec::new(),
+        }
+    }
+
+    fn field(result: Result<impl Sized>) -> String {
+        match result {
+            Err(Error::Invalid(fields)) => fields[0].field.clone(),
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("expected a refusal"),
+        }
+    }
+
+    #[test]
+    fn a_usual_slug_needs_no_address_and_what_cannot_be_is_refused_by_its_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = catalog(&folder);
+        assert_eq!(catalog.prepare(new("groq", None)).unwrap().base_url, "https://api.groq.com/openai/v1");
+        assert_eq!(catalog.prepare(new("x", Some("http://h/v1/"))).unwrap().base_url, "http://h/v1");
+        for (slug, url, wrong) in [
+            ("A b", Some("http://h/v1"), "slug"),
+            ("demo", Some("http://h/v1"), "slug"),
+            ("x", None, "baseUrl"),
+            ("x", Some("ftp://h"), "baseUrl"),
+            ("x", Some("http://"), "baseUrl"),
+            ("x", Some("file:///etc/passwd"), "baseUrl"),
+        ] {
+            assert_eq!(field(catalog.prepare(new(slug, url))), wrong, "{slug} {url:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_stays_with_the_host_it_was_given_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = catalog(&folder);
+        let mut provider = catalog.prepare(new("x", Some("https://api.example.com/v1"))).unwrap();
+        let to =
+            |url: &str, key: Option<NewKey>| ProviderChange { base_url: Some(url.into()), key, ..Default::default() };
+        catalog.change(&mut provider, to("https://api.example.com/v2", None)).unwrap();
+        for elsewhere in ["https://evil.example/v1", "http://api.example.com/v1", "https://api.example.com:8443/v1"] {
+            assert_eq!(field(catalog.change(&mut provider, to(elsewhere, None))), "apiKey");
+        }
+        assert_eq!(provider.base_url, "https://api.example.com/v2");
+        let key = Some(NewKey::Variable("OTHER_KEY".into()));
+        catalog.change(&mut provider, to("https://other.example/v1", key)).unwrap();
+        assert!(provider.api_key_sealed.is_none() && provider.api_key_env.is_some());
+    }
+}

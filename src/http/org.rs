@@ -1,0 +1,88 @@
+//! The organization itself.
+
+use poem_openapi::{
+    Object, OpenApi,
+    types::{Example, MaybeUndefined},
+};
+use serde::Serialize;
+
+use super::{
+    Tag,
+    auth::{Caller, Owner, Read},
+    body::JsonBody,
+    data::Data,
+    envelope::ApiError,
+    sign_in::Role,
+    wire::Moment,
+};
+use crate::error::Result;
+
+/// An organization, and the caller's place in it.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Org", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+struct OrgShown {
+    id: String,
+    slug: String,
+    /// `provider/model` of chats that name none; `null`: the built-in model.
+    #[oai(nullable)]
+    default_model: Option<String>,
+    /// What the caller may do; a key speaks for its person.
+    role: Role,
+    created_at: Moment,
+}
+
+/// Changes of an organization; what is absent stays.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+struct OrgPatch {
+    /// `null`: the built-in model.
+    #[oai(nullable)]
+    default_model: MaybeUndefined<String>,
+}
+
+impl Example for OrgPatch {
+    fn example() -> Self {
+        OrgPatch { default_model: MaybeUndefined::Value("demo/ala".into()) }
+    }
+}
+
+/// The operations.
+pub struct OrgApi;
+
+#[OpenApi(tag = "Tag::Org")]
+impl OrgApi {
+    /// Read the organization
+    #[oai(path = "/org", method = "get", operation_id = "get_org")]
+    async fn get_org(&self, caller: Caller<Read>) -> Result<Data<OrgShown>, ApiError> {
+        Ok(Data::of(&shown(&caller)?))
+    }
+
+    /// Change the organization
+    ///
+    /// Needs a signed-in browser session of the owner's.
+    #[oai(path = "/org", method = "patch", operation_id = "update_org")]
+    async fn update_org(&self, caller: Caller<Owner>, body: JsonBody<OrgPatch>) -> Result<Data<OrgShown>, ApiError> {
+        let model = match body.0.default_model {
+            MaybeUndefined::Undefined => return Ok(Data::of(&shown(&caller)?)),
+            MaybeUndefined::Null => None,
+            MaybeUndefined::Value(id) => {
+                let known = caller.app.catalog.resolve(&caller.tenant, &id);
+                Some(known.map_err(|error| error.of_field("model", "defaultModel"))?.model.id)
+            }
+        };
+        caller.org().set_default_model(model).await?;
+        Ok(Data::of(&shown(&caller)?))
+    }
+}
+
+fn shown<A>(caller: &Caller<A>) -> Result<OrgShown> {
+    let org = caller.org().itself()?;
+    Ok(OrgShown {
+        id: org.id,
+        slug: org.slug,
+        default_model: org.default_model,
+        role: caller.org().role()?.into(),
+        created_at: org.created_at.into(),
+    })
+}

@@ -1,0 +1,368 @@
+//! Providers: where an organization's models come from. A key reads them; their owner at a browser changes them.
+//!
+//! Rule: a provider's key and headers are written and never read.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use poem_openapi::{Enum, Object, OpenApi, param::Path, types::Example};
+use serde::Serialize;
+
+use super::{
+    Tag,
+    auth::{Caller, FreshOwner, Owner, Read},
+    body::JsonBody,
+    data::{Created, Data, Deleted, Items},
+    envelope::ApiError,
+    models::{ListedModel, read_models},
+    wire::Moment,
+};
+use crate::{
+    catalog::{self, NewKey, PRESETS, probe},
+    error::{Error, Result},
+    model::upstream::Secret,
+    store::providers as stored,
+};
+
+/// How a variable begins that an owner at a browser may name.
+const KEY_VARIABLE_PREFIX: &str = "ALM_PROVIDER_";
+
+/// Where models come from.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+struct Provider {
+    id: String,
+    slug: String,
+    kind: ProviderKind,
+    base_url: String,
+    /// Whether it answers on the server's own machine.
+    local: bool,
+    /// Whether a key is kept; the key itself is never shown.
+    has_api_key: bool,
+    /// The environment variable that holds the key instead.
+    #[oai(nullable)]
+    api_key_env: Option<String>,
+    models: Vec<ListedModel>,
+    created_at: Moment,
+    updated_at: Moment,
+}
+
+/// How a provider is spoken to.
+#[derive(Debug, Clone, Copy, Enum, Serialize)]
+#[oai(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
+enum ProviderKind {
+    OpenaiCompatible,
+    Demo,
+}
+
+/// A new provider.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+struct NewProvider {
+    slug: String,
+    kind: ProviderKind,
+    /// Up to and without `/chat/completions`; known for the usual slugs.
+    base_url: Option<String>,
+    /// Sealed at rest, never shown.
+    api_key: Option<String>,
+    /// Instead of a key: a variable of the server's environment that begins with `ALM_PROVIDER_`.
+    api_key_env: Option<String>,
+    /// Extra request headers, never shown.
+    headers: Option<BTreeMap<String, String>>,
+    /// None when absent; `POST /providers/{id}/refresh` takes over what there is.
+    models: Option<Vec<ListedModel>>,
+}
+
+impl Example for NewProvider {
+    fn example() -> Self {
+        NewProvider {
+            slug: "ollama".into(),
+            kind: ProviderKind::OpenaiCompatible,
+            base_url: None,
+            api_key: None,
+            api_key_env: None,
+            headers: None,
+            models: Some(vec![ListedModel { id: "llama3.2:3b".into(), pricing: None, context_window: Some(131_072) }]),
+        }
+    }
+}
+
+/// Changes of a provider; what is absent stays.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+struct ProviderPatch {
+    base_url: Option<String>,
+    api_key: Option<String>,
+    api_key_env: Option<String>,
+    headers: Option<BTreeMap<String, String>>,
+    /// Replaced as a whole.
+    models: Option<Vec<ListedModel>>,
+}
+
+impl Example for ProviderPatch {
+    fn example() -> Self {
+        ProviderPatch {
+            base_url: Some("http://127.0.0.1:11434/v1".into()),
+            api_key: None,
+            api_key_env: None,
+            headers: None,
+            models: None,
+        }
+    }
+}
+
+/// How a provider answered.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+struct ProviderTest {
+    /// Until it began to answer at all.
+    reach_ms: u64,
+    /// Until it had said which models it has.
+    models_ms: u64,
+    models: Vec<String>,
+    /// The model that was asked for a few words.
+    model: String,
+    /// Until the first token of its reply; `null`: it ended without one.
+    #[oai(nullable)]
+    first_token_ms: Option<u64>,
+    /// Until the end of its reply.
+    reply_ms: u64,
+}
+
+/// A provider whose address nobody should have to look up.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "ProviderPreset", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+struct Preset {
+    slug: String,
+    /// What people call it.
+    name: String,
+    base_url: String,
+    /// Whether it answers on the server's own machine.
+    local: bool,
+}
+
+/// A server of models that answers on this machine and is not connected yet.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+struct LocalServer {
+    slug: String,
+    name: String,
+    base_url: String,
+    /// As it names them.
+    models: Vec<String>,
+}
+
+/// The operations.
+pub struct Providers;
+
+#[OpenApi(tag = "Tag::Models")]
+impl Providers {
+    /// List providers
+    #[oai(path = "/providers", method = "get", operation_id = "list_providers")]
+    async fn list_providers(&self, caller: Caller<Read>) -> Result<Data<Items<Provider>>, ApiError> {
+        Ok(Data::of(&Items::all(caller.org().providers()?)))
+    }
+
+    /// List the providers whose address is known
+    #[oai(path = "/providers/presets", method = "get", operation_id = "list_provider_presets")]
+    async fn list_provider_presets(&self, _caller: Caller<Read>) -> Result<Data<Items<Preset>>, ApiError> {
+        Ok(Data::of(&Items::all(PRESETS.iter().collect())))
+    }
+
+    /// Look for servers of models on this machine
+    ///
+    /// Asks the usual ports of Ollama, llama.cpp, LM Studio and vLLM on 127.0.0.1, for a second at most. Lists those that answer and
+    /// are not connected yet. Needs a signed-in browser session of the owner's.
+    #[oai(path = "/providers/local", method = "get", operation_id = "list_local_servers")]
+    async fn list_local_servers(&self, caller: Caller<Owner>) -> Result<Data<Items<LocalServer>>, ApiError> {
+        let known = caller.org().providers()?;
+        let mut found = probe::on_this_machine(&caller.app.upstreams).await;
+        found.retain(|found| known.iter().all(|known| known.base_url != found.preset.base_url));
+        Ok(Data::of(&Items::all(found)))
+    }
+
+    /// Add a provider
+    ///
+    /// Needs a signed-in browser session of the owner's.
+    #[oai(path = "/providers", method = "post", operation_id = "create_provider")]
+    async fn create_provider(
+        &self,
+        caller: Caller<FreshOwner>,
+        body: JsonBody<NewProvider>,
+    ) -> Result<Created<Provider>, ApiError> {
+        let provider = caller.app.catalog.prepare(body.0.try_into()?)?;
+        Ok(Data::of(&caller.org().create_provider(provider).await?.into()))
+    }
+
+    /// Read a provider
+    #[oai(path = "/providers/:id", method = "get", operation_id = "get_provider")]
+    async fn get_provider(
+        &self,
+        caller: Caller<Read>,
+        /// The provider's id or slug.
+        id: Path<String>,
+    ) -> Result<Data<Provider>, ApiError> {
+        Ok(Data::of(&caller.org().provider(&id)?.into()))
+    }
+
+    /// Change a provider
+    ///
+    /// Keys and headers belong to the host they were given for: another host needs its own. Needs a signed-in browser session of the
+    /// owner's.
+    #[oai(path = "/providers/:id", method = "patch", operation_id = "update_provider")]
+    async fn update_provider(
+        &self,
+        caller: Caller<FreshOwner>,
+        /// The provider's id or slug.
+        id: Path<String>,
+        body: JsonBody<ProviderPatch>,
+    ) -> Result<Data<Provider>, ApiError> {
+        let change = body.0.try_into()?;
+        let catalog = caller.app.catalog.clone();
+        let changed = caller.org().update_provider(id.0, move |provider| catalog.change(provider, change)).await?;
+        Ok(Data::of(&changed.into()))
+    }
+
+    /// Forget a provider, its key and its models
+    ///
+    /// Needs a signed-in browser session of the owner's.
+    #[oai(path = "/providers/:id", method = "delete", operation_id = "delete_provider")]
+    async fn delete_provider(
+        &self,
+        caller: Caller<FreshOwner>,
+        /// The provider's id or slug.
+        id: Path<String>,
+    ) -> Result<Data<Deleted>, ApiError> {
+        caller.org().delete_provider(id.0).await?;
+        Ok(Data::of(&Deleted::DONE))
+    }
+
+    /// Reach a provider, list its models, stream a few words
+    ///
+    /// What fails is a 502 that says why. Needs a signed-in browser session of the owner's.
+    #[oai(path = "/providers/:id/test", method = "post", operation_id = "test_provider")]
+    async fn test_provider(
+        &self,
+        caller: Caller<Owner>,
+        /// The provider's id or slug.
+        id: Path<String>,
+    ) -> Result<Data<ProviderTest>, ApiError> {
+        let provider = caller.org().provider(&id)?;
+        let endpoint = caller.app.catalog.endpoint(&provider)?;
+        let model = provider.models.into_iter().next().map(|model| model.name);
+        Ok(Data::of(&probe::test(&caller.app.upstreams, &endpoint, model).await?.into()))
+    }
+
+    /// Take over the list of models a provider has
+    ///
+    /// What is known of a model stays: its price, its window. Needs a signed-in browser session of the owner's.
+    #[oai(path = "/providers/:id/refresh", method = "post", operation_id = "refresh_provider")]
+    async fn refresh_provider(
+        &self,
+        caller: Caller<FreshOwner>,
+        /// The provider's id or slug.
+        id: Path<String>,
+    ) -> Result<Data<Provider>, ApiError> {
+        let endpoint = caller.app.catalog.endpoint(&caller.org().provider(&id)?)?;
+        let listed = caller.app.upstreams.list_models(&endpoint).await?;
+        let catalog = caller.app.catalog.clone();
+        let take_over = move |provider: &mut stored::Provider| catalog.take_over(provider, listed);
+        Ok(Data::of(&caller.org().update_provider(id.0, take_over).await?.into()))
+    }
+}
+
+impl TryFrom<NewProvider> for catalog::NewProvider {
+    type Error = Error;
+
+    fn try_from(new: NewProvider) -> Result<Self> {
+        if matches!(new.kind, ProviderKind::Demo) {
+            return Err(Error::invalid("kind", "must be openai-compatible: the built-in provider is always there"));
+        }
+        Ok(catalog::NewProvider {
+            slug: new.slug,
+            base_url: new.base_url,
+            key: key_of(new.api_key, new.api_key_env)?,
+            headers: new.headers.unwrap_or_default().into_iter().collect(),
+            models: read_models(new.models.unwrap_or_default())?,
+        })
+    }
+}
+
+impl TryFrom<ProviderPatch> for catalog::ProviderChange {
+    type Error = Error;
+
+    fn try_from(patch: ProviderPatch) -> Result<Self> {
+        Ok(catalog::ProviderChange {
+            base_url: patch.base_url,
+            key: key_of(patch.api_key, patch.api_key_env)?,
+            headers: patch.headers.map(|headers| headers.into_iter().collect()),
+            models: patch.models.map(read_models).transpose()?,
+        })
+    }
+}
+
+/// An owner at a browser is not always the server's operator, who alone may name any variable (`alm providers add`): what else is in
+/// the environment could be sent to a host of the owner's choice.
+fn key_of(text: Option<String>, variable: Option<String>) -> Result<Option<NewKey>> {
+    match (text, variable) {
+        (Some(_), Some(_)) => Err(Error::invalid("apiKeyEnv", "must not stand beside apiKey")),
+        (Some(text), None) => Ok(Some(NewKey::Text(Secret::new(text)))),
+        (None, Some(name)) if !name.starts_with(KEY_VARIABLE_PREFIX) => {
+            Err(Error::invalid("apiKeyEnv", format!("must begin with {KEY_VARIABLE_PREFIX}")))
+        }
+        (None, variable) => Ok(variable.map(NewKey::Variable)),
+    }
+}
+
+impl From<probe::Tested> for ProviderTest {
+    fn from(tested: probe::Tested) -> Self {
+        let ms = |time: Duration| time.as_millis() as u64;
+        ProviderTest {
+            reach_ms: ms(tested.reach),
+            models_ms: ms(tested.listed),
+            models: tested.models,
+            model: tested.model,
+            first_token_ms: tested.first_token.map(ms),
+            reply_ms: ms(tested.reply),
+        }
+    }
+}
+
+impl From<&catalog::Preset> for Preset {
+    fn from(preset: &catalog::Preset) -> Self {
+        Preset {
+            slug: preset.slug.into(),
+            name: preset.name.into(),
+            base_url: preset.base_url.into(),
+            local: catalog::is_loopback(preset.base_url),
+        }
+    }
+}
+
+impl From<probe::Found> for LocalServer {
+    fn from(found: probe::Found) -> Self {
+        let Preset { slug, name, base_url, .. } = found.preset.into();
+        LocalServer { slug, name, base_url, models: found.models }
+    }
+}
+
+impl From<stored::Provider> for Provider {
+    fn from(provider: stored::Provider) -> Self {
+        Provider {
+            local: catalog::is_loopback(&provider.base_url),
+            id: provider.id,
+            slug: provider.slug,
+            kind: ProviderKind::OpenaiCompatible,
+            base_url: provider.base_url,
+            has_api_key: provider.api_key_sealed.is_some(),
+            api_key_env: provider.api_key_env,
+            models: provider.models.into_iter().map(Into::into).collect(),
+            created_at: provider.created_at.into(),
+            updated_at: provider.updated_at.into(),
+        }
+    }
+}

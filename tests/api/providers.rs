@@ -1,0 +1,204 @@
+//! Providers, changed by their owner at a browser.
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::Client,
+    fake_model::{Answer, FakeModel, nobody},
+    harness::{App, column, user},
+};
+
+fn new(slug: &str, base_url: &str) -> Value {
+    json!({ "slug": slug, "kind": "openai-compatible", "baseUrl": base_url })
+}
+
+fn list(names: &[&str]) -> Answer {
+    let models: Vec<_> = names.iter().map(|name| json!({ "id": name })).collect();
+    Answer::empty().raw(json!({ "data": models }).to_string())
+}
+
+fn models(provider: &Value) -> Vec<&str> {
+    provider["models"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_provider_is_connected_refreshed_tested_asked_and_forgotten() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let model = FakeModel::start([
+        list(&["small", "large"]),
+        list(&["small", "large"]),
+        Answer::text("Hello."),
+        Answer::text("Hello you."),
+    ]);
+    let mut body = new("near", &model.base_url());
+    body["apiKey"] = json!("sk-very-secret");
+    body["headers"] = json!({ "x-team": "secret-team" });
+    let reply = owner.post("/providers", body);
+    let made = reply.ok(201);
+    assert!(!reply.text.contains("secret"));
+    assert_eq!((&made["hasApiKey"], &made["local"], models(&made)), (&json!(true), &json!(true), vec![]));
+    let priced =
+        json!({ "models": [{ "id": "small", "pricing": { "inputPerMillion": "0.15", "outputPerMillion": "0.6" } }] });
+    owner.patch("/providers/near", priced).ok(200);
+    let refreshed = owner.post("/providers/near/refresh", json!({})).ok(200);
+    assert_eq!(models(&refreshed), ["large", "small"]);
+    assert_eq!(refreshed["models"][1]["pricing"]["inputPerMillion"], "0.15", "what is known of a model stays");
+    let tested = owner.post("/providers/near/test", json!({})).ok(200);
+    assert_eq!((&tested["models"], &tested["model"]), (&json!(["small", "large"]), &json!("large")));
+    assert!(["reachMs", "modelsMs", "firstTokenMs", "replyMs"].iter().all(|step| tested[step].is_u64()), "{tested}");
+    owner.patch("/org", json!({ "defaultModel": "near/large" })).ok(200);
+    let answer = app.org("acme").chat(json!({ "messages": [user("Hi")] }));
+    assert_eq!(answer.text(), "Hello you.");
+    let asked = model.asked();
+    assert!(
+        asked.iter().all(|asked| asked.headers.contains(&("authorization".into(), "Bearer sk-very-secret".into())))
+    );
+    assert!(asked.iter().all(|asked| asked.headers.contains(&("x-team".into(), "secret-team".into()))));
+    owner.delete("/providers/near").ok(200);
+    owner.get("/providers/near").fails(404, "NOT_FOUND");
+    assert_eq!(column(&owner.get("/models").ok(200), "id"), ["demo/ala"]);
+}
+
+#[test]
+fn what_a_provider_cannot_be_is_said_by_its_field() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let with = |field: &str, value: Value| {
+        let mut body = new("x", "http://127.0.0.1:1/v1");
+        body[field] = value;
+        owner.post("/providers", body)
+    };
+    for (field, value, wrong) in [
+        ("slug", json!("A b"), "slug"),
+        ("slug", json!("demo"), "slug"),
+        ("kind", json!("demo"), "kind"),
+        ("baseUrl", json!("ftp://127.0.0.1/v1"), "baseUrl"),
+        ("apiKey", json!("two words"), "apiKey"),
+        ("apiKeyEnv", json!("PATH"), "apiKeyEnv"),
+        ("headers", json!({ "a b": "c" }), "headers"),
+        ("models", json!([{ "id": "" }]), "models[0].id"),
+        (
+            "models",
+            json!([{ "id": "m", "pricing": { "inputPerMillion": "cheap", "outputPerMillion": "1" } }]),
+            "models[0].pricing.inputPerMillion",
+        ),
+    ] {
+        assert_eq!(with(field, value.clone()).invalid(), [wrong], "{field}: {value}");
+    }
+    with("baseUrl", Value::Null).fails(422, "VALIDATION_ERROR");
+    with("models", json!([{ "id": "m" }, { "id": "m" }])).fails(409, "CONFLICT");
+    owner.post("/providers", new("taken", "http://127.0.0.1:1/v1")).ok(201);
+    owner.post("/providers", new("taken", "http://127.0.0.1:1/v1")).fails(409, "CONFLICT");
+}
+
+#[test]
+fn a_key_does_not_follow_its_provider_to_another_host() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let thief = FakeModel::start([list(&["m"])]);
+    let mut body = new("far", "https://api.example.com/v1");
+    body["apiKey"] = json!("sk-very-secret");
+    owner.post("/providers", body).ok(201);
+    let moved = |more: Value| {
+        let mut change = json!({ "baseUrl": thief.base_url() });
+        change.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        owner.patch("/providers/far", change)
+    };
+    assert_eq!(moved(json!({})).invalid(), ["apiKey"]);
+    assert_eq!(owner.get("/providers/far").ok(200)["baseUrl"], "https://api.example.com/v1");
+    moved(json!({ "apiKey": "sk-other" })).ok(200);
+    owner.post("/providers/far/refresh", json!({})).ok(200);
+    assert!(thief.asked()[0].headers.contains(&("authorization".into(), "Bearer sk-other".into())));
+}
+
+#[test]
+fn a_test_says_what_is_wrong_in_words() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let test = |slug: &str, base_url: &str| {
+        owner.post("/providers", new(slug, base_url)).ok(201);
+        let error = owner.post(&format!("/providers/{slug}/test"), json!({})).fails(502, "MODEL_UNAVAILABLE");
+        error["message"].as_str().unwrap().to_owned()
+    };
+    assert!(test("away", &nobody()).contains("nothing answers at the provider away"));
+    let (locked, empty) = (FakeModel::start([Answer::status(401)]), FakeModel::start([list(&[])]));
+    assert!(test("locked", &locked.base_url()).contains("key"));
+    assert!(test("empty", &empty.base_url()).contains("no models"));
+}
+
+#[test]
+fn the_usual_providers_are_known_and_those_of_this_machine_are_looked_for() {
+    let app = App::shared();
+    let presets = app.org("acme").get("/providers/presets").ok(200);
+    let slugs = ["ollama", "llamacpp", "lmstudio", "vllm", "openai", "openrouter", "groq", "mistral"];
+    assert_eq!(column(&presets, "slug"), slugs);
+    assert_eq!((&presets["items"][0]["local"], &presets["items"][4]["local"]), (&json!(true), &json!(false)));
+    let found = app.browser("acme").get("/providers/local").ok(200);
+    assert!(column(&found, "baseUrl").iter().all(|url| url.starts_with("http://127.0.0.1:")));
+}
+
+/// Someone of acme who is no owner.
+fn member(app: &App) -> Client {
+    let browser = app.browser("acme");
+    let demote = "UPDATE member SET role = 'member' WHERE user_id = ?1";
+    app.file().execute(demote, [app.tenant("acme").user_id]).unwrap();
+    browser
+}
+
+#[test]
+fn a_member_changes_neither_providers_nor_money_nor_the_organization() {
+    let app = App::shared();
+    let member = member(&app);
+    let refused = [
+        member.post("/providers", new("x", "http://127.0.0.1:1/v1")),
+        member.patch("/providers/x", json!({})),
+        member.delete("/providers/x"),
+        member.post("/providers/x/test", json!({})),
+        member.post("/providers/x/refresh", json!({})),
+        member.get("/providers/local"),
+        member.post("/billing/deposit", json!({ "amountMicrocents": 1 })),
+        member.patch("/org", json!({ "defaultModel": null })),
+    ];
+    for reply in refused {
+        let error = reply.fails(403, "FORBIDDEN");
+        assert!(error["details"].is_null(), "no password would help: {error}");
+    }
+    assert_eq!(member.get("/org").ok(200)["role"], "member");
+    member.post("/api-keys", json!({ "name": "mine" })).ok(201);
+    member.post("/agents", json!({ "name": "Ours" })).ok(201);
+}
+
+#[test]
+fn the_owner_chooses_the_organizations_model_among_those_there_are() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let org = owner.get("/org").ok(200);
+    assert_eq!(
+        (&org["slug"], &org["role"], &org["defaultModel"]),
+        (&json!(app.slug("acme")), &json!("owner"), &json!(null))
+    );
+    assert_eq!(app.org("acme").get("/org").ok(200), org);
+    let set = |model: Value| owner.patch("/org", json!({ "defaultModel": model }));
+    assert_eq!(set(json!("demo/ala")).ok(200)["defaultModel"], "demo/ala");
+    assert_eq!(set(json!("no/such")).invalid(), ["defaultModel"]);
+    assert_eq!(owner.patch("/org", json!({})).ok(200)["defaultModel"], "demo/ala");
+    assert_eq!(set(json!(null)).ok(200)["defaultModel"], json!(null));
+}
+
+#[test]
+fn an_owner_tops_the_balance_up_once() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let once = owner.header("idempotency-key", "top-up");
+    let deposit =
+        |amount: i64| once.post("/billing/deposit", json!({ "amountMicrocents": amount, "note": "November" }));
+    assert_eq!(deposit(10_000_000).ok(201)["balanceMicrocents"], 10_000_000);
+    assert_eq!(deposit(10_000_000).ok(201)["balanceMicrocents"], 10_000_000, "a repeat is the same deposit");
+    deposit(1).fails(422, "VALIDATION_ERROR");
+    assert_eq!(column(&owner.get("/billing/transactions").ok(200), "note"), ["November"]);
+    for amount in [0, -1, 1_000_000_000_001_i64] {
+        let wrong = owner.post("/billing/deposit", json!({ "amountMicrocents": amount }));
+        assert_eq!(wrong.invalid(), ["amountMicrocents"]);
+    }
+}
