@@ -99,8 +99,9 @@ fn make_org(store: &Store, slug: Option<&str>) -> Result<()> {
     };
     let owner = format!("owner@{slug}.localhost");
     store.create_org(slug, &owner, None)?;
-    eprintln!("Made the organization {slug}. Make a key beside this server:");
+    eprintln!("Made the organization {slug}. Make a key beside this server, and a password to sign in with at /login:");
     eprintln!("  alm keys create --org {slug} --name first");
+    eprintln!("  alm org password {owner} --password-file FILE");
     Ok(())
 }
 

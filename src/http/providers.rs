@@ -68,7 +68,7 @@ struct NewProvider {
     api_key: Option<String>,
     /// Instead of a key: a variable of the server's environment that begins with `ALM_PROVIDER_`.
     api_key_env: Option<String>,
-    /// Extra request headers, never shown.
+    /// Extra request headers, never shown. They are not sealed: a key belongs in `apiKey`.
     headers: Option<BTreeMap<String, String>>,
     /// None when absent; `POST /providers/{id}/refresh` takes over what there is.
     models: Option<Vec<ListedModel>>,

@@ -1,11 +1,12 @@
 //! What must be nowhere.
 
+use alm::{catalog::Catalog, seal::Sealer, store::Store};
 use rusqlite::types::ValueRef;
 use serde_json::json;
 
 use crate::{
     fake_model::{Answer, FakeModel},
-    harness::{App, ModelSpec, user},
+    harness::{App, ModelSpec, until, user},
 };
 
 /// Every text and blob of every table, and the files around them.
@@ -63,4 +64,70 @@ fn a_key_is_in_no_answer_no_log_line_and_no_table() {
     }
     assert!(!logged.contains("header-upstream"));
     assert!(logged.contains(r#""path":"/api/v1/agents""#), "requests are logged at all");
+}
+
+#[test]
+fn a_browsers_secrets_are_in_no_answer_no_log_line_and_no_table() {
+    let app = App::start_with(&["--log-format", "json"], &[("RUST_LOG", "trace")]);
+    let code = until("the setup link", || {
+        let output = app.output();
+        Some(output.split_once("/setup#")?.1.split_once('\n')?.0.to_owned())
+    });
+    let page = app.anonymous().on_a_page();
+    let person = |password: &str| json!({ "email": "you@example.com", "password": password });
+    let mut setup = person("first-password-of-mine");
+    setup.as_object_mut().unwrap().extend([("code".into(), json!(code)), ("orgSlug".into(), json!("acme"))]);
+    let made = page.post("/auth/setup", setup);
+    made.ok(201);
+    let browser = page.with_cookie_of(&made);
+    let login = page.post("/auth/login", person("first-password-of-mine"));
+    let mut secrets = vec![code.clone(), "first-password-of-mine".into(), "second-password-of-mine".into()];
+    secrets.push("wrong-password-of-mine".into());
+    for reply in [&made, &login] {
+        let cookie = reply.header("set-cookie").unwrap().split(['=', ';']).nth(1).unwrap();
+        assert_eq!(cookie.len(), 64);
+        secrets.push(cookie.to_owned());
+    }
+    let change = json!({ "currentPassword": "first-password-of-mine", "newPassword": "second-password-of-mine" });
+    let key = browser.post("/api-keys", json!({ "name": "x" })).ok(201)["key"].as_str().unwrap().to_owned();
+    let provider = json!({ "slug": "far", "kind": "openai-compatible", "baseUrl": "https://h.example/v1", "apiKey": "sk-of-mine",
+        "headers": { "x-token": "header-of-mine" } });
+    let mut answers = vec![made.text, login.text, page.post("/auth/login", person("wrong-password-of-mine")).text];
+    answers.push(browser.post("/providers", provider).text);
+    answers.push(browser.post("/auth/step-up", json!({ "password": "wrong-password-of-mine" })).text);
+    answers.push(browser.post("/auth/password", change).text);
+    for path in ["/auth/me", "/auth/sessions", "/api-keys", "/providers", "/providers/far", "/org", "/agents"] {
+        answers.push(browser.get(path).text);
+    }
+    secrets.extend([key[9..].to_owned(), "sk-of-mine".into(), "header-of-mine".into()]);
+    let (stored, logged) = (everything_stored(&app), app.output());
+    // The link itself is printed, for whoever started the server.
+    let logged = logged.replacen(&code, "", 1);
+    for secret in &secrets {
+        assert!(answers.iter().all(|answer| !answer.contains(secret)), "{secret} is answered");
+        assert!(!logged.contains(secret), "{secret} is logged");
+        // Extra headers are kept as they are: the document says so.
+        assert!(!holds(&stored, secret) || secret == "header-of-mine", "{secret} is stored");
+    }
+    assert!(logged.contains(r#""path":"/api/v1/auth/login""#), "requests are logged at all");
+}
+
+#[test]
+fn a_stolen_copy_of_the_file_opens_no_secret_and_signs_nobody_in() {
+    let app = App::start(&[]);
+    let browser = app.browser("acme");
+    let provider = app.provider("acme", "https://h.example/v1", &[ModelSpec::FREE]);
+    let stolen = tempfile::tempdir().unwrap();
+    let copy = stolen.path().join(alm::store::FILE_NAME);
+    app.file().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    let store = Store::open(stolen.path(), 1).unwrap();
+    let sealer = Sealer::open(&stolen.path().join(alm::seal::FILE_NAME)).unwrap();
+    let kept = store.org(&app.tenant("acme")).provider("up").unwrap();
+    assert_eq!(kept.api_key_sealed, provider.api_key_sealed, "the copy has all there is to have");
+    assert!(Catalog::new(store, sealer, Vec::new()).endpoint(&kept).is_err());
+    // What is kept of the cookie is no cookie.
+    let hash: Vec<u8> = app.file().query_row("SELECT hash FROM sign_in", [], |row| row.get(0)).unwrap();
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    app.anonymous().header("cookie", &format!("alm_session={hex}")).get("/agents").fails(401, "UNAUTHORIZED");
+    browser.get("/agents").ok(200);
 }

@@ -268,3 +268,32 @@ fn a_server_on_loopback_answers_to_no_other_name() {
         acme.header("host", host).get("/agents").ok(200);
     }
 }
+
+#[test]
+fn no_organization_has_the_name_of_a_path_of_the_servers() {
+    let app = App::start(&[]);
+    let code = setup_code(&app);
+    for slug in ["api", "docs", "setup", "login", "healthz", "health", "readyz", "openapi", "metrics"] {
+        let body = json!({ "code": code, "orgSlug": slug, "email": "you@example.com", "password": PASSWORD });
+        assert_eq!(app.anonymous().post("/auth/setup", body).invalid(), ["orgSlug"]);
+        app.store().create_org(slug, "you@example.com", None).unwrap_err();
+    }
+}
+
+#[test]
+fn a_post_of_a_browser_that_is_sent_again_is_done_once() {
+    let app = App::shared();
+    let once = app.browser("acme").header("idempotency-key", "once");
+    let first = once.post("/agents", json!({ "name": "Once" })).ok(201);
+    assert_eq!(once.post("/agents", json!({ "name": "Once" })).ok(201), first);
+    app.browser("globex").header("idempotency-key", "once").post("/agents", json!({ "name": "Once" })).ok(201);
+}
+
+#[test]
+fn a_browser_chats_and_hears_its_answer_again() {
+    let app = App::shared();
+    let browser = app.browser("acme");
+    let answer = browser.ask("demo/ala", "Hello");
+    assert_eq!(browser.history(&answer.session())[1], ("assistant".into(), answer.text()));
+    assert_eq!(browser.get(&format!("/chat/{}/stream", answer.session())).status, 204);
+}
