@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 /// What every fallible function of the house returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -65,8 +67,7 @@ pub const NO_DESCRIPTOR: &str = "the server has no file descriptor left: raise i
 
 /// Whether a call failed because the process, or the machine, has no descriptor left.
 pub fn is_out_of_descriptors(error: &std::io::Error) -> bool {
-    // EMFILE and ENFILE, which have these numbers on every Unix, and no name in the standard library.
-    matches!(error.raw_os_error(), Some(24 | 23))
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 impl Error {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     client::{Client, Listening, Stream},
     fake_model::{Answer, FakeModel, call, delta, finish, usage},
-    harness::{App, user},
+    harness::{App, until, user},
 };
 
 /// Microcents of an organization that can pay for everything it asks.
@@ -135,6 +135,7 @@ fn what_a_tool_said_before_a_stop_is_kept() {
     let acme = acme(&app, &model);
     let mut asked = listen(&acme, "up/paid");
     asked.until("tool-output-available");
+    until("the model to be asked again", || (model.asked().len() == 2).then_some(()));
     stop_and_check(&app, &acme, &model, vec![asked]);
     let parts = acme.messages("c")[1]["parts"].clone();
     assert_eq!(parts[1]["state"], json!("output-available"), "{parts}");

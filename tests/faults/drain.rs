@@ -80,8 +80,10 @@ fn a_server_with_nothing_to_do_goes_at_once_and_closes_idle_connections() {
         let app = App::start(&["--drain", "1h"]);
         let mut idle = TcpStream::connect(app.url().trim_start_matches("http://")).unwrap();
         idle.set_read_timeout(Some(PATIENCE)).unwrap();
-        idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-        idle.read_exact(&mut [0; 12]).unwrap();
+        idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").unwrap();
+        let mut status = [0; 12];
+        idle.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
         app.signal(signal);
         assert_eq!(app.exit_code(), Some(0), "{signal}");
         idle.read_to_end(&mut Vec::new()).unwrap();

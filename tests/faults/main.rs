@@ -5,6 +5,9 @@
 //! A line `proof: faults.<what> <figure>` is a figure for the reader.
 
 #[allow(dead_code)] // the API's suite uses the rest
+#[path = "../api/browser.rs"]
+mod browser;
+#[allow(dead_code)] // the API's suite uses the rest
 #[path = "../api/client.rs"]
 mod client;
 #[allow(dead_code)] // the API's suite uses the rest
