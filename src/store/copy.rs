@@ -29,7 +29,7 @@ impl Draft {
         let file = made.map_err(|error| cannot_use(folder, &error))?;
         source.copy_into(file.path())?;
         file.as_file().sync_all().map_err(|error| cannot_use(file.path(), &error))?;
-        Inspected::open(file.path())?.verify()?;
+        Inspected::open(file.path())?.verify(from)?;
         Ok(Draft { file })
     }
 

@@ -3,10 +3,7 @@
 //! Rule: it is only read. Nothing is made, upgraded or repaired here, so a file of any schema may be looked at, beside a
 //! running server too.
 
-use std::{
-    cmp::Ordering,
-    path::{Path, PathBuf},
-};
+use std::{cmp::Ordering, path::Path};
 
 use rusqlite::{
     Connection, OpenFlags,
@@ -31,7 +28,6 @@ const FAULTS_MAX: usize = 10;
 /// A file of alm's, open to be looked at.
 pub struct Inspected {
     connection: Connection,
-    file: PathBuf,
 }
 
 impl Inspected {
@@ -47,7 +43,7 @@ impl Inspected {
         if !ours {
             return Err(Error::BadRequest(format!("{} is no database of alm", file.display())));
         }
-        Ok(Inspected { connection, file: file.to_owned() })
+        Ok(Inspected { connection })
     }
 
     /// The number of its schema.
@@ -89,14 +85,15 @@ impl Inspected {
     }
 
     /// Makes sure that it is whole, and that its money adds up where the schema is today's.
-    pub fn verify(&self) -> Result<()> {
+    /// What is wrong is said of `name`, which people know it by.
+    pub(super) fn verify(&self, name: &Path) -> Result<()> {
         let mut wrong = self.faults()?;
         if wrong.is_empty() && self.is_current()? {
             wrong = self.audit()?.findings;
         }
         match wrong.first() {
             None => Ok(()),
-            Some(first) => Err(Error::BadRequest(format!("{} is damaged: {first}", self.file.display()))),
+            Some(first) => Err(Error::BadRequest(format!("{} is damaged: {first}", name.display()))),
         }
     }
 

@@ -174,7 +174,7 @@ fn what_is_damaged_is_not_backed_up() {
     file.execute_batch("PRAGMA foreign_keys = OFF; UPDATE org SET owner_id = 'nobody'").unwrap();
     drop(file);
     let refused = folder.alm(&["backup", shelf.path().join("b").to_str().unwrap()]);
-    assert!(refused.fails(1).contains("damaged: row 1 of org refers to a row of user"), "{refused:?}");
+    assert!(refused.fails(1).contains("alm.db is damaged: row 1 of org refers to a row of user"), "{refused:?}");
     assert_eq!(names(shelf.path(), ""), Vec::<String>::new());
 }
 
@@ -292,8 +292,8 @@ fn an_older_backup_is_restored_and_upgraded() {
 
 #[test]
 fn a_restore_that_is_killed_leaves_the_old_file_or_the_new_one_and_both_whole() {
-    let (folder, _shelf, file) = backed_up("new");
-    folder.make_org("old");
+    let (folder, _shelf, file) = backed_up("first");
+    folder.make_org("second");
     let mut restored = 0;
     for ms in 0..KILLS {
         let mut killed = Command::new("timeout");
@@ -301,11 +301,11 @@ fn a_restore_that_is_killed_leaves_the_old_file_or_the_new_one_and_both_whole() 
         killed.args(["restore", &file, "--force"]).env("ALM_DATA_DIR", folder.0.path());
         killed.output().unwrap();
         let orgs = folder.orgs();
-        assert!(orgs == ["new"] || orgs == ["new", "old"], "{orgs:?}");
+        assert!(orgs == ["first"] || orgs == ["first", "second"], "{orgs:?}");
         folder.alm(&["ledger", "verify"]).ok();
-        if orgs == ["new"] {
+        if orgs == ["first"] {
             restored += 1;
-            folder.make_org("old");
+            folder.make_org("second");
         }
     }
     println!("proof: restore.kills {KILLS}");
