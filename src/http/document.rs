@@ -76,7 +76,10 @@ fn add_headers(operation: &mut Value, is_post: bool) {
         let schema = json!({ "type": "string" });
         json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema })
     };
-    let org = header("X-Alumia-Org", "The organization's slug; refused unless it is the key's own.");
+    let org = header(
+        "X-Alumia-Org",
+        "The organization's slug. It must be the key's own, or one that the signed-in person belongs to.",
+    );
     let once = header("Idempotency-Key", "1 to 255 visible characters: sent again within a day, it is done once.");
     let headers = if is_post { vec![org, once] } else { vec![org] };
     match operation["parameters"].as_array_mut() {

@@ -61,7 +61,7 @@ impl ErrorCode {
     const fn row(self) -> (u16, &'static str) {
         match self {
             ErrorCode::BadRequest => (400, "Not JSON, a missing field, a wrong type, or another content type."),
-            ErrorCode::Unauthorized => (401, "No API key, or one that is unknown, revoked or expired."),
+            ErrorCode::Unauthorized => (401, "No API key and no sign-in, or one that is unknown or has ended."),
             ErrorCode::PaymentRequired => (402, "The model is paid and the balance cannot pay for a reply."),
             ErrorCode::Forbidden => (403, "Known, but not allowed: scope, organization, or a sign-in is needed."),
             ErrorCode::NotFound => (404, "Missing, or not visible to this organization."),

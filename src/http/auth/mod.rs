@@ -177,7 +177,7 @@ fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     let claim = request.data::<Claim>().cloned();
     let Some(key) = presented_key(request) else {
         let sign_in =
-            signed_in(app, request)?.ok_or(Error::Unauthorized(if A::BY_KEY { NO_KEY } else { NO_PERSON }))?;
+            signed_in(app, request)?.ok_or_else(|| nobody(request, if A::BY_KEY { NO_KEY } else { NO_PERSON }))?;
         let member = app.store.person(&sign_in.user_id).membership(request.header("x-alumia-org"))?;
         let member =
             member.ok_or_else(|| Error::forbidden("you are no member of the organization that you ask for"))?;
@@ -202,12 +202,20 @@ const NO_KEY: &str = "send an API key: `Authorization: Bearer alm_…`, or the h
 /// What nobody is told where only a person may go.
 const NO_PERSON: &str = "sign in first: POST /api/v1/auth/login";
 
+/// Why a request speaks for nobody; `otherwise` where it does not even try to.
+fn nobody(request: &Request, otherwise: &'static str) -> Error {
+    Error::Unauthorized(match cookie::presented(request) {
+        Some(_) => "this sign-in has ended: sign in again",
+        None => otherwise,
+    })
+}
+
 fn identify_person(request: &Request) -> Result<Person> {
     let app = app_of(request)?;
     if presented_key(request).is_some() {
         return Err(access::no_key_may());
     }
-    let sign_in = signed_in(app, request)?.ok_or(Error::Unauthorized(NO_PERSON))?;
+    let sign_in = signed_in(app, request)?.ok_or_else(|| nobody(request, NO_PERSON))?;
     Ok(Person { app: app.clone(), sign_in })
 }
 
