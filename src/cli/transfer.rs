@@ -9,9 +9,10 @@ use std::{
 
 use serde_json::json;
 
-use super::Place;
+use super::{Place, read_secret};
 use crate::{
     error::{Error, Result},
+    password,
     store::transfer::Exported,
 };
 
@@ -34,6 +35,9 @@ pub(super) struct Import {
     /// What to call the organization here; as it was called there when absent
     #[arg(long, value_name = "SLUG")]
     slug: Option<String>,
+    /// A file with the owner's password, for an owner who has none here
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
 }
 
 impl Export {
@@ -58,7 +62,8 @@ impl Export {
 impl Import {
     pub(super) fn run(self, place: &Place) -> Result<()> {
         let file = File::open(&self.file).map_err(|error| cannot(&self.file, &error))?;
-        let imported = place.store()?.import(BufReader::new(file), self.slug)?;
+        let hash = self.password_file.map(|file| password::hash(&read_secret(&file)?)).transpose()?;
+        let imported = place.store()?.import(BufReader::new(file), self.slug, hash)?;
         let (slug, rows) = (imported.slug, imported.rows);
         let next = format!("alm keys create --org {slug} --name first");
         place.print(

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    browser::PASSWORD,
     fake_model::{Answer, FakeModel, call, delta, finish, usage},
     harness::{App, Ran, alm, until, user},
 };
@@ -126,7 +127,11 @@ fn an_imported_organization_works_under_the_name_it_was_given() {
     assert!(app.alm(&["export", "--org", &app.slug("acme"), path]).fails(1).contains("exists"));
     assert!(app.alm(&["import", path]).fails(1).contains("already"), "its slug is taken");
     assert!(app.alm(&["import", path, "--slug", "second"]).fails(1).contains("already"), "it is its own copy");
-    other.alm(&["import", path, "--slug", "moved"]).ok();
+    let password = other.folder().join("password");
+    fs::write(&password, PASSWORD).unwrap();
+    let password = password.to_str().unwrap();
+    other.alm(&["import", path, "--slug", "moved", "--password-file", password]).ok();
+    other.anonymous().sign_in(&email, PASSWORD);
     let owner = |slug: &str| other.store().org_by_slug(slug).unwrap().owner_id;
     assert_eq!(owner("moved"), owner("theirs"), "whoever is there stays who they are");
     let key = other.alm(&["keys", "create", "--org", "moved", "--name", "first"]).ok().to_owned();

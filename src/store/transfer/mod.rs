@@ -68,13 +68,19 @@ impl Org<'_> {
 }
 
 impl Store {
-    /// Reads an organization in, under `slug` if that is given. Others wait with their writes until it is there.
-    pub fn import(&self, mut input: impl BufRead + Send + 'static, slug: Option<String>) -> Result<Imported> {
+    /// Reads an organization in, under `slug` if that is given; an owner who has no password here gets that one. Others
+    /// wait with their writes until it is there.
+    pub fn import(
+        &self,
+        mut input: impl BufRead + Send + 'static,
+        slug: Option<String>,
+        password_hash: Option<String>,
+    ) -> Result<Imported> {
         if let Some(slug) = &slug {
             id::check_slug("slug", slug)?;
         }
         self.writer.write_blocking(move |c| {
-            let mut reader = Reader { connection: c, org: None, slug, rows: 0 };
+            let mut reader = Reader { connection: c, org: None, slug, password_hash, rows: 0 };
             let (mut line, mut number) = (String::new(), 0_u64);
             loop {
                 number += 1;
@@ -166,6 +172,8 @@ struct Reader<'a> {
     org: Option<(String, String)>,
     /// What it is to be called instead.
     slug: Option<String>,
+    /// What lets its owner in.
+    password_hash: Option<String>,
     rows: u64,
 }
 
@@ -194,7 +202,12 @@ impl Reader<'_> {
         if fields.get("rows") != Some(&json!(self.rows)) {
             return Err(bad(format!("{} rows came, which is not what this line says", self.rows)));
         }
-        let (_, slug) = self.org.take().ok_or_else(|| bad("there was no organization"))?;
+        let (org_id, slug) = self.org.take().ok_or_else(|| bad("there was no organization"))?;
+        self.connection.execute(
+            "UPDATE user SET password_hash = ?1
+             WHERE id = (SELECT owner_id FROM org WHERE id = ?2) AND password_hash IS NULL",
+            (&self.password_hash, org_id),
+        )?;
         Ok(Imported { slug, rows: self.rows })
     }
 
