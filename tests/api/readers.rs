@@ -68,7 +68,7 @@ fn send(app: &App, client: &Client, method: &str, path: &str, body: &str) -> Tcp
     let address = app.url().strip_prefix("http://").unwrap();
     let mut socket = TcpStream::connect(address).unwrap();
     let (key, length) = (client.key(), body.len());
-    let who = format!("host: x\r\nauthorization: Bearer {key}\r\nconnection: close");
+    let who = format!("host: localhost\r\nauthorization: Bearer {key}\r\nconnection: close");
     let what = format!("content-type: application/json\r\ncontent-length: {length}");
     write!(socket, "{method} /api/v1{path} HTTP/1.1\r\n{who}\r\n{what}\r\n\r\n{body}").unwrap();
     socket
