@@ -9,6 +9,7 @@ mod client;
 mod measure;
 mod plan;
 mod process;
+mod replay;
 mod report;
 mod upstream;
 mod wire;
@@ -91,6 +92,11 @@ fn measure_all(options: &Options) -> Result<Vec<String>> {
         }
     }
     println!("{}\n{}", machine(rounds), bench.report.markdown());
+    for (line, name) in replay::PROOFS {
+        if let Some(median) = bench.report.median(line, Kind::Alm) {
+            println!("proof: {name} {median:.1}");
+        }
+    }
     Ok(bench.failures)
 }
 

@@ -85,6 +85,7 @@ impl Round<'_> {
             Measure::FirstToken => self.first_token().await,
             Measure::Short => self.short().await,
             Measure::Full => self.full().await,
+            Measure::Replay => self.replay().await,
             Measure::Paced(streams) => self.paced(streams).await,
             Measure::Agents => self.plain("GET /agents", self.request("GET", "/api/v1/agents", "")).await,
             Measure::Messages => self.messages().await,
@@ -96,7 +97,7 @@ impl Round<'_> {
         }
     }
 
-    fn add(&mut self, name: &str, value: f64) {
+    pub fn add(&mut self, name: &str, value: f64) {
         self.report.add(name, self.server.kind, value);
     }
 
@@ -337,7 +338,7 @@ impl Round<'_> {
     }
 
     /// A plain request: to `alm` as it is, to the others for as many bytes as `alm` answers with.
-    fn request(&self, method: &str, path: &str, body: &str) -> Vec<u8> {
+    pub fn request(&self, method: &str, path: &str, body: &str) -> Vec<u8> {
         if self.server.kind == Kind::Alm {
             return self.render(method, path, body);
         }

@@ -5,6 +5,9 @@ pub const PACE_PER_S: u32 = 20;
 /// The chunks of a short turn.
 pub const SHORT_CHUNKS: u32 = 5;
 
+/// The chunks of the running reply that is read again.
+pub const HELD_CHUNKS: u32 = 10_000;
+
 /// How much to measure.
 #[derive(Clone, Copy)]
 pub struct Size {
@@ -19,7 +22,7 @@ pub struct Size {
 impl Size {
     /// The models these measurements ask for.
     pub fn models(self) -> Vec<String> {
-        vec![self.paced_model(), self.full_model(), short_model()]
+        vec![self.paced_model(), self.full_model(), short_model(), held_model()]
     }
 
     /// The model of a paced stream.
@@ -38,6 +41,11 @@ pub fn short_model() -> String {
     format!("short-{SHORT_CHUNKS}")
 }
 
+/// The model of a reply that says all it has and then does not end.
+pub fn held_model() -> String {
+    format!("held-{HELD_CHUNKS}")
+}
+
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
@@ -47,6 +55,8 @@ pub enum Measure {
     Short,
     /// Streams as fast as they go.
     Full,
+    /// A long running reply, read again from its start.
+    Replay,
     /// So many streams at reading speed.
     Paced(u32),
     /// `GET /agents`.
@@ -60,10 +70,11 @@ pub enum Measure {
 }
 
 /// All measurements with their names on the command line.
-pub const ALL: [(&str, Measure); 10] = [
+pub const ALL: [(&str, Measure); 11] = [
     ("first-token", Measure::FirstToken),
     ("short", Measure::Short),
     ("full", Measure::Full),
+    ("replay", Measure::Replay),
     ("paced-500", Measure::Paced(500)),
     ("paced-1000", Measure::Paced(1000)),
     ("paced-2000", Measure::Paced(2000)),

@@ -41,6 +41,11 @@ impl Report {
         self.rows.iter().find(|row| row.name == name)?.samples.get(&kind)?.last().copied()
     }
 
+    /// The median of a line's rounds.
+    pub fn median(&self, name: &str, kind: Kind) -> Option<f64> {
+        Some(median(self.rows.iter().find(|row| row.name == name)?.samples.get(&kind)?))
+    }
+
     /// The whole as a markdown table.
     pub fn markdown(&self) -> String {
         let mut table = String::from("| measure | alm | nginx | alm / nginx | direct |\n|---|---|---|---|---|\n");

@@ -1,7 +1,7 @@
 //! The scripted model behind every server under measurement: an OpenAI-compatible streaming endpoint.
 //!
 //! The model's name is the script: `paced-20-160` sends 160 chunks at 20 a second, `short-5` and `full-20000` send theirs as
-//! fast as they are taken. `/v1/bytes/700` answers with a body of 700 bytes. Every chunk's text holds the moment of its
+//! fast as they are taken, and so does `held-10000`, which then does not end. `/v1/bytes/700` answers with a body of 700 bytes. Every chunk's text holds the moment of its
 //! sending.
 //! Rule: one thread, chunks rendered beforehand, no timer for a stream: what this costs is missing to the server.
 //! Deliberately absent: usage of tokens, errors, anything a model would say.
@@ -68,7 +68,7 @@ async fn accept(listener: TcpListener) {
 /// What a request asks for.
 enum Script {
     Paced { per_s: u32, chunks: u32 },
-    Burst { chunks: u32 },
+    Burst { chunks: u32, ends: bool },
     Plain { bytes: usize },
 }
 
@@ -81,7 +81,13 @@ async fn converse(socket: TcpStream, pacer: mpsc::Sender<Paced>, rendered: &Rend
         match read_request(own, &mut unread).await? {
             None => return Ok(()),
             Some(Script::Plain { bytes }) => own.write_all(&plain_reply(bytes)).await?,
-            Some(Script::Burst { chunks }) => burst(own, chunks, rendered).await?,
+            Some(Script::Burst { chunks, ends }) => {
+                burst(own, chunks, ends, rendered).await?;
+                if !ends {
+                    // The peer has nothing more to say either, so this is where it hangs up.
+                    own.read_u8().await?;
+                }
+            }
             Some(Script::Paced { per_s, chunks }) => {
                 own.write_all(&rendered.opening).await?;
                 let (done, over) = oneshot::channel();
@@ -125,7 +131,8 @@ fn script(head: &str, body: &[u8]) -> Option<Script> {
     let mut number = || words.next()?.parse::<u32>().ok();
     match name {
         "paced" => Some(Script::Paced { per_s: number()?, chunks: number()? }),
-        "short" | "full" => Some(Script::Burst { chunks: number()? }),
+        "short" | "full" => Some(Script::Burst { chunks: number()?, ends: true }),
+        "held" => Some(Script::Burst { chunks: number()?, ends: false }),
         _ => None,
     }
 }
@@ -137,7 +144,7 @@ fn plain_reply(bytes: usize) -> Vec<u8> {
     reply
 }
 
-async fn burst(socket: &mut TcpStream, chunks: u32, rendered: &Rendered) -> io::Result<()> {
+async fn burst(socket: &mut TcpStream, chunks: u32, ends: bool, rendered: &Rendered) -> io::Result<()> {
     let mut batch = rendered.opening.clone();
     let mut left = chunks;
     while left > 0 {
@@ -147,7 +154,7 @@ async fn burst(socket: &mut TcpStream, chunks: u32, rendered: &Rendered) -> io::
         for _ in 0..count {
             rendered.push_delta(&mut batch, stamp);
         }
-        if left == 0 {
+        if left == 0 && ends {
             batch.extend_from_slice(&rendered.ending);
         }
         socket.write_all(&batch).await?;
