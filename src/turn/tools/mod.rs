@@ -88,6 +88,9 @@ impl Call {
 }
 
 #[cfg(test)]
+mod stop_tests;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 
