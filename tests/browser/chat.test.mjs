@@ -2,12 +2,39 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { open, startOwned } from "./person.mjs";
+import { gated, startFakeUpstream, status, text } from "../clients/fake-upstream.mjs";
+import { asPerson, open, startOwned } from "./person.mjs";
 
 let alm;
+let upstream;
+let providers = 0;
 
-before(async () => (alm = await startOwned()));
-after(() => alm?.stop());
+before(async () => {
+  alm = await startOwned();
+  upstream = await startFakeUpstream();
+});
+
+after(async () => {
+  await alm?.stop();
+  await upstream?.stop();
+});
+
+/** A promise, and the function that settles it. */
+function gate() {
+  let lift;
+  const lifted = new Promise((resolve) => (lift = resolve));
+  return [lifted, lift];
+}
+
+/** Opens a new chat with a model that follows this script. */
+async function chatWith(page, replies) {
+  await open(page, "keys");
+  const slug = `fake-${++providers}`;
+  const { baseUrl } = upstream.endpoint(replies);
+  await asPerson(page, "POST", "/providers", { slug, kind: "openai-compatible", baseUrl, models: [{ id: "m" }] });
+  await open(page, "sessions/new");
+  await page.getByLabel("Model").selectOption(`${slug}/m`);
+}
 
 async function ask(page, text) {
   await page.getByRole("textbox", { name: "Message" }).fill(text);
@@ -17,6 +44,55 @@ async function ask(page, text) {
 const replies = (page) => page.locator(".message.theirs");
 const written = (page) => page.getByRole("button", { name: "Send" }).waitFor();
 const stopButton = (page) => page.getByRole("button", { name: "Stop" });
+
+test("a reply is seen to grow, is found again after a reload, and is there once", async () => {
+  await alm.signedIn(async (page) => {
+    const [second, liftSecond] = gate();
+    const [third, liftThird] = gate();
+    await chatWith(page, [gated([Promise.resolve(), "One"], [second, " two"], [third, " three."])]);
+    await ask(page, "Count.");
+    await replies(page).getByText("One", { exact: true }).waitFor();
+    await stopButton(page).waitFor();
+
+    await page.reload();
+    await replies(page).getByText("One", { exact: true }).waitFor();
+    assert.match(page.url(), /#sessions\/[\w-]{36}$/);
+    liftSecond();
+    await replies(page).getByText("One two", { exact: true }).waitFor();
+    liftThird();
+    await replies(page).getByText("One two three.", { exact: true }).waitFor();
+    await written(page);
+    assert.equal(await replies(page).count(), 1);
+    assert.equal(await page.locator(".message.mine").count(), 1);
+
+    await page.reload();
+    await replies(page).getByText("One two three.", { exact: true }).waitFor();
+    assert.equal(await replies(page).count(), 1);
+  });
+});
+
+test("a reply that is stopped keeps what was said, and the next question goes on", async () => {
+  await alm.signedIn(async (page) => {
+    await chatWith(page, [gated([Promise.resolve(), "Never"], [new Promise(() => {}), " ends"]), text("Yes.")]);
+    await ask(page, "Talk.");
+    await replies(page).getByText("Never", { exact: true }).waitFor();
+    await stopButton(page).click();
+    await page.locator(".foot strong", { hasText: "Stopped" }).waitFor();
+    await written(page);
+    await ask(page, "Still there?");
+    await replies(page).getByText("Yes.", { exact: true }).waitFor();
+  });
+});
+
+test("a question that is refused comes back into the box, with the reason", async () => {
+  await alm.signedIn(async (page) => {
+    await chatWith(page, [status(401)]);
+    await ask(page, "A long and well considered question");
+    await page.getByRole("alert").filter({ visible: true }).waitFor();
+    assert.equal(await page.getByRole("textbox", { name: "Message" }).inputValue(), "A long and well considered question");
+    assert.equal(await page.locator(".message").count(), 0);
+  });
+});
 
 test("a reply that breaks off says so, and can be tried again", async () => {
   await alm.signedIn(async (page) => {
@@ -81,5 +157,13 @@ test("a session is found, renamed and deleted", async () => {
     await page.getByRole("button", { name: "Delete session" }).click();
     await list.getByText("Nothing holds these words.").waitFor();
     await page.goto("about:blank");
+  });
+});
+
+test("growing text is said in whole sentences, and that it has ended", async () => {
+  await alm.signedIn(async (page) => {
+    await chatWith(page, [text("First. ", "Second.")]);
+    await ask(page, "Speak.");
+    await page.locator(".chat > [role=status]").getByText("First. Second. The reply is complete.").waitFor({ state: "attached" });
   });
 });

@@ -1,11 +1,14 @@
 // From an empty folder to a front end's first stream: the printed link, a key, the command that is shown with it.
 
 import assert from "node:assert/strict";
+import { exec } from "node:child_process";
 import { after, before, test } from "node:test";
+import { promisify } from "node:util";
 import { startEmpty } from "../clients/alm.mjs";
 import { withPage } from "./browser.mjs";
 import { EMAIL, PASSWORD } from "./person.mjs";
 
+const shell = promisify(exec);
 let alm;
 
 before(async () => (alm = await startEmpty()));
@@ -17,7 +20,7 @@ async function fillSetup(page) {
   await page.getByRole("textbox", { name: "Password" }).fill(PASSWORD);
 }
 
-test("the printed link leads to the settings of a new organization", async () => {
+test("the printed link leads to a stream on the command line", async () => {
   await withPage(alm.base, async (page) => {
     await page.goto(alm.link);
     await fillSetup(page);
@@ -25,6 +28,13 @@ test("the printed link leads to the settings of a new organization", async () =>
     await page.getByText(`${alm.base}/acme/settings`).waitFor();
     await page.getByRole("button", { name: "Set up alm" }).click();
     await page.waitForURL("**/acme/settings");
+
+    await page.getByRole("button", { name: "Create key" }).last().click();
+    await page.getByLabel("Label").fill("My back end");
+    await page.getByRole("dialog").getByRole("button", { name: "Create key" }).click();
+    const command = await page.getByRole("region", { name: "Command" }).textContent();
+    const { stdout } = await shell(command);
+    assert.match(stdout, /"type":"text-delta"[^]*data: \[DONE\]/);
   });
 });
 

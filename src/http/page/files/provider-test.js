@@ -21,9 +21,10 @@ export function testPanel({ id }) {
 
 const step = (state, text, time) => h(`li.${state}`, h("span", text), time !== undefined && h("span.quiet", duration(time)));
 
-function show(element, { modelsMs, firstTokenMs, models }) {
+function show(element, { reachMs, modelsMs, models, model, firstTokenMs, replyMs }) {
+  const spoke = firstTokenMs === null ? step("fails", `${model} ended without a word`) : step("done", `${model} said its first word`, firstTokenMs);
   fill(
     element,
-    h("ol.steps", step("done", `It listed ${count(models.length, "model")}`, modelsMs), step("done", "It said its first word", firstTokenMs)),
+    h("ol.steps", step("done", "It answers", reachMs), step("done", `It listed ${count(models.length, "model")}`, modelsMs), spoke, step("done", "Its reply was complete", replyMs)),
   );
 }

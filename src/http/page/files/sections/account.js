@@ -14,10 +14,10 @@ export async function account(page) {
     page.main,
     h("div.head", h("h1", "Account")),
     h("p.lead", "Signed in as ", h("strong", page.me.user.email), `, ${page.me.role} of ${page.slug}.`),
-    h("h2", "Where you are signed in"),
-    list,
     h("h2", "Password"),
     passwordForm(page.me),
+    h("h2", "Where you are signed in"),
+    list,
   );
   const reload = async () => {
     const { items } = await call("GET", "/auth/sessions", undefined, page);

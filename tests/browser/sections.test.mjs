@@ -1,0 +1,180 @@
+// Models, agents, usage and the account, as their owner uses them.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { after, before, test } from "node:test";
+import { startFakeUpstream, status, text } from "../clients/fake-upstream.mjs";
+import { EMAIL, ORG, PASSWORD, asPerson, open, startOwned } from "./person.mjs";
+
+let alm;
+let upstream;
+
+before(async () => {
+  alm = await startOwned();
+  upstream = await startFakeUpstream();
+});
+
+after(async () => {
+  await alm?.stop();
+  await upstream?.stop();
+});
+
+const card = (page, name) => page.getByRole("listitem").filter({ has: page.getByRole("heading", { name, exact: true }) });
+
+async function connect(page, slug, baseUrl) {
+  await open(page, "models");
+  await page.getByRole("button", { name: "Connect a provider" }).click();
+  await page.getByRole("button", { name: "Something else" }).click();
+  await page.getByLabel("Slug").fill(slug);
+  await page.getByLabel("Address").fill(baseUrl);
+  await page.getByRole("dialog").getByRole("button", { name: "Connect" }).click();
+  await card(page, slug).waitFor();
+}
+
+test("a provider is connected, tested step by step, priced, and made the default", async () => {
+  await alm.signedIn(async (page) => {
+    await connect(page, "scripted", upstream.endpoint([text("Hello")]).baseUrl);
+    await card(page, "scripted").getByText(/first word/).waitFor();
+    assert.match(await card(page, "scripted").innerText(), /\d+ ms/);
+
+    await page.getByRole("button", { name: "Edit scripted" }).click();
+    await page.getByLabel("Price in").fill("0.25");
+    await page.getByLabel("Price out").fill("2");
+    await page.getByLabel("Window").fill("8192");
+    await page.getByRole("button", { name: "Save" }).click();
+    const row = page.getByRole("row", { name: /scripted\/m/ });
+    await row.getByText("$0.25 in, $2.00 out").waitFor();
+    await row.getByText("8,192 tokens").waitFor();
+
+    await page.getByLabel("Asked when").selectOption("scripted/m");
+    await page.getByText("Saved: scripted/m.").waitFor();
+    assert.equal((await asPerson(page, "GET", "/org")).defaultModel, "scripted/m");
+    await page.getByLabel("Asked when").selectOption("");
+    await page.getByText("Saved: The built-in").waitFor();
+  });
+});
+
+test("a provider that refuses or is not there is told in words", async () => {
+  await alm.signedIn(async (page) => {
+    await connect(page, "closed", "http://127.0.0.1:1/v1");
+    await card(page, "closed").locator(".fails").waitFor();
+    await connect(page, "refusing", upstream.endpoint([status(401)]).baseUrl);
+    await card(page, "refusing").locator(".fails").waitFor();
+    assert.match(await card(page, "refusing").locator(".fails").innerText(), /key/i);
+    await page.getByRole("button", { name: "Remove closed" }).click();
+    await page.getByRole("button", { name: "Remove", exact: true }).click();
+    await card(page, "closed").waitFor({ state: "detached" });
+  });
+});
+
+test("every preset fills in its address", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "models");
+    await page.getByRole("button", { name: "Connect a provider" }).click();
+    for (const name of ["Ollama", "llama.cpp", "LM Studio", "vLLM", "OpenAI", "OpenRouter", "Groq", "Mistral"]) {
+      await page.getByRole("button", { name, exact: true }).click();
+      assert.match(await page.getByLabel("Address").inputValue(), /^https?:\/\/.+\/v1$/, name);
+    }
+  });
+});
+
+test("Ala is first and keeps her name; another agent is made, changed and put to rest", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "agents");
+    await page.getByRole("button", { name: "Edit Ala" }).click();
+    assert.equal(await page.getByLabel("Name").count(), 0);
+    await page.getByLabel("Description").fill("Answers first.");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Answers first.").waitFor();
+
+    await page.getByRole("button", { name: "Create agent" }).click();
+    await page.getByLabel("Name").fill("Release notes");
+    await page.getByLabel("System prompt").fill("Group by topic.");
+    await page.getByLabel("Search earlier sessions").uncheck();
+    await page.getByLabel("Temperature").fill("3");
+    await page.getByRole("dialog").getByRole("button", { name: "Create agent" }).click();
+    await page.getByText("A number from 0 to 2, or nothing.").waitFor();
+    await page.getByLabel("Temperature").fill("0.4");
+    await page.getByLabel("Step limit").fill("5");
+    await page.getByRole("dialog").getByRole("button", { name: "Create agent" }).click();
+    await card(page, "Release notes").waitFor();
+    assert.deepEqual(await page.locator(".card h2").allInnerTexts(), ["Ala", "Release notes"]);
+    const made = await asPerson(page, "GET", "/agents/release-notes");
+    assert.deepEqual(made.settings, { temperature: 0.4, maxSteps: 5 });
+    assert.deepEqual(made.allowedTools, ["current_time"]);
+
+    await page.getByRole("button", { name: "Deactivate Release notes" }).click();
+    await page.getByRole("button", { name: "Deactivate", exact: true }).last().click();
+    await card(page, "Release notes").getByText("inactive").waitFor();
+  });
+});
+
+test("a deposit, what it was spent on, and the ledger as a file", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "usage");
+    await page.getByRole("button", { name: "Add to the balance" }).click();
+    await page.getByLabel("Amount").fill("ten");
+    await page.getByRole("button", { name: "Add", exact: true }).click();
+    await page.getByText("An amount such as 10 or 2.50.").waitFor();
+    await page.getByLabel("Amount").fill("12.5");
+    await page.getByLabel("Note").fill('=1+1, "quoted"');
+    await page.getByRole("button", { name: "Add", exact: true }).click();
+    await page.locator(".figure").getByText("$12.50").waitFor();
+
+    const models = [{ id: "m", pricing: { inputPerMillion: "1000", outputPerMillion: "1000" } }];
+    const { baseUrl } = upstream.endpoint([text("Hello")]);
+    await asPerson(page, "POST", "/providers", { slug: "paid", kind: "openai-compatible", baseUrl, models });
+    await page.request.post("/api/v1/chat", {
+      data: { model: "paid/m", messages: [{ role: "user", content: "Hi" }] },
+      headers: { origin: alm.base, "x-alumia-org": ORG },
+    });
+    await open(page, "usage");
+    for (const [group, label] of [["Model", "paid/m"], ["Agent", "Ala"], ["Project", "none"]]) {
+      await page.getByRole("button", { name: group, exact: true }).click();
+      await page.locator(".bars").getByText(label, { exact: true }).waitFor();
+    }
+    await page.getByRole("button", { name: "Day", exact: true }).click();
+    await page.getByText("As a table").click();
+    await page.getByRole("rowheader", { name: new Date().toISOString().slice(0, 10) }).waitFor();
+
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export as CSV" }).click()]);
+    const lines = (await readFile(await download.path(), "utf8")).trimEnd().split("\r\n");
+    assert.equal(lines[0], "when,kind,amount_usd,held_usd,turn,note,id");
+    assert.ok(lines.some((line) => line.includes(`,deposit,12.5,0,,"'=1+1, ""quoted""",`)), lines.join("\n"));
+    assert.ok(lines.some((line) => line.includes(",settle,")));
+  });
+});
+
+test("other browsers are seen and signed out, and the password is changed", async () => {
+  const login = (password) =>
+    fetch(`${alm.base}/api/v1/auth/login`, {
+      method: "POST",
+      headers: { "content-type": "application/json", origin: alm.base },
+      body: JSON.stringify({ email: EMAIL, password }),
+    });
+  await alm.signedIn(async (page) => {
+    const cookie = (await login(PASSWORD)).headers.get("set-cookie").split(";")[0];
+    const elsewhere = () => fetch(`${alm.base}/api/v1/auth/me`, { headers: { cookie } }).then((answer) => answer.status);
+    assert.equal(await elsewhere(), 200);
+    await open(page, "account");
+    while ((await elsewhere()) === 200) {
+      const before = await page.getByRole("button", { name: "Sign it out" }).count();
+      await page.getByRole("button", { name: "Sign it out" }).first().click();
+      await page.waitForFunction((before) => document.querySelectorAll("main .card .danger").length < before, before);
+    }
+
+    await page.getByLabel("Current password").fill("not it at all");
+    await page.getByLabel("New password").fill("another horse battery staple");
+    await page.getByRole("button", { name: "Change password" }).click();
+    await page.locator("main .alert, main .wrong").filter({ visible: true }).waitFor();
+    await page.getByLabel("Current password").fill(PASSWORD);
+    await page.getByRole("button", { name: "Change password" }).click();
+    await page.getByText("The password is changed.").waitFor();
+    assert.equal((await login(PASSWORD)).status, 401);
+    const changed = await page.request.post("/api/v1/auth/password", {
+      data: { currentPassword: "another horse battery staple", newPassword: PASSWORD },
+      headers: { origin: alm.base },
+    });
+    assert.ok(changed.ok(), await changed.text());
+  });
+});
