@@ -243,7 +243,7 @@ fn answers(address: SocketAddr, path: &str) -> bool {
     let ask = || -> io::Result<bool> {
         let mut socket = TcpStream::connect_timeout(&address, START_TIMEOUT)?;
         socket.set_read_timeout(Some(START_TIMEOUT))?;
-        write!(socket, "GET {path} HTTP/1.1\r\nhost: load\r\nconnection: close\r\n\r\n")?;
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
         let mut status = [0; 12];
         socket.read_exact(&mut status)?;
         Ok(status.ends_with(b" 200"))
