@@ -102,6 +102,25 @@ test("a reply that breaks off says so, and can be tried again", async () => {
     await page.getByRole("button", { name: "Try again" }).click();
     await stopButton(page).waitFor();
     await page.getByRole("button", { name: "Try again" }).waitFor();
+    assert.equal(await replies(page).count(), 1);
+  });
+});
+
+test("a reply that a crash interrupted goes on where it was", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "sessions/new");
+    await ask(page, "Write 400 words");
+    // Once a second what was said is put where a crash leaves it.
+    await replies(page).getByText("Johann Döbereiner had noticed triads").waitFor();
+    await alm.crash();
+    await page.getByRole("button", { name: "Go on with the interrupted reply" }).click();
+    await stopButton(page).waitFor();
+    await written(page);
+    assert.equal(await replies(page).count(), 1);
+    const shown = await page.locator(".theirs .parts").innerText();
+    await page.reload();
+    await page.locator(".theirs .foot").getByText("tokens").waitFor();
+    assert.equal(await page.locator(".theirs .parts").innerText(), shown);
   });
 });
 

@@ -67,6 +67,19 @@ test("a provider that refuses or is not there is told in words", async () => {
   });
 });
 
+test("a server of this machine is offered, and connected with one click", async () => {
+  await alm.signedIn(async (page) => {
+    const { baseUrl } = upstream.endpoint([text("Hello")]);
+    // Its usual port may be anybody's on this machine, so the search itself is left to the tests of the API.
+    const found = { slug: "ollama", name: "Ollama", baseUrl, models: ["m"] };
+    await page.route("**/api/v1/providers/local", (route) => route.fulfill({ json: { success: true, data: { items: [found] } } }), { times: 1 });
+    await open(page, "models");
+    await page.getByText(/Ollama answers at .* with 1 model\./).waitFor();
+    await page.getByRole("button", { name: "Connect", exact: true }).click();
+    await card(page, "ollama").getByText(/first word/).waitFor();
+  });
+});
+
 test("every preset fills in its address", async () => {
   await alm.signedIn(async (page) => {
     await open(page, "models");

@@ -81,10 +81,16 @@ export async function startAlm() {
 /** Starts a server on an empty folder; `link` is what it prints for whoever sets it up. */
 export async function startEmpty() {
   const folder = await mkdtemp(join(tmpdir(), 'alm-empty-'));
-  const server = await serve(join(folder, 'data'), cleanEnvironment());
+  const data = join(folder, 'data');
+  let server = await serve(data, cleanEnvironment());
   return {
     base: server.base,
     link: await server.logged(/http:\S+\/setup#\S+/),
+    /** Ends it as a power cut would, and starts it again where it was. */
+    async crash() {
+      await server.kill();
+      server = await serve(data, cleanEnvironment(), new URL(server.base).host);
+    },
     async stop() {
       await server.stop();
       await rm(folder, { recursive: true, force: true });
@@ -155,8 +161,8 @@ class Org {
 }
 
 /** Runs `alm serve` and waits for the line that names its address. */
-async function serve(data, env) {
-  const child = spawn(BINARY, ['serve', '--data-dir', data, '--listen', '127.0.0.1:0'], {
+async function serve(data, env, listen = '127.0.0.1:0') {
+  const child = spawn(BINARY, ['serve', '--data-dir', data, '--listen', listen], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -180,6 +186,10 @@ async function serve(data, env) {
         if (child.exitCode !== null) throw new Error(`it ended without ${pattern}:\n${log}`);
       }
       return pattern.exec(log)[0];
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
     },
     async stop() {
       const killed = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX);

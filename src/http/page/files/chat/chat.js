@@ -126,7 +126,9 @@ class Chat {
     const newest = await load();
     fill(messages);
     put(newest);
-    if (this.session.status === "interrupted") this.offer("Go on with the interrupted reply", () => request("POST", `${this.path}/resume`, {}, this));
+    const [last] = newest.items;
+    if (last?.status !== "interrupted" || last.role !== "assistant") return;
+    this.offer("Go on with the interrupted reply", () => request("POST", `${this.path}/resume`, {}, this), { before: last.parts });
   }
 
   /** Asks what is in the box; what cannot be asked comes back into it. */
@@ -167,20 +169,19 @@ class Chat {
     return call("POST", `${this.path}/stop`, {});
   }
 
-  /** Shows a button below the messages that begins another reply. */
-  offer(text, open) {
-    const begin = () => this.run(open, (refused) => this.box.giveBack("", refused));
+  /** Shows a button below the messages that begins another reply, in the `place` of one that was. */
+  offer(text, open, place) {
+    const begin = () => this.run(open, (refused) => this.box.giveBack("", refused), { place });
     fill(this.view.offer, h("button", { type: "button", onclick: begin }, text));
   }
 
   /** Reads a reply to its end, wherever `open` finds it; `refuse` is told why it did not begin. */
-  async run(open, refuse, { quiet = false } = {}) {
+  async run(open, refuse, { quiet = false, place } = {}) {
     if (this.running) return;
     this.running = true;
-    fill(this.view.offer);
-    // To look for a reply shows nothing until there is one.
-    if (!quiet) this.box.run(true);
-    const reply = new Reply(this);
+    // To look for a reply changes nothing until there is one.
+    if (!quiet) this.begin();
+    const reply = new Reply(this, place);
     try {
       await reply.read(await open());
     } catch (refused) {
@@ -192,13 +193,19 @@ class Chat {
     else this.ended(reply);
   }
 
-  ended({ begun, message }) {
+  /** A reply is asked for, or found. */
+  begin() {
+    fill(this.view.offer);
+    this.box.run(true);
+  }
+
+  ended({ begun, message, view }) {
     this.box.run(false);
     if (!begun) return;
     this.changed();
     if (message.state !== "failed") return;
     const again = { sessionId: this.session.id, trigger: "regenerate-message", ...this.box.choice() };
-    this.offer("Try again", () => request("POST", "/chat", again, this));
+    this.offer("Try again", () => request("POST", "/chat", again, this), { replaces: view });
   }
 
   /** The connection was lost in mid-reply, which goes on at the server. */

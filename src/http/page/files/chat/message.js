@@ -18,6 +18,7 @@ export function messageView(message, who) {
   let views = [];
   const update = (message, who) => {
     if (who) name.textContent = who;
+    element.dataset.id = message.id ?? "";
     const shown = message.parts.filter((part) => kindOf(part));
     views = shown.map((part, at) => {
       const kind = kindOf(part);

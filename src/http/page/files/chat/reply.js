@@ -11,11 +11,13 @@ const RAW_CHARS_MAX = 200_000;
 
 const SPOKEN = { complete: "The reply is complete.", stopped: "The reply was stopped.", failed: "The reply broke off." };
 
-/** One reply in a chat. */
+/** One reply in a chat; `replaces` is the view of the one that it stands for, `before` are the parts that it goes on from. */
 export class Reply {
-  constructor(chat) {
+  constructor(chat, { replaces, before = [] } = {}) {
     this.chat = chat;
-    this.message = Object.assign(silent(), { role: "assistant" });
+    this.replaces = replaces;
+    this.known = null;
+    this.message = Object.assign(silent(structuredClone(before)), { role: "assistant" });
     this.painting = undefined;
   }
 
@@ -38,17 +40,28 @@ export class Reply {
     if (!this.begun) this.begin();
     this.chat.raw = `${this.chat.raw}${data}\n`.slice(-RAW_CHARS_MAX);
     if (data !== "[DONE]") fold(this.message, JSON.parse(data));
+    if (this.message.id !== this.known) this.takePlace();
     this.painting ??= setTimeout(() => this.paint(), PAINT_MS);
   }
 
   begin() {
     const { chat } = this;
     chat.raw = "";
-    chat.box.run(true);
+    chat.begin();
     this.view = chat.add(this.message);
     this.view.element.classList.add("arriving");
     chat.view.spoken.begin();
     chat.changed();
+  }
+
+  /** A reply that goes on shows all that it had before, and one that is asked for again stands for the one before. */
+  takePlace() {
+    const { id } = this.message;
+    this.known = id;
+    for (const other of this.chat.view.messages.querySelectorAll(`[data-id="${CSS.escape(id)}"]`)) {
+      if (other !== this.view.element) other.remove();
+    }
+    this.replaces?.element.remove();
   }
 
   paint() {
