@@ -16,15 +16,17 @@ export async function models(page) {
   const providers = h("div", loading());
   const all = h("div", loading());
   const reload = async (tested) => {
-    const [list, models, org] = await Promise.all([
+    // Waited for together, so that nothing moves when the last has come. The look takes a second at most.
+    const [list, models, org, local] = await Promise.all([
       call("GET", "/providers", undefined, page),
       call("GET", "/models", undefined, page),
       call("GET", "/org", undefined, page),
+      page.isOwner ? call("GET", "/providers/local", undefined, page).catch(() => ({ items: [] })) : { items: [] },
     ]);
     showProviders(providers, list.items, { page, reload, tested });
     showModels(all, models.items);
     showDefault(chosen, models.items, org, page);
-    showLocal(found, { page, reload });
+    showLocal(found, local.items, reload);
   };
   const add = () => connect().then((provider) => provider && reload(provider.id));
   fill(
@@ -41,10 +43,8 @@ export async function models(page) {
   await reload();
 }
 
-/** Offers the model servers of this machine that are not connected yet. Looking takes a moment and holds nothing up. */
-async function showLocal(found, { page, reload }) {
-  if (!page.isOwner) return;
-  const { items } = await call("GET", "/providers/local", undefined, page).catch(() => ({ items: [] }));
+/** Offers the model servers of this machine that are not connected yet. */
+function showLocal(found, servers, reload) {
   const offer = ({ slug, name, baseUrl, models }) => {
     const take = (event) =>
       busy(event.target, "Connecting…", async () => {
@@ -54,7 +54,7 @@ async function showLocal(found, { page, reload }) {
       });
     return h("div.offer-card", h("p", h("strong", name ?? slug), " answers at ", h("code", baseUrl), ` with ${count(models.length, "model")}.`), h("button.primary", { type: "button", onclick: take }, "Connect"));
   };
-  fill(found, items.map(offer));
+  fill(found, servers.map(offer));
 }
 
 function showProviders(element, providers, context) {
