@@ -23,8 +23,9 @@ const STALLED: usize = 200;
 /// A reply nearly as long as one may be, in deltas of that size.
 const LONG_DELTAS: usize = 240;
 const LONG_DELTA_BYTES: usize = 64 * 1024;
-/// What all who take nothing may cost together; a copy of the reply for each would be 3 GiB.
-const STALLED_KB_MAX: u64 = 64 * 1024;
+/// What all who take nothing may cost together: for each a few times the 64 KiB that wait in its connection, where a copy
+/// of the reply for each would be 3 GiB.
+const STALLED_KB_MAX: u64 = 200 * 1024;
 
 fn word(text: &str) -> Value {
     delta(json!({ "content": text }))
