@@ -130,7 +130,6 @@ fn cors(origins: &[String]) -> Result<Cors> {
 fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let log = log.with_ansi(std::io::stderr().is_terminal());
     // A log that goes to a file or to journald is no place for colours.
     let log = log.with_ansi(std::io::stderr().is_terminal());
     match format {
