@@ -341,7 +341,7 @@ fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str, hold: Hol
     if available < hold.at_least {
         return Err(Error::PaymentRequired { balance: available, model: model.to_owned() });
     }
-    let held = hold.at_most.min(available);
+    let held = hold.at_most.min(available).max(0);
     // A turn that holds enough already and would like more goes on with what it has.
     if held == 0 {
         return Ok(0);

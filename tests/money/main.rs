@@ -45,6 +45,16 @@ fn whatever_happens_in_whatever_order_the_ledger_adds_up() {
 }
 
 #[test]
+fn a_hold_of_less_than_nothing_holds_nothing() {
+    let mut world = World::new();
+    world.happen(Event::Deposit { org: 0, amount: 10 });
+    for at_most in [-1, 0, 1] {
+        world.happen(Event::Begin { org: 0, hold: Some((0, at_most)) });
+        world.check();
+    }
+}
+
+#[test]
 fn whoever_writes_at_once_spends_no_more_than_there_is() {
     let world = World::new();
     // A second process has a writer of its own, as a command beside the server.
