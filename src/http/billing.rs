@@ -273,11 +273,11 @@ impl From<ledger::Entry> for Transaction {
     fn from(entry: ledger::Entry) -> Self {
         Transaction {
             id: entry.id,
-            kind: match entry.kind.as_str() {
-                "deposit" => TransactionKind::Deposit,
-                "reserve" => TransactionKind::Reserve,
-                "settle" => TransactionKind::Settle,
-                _ => TransactionKind::Release,
+            kind: match entry.kind {
+                ledger::Kind::Deposit => TransactionKind::Deposit,
+                ledger::Kind::Reserve => TransactionKind::Reserve,
+                ledger::Kind::Settle => TransactionKind::Settle,
+                ledger::Kind::Release => TransactionKind::Release,
             },
             amount_microcents: entry.balance_delta,
             held_microcents: entry.held_delta,

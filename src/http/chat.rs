@@ -17,14 +17,16 @@ use super::{
     body::{HISTORY_BYTES_MAX, JsonBody},
     data::Data,
     envelope::ApiError,
+    messages::MessageRole,
     ui_stream::{RunningStream, UiStream},
 };
 use crate::{
     error::{Error, Result},
     id,
     key::Env,
+    store::messages::Role,
     turn::{
-        ask::{Ask, AskedSession, Posted, Role, Trigger},
+        ask::{Ask, AskedSession, Posted, Trigger},
         parts,
     },
 };
@@ -70,27 +72,18 @@ enum ChatTrigger {
 struct ChatMessage {
     /// 1 to 128 characters; made when absent.
     id: Option<String>,
-    role: ChatRole,
+    role: MessageRole,
     /// The text, instead of `parts`.
     content: Option<String>,
     /// AI SDK v6 UIMessage parts.
     parts: Option<Vec<Value>>,
 }
 
-/// Who says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename_all = "lowercase")]
-enum ChatRole {
-    System,
-    User,
-    Assistant,
-}
-
 impl Example for ChatRequest {
     fn example() -> Self {
         let message = ChatMessage {
             id: None,
-            role: ChatRole::User,
+            role: MessageRole::User,
             content: Some("Summarise the periodic table in 3 sentences.".into()),
             parts: None,
         };
@@ -251,11 +244,7 @@ impl ChatRequest {
 
 impl ChatMessage {
     fn into_posted(self, at: usize) -> Result<Posted> {
-        let role = match self.role {
-            ChatRole::System => Role::System,
-            ChatRole::User => Role::User,
-            ChatRole::Assistant => Role::Assistant,
-        };
+        let role = Role::from(self.role);
         if let Some(id) = &self.id {
             id::check_client_id(&format!("messages[{at}].id"), id)?;
         }

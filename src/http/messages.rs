@@ -28,9 +28,9 @@ use crate::{
     id,
     store::{
         Org,
-        messages::{self as stored, MessagePage, NewMessage},
+        messages::{self as stored, MessagePage, NewMessage, Role},
     },
-    turn::{ask, fold, parts},
+    turn::{fold, parts},
 };
 
 const PAGE_SIZE_DEFAULT: i64 = 100;
@@ -60,10 +60,20 @@ struct Message {
 /// Who said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-enum MessageRole {
+pub(super) enum MessageRole {
     System,
     User,
     Assistant,
+}
+
+impl From<MessageRole> for Role {
+    fn from(role: MessageRole) -> Self {
+        match role {
+            MessageRole::System => Role::System,
+            MessageRole::User => Role::User,
+            MessageRole::Assistant => Role::Assistant,
+        }
+    }
 }
 
 /// Whether it is whole.
@@ -228,7 +238,7 @@ fn write_page(org: &Org<'_>, session_id: &str, page: &MessagePage<'_>) -> Result
     }))
 }
 
-/// Appends one message. MessageRole and status are words of the schema; parts and metadata are JSON already.
+/// Appends one message. Parts and metadata are JSON already.
 fn write_message(out: &mut Vec<u8>, session_json: &[u8], message: &stored::Message<&str>) {
     let created_at = message.created_at;
     out.extend_from_slice(br#"{"id":"#);
@@ -236,7 +246,7 @@ fn write_message(out: &mut Vec<u8>, session_json: &[u8], message: &stored::Messa
     out.extend_from_slice(br#","sessionId":"#);
     out.extend_from_slice(session_json);
     out.extend_from_slice(br#","role":""#);
-    out.extend_from_slice(message.role.as_bytes());
+    out.extend_from_slice(message.role.as_str().as_bytes());
     out.extend_from_slice(br#"","content":"#);
     write_json(out, message.content);
     out.extend_from_slice(br#","parts":"#);
@@ -244,7 +254,7 @@ fn write_message(out: &mut Vec<u8>, session_json: &[u8], message: &stored::Messa
     out.extend_from_slice(br#","metadata":"#);
     out.extend_from_slice(message.metadata.as_bytes());
     out.extend_from_slice(br#","status":""#);
-    out.extend_from_slice(message.status.as_bytes());
+    out.extend_from_slice(message.status.as_str().as_bytes());
     write!(out, r#"","createdAt":"{created_at}"}}"#).expect("a Vec takes every write");
 }
 
@@ -257,8 +267,8 @@ fn json_text(text: &str) -> Vec<u8> {
 impl MessageRequest {
     fn into_new(self) -> Result<NewMessage> {
         let role = match self.role {
-            AppendedRole::User => ask::Role::User,
-            AppendedRole::Assistant => ask::Role::Assistant,
+            AppendedRole::User => Role::User,
+            AppendedRole::Assistant => Role::Assistant,
         };
         let said = match (self.parts, self.content) {
             (Some(said), _) => parts::accept(said, role, "parts")?,
@@ -268,7 +278,7 @@ impl MessageRequest {
         let mut checks = Checks::default();
         checks.also(self.id.as_deref().map_or(Ok(()), |id| id::check_client_id("id", id)))?;
         checks.done()?;
-        let new = NewMessage::new(role.as_str(), fold::content(&said), Value::Array(said).to_string());
+        let new = NewMessage::new(role, fold::content(&said), Value::Array(said).to_string());
         Ok(NewMessage {
             id: self.id.unwrap_or_else(|| new.id.clone()),
             metadata: self.metadata.map(metadata_text).transpose()?.unwrap_or_else(|| new.metadata.clone()),
@@ -287,8 +297,8 @@ mod tests {
         let message = stored::Message {
             seq: 1,
             id: "a\"b",
-            role: "user",
-            status: "complete",
+            role: Role::User,
+            status: stored::Status::Complete,
             created_at: Timestamp::from_millis(0),
             metadata: r#"{"k":1}"#,
             content: "line\nline",

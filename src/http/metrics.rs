@@ -74,8 +74,8 @@ impl Collector for Turns {
         running.encode(gauge)?;
         let any = ConstCounter::new(0u64);
         let mut ended = encoder.encode_descriptor("turns_ended", "Turns by how they ended", None, any.metric_type())?;
-        for (status, count) in engine.stats().ended() {
-            ConstCounter::new(count).encode(ended.encode_family(&[("status", status)])?)?;
+        for (outcome, count) in engine.stats().ended() {
+            ConstCounter::new(count).encode(ended.encode_family(&[("status", outcome.as_str())])?)?;
         }
         let (input, output) = engine.stats().tokens();
         for (name, help, count) in

@@ -232,7 +232,7 @@ impl Session {
             agent_avatar: session.agent_avatar,
             project_id: session.project_id,
             label: session.label,
-            status: SessionStatus::of(&session.status),
+            status: session.status.into(),
             metadata: StoredJson::new(session.metadata),
             message_count: session.message_count,
             created_at: session.created_at.into(),
@@ -242,14 +242,13 @@ impl Session {
     }
 }
 
-impl SessionStatus {
-    /// From the file's word; its CHECK admits no other.
-    fn of(word: &str) -> Self {
-        match word {
-            "running" => SessionStatus::Running,
-            "awaiting_approval" => SessionStatus::AwaitingApproval,
-            "interrupted" => SessionStatus::Interrupted,
-            _ => SessionStatus::Idle,
+impl From<stored::Status> for SessionStatus {
+    fn from(status: stored::Status) -> Self {
+        match status {
+            stored::Status::Idle => SessionStatus::Idle,
+            stored::Status::Running => SessionStatus::Running,
+            stored::Status::AwaitingApproval => SessionStatus::AwaitingApproval,
+            stored::Status::Interrupted => SessionStatus::Interrupted,
         }
     }
 }
@@ -297,11 +296,11 @@ impl SessionPatch {
 
 impl Edit {
     fn apply(self, session: &mut stored::Session) -> Result<()> {
-        if self.status.is_some() && SessionStatus::of(&session.status) == SessionStatus::Running {
+        if self.status.is_some() && session.status == stored::Status::Running {
             return Err(Error::Conflict("a reply is being written in this session: stop it first".into()));
         }
         if self.status.is_some() {
-            session.status = "idle".into();
+            session.status = stored::Status::Idle;
         }
         self.project_id.update_to(&mut session.project_id);
         self.label.into_iter().for_each(|label| session.label = label);

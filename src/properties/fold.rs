@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 
 use super::tape::Tape;
-use crate::turn::{
-    ask::Role,
-    chunk::{Chunk, ErrorData},
-    fold::{Closing, Fold, parse},
-    parts,
+use crate::{
+    store::{messages::Role, turns::Outcome},
+    turn::{
+        chunk::{Chunk, ErrorData},
+        fold::{Fold, parse},
+        parts,
+    },
 };
 
 /// Chunks one case has.
@@ -89,16 +91,16 @@ fn assert_journal_keeps(chunks: &[Chunk]) {
 /// A turn that ends at chunk `at` is closed, and one that goes on from there is closed again.
 fn assert_closes(chunks: &[Chunk], at: usize) {
     let (before, after) = chunks.split_at(at.min(chunks.len()));
-    let first = closed(Vec::new(), before, Closing::Interrupted);
-    assert_eq!(closed(first.clone(), &[], Closing::Stopped), first, "closing twice changes something");
-    closed(first, after, Closing::Failed);
-    closed(Vec::new(), chunks, Closing::Stopped);
+    let first = closed(Vec::new(), before, Outcome::Interrupted);
+    assert_eq!(closed(first.clone(), &[], Outcome::Stopped), first, "closing twice changes something");
+    closed(first, after, Outcome::Failed);
+    closed(Vec::new(), chunks, Outcome::Stopped);
 }
 
-fn closed(before: Vec<Value>, chunks: &[Chunk], why: Closing) -> Vec<Value> {
+fn closed(before: Vec<Value>, chunks: &[Chunk], outcome: Outcome) -> Vec<Value> {
     let mut fold = Fold::with_parts(before);
     chunks.iter().for_each(|chunk| fold.apply(chunk));
-    fold.close(why);
+    fold.close(outcome);
     let parts = fold.into_parts();
     assert_sound(&parts);
     parts

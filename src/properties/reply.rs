@@ -6,13 +6,8 @@ use serde_json::Value;
 use super::{cut, fold::assert_sound, order::Order, tool_calls::assert_told};
 use crate::{
     model::{Delta, Ending, openai::Decoder, sse::Parser},
-    turn::{
-        calls,
-        chunk::Chunk,
-        fold::{Closing, Fold},
-        step::Step,
-        tools::Tool,
-    },
+    store::turns::Outcome,
+    turn::{calls, chunk::Chunk, fold::Fold, step::Step, tools::Tool},
 };
 
 /// A cap that short inputs reach too.
@@ -126,6 +121,6 @@ fn assert_folds(chunks: &[Chunk], at: u8) {
     assert_sound(&whole.into_parts());
     let mut stopped = Fold::new();
     chunks.iter().take(usize::from(at)).for_each(|chunk| stopped.apply(chunk));
-    stopped.close(Closing::Stopped);
+    stopped.close(Outcome::Stopped);
     assert_sound(&stopped.into_parts());
 }

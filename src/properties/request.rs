@@ -7,12 +7,12 @@ use crate::{
     http::{body::decode, chat::ChatRequest, schemas},
     store::{
         Tenant,
-        messages::{Message, NewMessage},
+        messages::{Message, NewMessage, Role},
         rehearsal::Rehearsal,
         turns::Known,
     },
     turn::{
-        ask::{Ask, AskedSession, Posted, Role, Trigger},
+        ask::{Ask, AskedSession, Posted, Trigger},
         parts,
         plan::plan,
     },
@@ -66,7 +66,7 @@ fn unless_refused<T>(result: Result<T>) -> Option<T> {
 /// A turn as the engine takes it, with an answer.
 fn turn(session: &Rehearsal, posted: &[Posted], trigger: &Trigger) -> Result<()> {
     let parts = json!([{"type": "text", "text": "yes", "state": "done"}]);
-    let answer = NewMessage::new("assistant", "yes".into(), parts.to_string());
+    let answer = NewMessage::new(Role::Assistant, "yes".into(), parts.to_string());
     session.turn(|known: &Known<'_>| plan(posted, trigger, known), answer)
 }
 
@@ -78,7 +78,7 @@ fn assert_history(history: &[Message]) {
 
 /// A stored message as a client that shows it posts it.
 fn posted(message: &Message) -> Posted {
-    let role = Role::parse(&message.role).expect("a role");
+    let role = message.role;
     let parts: Vec<Value> = serde_json::from_str(&message.parts).expect("stored parts can be read");
     assert_eq!(parts::accept(parts.clone(), role, "parts").expect("stored parts are valid"), parts);
     Posted { id: Some(message.id.clone()), role, parts }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Store, Tenant};
+use super::{Org, Store, Tenant, words};
 use crate::{
     error::{Error, Result},
     id,
@@ -202,8 +202,7 @@ fn insert(c: &Connection, tenant: &Tenant, key: &ApiKey, hash: &[u8; 32]) -> Res
 }
 
 fn env_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Env> {
-    // The schema's CHECK admits only known words; a test key is what an unknown one may do least harm as.
-    Ok(Env::parse(row.get_ref(column)?.as_str()?).unwrap_or(Env::Test))
+    Ok(words::read(row.get_ref(column)?, Env::parse)?)
 }
 
 fn scopes_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Scope>> {

@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, Row, named_params};
 
-use super::{Org, Page};
+use super::{Org, Page, words::words};
 use crate::{
     error::{Error, Result},
     id,
@@ -14,13 +14,26 @@ use crate::{
     time::Timestamp,
 };
 
+words! {
+    /// What an entry does.
+    pub enum Kind {
+        /// Adds to the balance.
+        Deposit = "deposit",
+        /// Holds what a turn may cost at most.
+        Reserve = "reserve",
+        /// Charges a turn what it cost, and ends its hold.
+        Settle = "settle",
+        /// Ends the hold of a turn that cost nothing.
+        Release = "release",
+    }
+}
+
 /// One entry. All amounts are microcents.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub seq: i64,
     pub id: String,
-    /// `deposit`, `reserve`, `settle` or `release`.
-    pub kind: String,
+    pub kind: Kind,
     pub balance_delta: i64,
     pub held_delta: i64,
     pub turn_id: Option<String>,
@@ -65,7 +78,7 @@ impl Org<'_> {
             return Err(Error::invalid("amountMicrocents", "must be 1 to 1000000000000, a million US dollars"));
         }
         self.write(move |c, tenant| {
-            enter(c, &tenant.org_id, "deposit", (amount, 0), None, &note)?;
+            enter(c, &tenant.org_id, Kind::Deposit, (amount, 0), None, &note)?;
             Ok(balance(c, &tenant.org_id)?.0)
         })
         .await
@@ -80,7 +93,7 @@ pub(super) fn available(c: &Connection, org_id: &str) -> Result<i64> {
 
 /// Holds `amount`, which must be available.
 pub(super) fn reserve(c: &Connection, org_id: &str, turn_id: &str, amount: i64) -> Result<()> {
-    enter(c, org_id, "reserve", (0, amount), Some(turn_id), "")
+    enter(c, org_id, Kind::Reserve, (0, amount), Some(turn_id), "")
 }
 
 /// Charges a turn and lets go of all it held; answers what was charged.
@@ -94,8 +107,8 @@ pub(super) fn settle(c: &Connection, org_id: &str, turn_id: &str, cost: i64) -> 
     let charge = cost.clamp(0, hold);
     match (hold, charge) {
         (0, _) => {}
-        (_, 0) => enter(c, org_id, "release", (0, -hold), Some(turn_id), "")?,
-        _ => enter(c, org_id, "settle", (-charge, -hold), Some(turn_id), "")?,
+        (_, 0) => enter(c, org_id, Kind::Release, (0, -hold), Some(turn_id), "")?,
+        _ => enter(c, org_id, Kind::Settle, (-charge, -hold), Some(turn_id), "")?,
     }
     Ok(charge)
 }
@@ -105,7 +118,7 @@ fn balance(c: &Connection, org_id: &str) -> Result<(i64, i64)> {
     Ok(statement.query_row([org_id], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
-fn enter(c: &Connection, org_id: &str, kind: &str, deltas: (i64, i64), turn: Option<&str>, note: &str) -> Result<()> {
+fn enter(c: &Connection, org_id: &str, kind: Kind, deltas: (i64, i64), turn: Option<&str>, note: &str) -> Result<()> {
     c.prepare_cached(
         "INSERT INTO ledger_entry (id, org_id, kind, balance_delta, held_delta, turn_id, created_at, note)
          VALUES (:id, :org, :kind, :balance, :held, :turn, :now, :note)",

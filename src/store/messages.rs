@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, sessions, unless_taken};
+use super::{Org, sessions, unless_taken, words::words};
 use crate::{
     error::{Error, Result},
     id,
@@ -14,16 +14,36 @@ use crate::{
 /// Messages of one session that a turn looks at; a session of more has long outgrown every model's window.
 const HISTORY_MESSAGES_MAX: usize = 10_000;
 
+words! {
+    /// Who said it.
+    pub enum Role {
+        System = "system",
+        User = "user",
+        Assistant = "assistant",
+    }
+}
+
+words! {
+    /// Whether it is whole, and if not, why.
+    pub enum Status {
+        Complete = "complete",
+        /// Someone stopped the turn that wrote it.
+        Stopped = "stopped",
+        /// The server went away under the turn that wrote it.
+        Interrupted = "interrupted",
+        /// The turn that wrote it failed.
+        Failed = "error",
+    }
+}
+
 /// A message as the file holds it. `S` is `&str` while SQLite lends it, `String` once it is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message<S = String> {
     /// SQLite's row number: the order of the history; never shown.
     pub seq: i64,
     pub id: S,
-    /// `system`, `user` or `assistant`.
-    pub role: S,
-    /// `complete`, `stopped`, `interrupted` or `error`.
-    pub status: S,
+    pub role: Role,
+    pub status: Status,
     pub created_at: Timestamp,
     /// A JSON object, as text.
     pub metadata: S,
@@ -37,8 +57,8 @@ pub struct Message<S = String> {
 #[derive(Debug, Clone)]
 pub struct NewMessage {
     pub id: String,
-    pub role: &'static str,
-    pub status: &'static str,
+    pub role: Role,
+    pub status: Status,
     pub metadata: String,
     pub content: String,
     pub parts: String,
@@ -62,8 +82,8 @@ impl<'a> Message<&'a str> {
         Ok(Message {
             seq: row.get(0)?,
             id: text(1)?,
-            role: text(2)?,
-            status: text(3)?,
+            role: row.get(2)?,
+            status: row.get(3)?,
             created_at: Timestamp::from_millis(row.get(4)?),
             metadata: text(5)?,
             content: text(6)?,
@@ -76,8 +96,8 @@ impl<'a> Message<&'a str> {
         Message {
             seq: self.seq,
             id: self.id.into(),
-            role: self.role.into(),
-            status: self.status.into(),
+            role: self.role,
+            status: self.status,
             created_at: self.created_at,
             metadata: self.metadata.into(),
             content: self.content.into(),
@@ -92,8 +112,8 @@ impl Message {
         Message {
             seq: self.seq,
             id: &self.id,
-            role: &self.role,
-            status: &self.status,
+            role: self.role,
+            status: self.status,
             created_at: self.created_at,
             metadata: &self.metadata,
             content: &self.content,
@@ -166,8 +186,8 @@ impl Org<'_> {
 
 impl NewMessage {
     /// A whole message of that role with a new id.
-    pub fn new(role: &'static str, content: String, parts: String) -> Self {
-        NewMessage { id: id::generate(), role, status: "complete", metadata: "{}".into(), content, parts }
+    pub fn new(role: Role, content: String, parts: String) -> Self {
+        NewMessage { id: id::generate(), role, status: Status::Complete, metadata: "{}".into(), content, parts }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod copy;
 pub mod disk;
 pub mod idempotency;
 pub mod inspect;
+pub mod journal;
 pub mod keys;
 pub mod ledger;
 pub mod lock;
@@ -37,6 +38,7 @@ pub mod transfer; // one organization as lines of JSON
 pub mod turns;
 mod upgrade;
 pub mod usage;
+mod words; // the schema's words, as types
 mod writer;
 
 use idempotency::Claim;

@@ -8,7 +8,7 @@ use super::{
     Tenant,
     messages::{self, Message, MessagePage, NewMessage},
     sessions::{self, NewSession},
-    turns::{self, EndedTurn, Known, NewTurn, Plan},
+    turns::{self, EndedTurn, Known, NewTurn, Outcome, Plan},
     upgrade,
     writer::in_savepoint,
 };
@@ -70,7 +70,7 @@ impl Rehearsal {
                 turn: begun.turn,
                 turn_id: begun.turn_id,
                 session: begun.session.seq,
-                status: "complete",
+                outcome: Outcome::Complete,
                 message: Some(NewMessage { id: begun.message_id, ..answer }),
                 input_tokens: 0,
                 cache_read_tokens: 0,

@@ -5,7 +5,7 @@
 
 use rusqlite::named_params;
 
-use super::Org;
+use super::{Org, messages::Role};
 use crate::{error::Result, time::Timestamp};
 
 /// Words of a search that count; what follows is ignored.
@@ -27,7 +27,7 @@ pub(super) const HITS: &str = "WITH found (session, snippet) AS (
 pub struct Found {
     pub session_id: String,
     pub session_label: String,
-    pub role: String,
+    pub role: Role,
     pub snippet: String,
     pub created_at: Timestamp,
 }

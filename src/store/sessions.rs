@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Page, Tenant, search, unless_taken};
+use super::{Org, Page, Tenant, search, unless_taken, words::words};
 use crate::{
     error::{Error, Result},
     id,
@@ -11,6 +11,20 @@ use crate::{
 
 /// What a session is called until someone names it.
 pub const DEFAULT_LABEL: &str = "New chat";
+
+words! {
+    /// What a session is doing.
+    pub enum Status {
+        /// Nothing.
+        Idle = "idle",
+        /// A turn runs in it.
+        Running = "running",
+        /// A person is to allow a call.
+        AwaitingApproval = "awaiting_approval",
+        /// Its last turn was interrupted, and can be resumed.
+        Interrupted = "interrupted",
+    }
+}
 
 /// A conversation.
 #[derive(Debug, Clone)]
@@ -24,8 +38,7 @@ pub struct Session {
     pub agent_avatar: Option<String>,
     pub project_id: Option<String>,
     pub label: String,
-    /// `idle`, `running`, `awaiting_approval` or `interrupted`.
-    pub status: String,
+    pub status: Status,
     /// A JSON object, as text.
     pub metadata: String,
     pub message_count: i64,

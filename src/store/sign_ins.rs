@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Store, Tenant};
+use super::{Org, Store, Tenant, words::words};
 use crate::{
     error::{Error, Result},
     id,
@@ -44,13 +44,14 @@ pub struct Credentials {
     pub password_hash: Option<String>,
 }
 
-/// What a person may do in an organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Everything.
-    Owner,
-    /// Their own keys, and agents, projects and sessions.
-    Member,
+words! {
+    /// What a person may do in an organization.
+    pub enum Role {
+        /// Everything.
+        Owner = "owner",
+        /// Their own keys, and agents, projects and sessions.
+        Member = "member",
+    }
 }
 
 /// A person's place in an organization.
@@ -89,13 +90,6 @@ impl SignIn {
     }
 }
 
-impl Role {
-    fn column(row: &Row<'_>, column: usize) -> rusqlite::Result<Self> {
-        // The schema's CHECK admits only two words; a member is what an unknown one may do least harm as.
-        Ok(if row.get_ref(column)?.as_str()? == "owner" { Role::Owner } else { Role::Member })
-    }
-}
-
 impl Membership {
     const SELECT: &str = "SELECT m.org_id, m.user_id, o.slug, m.role FROM member m JOIN org o ON o.id = m.org_id";
 
@@ -103,7 +97,7 @@ impl Membership {
         Ok(Membership {
             tenant: Tenant { org_id: row.get(0)?, user_id: row.get(1)? },
             org_slug: row.get(2)?,
-            role: Role::column(row, 3)?,
+            role: row.get(3)?,
         })
     }
 }
@@ -154,7 +148,7 @@ impl Org<'_> {
         self.read(|c| {
             let mut statement = c.prepare_cached("SELECT role FROM member WHERE org_id = :org AND user_id = :user")?;
             let parameters = named_params! { ":org": self.tenant.org_id, ":user": self.tenant.user_id };
-            let role = statement.query_row(parameters, |row| Role::column(row, 0)).optional()?;
+            let role = statement.query_row(parameters, |row| row.get(0)).optional()?;
             Ok(role.unwrap_or(Role::Member))
         })
     }

@@ -6,14 +6,40 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Answered, Org, Store, Tenant, ledger,
+    Org, Tenant, ledger,
     messages::{self, Message, NewMessage},
     sessions::{self, NewSession, Session},
+    words::words,
 };
 use crate::{
     error::{Error, Result},
     time::Timestamp,
 };
+
+words! {
+    /// How a turn ended.
+    pub enum Outcome {
+        /// The model said all it had to say, or all it may.
+        Complete = "complete",
+        /// Someone stopped it.
+        Stopped = "stopped",
+        /// The server went away under it.
+        Interrupted = "interrupted",
+        /// It failed.
+        Failed = "error",
+    }
+}
+
+impl From<Outcome> for messages::Status {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Complete => messages::Status::Complete,
+            Outcome::Stopped => messages::Status::Stopped,
+            Outcome::Interrupted => messages::Status::Interrupted,
+            Outcome::Failed => messages::Status::Failed,
+        }
+    }
+}
 
 /// A turn to begin.
 #[derive(Debug, Clone)]
@@ -79,8 +105,7 @@ pub struct EndedTurn {
     pub turn: i64,
     pub turn_id: String,
     pub session: i64,
-    /// `complete`, `stopped`, `interrupted` or `error`.
-    pub status: &'static str,
+    pub outcome: Outcome,
     /// The answer; absent if there is nothing to keep.
     pub message: Option<NewMessage>,
     pub input_tokens: u64,
@@ -97,29 +122,14 @@ pub struct StoredTurn {
     pub message_id: String,
     pub model: String,
     pub agent_id: Option<String>,
-    pub status: String,
+    /// Absent while it runs.
+    pub outcome: Option<Outcome>,
     pub started_at: Timestamp,
     /// A JSON object, as text.
     pub metadata: String,
     /// A JSON array of parts, as text; absent if nothing was said.
     pub parts: Option<String>,
     /// The same of what the answer had before, if it went on.
-    pub continued_parts: Option<String>,
-}
-
-/// A turn that was running when the process ended.
-#[derive(Debug)]
-pub struct Orphan {
-    pub turn: i64,
-    pub turn_id: String,
-    pub tenant: Tenant,
-    pub session: i64,
-    /// Microcents of the balance that it holds.
-    pub held: i64,
-    pub model: String,
-    pub agent_id: Option<String>,
-    pub message_id: String,
-    /// What the answer had before, if it went on: a JSON array of parts, as text.
     pub continued_parts: Option<String>,
 }
 
@@ -173,7 +183,7 @@ impl Org<'_> {
             c.execute("UPDATE message SET superseded_by = NULL WHERE superseded_by = ?1", [turn])?;
             ledger::settle(c, &tenant.org_id, &begun.turn_id, 0)?;
             // An interrupted session stays one, and one that no agent was bound to may choose again.
-            leave(c, turn, session, &begun.session.status)?;
+            leave(c, turn, session, begun.session.status)?;
             c.execute("UPDATE session SET agent_id = ?2 WHERE seq = ?1", (session, &begun.session.agent_id))?;
             c.execute("DELETE FROM turn WHERE seq = ?1", [turn])?;
             if begun.session_is_new {
@@ -189,7 +199,7 @@ impl Org<'_> {
         self.read(|c| {
             // An answer that went on has two rows of this turn: what it began with, and what it became.
             let mut statement = c.prepare_cached(
-                "SELECT s.id, t.message_id, t.model, t.agent_id, t.status, t.started_at, last.metadata, last.parts,
+                "SELECT s.id, t.message_id, t.model, t.agent_id, nullif(t.status, 'running'), t.started_at, last.metadata, last.parts,
                      CASE WHEN first.seq <> last.seq THEN first.parts END
                  FROM turn t JOIN session s ON s.seq = t.session
                  LEFT JOIN message last ON last.seq = (SELECT max(seq) FROM message WHERE turn = t.seq AND id = t.message_id)
@@ -202,7 +212,7 @@ impl Org<'_> {
                     message_id: row.get(1)?,
                     model: row.get(2)?,
                     agent_id: row.get(3)?,
-                    status: row.get(4)?,
+                    outcome: row.get(4)?,
                     started_at: Timestamp::from_millis(row.get(5)?),
                     metadata: row.get::<_, Option<String>>(6)?.unwrap_or_else(|| "{}".into()),
                     parts: row.get(7)?,
@@ -222,57 +232,6 @@ impl Org<'_> {
                  WHERE session = ?1 AND superseded_by IS NULL",
             )?;
             Ok(statement.query_row([session], |row| row.get::<_, i64>(0))?.unsigned_abs())
-        })
-    }
-
-    /// Keeps what a running turn has streamed since the last time, with the next commit.
-    pub fn journal(&self, turn: i64, n: i64, frames: Vec<u8>) -> Result<Answered<()>> {
-        self.store.writer.submit(move |c| {
-            // A checkpoint that comes after the turn's end must not bring the journal back.
-            c.prepare_cached(
-                "INSERT INTO turn_journal (turn, n, frames)
-                 SELECT seq, ?2, ?3 FROM turn WHERE seq = ?1 AND status = 'running'",
-            )?
-            .execute((turn, n, frames))?;
-            Ok(())
-        })
-    }
-}
-
-impl Store {
-    /// The turns that a process which is gone left running.
-    pub fn orphans(&self) -> Result<Vec<Orphan>> {
-        self.read(|c| {
-            let mut turns = c.prepare(
-                "SELECT t.seq, t.id, t.org_id, t.user_id, t.session,
-                     (SELECT coalesce(sum(held_delta), 0) FROM ledger_entry WHERE turn_id = t.id),
-                     t.model, t.agent_id, t.message_id, m.parts
-                 FROM turn t LEFT JOIN message m ON m.session = t.session AND m.id = t.message_id AND m.superseded_by IS NULL
-                 WHERE t.status = 'running' ORDER BY t.session",
-            )?;
-            let orphans = turns.query_map([], |row| {
-                Ok(Orphan {
-                    turn: row.get(0)?,
-                    turn_id: row.get(1)?,
-                    tenant: Tenant { org_id: row.get(2)?, user_id: row.get(3)? },
-                    session: row.get(4)?,
-                    held: row.get(5)?,
-                    model: row.get(6)?,
-                    agent_id: row.get(7)?,
-                    message_id: row.get(8)?,
-                    continued_parts: row.get(9)?,
-                })
-            })?;
-            Ok(orphans.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// What a turn that was left running had streamed, as server-sent events.
-    pub fn journal_of(&self, orphan: &Orphan) -> Result<Vec<u8>> {
-        self.read(|c| {
-            let mut journal = c.prepare_cached("SELECT frames FROM turn_journal WHERE turn = ?1 ORDER BY n")?;
-            let frames = journal.query_map([orphan.turn], |row| row.get(0))?;
-            Ok(frames.collect::<Result<Vec<Vec<u8>>, _>>()?.concat())
         })
     }
 }
@@ -374,21 +333,21 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
              output_tokens = :output, cost = :cost WHERE seq = :turn",
     )?
     .execute(named_params! {
-        ":status": ended.status, ":now": Timestamp::now().as_millis(), ":input": ended.input_tokens as i64, ":cached": ended.cache_read_tokens as i64,
+        ":status": ended.outcome, ":now": Timestamp::now().as_millis(), ":input": ended.input_tokens as i64, ":cached": ended.cache_read_tokens as i64,
         ":output": ended.output_tokens as i64, ":cost": charged, ":turn": ended.turn,
     })?;
-    let session_status = if ended.status == "interrupted" { "interrupted" } else { "idle" };
-    leave(c, ended.turn, ended.session, session_status)
+    let status = match ended.outcome {
+        Outcome::Interrupted => sessions::Status::Interrupted,
+        Outcome::Complete | Outcome::Stopped | Outcome::Failed => sessions::Status::Idle,
+    };
+    leave(c, ended.turn, ended.session, status)
 }
 
 /// Lets go of a session, and of the journal that only a running turn needs.
-fn leave(c: &Connection, turn: i64, session: i64, session_status: &str) -> Result<()> {
+fn leave(c: &Connection, turn: i64, session: i64, status: sessions::Status) -> Result<()> {
     let now = Timestamp::now().as_millis();
-    c.prepare_cached("UPDATE session SET status = ?2, updated_at = ?3 WHERE seq = ?1")?.execute((
-        session,
-        session_status,
-        now,
-    ))?;
+    c.prepare_cached("UPDATE session SET status = ?2, updated_at = ?3 WHERE seq = ?1")?
+        .execute((session, status, now))?;
     c.prepare_cached("DELETE FROM turn_journal WHERE turn = ?1")?.execute([turn])?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::store::{Tenant, idempotency::Claim};
+use crate::store::{Tenant, idempotency::Claim, messages::Role};
 
 /// A request for an answer.
 #[derive(Debug, Clone)]
@@ -55,28 +55,4 @@ pub struct Posted {
     pub role: Role,
     /// UIMessage parts, checked.
     pub parts: Vec<Value>,
-}
-
-/// Who said it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    System,
-    User,
-    Assistant,
-}
-
-impl Role {
-    /// Its word in the file and on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        }
-    }
-
-    /// From its word.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Role::System, Role::User, Role::Assistant].into_iter().find(|role| role.as_str() == text)
-    }
 }

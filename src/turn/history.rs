@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     error::{Error, Result},
     model::{self, Content, ToolCall},
-    store::messages::Message,
+    store::messages::{Message, Role},
 };
 
 /// Bytes of text a token is taken for.
@@ -90,17 +90,17 @@ fn tokens_of_message(message: &model::Message) -> u64 {
 
 /// Where turns begin: at the first of a run of user messages.
 fn turn_starts(history: &[Message]) -> impl Iterator<Item = usize> + '_ {
-    let begins = |at: &usize| *at == 0 || (history[*at].role == "user" && history[at - 1].role != "user");
+    let begins = |at: &usize| *at == 0 || (history[*at].role == Role::User && history[at - 1].role != Role::User);
     (0..history.len()).filter(begins)
 }
 
 /// One stored message as a model's messages: an answer of several steps is several, with its tools' outputs between.
 fn translate(message: &Message) -> Result<Vec<model::Message>> {
     let parts: Vec<Value> = serde_json::from_str(&message.parts).map_err(Error::internal)?;
-    Ok(match message.role.as_str() {
-        "system" => vec![model::Message::System(message.content.clone())],
-        "user" => vec![model::Message::User(parts.iter().filter_map(content).collect())],
-        _ => parts.split(|part| part["type"] == "step-start").flat_map(step).collect(),
+    Ok(match message.role {
+        Role::System => vec![model::Message::System(message.content.clone())],
+        Role::User => vec![model::Message::User(parts.iter().filter_map(content).collect())],
+        Role::Assistant => parts.split(|part| part["type"] == "step-start").flat_map(step).collect(),
     })
 }
 
@@ -150,14 +150,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::time::Timestamp;
+    use crate::{store::messages::Status, time::Timestamp};
 
-    fn message(role: &str, parts: Value) -> Message {
+    fn message(role: Role, parts: Value) -> Message {
         Message {
             seq: 0,
             id: "m".into(),
-            role: role.into(),
-            status: "complete".into(),
+            role,
+            status: Status::Complete,
             created_at: Timestamp::now(),
             metadata: "{}".into(),
             content: crate::turn::fold::content(parts.as_array().unwrap()),
@@ -165,7 +165,7 @@ mod tests {
         }
     }
 
-    fn text(role: &str, text: &str) -> Message {
+    fn text(role: Role, text: &str) -> Message {
         message(role, json!([{ "type": "text", "text": text }]))
     }
 
@@ -173,11 +173,11 @@ mod tests {
     fn the_oldest_turns_are_left_out_whole_and_counted() {
         let long = "x".repeat(400);
         let history = [
-            text("user", &long),
-            text("assistant", &long),
-            text("user", &long),
-            text("user", "b"),
-            text("assistant", "c"),
+            text(Role::User, &long),
+            text(Role::Assistant, &long),
+            text(Role::User, &long),
+            text(Role::User, "b"),
+            text(Role::Assistant, "c"),
         ];
         let all = fit("be brief", &history, None).unwrap();
         assert_eq!((all.messages.len(), all.dropped), (6, 0));
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn an_answer_of_two_steps_keeps_its_tools_output_between_them() {
         let answer = message(
-            "assistant",
+            Role::Assistant,
             json!([
                 { "type": "step-start" },
                 { "type": "reasoning", "text": "hm" },
@@ -201,7 +201,7 @@ mod tests {
                 { "type": "text", "text": "It is one." },
             ]),
         );
-        let fitted = fit("", &[text("user", "when?"), answer], None).unwrap();
+        let fitted = fit("", &[text(Role::User, "when?"), answer], None).unwrap();
         let call = |id: &str, name: &str, arguments: &str| ToolCall {
             id: id.into(),
             name: name.into(),

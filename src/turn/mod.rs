@@ -326,10 +326,10 @@ impl Engine {
     /// The stream of a turn that is over, and the session it is in.
     pub fn replay(&self, tenant: &Tenant, turn: i64, request_id: &str) -> Result<(String, Vec<u8>)> {
         let stored = self.store.org(tenant).stored_turn(turn)?.ok_or(Error::NotFound("turn"))?;
-        if stored.status == "running" {
+        let Some(outcome) = stored.outcome else {
             return Err(Error::Conflict("this reply is still being written: ask again in a moment".into()));
-        }
-        Ok((stored.session_id.clone(), replay::replay(&stored, request_id)?))
+        };
+        Ok((stored.session_id.clone(), replay::replay(&stored, outcome, request_id)?))
     }
 
     /// Stops the turn that runs in a session, and waits until what it said is stored; answers the id of its answer. Where

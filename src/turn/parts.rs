@@ -4,8 +4,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{ask::Role, chunk::clean_json};
-use crate::error::{Error, Result};
+use super::chunk::clean_json;
+use crate::{
+    error::{Error, Result},
+    store::messages::Role,
+};
 
 /// Parts of one message.
 const PARTS_MAX: usize = 1_000;

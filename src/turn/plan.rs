@@ -6,14 +6,14 @@
 use serde_json::Value;
 
 use super::{
-    ask::{Posted, Role, Trigger},
+    ask::{Posted, Trigger},
     fold,
 };
 use crate::{
     error::{Error, Result},
     id,
     store::{
-        messages::{Message, NewMessage},
+        messages::{Message, NewMessage, Role, Status},
         turns::{Known, Plan},
     },
 };
@@ -31,18 +31,18 @@ pub fn plan(posted: &[Posted], trigger: &Trigger, known: &Known<'_>) -> Result<P
 fn resume(known: &Known<'_>) -> Result<Plan> {
     let nothing = || Error::Conflict("no reply was interrupted in this session: ask something".into());
     let last = known.last()?.ok_or_else(nothing)?;
-    if last.role == "user" {
+    if last.role == Role::User {
         return Ok(Plan::default());
     }
-    if last.status != "interrupted" {
+    if last.status != Status::Interrupted {
         return Err(nothing());
     }
     let supersede_from = Some(last.seq);
     let continues = Some(last.id.clone());
     let message = NewMessage {
         id: last.id,
-        role: "assistant",
-        status: "interrupted",
+        role: Role::Assistant,
+        status: Status::Interrupted,
         metadata: last.metadata,
         content: last.content,
         parts: last.parts,
@@ -55,11 +55,11 @@ fn regenerate(message_id: Option<&str>, known: &Known<'_>) -> Result<Plan> {
     let nothing = || Error::invalid("messageId", "must be the id of a message of this session");
     let from = match message_id {
         // An answer that had said nothing is not stored, yet clients show it: a question without an answer is its trace.
-        Some(id) => known.message(id)?.or(known.last()?.filter(|last| last.role == "user")).ok_or_else(nothing)?,
+        Some(id) => known.message(id)?.or(known.last()?.filter(|last| last.role == Role::User)).ok_or_else(nothing)?,
         None => known.last()?.ok_or_else(|| Error::invalid("sessionId", "holds no message to answer again"))?,
     };
     // A question stays, and everything after it makes way.
-    let supersede_from = if from.role == "assistant" { from.seq } else { from.seq + 1 };
+    let supersede_from = if from.role == Role::Assistant { from.seq } else { from.seq + 1 };
     Ok(Plan { supersede_from: Some(supersede_from), ..Plan::default() })
 }
 
@@ -78,7 +78,7 @@ fn submit(posted: &[Posted], known: &Known<'_>) -> Result<Plan> {
     // From the end back to the last one the history has: what comes after it is new.
     for (at, message) in posted.iter().enumerate().rev() {
         let Some(stored) = known_as(message, known)? else { continue };
-        if stored.role != message.role.as_str() {
+        if stored.role != message.role {
             return Err(Error::invalid("messages", format!("the id {} belongs to another message", stored.id)));
         }
         let edited = at + 1 == posted.len() || (message.role == Role::User && !same(message, &stored));
@@ -120,8 +120,8 @@ fn go_on(posted: &Posted, known: &Known<'_>) -> Result<Plan> {
     }
     let message = NewMessage {
         id: stored.id.clone(),
-        role: "assistant",
-        status: "complete",
+        role: Role::Assistant,
+        status: Status::Complete,
         metadata: stored.metadata.clone(),
         content: fold::content(&parts),
         parts: Value::Array(parts).to_string(),
@@ -172,8 +172,8 @@ fn new_messages(posted: &[Posted]) -> Vec<NewMessage> {
 fn new_message(posted: &Posted) -> NewMessage {
     NewMessage {
         id: posted.id.clone().unwrap_or_else(id::generate),
-        role: posted.role.as_str(),
-        status: "complete",
+        role: posted.role,
+        status: Status::Complete,
         metadata: "{}".into(),
         content: fold::content(&posted.parts),
         parts: Value::from(posted.parts.clone()).to_string(),

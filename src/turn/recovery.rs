@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     bill::Bill,
     chunk::Chunk,
-    fold::{self, Closing, Fold},
+    fold::{self, Fold},
     history,
     run::DROPPED_MESSAGES,
     stored::now_or_later,
@@ -21,8 +21,9 @@ use crate::{
     error::{Error, Result},
     store::{
         Store,
-        messages::NewMessage,
-        turns::{EndedTurn, Orphan},
+        journal::Orphan,
+        messages::{NewMessage, Role, Status},
+        turns::{EndedTurn, Outcome},
     },
 };
 
@@ -66,7 +67,7 @@ fn nothing_of(orphan: &Orphan) -> EndedTurn {
         turn: orphan.turn,
         turn_id: orphan.turn_id.clone(),
         session: orphan.session,
-        status: "interrupted",
+        outcome: Outcome::Interrupted,
         message: None,
         input_tokens: 0,
         cache_read_tokens: 0,
@@ -87,7 +88,7 @@ fn as_far_as_it_came(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Resul
         }
         fold.apply(&chunk);
     }
-    fold.close(Closing::Interrupted);
+    fold.close(Outcome::Interrupted);
     let parts = fold.into_parts();
     let content = fold::content(&parts);
     let org = store.org(&orphan.tenant);
@@ -109,8 +110,8 @@ fn as_far_as_it_came(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Resul
     }
     let message = (!parts.is_empty()).then(|| NewMessage {
         id: orphan.message_id.clone(),
-        role: "assistant",
-        status: "interrupted",
+        role: Role::Assistant,
+        status: Status::Interrupted,
         metadata: metadata.to_string(),
         content,
         parts: Value::Array(parts).to_string(),

@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    store::turns::StoredTurn,
+    store::turns::{Outcome, StoredTurn},
     time::Timestamp,
 };
 
 /// The stream of a turn that is over: server-sent events from `start` to `[DONE]`.
-pub(super) fn replay(turn: &StoredTurn, request_id: &str) -> Result<Vec<u8>> {
+pub(super) fn replay(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> Result<Vec<u8>> {
     let parts = fold::stored_parts(turn.parts.as_deref())?;
     let before = fold::stored_parts(turn.continued_parts.as_deref())?.len();
     let metadata: Value = serde_json::from_str(&turn.metadata).map_err(Error::internal)?;
@@ -28,17 +28,17 @@ pub(super) fn replay(turn: &StoredTurn, request_id: &str) -> Result<Vec<u8>> {
     }];
     // Whoever continues an answer holds what it had before.
     chunks.extend(told(parts.get(before..).unwrap_or_default()));
-    match &*turn.status {
-        "complete" => {
+    match outcome {
+        Outcome::Complete => {
             let finish_reason = metadata["finishReason"].as_str().unwrap_or("other").to_owned();
             chunks.push(Chunk::Finish { finish_reason, message_metadata: metadata });
         }
-        "stopped" => chunks.push(Chunk::Abort),
-        "interrupted" => {
+        Outcome::Stopped => chunks.push(Chunk::Abort),
+        Outcome::Interrupted => {
             let message = "the server went down in this reply: what was said so far is kept, and can be resumed";
             chunks.extend(Chunk::of_error(&Error::Unavailable { message, retry_after: Duration::ZERO }, request_id));
         }
-        _ => {
+        Outcome::Failed => {
             let failed = Error::ModelUnavailable("this reply failed: ask again".into());
             chunks.extend(Chunk::of_error(&failed, request_id));
         }

@@ -13,8 +13,7 @@ use super::{
     bill::{self, Bill},
     calls,
     chunk::{Chunk, clean_json},
-    fold::{self, Closing},
-    history,
+    fold, history,
     live::{Live, Stop},
     replay,
     scribe::Scribe,
@@ -29,8 +28,8 @@ use crate::{
     store::{
         Tenant,
         agents::Agent,
-        messages::NewMessage,
-        turns::{Begun, EndedTurn},
+        messages::{NewMessage, Role},
+        turns::{Begun, EndedTurn, Outcome},
     },
     time::Timestamp,
 };
@@ -282,27 +281,27 @@ impl Run {
 
     /// Stores the turn, then tells its readers how it ended: who hears of the end may ask again at once.
     async fn end(&mut self, ended: Ended) {
-        let (status, finish, closing) = match &ended {
-            Ended::Finished(Finish::Error) => ("error", "error", Some(Closing::Failed)),
-            Ended::Finished(finish) => ("complete", finish.as_str(), None),
-            Ended::Failed(_) => ("error", "error", Some(Closing::Failed)),
-            Ended::Stopped(Stop::Asked) => ("stopped", "other", Some(Closing::Stopped)),
-            Ended::Stopped(Stop::Draining) => ("interrupted", "other", Some(Closing::Interrupted)),
+        let (outcome, finish) = match &ended {
+            Ended::Finished(Finish::Error) => (Outcome::Failed, "error"),
+            Ended::Finished(finish) => (Outcome::Complete, finish.as_str()),
+            Ended::Failed(_) => (Outcome::Failed, "error"),
+            Ended::Stopped(Stop::Asked) => (Outcome::Stopped, "other"),
+            Ended::Stopped(Stop::Draining) => (Outcome::Interrupted, "other"),
         };
         self.end_call(None);
-        let parts = self.scribe.parts(closing);
+        let parts = self.scribe.parts(outcome);
         let facts = self.facts(finish);
         let message = (!parts.is_empty()).then(|| NewMessage {
             id: self.begun.message_id.clone(),
-            role: "assistant",
-            status,
+            role: Role::Assistant,
+            status: outcome.into(),
             metadata: facts.to_string(),
             content: fold::content(&parts),
             parts: Value::Array(parts).to_string(),
         });
-        self.engine.stats.count(status, &self.bill.usage());
+        self.engine.stats.count(outcome, &self.bill.usage());
         let mut last = Vec::new();
-        match (self.store(status, message).await, ended) {
+        match (self.store(outcome, message).await, ended) {
             (Err(error), _) | (Ok(()), Ended::Failed(error)) => last.extend(self.error_chunks(&error)),
             (Ok(()), Ended::Finished(_)) => {
                 last.extend(self.fault.iter().flat_map(|fault| self.error_chunks(fault)));
@@ -344,13 +343,13 @@ impl Run {
         facts
     }
 
-    async fn store(&self, status: &'static str, message: Option<NewMessage>) -> Result<()> {
+    async fn store(&self, outcome: Outcome, message: Option<NewMessage>) -> Result<()> {
         let usage = self.bill.usage();
         let ended = EndedTurn {
             turn: self.begun.turn,
             turn_id: self.begun.turn_id.clone(),
             session: self.begun.session.seq,
-            status,
+            outcome,
             message,
             input_tokens: usage.input_tokens,
             cache_read_tokens: usage.cache_read_tokens,

@@ -7,12 +7,8 @@ use tokio::{
     time::{Duration, Instant, Sleep, sleep},
 };
 
-use super::{
-    chunk::Chunk,
-    fold::{Closing, Fold},
-    live::Live,
-};
-use crate::store::{Answered, Store, Tenant};
+use super::{chunk::Chunk, fold::Fold, live::Live};
+use crate::store::{Answered, Store, Tenant, turns::Outcome};
 
 /// Time between two checkpoints of a turn: what a crash may cost at most.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -111,12 +107,10 @@ impl Scribe {
         self.journaling = answered.ok().map(|answered| (bytes, answered));
     }
 
-    /// The parts of the answer; `closing` says why it was cut short, if it was.
-    pub fn parts(&mut self, closing: Option<Closing>) -> Vec<serde_json::Value> {
+    /// The parts of the message that a turn which ended so leaves.
+    pub fn parts(&mut self, outcome: Outcome) -> Vec<serde_json::Value> {
         let mut fold = std::mem::take(&mut self.fold);
-        if let Some(why) = closing {
-            fold.close(why);
-        }
+        fold.close(outcome);
         fold.into_parts()
     }
 }

@@ -2,33 +2,28 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::Usage;
-
-/// How a turn can end, in the schema's words.
-pub const ENDINGS: [&str; 4] = ["complete", "stopped", "interrupted", "error"];
+use crate::{model::Usage, store::turns::Outcome};
 
 /// Counters that only grow.
 #[derive(Debug, Default)]
 pub struct Stats {
-    ended: [AtomicU64; ENDINGS.len()],
+    /// By outcome.
+    ended: [AtomicU64; Outcome::ALL.len()],
     input_tokens: AtomicU64,
     output_tokens: AtomicU64,
 }
 
 impl Stats {
-    /// Counts a turn that ended with `status`.
-    pub(super) fn count(&self, status: &str, usage: &Usage) {
-        let ending = ENDINGS.iter().position(|ending| *ending == status);
-        if let Some(ended) = ending.and_then(|at| self.ended.get(at)) {
-            ended.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Counts a turn that ended.
+    pub(super) fn count(&self, outcome: Outcome, usage: &Usage) {
+        self.ended[outcome as usize].fetch_add(1, Ordering::Relaxed);
         self.input_tokens.fetch_add(usage.input_tokens, Ordering::Relaxed);
         self.output_tokens.fetch_add(usage.output_tokens, Ordering::Relaxed);
     }
 
     /// Turns by how they ended.
-    pub fn ended(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        ENDINGS.into_iter().zip(self.ended.iter().map(|count| count.load(Ordering::Relaxed)))
+    pub fn ended(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
+        Outcome::ALL.into_iter().map(|outcome| (outcome, self.ended[outcome as usize].load(Ordering::Relaxed)))
     }
 
     /// Tokens of prompts, and of replies.

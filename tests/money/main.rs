@@ -1,6 +1,9 @@
 //! Money under any order of events: what the ledger is for, held against a model of it.
 
-use alm::store::{Store, Tenant, turns::Hold};
+use alm::store::{
+    Store, Tenant,
+    turns::{Hold, Outcome},
+};
 use proptest::prelude::*;
 
 mod world; // a file, what happens to it, and what must be true of it then
@@ -70,8 +73,10 @@ fn whoever_writes_at_once_spends_no_more_than_there_is() {
             let cost = ((task * TURNS_PER_TASK + turn) * 37 % 900) as i64;
             // Twice at once, as a stop and an end that meet.
             let org = store.org(&tenant);
-            let (first, second) =
-                tokio::join!(org.end_turn(ended(&begun, "complete", cost)), org.end_turn(ended(&begun, "stopped", 1)));
+            let (first, second) = tokio::join!(
+                org.end_turn(ended(&begun, Outcome::Complete, cost)),
+                org.end_turn(ended(&begun, Outcome::Stopped, 1))
+            );
             first.and(second).unwrap();
         }
     };
@@ -102,7 +107,7 @@ fn audit_after(change: &str) -> Vec<String> {
     world.happen(Event::Deposit { org: 0, amount: 10_000 });
     for (turn, cost) in [(0, Some(15)), (1, Some(0)), (2, None)] {
         world.begin(0, Some((10, 400)));
-        cost.into_iter().for_each(|cost| world.end(turn, "complete", cost));
+        cost.into_iter().for_each(|cost| world.end(turn, Outcome::Complete, cost));
     }
     world.check();
     let file = rusqlite::Connection::open(world.folder.path().join(alm::store::FILE_NAME)).unwrap();

@@ -14,10 +14,10 @@ use alm::{
     seal::Sealer,
     store::{
         Store, Tenant,
-        messages::NewMessage,
+        messages::{NewMessage, Role, Status},
         providers::{Provider, ProviderModel},
         sessions::NewSession,
-        turns::{Begun, EndedTurn, Hold, NewTurn, Plan},
+        turns::{Begun, EndedTurn, Hold, NewTurn, Outcome, Plan},
     },
     time::Timestamp,
     turn::Engine,
@@ -48,10 +48,10 @@ pub enum Event {
     Stream {
         turn: Index,
     },
-    /// Settles or releases; a stop, an error and a drain are the same with another status.
+    /// Settles or releases; a stop, an error and a drain are the same with another outcome.
     End {
         turn: Index,
-        status: usize,
+        outcome: Outcome,
         cost: i64,
     },
     Withdraw {
@@ -60,13 +60,12 @@ pub enum Event {
     Crash,
 }
 
-const STATUSES: [&str; 4] = ["complete", "stopped", "interrupted", "error"];
-
 /// Any of them.
 pub fn any_event() -> impl Strategy<Value = Event> {
     let org = || 0..ORGS;
     let turn = any::<Index>;
     let hold = || (0..500_i64, -10..3_000_i64).prop_map(|(least, more)| (least, least + more));
+    let outcome = prop::sample::select(&Outcome::ALL[..]);
     // Upstreams report any number.
     let cost = prop_oneof![6 => 0..6_000_i64, 1 => any::<i64>()];
     prop_oneof![
@@ -74,7 +73,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         6 => (org(), prop::option::weighted(0.8, hold())).prop_map(|(org, hold)| Event::Begin { org, hold }),
         3 => (turn(), hold()).prop_map(|(turn, hold)| Event::HoldMore { turn, hold }),
         2 => turn().prop_map(|turn| Event::Stream { turn }),
-        6 => (turn(), 0..STATUSES.len(), cost).prop_map(|(turn, status, cost)| Event::End { turn, status, cost }),
+        6 => (turn(), outcome, cost).prop_map(|(turn, outcome, cost)| Event::End { turn, outcome, cost }),
         2 => turn().prop_map(|turn| Event::Withdraw { turn }),
         1 => Just(Event::Crash),
     ]
@@ -131,8 +130,8 @@ impl World {
             Event::Begin { org, hold } => self.begin(org, hold),
             Event::HoldMore { turn, hold } => turn_of(turn).into_iter().for_each(|turn| self.hold_more(turn, hold)),
             Event::Stream { turn } => turn_of(turn).into_iter().for_each(|turn| self.stream(turn)),
-            Event::End { turn, status, cost } => {
-                turn_of(turn).into_iter().for_each(|turn| self.end(turn, STATUSES[status], cost))
+            Event::End { turn, outcome, cost } => {
+                turn_of(turn).into_iter().for_each(|turn| self.end(turn, outcome, cost))
             }
             Event::Withdraw { turn } => turn_of(turn).into_iter().for_each(|turn| self.withdraw(turn)),
             Event::Crash => self.crash(),
@@ -189,10 +188,10 @@ impl World {
     }
 
     /// However often it is ended, only the first time counts.
-    pub fn end(&mut self, turn: usize, status: &'static str, cost: i64) {
+    pub fn end(&mut self, turn: usize, outcome: Outcome, cost: i64) {
         let known = &mut self.turns[turn];
         let org = self.store.org(&self.tenants[known.org]);
-        self.runtime.block_on(org.end_turn(ended(&known.begun, status, cost))).unwrap();
+        self.runtime.block_on(org.end_turn(ended(&known.begun, outcome, cost))).unwrap();
         if known.is_running {
             known.is_running = false;
             self.charged[known.org] += cost.clamp(0, known.held);
@@ -269,8 +268,8 @@ pub async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> 
     };
     let question = NewMessage {
         id: id::generate(),
-        role: "user",
-        status: "complete",
+        role: Role::User,
+        status: Status::Complete,
         metadata: "{}".into(),
         content: "Hi".into(),
         parts: "[]".into(),
@@ -279,12 +278,12 @@ pub async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> 
 }
 
 /// How that turn ends.
-pub fn ended(begun: &Begun, status: &'static str, cost: i64) -> EndedTurn {
+pub fn ended(begun: &Begun, outcome: Outcome, cost: i64) -> EndedTurn {
     EndedTurn {
         turn: begun.turn,
         turn_id: begun.turn_id.clone(),
         session: begun.session.seq,
-        status,
+        outcome,
         message: None,
         input_tokens: 10,
         cache_read_tokens: 0,

@@ -9,10 +9,15 @@
 #[cfg(test)]
 mod tests;
 
-use super::chunk::Chunk;
-use crate::error::{Error, Result};
-use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use super::chunk::Chunk;
+use crate::{
+    error::{Error, Result},
+    store::turns::Outcome,
+};
 
 /// A message in the making.
 ///
@@ -26,25 +31,13 @@ pub struct Fold {
     reasonings: HashMap<String, usize>,
 }
 
-/// Why a turn ended before its chunks did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closing {
-    /// Someone asked it to.
-    Stopped,
-    /// The server went away under it.
-    Interrupted,
-    /// It failed.
-    Failed,
-}
-
-impl Closing {
-    /// What a tool call that was still open says of itself.
-    fn error_text(self) -> &'static str {
-        match self {
-            Closing::Stopped => "The reply was stopped before this call had an answer.",
-            Closing::Interrupted => "The server was stopped before this call had an answer.",
-            Closing::Failed => "The reply failed before this call had an answer.",
-        }
+/// Why a call of a turn that ended so has no output; `None`: such a turn leaves nothing open.
+fn no_output(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Complete => None,
+        Outcome::Stopped => Some("The reply was stopped before this call had an answer."),
+        Outcome::Interrupted => Some("The server was stopped before this call had an answer."),
+        Outcome::Failed => Some("The reply failed before this call had an answer."),
     }
 }
 
@@ -143,7 +136,9 @@ impl Fold {
 
     /// Leaves nothing dangling in a turn that ended before its chunks did: open text is done, a call without an answer is an
     /// error, an approval nobody gave is denied, empty parts are gone. No parts at all remain if nothing was said or done.
-    pub fn close(&mut self, why: Closing) {
+    /// A complete turn stays as its chunks made it.
+    pub fn close(&mut self, outcome: Outcome) {
+        let Some(why) = no_output(outcome) else { return };
         self.forget_open();
         self.parts.retain_mut(|part| match part.as_object_mut() {
             Some(part) => close_part(part, why),
@@ -289,7 +284,7 @@ fn was_approved(call: &Map<String, Value>) -> bool {
 }
 
 /// Closes one part; says whether anything of it is worth keeping.
-fn close_part(part: &mut Map<String, Value>, why: Closing) -> bool {
+fn close_part(part: &mut Map<String, Value>, why: &str) -> bool {
     let field = |key| part.get(key).and_then(Value::as_str).unwrap_or_default();
     match (field("type"), field("state")) {
         ("text" | "reasoning", state) => {
@@ -310,13 +305,13 @@ fn close_part(part: &mut Map<String, Value>, why: Closing) -> bool {
     }
 }
 
-fn close_call(call: &mut Map<String, Value>, why: Closing) {
+fn close_call(call: &mut Map<String, Value>, why: &str) {
     match state(call) {
-        "approval-requested" => deny(call, Some(why.error_text())),
+        "approval-requested" => deny(call, Some(why)),
         "approval-responded" if !was_approved(call) => deny(call, None),
         "input-streaming" | "input-available" | "approval-responded" => {
             enter(call, "output-error", &["input", "rawInput"]);
-            call.insert("errorText".into(), json!(why.error_text()));
+            call.insert("errorText".into(), json!(why));
         }
         _ => {}
     }

@@ -10,7 +10,7 @@ fn fold(before: &[Value], chunks: &[Chunk]) -> Fold {
     fold
 }
 
-fn closed(before: &[Value], chunks: &[Chunk], why: Closing) -> Vec<Value> {
+fn closed(before: &[Value], chunks: &[Chunk], why: Outcome) -> Vec<Value> {
     let mut fold = fold(before, chunks);
     fold.close(why);
     fold.into_parts()
@@ -24,7 +24,7 @@ fn the_fold_is_what_the_sdk_holds() {
         let mut golden: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         let before = golden["before"].as_array().unwrap().clone();
         let chunks: Vec<Chunk> = serde_json::from_value(golden["chunks"].clone()).unwrap();
-        let closed = Value::Array(closed(&before, &chunks, Closing::Stopped));
+        let closed = Value::Array(closed(&before, &chunks, Outcome::Stopped));
         if std::env::var_os("UPDATE").is_some() {
             golden["closed"] = closed;
             fs::write(&file, serde_json::to_string_pretty(&golden).unwrap() + "\n").unwrap();
@@ -41,7 +41,7 @@ fn a_call_says_why_it_has_no_answer() {
         Chunk::StartStep,
         Chunk::ToolInputAvailable { tool_call_id: "c".into(), tool_name: "t".into(), input: json!({}) },
     ];
-    let texts = [Closing::Stopped, Closing::Interrupted, Closing::Failed].map(|why| {
+    let texts = [Outcome::Stopped, Outcome::Interrupted, Outcome::Failed].map(|why| {
         let parts = closed(&[], &begun, why);
         assert_eq!(parts[1]["state"], "output-error");
         parts[1]["errorText"].as_str().unwrap().to_owned()
@@ -58,7 +58,7 @@ fn an_approval_nobody_gave_is_denied_when_the_turn_is_closed() {
         Chunk::ToolInputAvailable { tool_call_id: "c".into(), tool_name: "t".into(), input: json!({}) },
         Chunk::ToolApprovalRequest { approval_id: "a".into(), tool_call_id: "c".into() },
     ];
-    let parts = closed(&[], &asked, Closing::Stopped);
+    let parts = closed(&[], &asked, Outcome::Stopped);
     assert_eq!(parts[1]["state"], "output-denied");
     assert_eq!(parts[1]["approval"]["approved"], false);
 }

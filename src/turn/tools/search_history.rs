@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<Value, Str
         .into_iter()
         .map(|hit| {
             json!({
-                "session": hit.session_label, "sessionId": hit.session_id, "role": hit.role, "text": hit.snippet,
+                "session": hit.session_label, "sessionId": hit.session_id, "role": hit.role.as_str(), "text": hit.snippet,
                 "createdAt": hit.created_at.to_string(),
             })
         })

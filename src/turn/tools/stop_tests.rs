@@ -8,10 +8,13 @@ use crate::{
     catalog::Catalog,
     model::upstream::{UpstreamOptions, Upstreams},
     seal::{self, Sealer},
-    store::Store,
+    store::{
+        Store,
+        messages::{Role, Status},
+    },
     turn::{
         Engine,
-        ask::{Ask, AskedSession, Posted, Role, Trigger},
+        ask::{Ask, AskedSession, Posted, Trigger},
         live::Reader,
         parts,
     },
@@ -65,7 +68,7 @@ fn a_stop_does_not_wait_for_a_tool_and_closes_its_call() {
         assert!(heard.ends_with("data: {\"type\":\"abort\"}\n\ndata: [DONE]\n\n"), "{heard}");
         let org = store.org(&tenant);
         let (history, _) = org.history(org.session("c").unwrap().seq, usize::MAX).unwrap();
-        assert_eq!((Some(&history[1].id), &*history[1].status), (stopped.as_ref(), "stopped"));
+        assert_eq!((Some(&history[1].id), history[1].status), (stopped.as_ref(), Status::Stopped));
         assert!(history[1].parts.contains("\"output-error\"") && !history[1].parts.contains("\"input-available\""));
     });
     drop(release);
