@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Place, count_text, size_text};
 use crate::{
     error::{Error, Result},
-    store::{self, copy},
+    store::file::{self, copy},
 };
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) fn run(self, place: &Place) -> Result<()> {
-        let database = place.folder()?.join(store::FILE_NAME);
+        let database = place.folder()?.join(file::FILE_NAME);
         if !database.exists() {
             let missing = format!("there is no {}: name the data folder with --data-dir", database.display());
             return Err(Error::BadRequest(missing));

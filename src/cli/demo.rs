@@ -28,7 +28,8 @@ use crate::{
     money::Pricing,
     seal::{self, Sealer},
     store::{
-        Store, lock,
+        Store,
+        file::lock,
         orgs::OrgRow,
         providers::{Provider, ProviderModel},
     },

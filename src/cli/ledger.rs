@@ -6,7 +6,7 @@ use super::{Place, count_text};
 use crate::{
     error::{Error, Result},
     money::format_usd,
-    store::audit::{Audit, Book},
+    store::file::audit::{Audit, Book},
 };
 
 #[derive(Debug, clap::Subcommand)]

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Place, block_on};
 use crate::{
     error::{Error, Result},
-    store::prune::{Old, vacuum},
+    store::file::prune::{Old, vacuum},
     time::Timestamp,
 };
 

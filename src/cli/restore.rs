@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{Place, count_text, doctor};
-use crate::{error::Result, store::restore};
+use crate::{error::Result, store::file::restore};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Restore {

@@ -15,7 +15,7 @@ use crate::{
         cors::Cors,
         setup::{SETUP_CODE_LIFE, SetupCode},
     },
-    store::{Store, lock},
+    store::{Store, file::lock},
 };
 
 #[derive(Debug, clap::Args)]

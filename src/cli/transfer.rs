@@ -13,7 +13,7 @@ use super::{Place, read_secret};
 use crate::{
     error::{Error, Result},
     password,
-    store::transfer::Exported,
+    store::file::transfer::Exported,
 };
 
 /// An export holds everybody's conversations: it is its owner's alone.

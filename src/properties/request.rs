@@ -8,7 +8,7 @@ use crate::{
     store::{
         Tenant,
         messages::{Message, NewMessage, Role},
-        rehearsal::Rehearsal,
+        sandbox::Sandbox,
         turns::Known,
     },
     turn::{
@@ -28,7 +28,7 @@ pub fn request(bytes: &[u8]) {
         let again = parts::accept(posted.parts.clone(), posted.role, "parts");
         assert_eq!(again.expect("what was accepted is acceptable"), posted.parts);
     }
-    Rehearsal::with(|session| {
+    Sandbox::with(|session| {
         for _ in 0..2 {
             if let Some(()) = unless_refused(turn(session, &ask.messages, &ask.trigger)) {
                 assert_history(&session.history());
@@ -64,7 +64,7 @@ fn unless_refused<T>(result: Result<T>) -> Option<T> {
 }
 
 /// A turn as the engine takes it, with an answer.
-fn turn(session: &Rehearsal, posted: &[Posted], trigger: &Trigger) -> Result<()> {
+fn turn(session: &Sandbox, posted: &[Posted], trigger: &Trigger) -> Result<()> {
     let parts = json!([{"type": "text", "text": "yes", "state": "done"}]);
     let answer = NewMessage::new(Role::Assistant, "yes".into(), parts.to_string());
     session.turn(|known: &Known<'_>| plan(posted, trigger, known), answer)
@@ -85,7 +85,7 @@ fn posted(message: &Message) -> Posted {
 }
 
 /// The whole history with one question more is one question more.
-fn assert_posted_again_adds_only_what_is_new(session: &Rehearsal) {
+fn assert_posted_again_adds_only_what_is_new(session: &Sandbox) {
     let before = session.history();
     let question = Posted { id: None, role: Role::User, parts: parts::of_text("more") };
     let whole: Vec<_> = before.iter().map(posted).chain([question]).collect();
@@ -96,7 +96,7 @@ fn assert_posted_again_adds_only_what_is_new(session: &Rehearsal) {
 }
 
 /// The same question, another answer.
-fn assert_regenerated_replaces_one(session: &Rehearsal) {
+fn assert_regenerated_replaces_one(session: &Sandbox) {
     let before = session.history();
     turn(session, &[], &Trigger::Regenerate { message_id: None }).expect("the last answer can be had again");
     let after = session.history();

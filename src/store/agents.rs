@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Page, unless_taken};
+use super::{Org, Page, fault::unless_taken};
 use crate::{
     error::{Error, Result},
     id,

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, sessions, unless_taken, words::words};
+use super::{Org, fault::unless_taken, sessions, words::words};
 use crate::{
     error::{Error, Result},
     id,

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Store, Tenant, agents, unless_taken};
+use super::{Org, Store, Tenant, agents, fault::unless_taken};
 use crate::{
     error::{Error, Result},
     id,

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Page, Tenant, unless_taken};
+use super::{Org, Page, Tenant, fault::unless_taken};
 use crate::{
     error::{Error, Result},
     time::Timestamp,

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, unless_taken};
+use super::{Org, fault::unless_taken};
 use crate::{
     error::{Error, Result},
     money::{Price, Pricing},

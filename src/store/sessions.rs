@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Page, Tenant, search, unless_taken, words::words};
+use super::{Org, Page, Tenant, fault::unless_taken, search, words::words};
 use crate::{
     error::{Error, Result},
     id,

@@ -13,7 +13,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{FILE_RETRY, place::Place};
+use super::{fault::FILE_RETRY, file::identity::FileIdentity};
 use crate::error::{Error, Result};
 
 /// Jobs that may wait for the writer; past it callers are told to come back.
@@ -34,7 +34,7 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread on `connection`, which has `place` open.
-    pub fn start(connection: Connection, place: Place) -> Result<Self> {
+    pub fn start(connection: Connection, place: FileIdentity) -> Result<Self> {
         let (jobs, waiting) = sync_channel(WRITER_JOBS_MAX);
         let run = move || commit_groups(&connection, &place, &waiting);
         std::thread::Builder::new().name("alm-writer".into()).spawn(run).map_err(Error::internal)?;
@@ -133,7 +133,7 @@ where
 }
 
 /// Serves until the last [`Writer`] is dropped.
-fn commit_groups(connection: &Connection, place: &Place, waiting: &Receiver<Box<dyn Job>>) {
+fn commit_groups(connection: &Connection, place: &FileIdentity, waiting: &Receiver<Box<dyn Job>>) {
     while let Ok(first) = waiting.recv() {
         let mut group = vec![first];
         let committed = place.check().and_then(|()| commit_group(connection, &mut group, waiting));
@@ -210,7 +210,7 @@ mod tests {
     fn writer() -> Writer {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (x INTEGER PRIMARY KEY)").unwrap();
-        Writer::start(connection, Place::default()).unwrap()
+        Writer::start(connection, FileIdentity::default()).unwrap()
     }
 
     fn insert(x: i64) -> impl FnOnce(&Connection) -> Result<()> {

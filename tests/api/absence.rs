@@ -118,7 +118,7 @@ fn a_stolen_copy_of_the_file_opens_no_secret_and_signs_nobody_in() {
     let browser = app.browser("acme");
     let provider = app.provider("acme", "https://h.example/v1", &[ModelSpec::FREE]);
     let stolen = tempfile::tempdir().unwrap();
-    let copy = stolen.path().join(alm::store::FILE_NAME);
+    let copy = stolen.path().join(alm::store::file::FILE_NAME);
     app.file().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
     let store = Store::open(stolen.path(), 1).unwrap();
     let sealer = Sealer::open(&stolen.path().join(alm::seal::FILE_NAME)).unwrap();

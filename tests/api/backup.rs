@@ -63,7 +63,7 @@ impl Folder {
     }
 
     fn database(&self) -> PathBuf {
-        self.0.path().join(alm::store::FILE_NAME)
+        self.0.path().join(alm::store::file::FILE_NAME)
     }
 
     /// What the folder holds that starts like this.

@@ -236,7 +236,7 @@ impl App {
 
     /// The file as plain SQLite.
     pub fn file(&self) -> rusqlite::Connection {
-        let file = rusqlite::Connection::open(self.folder().join(alm::store::FILE_NAME)).unwrap();
+        let file = rusqlite::Connection::open(self.folder().join(alm::store::file::FILE_NAME)).unwrap();
         file.busy_timeout(PATIENCE).unwrap();
         file
     }

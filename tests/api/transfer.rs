@@ -99,7 +99,7 @@ fn what_is_exported_and_imported_is_exported_the_same_to_the_byte() {
         let select = "SELECT balance, held FROM org WHERE slug = ?1";
         file.query_row(select, [&slug], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
     };
-    let file = rusqlite::Connection::open(folder.path().join(alm::store::FILE_NAME)).unwrap();
+    let file = rusqlite::Connection::open(folder.path().join(alm::store::file::FILE_NAME)).unwrap();
     assert_eq!(sum(&file), sum(&app.file()), "the money came along");
     file.execute_batch("INSERT INTO message_fts (message_fts, rank) VALUES ('integrity-check', 1)").unwrap();
 }
@@ -195,7 +195,7 @@ fn a_bad_file_is_refused_by_its_line_and_leaves_nothing() {
         let ran = on(&folder, &["import", &written(&folder, &text)]);
         assert!(ran.fails(1).contains(said), "{said}: {}", ran.stderr);
     }
-    let file = rusqlite::Connection::open(folder.path().join(alm::store::FILE_NAME)).unwrap();
+    let file = rusqlite::Connection::open(folder.path().join(alm::store::file::FILE_NAME)).unwrap();
     let left = "SELECT (SELECT count(*) FROM org) + (SELECT count(*) FROM user) + (SELECT count(*) FROM message)";
     assert_eq!(file.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
 }

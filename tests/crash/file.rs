@@ -62,7 +62,7 @@ pub struct File {
 
 impl File {
     pub fn open(folder: &Path) -> Self {
-        Self::open_as(&folder.join(alm::store::FILE_NAME))
+        Self::open_as(&folder.join(alm::store::file::FILE_NAME))
     }
 
     /// A file of any name.
@@ -110,7 +110,7 @@ impl File {
 
     /// The index of the full-text search against the texts. It is asked as a write; it changes nothing.
     pub fn check_search(folder: &Path) {
-        let file = Connection::open(folder.join(alm::store::FILE_NAME)).unwrap();
+        let file = Connection::open(folder.join(alm::store::file::FILE_NAME)).unwrap();
         file.busy_timeout(PATIENCE).unwrap();
         for table in ["message_fts", "session_fts"] {
             file.execute(&format!("INSERT INTO {table} ({table}, rank) VALUES ('integrity-check', 1)"), []).unwrap();

@@ -59,7 +59,7 @@ fn a_first_start_that_is_killed_leaves_a_folder_that_starts() {
 /// A folder whose file alm wrote with its first schema.
 fn folder_of_schema_1() -> TempDir {
     let folder = folder();
-    let file = Connection::open(folder.path().join(alm::store::FILE_NAME)).unwrap();
+    let file = Connection::open(folder.path().join(alm::store::file::FILE_NAME)).unwrap();
     file.execute_batch(include_str!("../golden/schema/1.sql")).unwrap();
     file.execute_batch(include_str!("../golden/schema/1.rows.sql")).unwrap();
     file.pragma_update(None, "user_version", 1).unwrap();

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use alm::store::FILE_NAME;
+use alm::store::file::FILE_NAME;
 use serde_json::{Value, json};
 
 use crate::{

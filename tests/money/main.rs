@@ -110,7 +110,7 @@ fn audit_after(change: &str) -> Vec<String> {
         cost.into_iter().for_each(|cost| world.end(turn, Outcome::Complete, cost));
     }
     world.check();
-    let file = rusqlite::Connection::open(world.folder.path().join(alm::store::FILE_NAME)).unwrap();
+    let file = rusqlite::Connection::open(world.folder.path().join(alm::store::file::FILE_NAME)).unwrap();
     file.execute_batch(
         "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; DROP TRIGGER ledger_applied;
          DROP TRIGGER ledger_unchanged; DROP TRIGGER ledger_undeleted;",

@@ -7,7 +7,7 @@ use crate::{
     cli::{Place, count_text, size_text},
     error::Result,
     seal::Sealer,
-    store::{self, inspect::Inspected},
+    store::file::{self, inspect::Inspected},
     time::Timestamp,
 };
 
@@ -21,7 +21,7 @@ pub(super) fn check_modes(folder: &Path, key_file: &Path) -> Vec<Check> {
         let file = file.display();
         (mode & OTHERS != 0).then(|| Check::fail("permissions", format!("others may read {file}: chmod 600 {file}")))
     };
-    let wrong: Vec<_> = [&folder.join(store::FILE_NAME), key_file].into_iter().filter_map(open_to_others).collect();
+    let wrong: Vec<_> = [&folder.join(file::FILE_NAME), key_file].into_iter().filter_map(open_to_others).collect();
     if wrong.is_empty() { vec![Check::ok("permissions", "only the owner reads database and key")] } else { wrong }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn check_pages(file: &Inspected) -> Check {
 
 /// Whether the money adds up.
 pub(super) fn check_ledger(file: &Inspected) -> Check {
-    let judge = |audit: store::audit::Audit| match audit.findings.first() {
+    let judge = |audit: file::audit::Audit| match audit.findings.first() {
         None => Check::ok("ledger", format!("adds up for {}", count_text(audit.books.len() as u64, "organization"))),
         Some(first) => Check::fail("ledger", format!("{first}: `alm ledger verify` has the rest")),
     };

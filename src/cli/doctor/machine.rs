@@ -6,7 +6,7 @@ use super::Check;
 use crate::{
     cli::size_text,
     error::{Error, Result},
-    store::{
+    store::file::{
         copy,
         disk::{Disk, Kind},
     },

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Place, count_text};
 use crate::{
     error::{Error, Result},
-    store::{self, inspect::Inspected},
+    store::file::{FILE_NAME, inspect::Inspected},
 };
 
 mod file;
@@ -49,7 +49,7 @@ impl Doctor {
         if folder.is_dir() {
             checks.extend([machine::check_folder(&folder), machine::check_disk(&folder)]);
             checks.extend(file::check_modes(&folder, &place.key_file()?));
-            checks.extend(self.check_file(place, &folder.join(store::FILE_NAME)));
+            checks.extend(self.check_file(place, &folder.join(FILE_NAME)));
         } else {
             let missing = format!("there is no {}: `alm serve` makes it, or name another", folder.display());
             checks.push(Check::fail("folder", missing));

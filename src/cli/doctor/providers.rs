@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     model::upstream::{Endpoint, UpstreamOptions, Upstreams},
     seal::Sealer,
-    store::inspect::Inspected,
+    store::file::inspect::Inspected,
 };
 
 /// Asks every provider of every organization, and those that this environment names.

@@ -9,22 +9,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::FILE_RETRY;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    store::fault::FILE_RETRY,
+};
 
 /// A path, and the file that was found there. The default is no file at all, which is always in its place.
 #[derive(Debug, Default)]
-pub struct Place {
+pub struct FileIdentity {
     file: Option<(PathBuf, Identity)>,
 }
 
 /// A file's device and its number on it.
 type Identity = (u64, u64);
 
-impl Place {
+impl FileIdentity {
     /// Of the file at `path`.
     pub fn of(path: &Path) -> std::io::Result<Self> {
-        Ok(Place { file: Some((path.to_owned(), identity(&path.metadata()?))) })
+        Ok(FileIdentity { file: Some((path.to_owned(), identity(&path.metadata()?))) })
     }
 
     /// Refuses if another file is there now, or none.

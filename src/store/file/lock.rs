@@ -9,8 +9,10 @@ use std::{
     path::Path,
 };
 
-use super::cannot_use;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    store::fault::cannot_use,
+};
 
 /// The lock file's name in the data folder.
 pub const LOCK_NAME: &str = "alm.lock";
@@ -25,7 +27,7 @@ pub fn lock(folder: &Path) -> Result<File> {
 }
 
 /// Keeps the file in its place.
-pub(super) fn share(folder: &Path) -> Result<File> {
+pub(in crate::store) fn share(folder: &Path) -> Result<File> {
     let handle = File::open(folder).map_err(|error| cannot_use(folder, &error))?;
     let taken = handle.try_lock_shared();
     got(folder, handle, taken, "a backup is being restored there: try again in a moment")

@@ -9,24 +9,18 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
-    FILE_NAME,
     copy::{self, Draft},
+    folder::FILE_NAME,
     lock,
+    schema::{STEPS, VERSION, create, version},
 };
 use crate::{
     error::{Error, Result},
     time::Timestamp,
 };
 
-/// The schema as a new file gets it.
-const SCHEMA: &str = include_str!("../../schema.sql");
-/// The steps from each schema to the next, beginning with the one from 1 to 2.
-const STEPS: [&str; 1] = [include_str!("upgrades/2.sql")];
-/// The number of today's schema.
-pub(super) const VERSION: i64 = STEPS.len() as i64 + 1;
-
 /// Makes the schema in a new file, and brings an older one to it.
-pub(super) fn bring_to_version(connection: &Connection, folder: &Path) -> Result<()> {
+pub(in crate::store) fn bring_to_version(connection: &Connection, folder: &Path) -> Result<()> {
     match version(connection)? {
         VERSION => Ok(()),
         0 => create(connection),
@@ -40,20 +34,6 @@ pub(super) fn bring_to_version(connection: &Connection, folder: &Path) -> Result
             "the file has schema {other}, this alm knows schema {VERSION}: use the alm that wrote it, or a newer one"
         ))),
     }
-}
-
-pub(super) fn version(connection: &Connection) -> Result<i64> {
-    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
-}
-
-pub(super) fn create(connection: &Connection) -> Result<()> {
-    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    // Another process may have made it between the look and the lock.
-    if version(connection)? == 0 {
-        transaction.execute_batch(SCHEMA)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-    }
-    Ok(transaction.commit()?)
 }
 
 fn upgrade(connection: &Connection, file: &Path) -> Result<()> {
@@ -86,12 +66,12 @@ fn take_snapshot(file: &Path) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::schema::SCHEMA, *};
     use crate::store::Store;
 
     /// Every schema that was released, as it was, and rows of it.
     const RELEASED: [(&str, &str); 1] =
-        [(include_str!("../../tests/golden/schema/1.sql"), include_str!("../../tests/golden/schema/1.rows.sql"))];
+        [(include_str!("../../../tests/golden/schema/1.sql"), include_str!("../../../tests/golden/schema/1.rows.sql"))];
 
     /// What a file consists of, however its statements are laid out.
     fn shape(connection: &Connection) -> Vec<String> {

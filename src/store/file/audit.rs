@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, Row};
 
-use crate::{error::Result, money::format_usd};
+use crate::{error::Result, money::format_usd, store::Store};
 
 /// Findings that are told one by one; the rest is counted.
 const FINDINGS_TOLD_MAX: usize = 100;
@@ -107,6 +107,13 @@ impl Audit {
         if self.findings.len() < FINDINGS_TOLD_MAX {
             self.findings.push(text);
         }
+    }
+}
+
+impl Store {
+    /// Adds the ledgers of all organizations up.
+    pub fn audit(&self) -> Result<Audit> {
+        self.read(audit)
     }
 }
 

@@ -12,14 +12,16 @@ use std::{
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    BUSY_TIMEOUT, FILE_NAME, FILE_RETRY, cannot_use,
+    connection::BUSY_TIMEOUT,
     copy::{self, Draft, with_suffix},
     disk,
+    folder::{FILE_NAME, make_folder},
     inspect::Inspected,
-    lock, make_folder, upgrade,
+    lock, schema,
 };
 use crate::{
     error::{Error, Result},
+    store::fault::{FILE_RETRY, cannot_use},
     time::Timestamp,
 };
 
@@ -57,11 +59,11 @@ pub fn restore(backup: &Path, folder: &Path, replace: bool) -> Result<Restored> 
 
 fn refuse_newer(backup: &Inspected, name: &Path) -> Result<()> {
     match backup.version()? {
-        1..=upgrade::VERSION => Ok(()),
+        1..=schema::VERSION => Ok(()),
         version => Err(Error::BadRequest(format!(
             "{} has schema {version}, this alm knows schema {}: restore it with the alm that wrote it, or a newer one",
             name.display(),
-            upgrade::VERSION
+            schema::VERSION
         ))),
     }
 }

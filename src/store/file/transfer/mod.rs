@@ -14,10 +14,10 @@ use rusqlite::{
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
-use super::{Org, Store};
 use crate::{
     error::{Error, Result},
     id,
+    store::{Org, Store},
 };
 
 mod tables;

@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn every_column_of_the_schema_travels_or_is_left_out_for_a_reason() {
         let connection = Connection::open_in_memory().unwrap();
-        crate::store::upgrade::create(&connection).unwrap();
+        crate::store::file::schema::create(&connection).unwrap();
         let mut statement = connection
             .prepare(
                 "SELECT t.name, c.name FROM pragma_table_list t, pragma_table_info(t.name) c

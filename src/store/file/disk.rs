@@ -7,8 +7,10 @@ use std::path::Path;
 
 use rustix::fs::{StatFs, statfs};
 
-use super::cannot_use;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    store::fault::cannot_use,
+};
 
 /// What the kernel calls the file systems that are told apart here (`statfs(2)`, `linux/magic.h`).
 const KINDS: [(u32, &str, Kind); 15] = [
@@ -71,7 +73,7 @@ fn kind_of(magic: u32) -> (&'static str, Kind) {
 }
 
 /// Refuses a folder that lies on a network file system.
-pub(super) fn refuse_network(folder: &Path) -> Result<()> {
+pub(in crate::store) fn refuse_network(folder: &Path) -> Result<()> {
     refuse(folder, Disk::under(folder)?)
 }
 

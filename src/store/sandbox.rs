@@ -6,42 +6,42 @@ use rusqlite::Connection;
 
 use super::{
     Tenant,
+    file::schema,
     messages::{self, Message, MessagePage, NewMessage},
     sessions::{self, NewSession},
     turns::{self, EndedTurn, Known, NewTurn, Outcome, Plan},
-    upgrade,
     writer::in_savepoint,
 };
 use crate::{error::Result, id};
 
-/// Messages a rehearsal may come to.
+/// Messages one session may come to.
 const MESSAGES_MAX: usize = 100_000;
 
 /// A session that is gone when it was used.
-pub struct Rehearsal {
+pub struct Sandbox {
     connection: Connection,
     tenant: Tenant,
 }
 
 thread_local! {
-    static STAGE: Rehearsal = Rehearsal::new().expect("a schema in memory");
+    static SANDBOX: Sandbox = Sandbox::new().expect("a schema in memory");
 }
 
-impl Rehearsal {
-    /// Shows `play` an empty session.
-    pub fn with(play: impl FnOnce(&Self)) {
-        STAGE.with(|stage| {
-            let undone = stage.connection.unchecked_transaction().expect("a transaction in memory");
+impl Sandbox {
+    /// Lets `run` use an empty session.
+    pub fn with(run: impl FnOnce(&Self)) {
+        SANDBOX.with(|sandbox| {
+            let undone = sandbox.connection.unchecked_transaction().expect("a transaction in memory");
             let session = NewSession { id: Some(SESSION.into()), ..NewSession::default() };
-            sessions::insert(&stage.connection, &stage.tenant, &session).expect("a session in memory");
-            play(stage);
+            sessions::insert(&sandbox.connection, &sandbox.tenant, &session).expect("a session in memory");
+            run(sandbox);
             undone.rollback().expect("a rollback in memory");
         });
     }
 
     fn new() -> Result<Self> {
         let connection = Connection::open_in_memory()?;
-        upgrade::create(&connection)?;
+        schema::create(&connection)?;
         let (org, user, agent) = ("org", "user", "agent");
         connection.execute("INSERT INTO user (id, email, created_at) VALUES (?1, 'a@example.com', 0)", [user])?;
         connection

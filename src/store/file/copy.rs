@@ -10,8 +10,11 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{cannot_use, inspect::Inspected};
-use crate::error::{Error, Result};
+use super::inspect::Inspected;
+use crate::{
+    error::{Error, Result},
+    store::fault::cannot_use,
+};
 
 /// How a draft is called. One that is left over was cut off, and may be deleted.
 pub const DRAFT_PREFIX: &str = "alm-draft-";

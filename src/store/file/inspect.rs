@@ -11,14 +11,16 @@ use rusqlite::{
 };
 
 use super::{
-    FILE_RETRY,
     audit::{self, Audit},
-    cannot_use, prepare_reader,
-    providers::{self, Provider},
-    upgrade,
+    connection::prepare_reader,
+    schema,
 };
 use crate::{
     error::{Error, Result},
+    store::{
+        fault::{FILE_RETRY, cannot_use},
+        providers::{self, Provider},
+    },
     time::Timestamp,
 };
 
@@ -48,12 +50,12 @@ impl Inspected {
 
     /// The number of its schema.
     pub fn version(&self) -> Result<i64> {
-        upgrade::version(&self.connection)
+        schema::version(&self.connection)
     }
 
     /// Whether its schema is less than today's, or more.
     pub fn age(&self) -> Result<Ordering> {
-        Ok(self.version()?.cmp(&upgrade::VERSION))
+        Ok(self.version()?.cmp(&schema::VERSION))
     }
 
     /// Whether its schema is today's.

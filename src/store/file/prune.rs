@@ -10,9 +10,10 @@ use std::time::Instant;
 
 use rusqlite::{Connection, named_params};
 
-use super::{Store, Writer};
+use super::{connection::prepare_writer, folder::FILE_NAME};
 use crate::{
     error::{Error, Result},
+    store::{Store, Writer},
     time::Timestamp,
 };
 
@@ -191,8 +192,8 @@ impl Named {
 /// Makes the file in `folder` as small as what is in it. It is written anew beside itself; who writes waits, and after a
 /// few seconds is told to come back.
 pub fn vacuum(folder: &std::path::Path) -> Result<()> {
-    let connection = Connection::open(folder.join(super::FILE_NAME)).map_err(Error::internal)?;
-    super::prepare_writer(&connection)?;
+    let connection = Connection::open(folder.join(FILE_NAME)).map_err(Error::internal)?;
+    prepare_writer(&connection)?;
     connection.execute_batch(
         "INSERT INTO message_fts (message_fts) VALUES ('optimize');
          INSERT INTO session_fts (session_fts) VALUES ('optimize');

@@ -1,0 +1,17 @@
+//! The database file as a whole: how it is created, locked, upgraded, copied, checked, pruned and moved.
+
+pub mod audit; // whether the money adds up
+pub(super) mod connection;
+pub mod copy; // whole copies
+pub mod disk; // what lies under the folder
+pub(super) mod folder;
+pub(super) mod identity; // whether the file is still in its place
+pub mod inspect; // a file, looked at from outside
+pub mod lock;
+pub mod prune; // old things, deleted for good
+pub mod restore;
+pub(super) mod schema;
+pub mod transfer; // one organization as lines of JSON
+pub(super) mod upgrade;
+
+pub use folder::FILE_NAME;
