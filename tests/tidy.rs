@@ -199,7 +199,7 @@ fn nothing_is_left_for_later() {
     for file in RUST.iter().flat_map(|folder| files(folder, "rs")).chain(files("tests", "mjs")) {
         let text = fs::read_to_string(&file).unwrap();
         // The one place of the tests that may wait: it looks again until something is true, up to a bound. Benches pace.
-        let may_wait = file.ends_with("tests/api/harness.rs") || file.starts_with(root().join("benches"));
+        let may_wait = file.ends_with("tests/support/harness.rs") || file.starts_with(root().join("benches"));
         let found = forbidden.iter().filter(|word| text.contains(**word) && !(may_wait && **word == SLEEP));
         wrong.extend(found.map(|word| format!("{} holds {word}", file.display())));
     }

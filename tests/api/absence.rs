@@ -4,7 +4,7 @@ use alm::{catalog::Catalog, seal::Sealer, store::Store};
 use rusqlite::types::ValueRef;
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     fake_model::{Answer, FakeModel},
     harness::{App, ModelSpec, until, user},
 };

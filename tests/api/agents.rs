@@ -3,7 +3,7 @@
 use alm::key::{Env, Scope};
 use serde_json::{Value, json};
 
-use crate::harness::{App, column};
+use crate::support::harness::{App, column};
 
 #[test]
 fn every_organization_has_ala_first_and_always() {

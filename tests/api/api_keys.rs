@@ -8,7 +8,7 @@ use alm::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     browser::PASSWORD,
     client::Client,
     harness::{App, column, wait},

@@ -16,7 +16,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
+use crate::support::{
     client::Client,
     fake_model::FakeModel,
     harness::{App, ModelSpec, Ran, alm, until, user},

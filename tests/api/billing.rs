@@ -3,7 +3,7 @@
 use alm::money::USD;
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     fake_model::nobody,
     harness::{App, ModelSpec, column, wait},
 };

@@ -4,7 +4,7 @@ use std::{fs, process::Stdio};
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     client::Client,
     fake_model::{Answer, FakeModel, nobody},
     harness::{App, Ran, alm, column, until, user},

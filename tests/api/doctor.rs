@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     fake_model::{Answer, FakeModel, nobody},
     harness::{App, ModelSpec, Ran, alm},
 };

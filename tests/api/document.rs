@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use serde_json::Value;
 
-use crate::{browser::PASSWORD, harness::App};
+use crate::support::{browser::PASSWORD, harness::App};
 
 /// Path, method and operation of everything in the document.
 pub fn operations(document: &Value) -> Vec<(String, String, Value)> {

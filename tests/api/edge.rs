@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     client::Client,
     fake_model::{Answer, FakeModel, delta, finish, nobody},
     harness::{App, ModelSpec, until, user},

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, thread};
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     client::Client,
     fake_model::{Answer, FakeModel, call, delta, finish},
     harness::{App, user},

@@ -3,7 +3,7 @@
 use alm::http::envelope::ErrorCode;
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     client::Reply,
     fake_model::{Answer, FakeModel, delta},
     harness::{App, ModelSpec, until, user},

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     client::Stream,
     fake_model::{Answer, FakeModel, call, delta, finish, nobody, usage},
     harness::{App, ModelSpec, user},

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     fake_model::{Answer, FakeModel, delta, finish},
     harness::{App, column, until, user, wait},
 };

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    client::Client,
     document::{operations, served, takes_keys},
-    fake_model::nobody,
-    harness::{App, ModelSpec, user},
+    support::{
+        client::Client,
+        fake_model::nobody,
+        harness::{App, ModelSpec, user},
+    },
 };
 
 /// What an organization has, by the word its paths begin with.

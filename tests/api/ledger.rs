@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     fake_model::{Answer, FakeModel, delta, finish, usage},
     harness::{App, ModelSpec, user},
 };

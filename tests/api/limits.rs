@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{App, until, user};
+use crate::support::harness::{App, until, user};
 
 #[test]
 fn guessing_keys_is_slowed_and_who_has_one_is_not() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     client::{Client, Listening},
     fake_model::{Answer, FakeModel, call, delta, finish, usage},
     harness::{App, until, user},

@@ -3,10 +3,8 @@
 //! The modules mirror `src/http`; others walk the whole document, the whole table of codes or the whole file. Rule: a
 //! test's name is the rule it proves. Deliberately absent: sleeps, timings, and mocks of our own types.
 
-mod browser; // who signs in
-mod client; // who talks to the server
-mod fake_model; // whom the server talks to
-mod harness; // the server
+#[path = "../support/mod.rs"]
+mod support;
 
 mod absence;
 mod agents;

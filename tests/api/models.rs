@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     fake_model::{Answer, FakeModel, nobody},
     harness::{App, ModelSpec, column, until, user},
 };

@@ -5,7 +5,7 @@ use std::thread;
 use alm::key::{Env, Scope};
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     client::{Client, Stream},
     fake_model::{Answer, FakeModel, delta, finish, usage},
     harness::{App, ModelSpec, column, user},

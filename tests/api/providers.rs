@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     client::Client,
     fake_model::{Answer, FakeModel, nobody},
     harness::{App, column, user},

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     client::Client,
     fake_model::{Answer, FakeModel, delta, finish, usage},
     harness::{App, until, user},

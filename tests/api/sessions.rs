@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{App, column, user};
+use crate::support::harness::{App, column, user};
 
 #[test]
 fn a_session_binds_an_agent_by_id_or_slug() {

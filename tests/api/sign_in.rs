@@ -3,7 +3,7 @@
 use rusqlite::params;
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     browser::PASSWORD,
     client::{Client, Reply},
     harness::{App, column, until},

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     client::{Client, Listening, Stream},
     fake_model::{Answer, FakeModel, call, delta, finish, usage},
     harness::{App, until, user},

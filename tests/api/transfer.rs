@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
+use crate::support::{
     browser::PASSWORD,
     fake_model::{Answer, FakeModel, call, delta, finish, usage},
     harness::{App, Ran, alm, until, user},
@@ -135,7 +135,7 @@ fn an_imported_organization_works_under_the_name_it_was_given() {
     let owner = |slug: &str| other.store().org_by_slug(slug).unwrap().owner_id;
     assert_eq!(owner("moved"), owner("theirs"), "whoever is there stays who they are");
     let key = other.alm(&["keys", "create", "--org", "moved", "--name", "first"]).ok().to_owned();
-    let moved = crate::client::Client::new(other.url(), Some(key));
+    let moved = crate::support::client::Client::new(other.url(), Some(key));
     assert_eq!(moved.history("tools").len(), 2);
     let found = moved.get("/sessions?q=w%C3%B6rld").ok(200);
     assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
@@ -161,7 +161,7 @@ fn a_turn_that_runs_travels_with_what_it_has_said_and_is_ended_where_it_arrives(
     other.alm(&["import", path.to_str().unwrap(), "--slug", "moved"]).ok();
     let other = other.crash();
     let key = other.alm(&["keys", "create", "--org", "moved", "--name", "first"]).ok().to_owned();
-    let moved = crate::client::Client::new(other.url(), Some(key));
+    let moved = crate::support::client::Client::new(other.url(), Some(key));
     assert_eq!(moved.messages("c")[1]["status"], json!("interrupted"));
     assert_eq!(moved.history("c")[1].1, "half ");
     assert_eq!(moved.get("/billing").ok(200)["heldMicrocents"], json!(0));

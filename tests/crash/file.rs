@@ -9,8 +9,8 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::PATIENCE,
     operator::{DEPOSIT, Operator},
+    support::harness::PATIENCE,
 };
 
 /// What no row may be, each as a question that counts the rows that are. No turn runs when they are asked.

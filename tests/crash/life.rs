@@ -12,7 +12,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use crate::{fake_model::FakeModel, operator::Operator, person::Person, server::Server};
+use crate::{operator::Operator, person::Person, server::Server, support::fake_model::FakeModel};
 
 /// Between two words of the model.
 const WORD_MS_MAX: u64 = 4;

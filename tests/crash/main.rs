@@ -6,15 +6,9 @@
 //! `ALM_CRASH_KILLS` and `ALM_CRASH_SEED` choose; `ALM_CRASH_MESSAGES` names a file for every message that is left.
 //! Deliberately absent: a power failure. What the kernel was given survives SIGKILL.
 
-#[allow(dead_code)] // the API suite uses the rest
-#[path = "../api/client.rs"]
-mod client;
-#[allow(dead_code)] // the API suite uses the rest
-#[path = "../api/fake_model.rs"]
-mod fake_model;
-#[allow(dead_code)] // the API suite uses the rest
-#[path = "../api/harness.rs"]
-mod harness;
+#[allow(dead_code)] // the API's suite uses the rest
+#[path = "../support/mod.rs"]
+mod support;
 
 mod file; // what no client can see
 mod heard; // a reply, as far as it was heard
@@ -31,11 +25,11 @@ use std::{path::Path, str::FromStr, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use client::Client;
 use file::File;
 use operator::Operator;
 use person::{Counts, Person};
 use server::Server;
+use support::client::Client;
 
 /// Kills of a plain `cargo test`; the suite `tests/run crash` asks for hundreds.
 const KILLS_DEFAULT: usize = 12;

@@ -6,10 +6,10 @@ use alm::id;
 use serde_json::{Value, json};
 
 use crate::{
-    client::Client,
     heard::{Ear, Gone, Heard},
     life::{Life, Moment},
     person::{Person, heard_whole},
+    support::client::Client,
     talk::{Doubt, Known, Talk, Turn},
 };
 

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::{
-    client::Client,
-    harness::{Ran, alm},
     life::Life,
+    support::{
+        client::Client,
+        harness::{Ran, alm},
+    },
 };
 
 /// Microcents of one deposit, and how the command is told.

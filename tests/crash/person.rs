@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use ureq::{Body, http::Response};
 
 use crate::{
-    client::Client,
     heard::{Ear, Gone, Heard},
     life::{Life, Moment},
     once::Keyed,
+    support::client::Client,
     talk::{Doubt, Known, Talk, Turn},
 };
 

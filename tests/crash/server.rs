@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
+use crate::support::{
     client::Client,
     harness::{PATIENCE, alm, until},
 };

@@ -8,11 +8,13 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
-    client::Client,
     file::File,
-    harness::{Ran, alm},
     seed,
     server::Server,
+    support::{
+        client::Client,
+        harness::{Ran, alm},
+    },
 };
 
 /// Folders that each test begins in.

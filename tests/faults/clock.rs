@@ -9,12 +9,13 @@ use alm::{
 use serde_json::json;
 
 use crate::{
-    client::Client,
-    did_not_panic,
-    fake_model::{Answer, FakeModel, delta, finish, usage},
-    harness::{column, user},
-    proof,
+    did_not_panic, proof,
     shim::{Fault, Faults},
+    support::{
+        client::Client,
+        fake_model::{Answer, FakeModel, delta, finish, usage},
+        harness::{column, user},
+    },
 };
 
 /// Seconds.

@@ -10,10 +10,11 @@ use rlimit::Resource;
 use serde_json::{Value, json};
 
 use crate::{
-    did_not_panic,
-    fake_model::{Answer, FakeModel, delta, finish},
-    harness::{App, PATIENCE, until, user},
-    proof,
+    did_not_panic, proof,
+    support::{
+        fake_model::{Answer, FakeModel, delta, finish},
+        harness::{App, PATIENCE, until, user},
+    },
 };
 
 /// Connections at once.

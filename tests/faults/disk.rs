@@ -10,12 +10,13 @@ use alm::store::file::FILE_NAME;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Client, Listening},
-    did_not_panic,
-    fake_model::{Answer, FakeModel, delta, finish, usage},
-    harness::{App, Ran, alm, until, user},
-    proof,
+    did_not_panic, proof,
     shim::{EIO, ENOSPC, EROFS, Fault, Faults},
+    support::{
+        client::{Client, Listening},
+        fake_model::{Answer, FakeModel, delta, finish, usage},
+        harness::{App, Ran, alm, until, user},
+    },
 };
 
 /// Microcents in the organization of most tests here.
@@ -206,7 +207,7 @@ fn what_was_acknowledged_around_a_failed_sync_survives_a_kill_and_what_was_refus
     acme.post("/sessions", label("after")).ok(201);
     let app = app.crash();
     let sessions = acme.at(app.url()).get("/sessions").ok(200);
-    assert_eq!(crate::harness::column(&sessions, "label"), ["after", "before"]);
+    assert_eq!(crate::support::harness::column(&sessions, "label"), ["after", "before"]);
     is_whole(&app);
 }
 

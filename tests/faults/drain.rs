@@ -8,11 +8,12 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Client, Listening},
-    did_not_panic,
-    fake_model::{Answer, FakeModel, delta, finish},
-    harness::{App, PATIENCE, until, user},
-    proof,
+    did_not_panic, proof,
+    support::{
+        client::{Client, Listening},
+        fake_model::{Answer, FakeModel, delta, finish},
+        harness::{App, PATIENCE, until, user},
+    },
 };
 
 /// The signals that ask a server to go.

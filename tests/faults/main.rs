@@ -5,17 +5,8 @@
 //! A line `proof: faults.<what> <figure>` is a figure for the reader.
 
 #[allow(dead_code)] // the API's suite uses the rest
-#[path = "../api/browser.rs"]
-mod browser;
-#[allow(dead_code)] // the API's suite uses the rest
-#[path = "../api/client.rs"]
-mod client;
-#[allow(dead_code)] // the API's suite uses the rest
-#[path = "../api/fake_model.rs"]
-mod fake_model;
-#[allow(dead_code)] // the API's suite uses the rest
-#[path = "../api/harness.rs"]
-mod harness;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod clock;
 mod connections;
@@ -31,7 +22,7 @@ fn proof(name: &str, value: impl std::fmt::Display) {
 
 /// Nothing inside the server broke.
 #[track_caller]
-fn did_not_panic(app: &harness::App) {
+fn did_not_panic(app: &support::harness::App) {
     let output = app.output();
     assert!(!output.contains("panicked"), "{output}");
 }

@@ -4,7 +4,7 @@ use std::{fs::File, os::unix::fs::FileExt, path::PathBuf, process::Command, sync
 
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::harness::App;
+use crate::support::harness::App;
 
 /// No space left on the device.
 pub const ENOSPC: i64 = 28;

@@ -13,12 +13,13 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 use crate::{
-    client::Client,
     connections::memory_peak,
-    did_not_panic,
-    fake_model::{Answer, FakeModel, delta, finish},
-    harness::{App, ModelSpec, PATIENCE, user},
-    proof,
+    did_not_panic, proof,
+    support::{
+        client::Client,
+        fake_model::{Answer, FakeModel, delta, finish},
+        harness::{App, ModelSpec, PATIENCE, user},
+    },
 };
 
 const MIB: usize = 1024 * 1024;

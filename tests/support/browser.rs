@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use alm::password;
 use serde_json::json;
 
-use crate::{
+use super::{
     client::{Client, Reply},
     harness::{App, wait},
 };

@@ -29,7 +29,7 @@ use alm::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{client::Client, fake_model::FakeModel};
+use super::{client::Client, fake_model::FakeModel};
 
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, until};
+use super::harness::{PATIENCE, until};
 
 /// A listening model. Its waiting answers end when it is dropped.
 pub struct FakeModel {

@@ -8,7 +8,7 @@ use ureq::{
     http::{HeaderMap, HeaderValue, Request, Response},
 };
 
-use crate::harness::{PATIENCE, user};
+use super::harness::{PATIENCE, user};
 
 /// The longest reply that a test asks for.
 const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -1,0 +1,8 @@
+//! What the suites share: the server, who talks to it, who signs in, and whom it talks to.
+//!
+//! Rule: nothing here knows a suite. `tests/api` uses all of it, so what nobody needs any more shows there.
+
+pub mod browser; // who signs in
+pub mod client; // who talks to the server
+pub mod fake_model; // whom the server talks to
+pub mod harness; // the server
