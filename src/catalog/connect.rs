@@ -9,7 +9,6 @@ use crate::{
     id,
     model::upstream::Secret,
     store::providers::{Provider, ProviderModel},
-    time::Timestamp,
 };
 
 /// Longest base URL, in bytes.
@@ -63,18 +62,7 @@ impl Catalog {
         let base_url = new.base_url.or_else(preset);
         let base_url =
             base_url.ok_or_else(|| Error::invalid("baseUrl", "say where it answers, up to /chat/completions"))?;
-        let now = Timestamp::now();
-        let mut provider = Provider {
-            id: id::generate(),
-            slug: new.slug,
-            base_url: String::new(),
-            api_key_sealed: None,
-            api_key_env: None,
-            headers: Vec::new(),
-            created_at: now,
-            updated_at: now,
-            models: Vec::new(),
-        };
+        let mut provider = Provider::new(new.slug, "");
         let (headers, models) = (Some(new.headers), Some(new.models));
         self.change(&mut provider, ProviderChange { base_url: Some(base_url), key: new.key, headers, models })?;
         Ok(provider)

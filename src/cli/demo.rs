@@ -33,7 +33,6 @@ use crate::{
         orgs::OrgRow,
         providers::{Provider, ProviderModel},
     },
-    time::Timestamp,
 };
 
 const ORG_SLUG: &str = "demo";
@@ -182,18 +181,9 @@ async fn make_key(store: &Store, org: &OrgRow) -> Result<String> {
 
 async fn make_paid_model(store: &Store, org: &OrgRow) -> Result<String> {
     let pricing = Pricing { input: parse("1")?, output: parse("2")?, cached_input: None };
-    let provider = Provider {
-        id: id::generate(),
-        slug: PAID_PROVIDER.into(),
-        // The discard port: nothing answers there, and nothing asks, since the balance is empty.
-        base_url: "http://127.0.0.1:9/v1".into(),
-        api_key_sealed: None,
-        api_key_env: None,
-        headers: Vec::new(),
-        created_at: Timestamp::now(),
-        updated_at: Timestamp::now(),
-        models: vec![ProviderModel { name: PAID_MODEL.into(), pricing: Some(pricing), context_window: None }],
-    };
+    let model = ProviderModel { name: PAID_MODEL.into(), pricing: Some(pricing), context_window: None };
+    // The discard port: nothing answers there, and nothing asks, since the balance is empty.
+    let provider = Provider { models: vec![model], ..Provider::new(PAID_PROVIDER, "http://127.0.0.1:9/v1") };
     match store.org(&org.tenant()).create_provider(provider).await {
         Ok(_) | Err(Error::Conflict(_)) => Ok(format!("{PAID_PROVIDER}/{PAID_MODEL}")),
         Err(error) => Err(error),

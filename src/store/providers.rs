@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::{Org, fault::unless_taken};
 use crate::{
     error::{Error, Result},
+    id,
     money::{Price, Pricing},
     time::Timestamp,
 };
@@ -42,6 +43,22 @@ pub struct ProviderModel {
 
 impl Provider {
     const COLUMNS: &str = "id, slug, base_url, api_key_sealed, api_key_env, headers, created_at, updated_at";
+
+    /// A new one, without key, headers and models.
+    pub fn new(slug: impl Into<String>, base_url: impl Into<String>) -> Self {
+        let now = Timestamp::now();
+        Provider {
+            id: id::generate(),
+            slug: slug.into(),
+            base_url: base_url.into(),
+            api_key_sealed: None,
+            api_key_env: None,
+            headers: Vec::new(),
+            created_at: now,
+            updated_at: now,
+            models: Vec::new(),
+        }
+    }
 
     /// What its sealed key is bound to.
     pub fn seal_context(&self) -> String {

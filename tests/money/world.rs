@@ -239,17 +239,8 @@ fn new_org(runtime: &tokio::runtime::Runtime, store: &Store, n: usize) -> Tenant
     let tenant = store.create_org(&format!("org-{n}"), "a@example.com", None).unwrap().tenant();
     let price = "1".parse().unwrap();
     let pricing = Some(Pricing { input: price, output: price, cached_input: None });
-    let provider = Provider {
-        id: id::generate(),
-        slug: "up".into(),
-        base_url: "http://127.0.0.1:9/v1".into(),
-        api_key_sealed: None,
-        api_key_env: None,
-        headers: Vec::new(),
-        created_at: Timestamp::now(),
-        updated_at: Timestamp::now(),
-        models: vec![ProviderModel { name: "paid".into(), pricing, context_window: None }],
-    };
+    let model = ProviderModel { name: "paid".into(), pricing, context_window: None };
+    let provider = Provider { models: vec![model], ..Provider::new("up", "http://127.0.0.1:9/v1") };
     runtime.block_on(store.org(&tenant).create_provider(provider)).unwrap();
     tenant
 }

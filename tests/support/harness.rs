@@ -186,7 +186,6 @@ impl App {
 
     /// Connects a provider called `up`, whose key is `sk-upstream`.
     pub fn provider(&self, name: &str, base_url: &str, models: &[ModelSpec]) -> Provider {
-        let id = id::generate();
         let price = |text: &str| text.parse().unwrap();
         let model = |spec: &ModelSpec| ProviderModel {
             name: spec.name.into(),
@@ -198,17 +197,10 @@ impl App {
             context_window: spec.context_window,
         };
         let sealer = Sealer::open(&self.folder().join(alm::seal::FILE_NAME)).unwrap();
-        let provider = Provider {
-            slug: "up".into(),
-            base_url: base_url.into(),
-            api_key_sealed: Some(sealer.seal("sk-upstream", &format!("provider/{id}")).unwrap()),
-            api_key_env: None,
-            headers: vec![("x-upstream-token".into(), "header-upstream".into())],
-            created_at: Timestamp::now(),
-            updated_at: Timestamp::now(),
-            models: models.iter().map(model).collect(),
-            id,
-        };
+        let mut provider = Provider::new("up", base_url);
+        provider.api_key_sealed = Some(sealer.seal("sk-upstream", &provider.seal_context()).unwrap());
+        provider.headers = vec![("x-upstream-token".into(), "header-upstream".into())];
+        provider.models = models.iter().map(model).collect();
         wait(self.store().org(&self.tenant(name)).create_provider(provider)).unwrap()
     }
 
