@@ -13,12 +13,7 @@ use alm::{
     key::{self, Env, Scope},
     model::{openai::Decoder, sse::Parser},
     store::Store,
-    turn::{
-        chunk::Chunk,
-        fold::Fold,
-        live::{Live, Reader},
-        step::Step,
-    },
+    turn::{chunk::Chunk, fold::Fold, reader::Reader, running::RunningTurn, step::Step},
 };
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{FutureExt, StreamExt};
@@ -116,9 +111,9 @@ fn from_bytes_to_frames(c: &mut Criterion) {
 fn readers(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let _entered = runtime.enter();
-    let live = Live::new();
+    let live = RunningTurn::new();
     let delta = Chunk::TextDelta { id: "p0".into(), delta: " wörd".into() };
-    (0..JOURNAL_DELTAS).for_each(|_| live.push(std::slice::from_ref(&delta)));
+    (0..JOURNAL_DELTAS).for_each(|_| live.journal().push(std::slice::from_ref(&delta)));
     let mut group = c.benchmark_group("readers");
     group.bench_function("go on after the last event of a long reply", |b| {
         b.iter(|| live.numbered_reader(black_box(JOURNAL_DELTAS)));
@@ -135,12 +130,12 @@ fn readers(c: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
-    let live = Live::new();
+    let live = RunningTurn::new();
     let mut waiting: Vec<_> = (0..READERS).map(|_| (opened(live.numbered_reader(0)), Arc::new(Sleeper))).collect();
     group.throughput(Throughput::Elements(READERS as u64));
     group.bench_function("one chunk for all who wait", |b| {
         b.iter(|| {
-            live.push(std::slice::from_ref(&delta));
+            live.journal().push(std::slice::from_ref(&delta));
             for (reader, sleeper) in &mut waiting {
                 let waker = Waker::from(sleeper.clone());
                 let mut context = Context::from_waker(&waker);

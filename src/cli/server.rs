@@ -23,7 +23,7 @@ use crate::{
     model::upstream::{UpstreamOptions, Upstreams},
     seal::Sealer,
     store::Store,
-    turn::Engine,
+    turn::engine::Engine,
 };
 
 /// Connections that read at once: as many as request threads and scans can use.

@@ -26,7 +26,7 @@ use crate::{
     key::Env,
     store::messages::Role,
     turn::{
-        ask::{Ask, AskedSession, Posted, Trigger},
+        ask::{Ask, Asker, Posted, SessionRef, Trigger},
         parts,
     },
 };
@@ -116,7 +116,7 @@ impl Chats {
         body: JsonBody<ChatRequest, HISTORY_BYTES_MAX>,
     ) -> Result<UiStream, ApiError> {
         admit(&caller)?;
-        let ask = body.0.into_ask(ask_of(&caller))?;
+        let ask = body.0.into_ask(asker(&caller))?;
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
 
@@ -131,7 +131,8 @@ impl Chats {
         session_id: Path<String>,
     ) -> Result<UiStream, ApiError> {
         admit(&caller)?;
-        let ask = Ask { session: AskedSession::Known(session_id.0), trigger: Trigger::Resume, ..ask_of(&caller) };
+        let ask =
+            Ask { session: SessionRef::Existing(session_id.0), trigger: Trigger::Resume, ..Ask::new(asker(&caller)) };
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
 
@@ -149,10 +150,12 @@ impl Chats {
         #[oai(name = "Last-Event-ID")]
         last_event_id: Header<Option<String>>,
     ) -> Result<RunningStream, ApiError> {
-        let Some(live) = caller.app.engine.live(&caller.tenant, &session_id) else { return Ok(RunningStream::Idle) };
+        let Some(turn) = caller.app.engine.running_turn(&caller.tenant, &session_id) else {
+            return Ok(RunningStream::Idle);
+        };
         // What is no number of ours is from another stream: the reader gets all of this one.
         let last = last_event_id.0.and_then(|id| id.trim().parse().ok()).unwrap_or(0);
-        Ok(RunningStream::Live(UiStream::reading(live.numbered_reader(last))))
+        Ok(RunningStream::Live(UiStream::after(turn, last)))
     }
 
     /// Stop the running reply
@@ -180,17 +183,11 @@ fn admit(caller: &Caller<Chat>) -> Result<()> {
     caller.app.chat_rate.count(&caller.tenant.user_id)
 }
 
-/// A question of the caller's that asks nothing yet.
-fn ask_of(caller: &Caller<Chat>) -> Ask {
-    Ask {
+/// The caller, as a turn knows them.
+fn asker(caller: &Caller<Chat>) -> Asker {
+    Asker {
         tenant: caller.tenant.clone(),
         test: caller.env == Env::Test,
-        session: AskedSession::New,
-        agent: None,
-        project: None,
-        model: None,
-        messages: Vec::new(),
-        trigger: Trigger::Submit,
         request_id: caller.request_id.as_str().to_owned(),
         claim: caller.claim.clone(),
     }
@@ -209,15 +206,15 @@ struct Stopped {
 }
 
 impl ChatRequest {
-    /// What is asked, on behalf of whom `blank` names.
-    pub(crate) fn into_ask(self, blank: Ask) -> Result<Ask> {
+    /// What is asked, and by whom.
+    pub(crate) fn into_ask(self, asker: Asker) -> Result<Ask> {
         let session = match (self.session_id, self.id) {
-            (Some(id), _) => AskedSession::Known(id),
+            (Some(id), _) => SessionRef::Existing(id),
             (None, Some(id)) => {
                 id::check_client_id("id", &id)?;
-                AskedSession::Client(id)
+                SessionRef::Client(id)
             }
-            (None, None) => AskedSession::New,
+            (None, None) => SessionRef::New,
         };
         if self.messages.is_none() && self.message.is_none() && self.trigger != Some(ChatTrigger::RegenerateMessage) {
             return Err(Error::BadRequest("messages: required".into()));
@@ -237,7 +234,7 @@ impl ChatRequest {
                 Some(ChatTrigger::RegenerateMessage) => Trigger::Regenerate { message_id: self.message_id },
                 _ => Trigger::Submit,
             },
-            ..blank
+            ..Ask::new(asker)
         })
     }
 }

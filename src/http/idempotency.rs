@@ -33,7 +33,7 @@ use crate::{
         Tenant,
         idempotency::{Answer, Claim, Done},
     },
-    turn::live::Live,
+    turn::running::RunningTurn,
 };
 
 /// The header.
@@ -54,7 +54,7 @@ pub struct InFlight {
 struct Entry {
     body_hash: [u8; 32],
     /// The reply that is being written, and the head it was begun with.
-    running: Option<(Arc<Live>, Head)>,
+    running: Option<(Arc<RunningTurn>, Head)>,
 }
 
 type Head = (StatusCode, HeaderMap);
@@ -63,7 +63,7 @@ type Head = (StatusCode, HeaderMap);
 enum Known {
     /// There was none: the one who asks is the first now.
     Nothing,
-    Running(Arc<Live>, Head),
+    Running(Arc<RunningTurn>, Head),
     Done(Done),
 }
 
@@ -87,7 +87,7 @@ impl InFlight {
     }
 
     /// Lets others join a reply that is being written.
-    fn join(&self, name: &Name, running: (Arc<Live>, Head)) {
+    fn join(&self, name: &Name, running: (Arc<RunningTurn>, Head)) {
         if let Some(entry) = self.entries().get_mut(name) {
             entry.running = Some(running);
         }
@@ -155,7 +155,7 @@ impl First {
             return Ok(response);
         }
         let head = (response.status(), response.headers().clone());
-        if let Some(live) = response.data::<Arc<Live>>().cloned() {
+        if let Some(live) = response.data::<Arc<RunningTurn>>().cloned() {
             self.keep(&head, Bytes::new()).await;
             self.app.in_flight.join(&self.claim.name, (live.clone(), head));
             tokio::spawn(async move {
@@ -278,7 +278,7 @@ mod tests {
         assert!(matches!(begin(0), Ok(Known::Nothing)));
         assert!(matches!(begin(0), Err(Error::Conflict(_))));
         assert!(matches!(begin(1), Err(Error::Invalid(_))));
-        in_flight.join(&[1; 32], (Live::new(), (StatusCode::OK, HeaderMap::new())));
+        in_flight.join(&[1; 32], (RunningTurn::new(), (StatusCode::OK, HeaderMap::new())));
         assert!(matches!(begin(0), Ok(Known::Running(..))));
         in_flight.end(&[1; 32]);
         assert!(matches!(begin(1), Ok(Known::Nothing)));

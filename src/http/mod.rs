@@ -15,7 +15,7 @@ use std::{
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get, handler, http::Method, web::Redirect};
 use poem_openapi::{OpenApiService, Tags};
 
-use crate::{catalog::Catalog, error::Result, model::upstream::Upstreams, store::Store, turn::Engine};
+use crate::{catalog::Catalog, error::Result, model::upstream::Upstreams, store::Store, turn::engine::Engine};
 
 pub mod assets;
 pub mod auth;

@@ -1,5 +1,7 @@
 //! The stream of a turn as a response, and as the document shows it.
 
+use std::sync::Arc;
+
 use poem::{
     Body, IntoResponse, Response,
     http::{HeaderValue, StatusCode, Version, header},
@@ -12,7 +14,7 @@ use poem_openapi::{
 };
 
 use super::chunks::StreamChunk;
-use crate::turn::{Started, live::Reader};
+use crate::turn::{engine::Started, reader::Reader, running::RunningTurn};
 
 /// Names the session that a request made.
 const SESSION_ID: header::HeaderName = header::HeaderName::from_static("x-alm-session-id");
@@ -23,6 +25,7 @@ const TEST_MODE: header::HeaderName = header::HeaderName::from_static("x-alm-tes
 ///
 /// Its own payload type, so that bytes serialised once go out as they are and the document still lists every chunk.
 pub struct UiStream {
+    turn: Arc<RunningTurn>,
     reader: Reader,
     /// The session's id, if it was made for this stream.
     new_session: Option<String>,
@@ -34,15 +37,16 @@ impl UiStream {
     /// Of a turn that has just begun.
     pub fn of(started: Started) -> Self {
         UiStream {
-            reader: started.live.reader(),
+            reader: started.turn.reader(),
+            turn: started.turn,
             new_session: started.session_is_new.then_some(started.session_id),
             test_mode: started.test_mode,
         }
     }
 
-    /// Of a turn that runs.
-    pub fn reading(reader: Reader) -> Self {
-        UiStream { reader, new_session: None, test_mode: false }
+    /// Of a turn that runs, with numbered events, from after the event `last`.
+    pub fn after(turn: Arc<RunningTurn>, last: usize) -> Self {
+        UiStream { reader: turn.numbered_reader(last), turn, new_session: None, test_mode: false }
     }
 }
 
@@ -61,14 +65,13 @@ impl Payload for UiStream {
 
 impl IntoResponse for UiStream {
     fn into_response(self) -> Response {
-        let live = self.reader.live().clone();
         let mut response = stream_response(Body::from_bytes_stream(self.reader), self.new_session.as_deref());
         let headers = response.headers_mut();
         if self.test_mode {
             headers.insert(TEST_MODE, HeaderValue::from_static("true"));
         }
         // For `Once`: the same question again joins this turn.
-        response.set_data(live);
+        response.set_data(self.turn);
         response
     }
 }

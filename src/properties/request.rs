@@ -12,7 +12,7 @@ use crate::{
         turns::Known,
     },
     turn::{
-        ask::{Ask, AskedSession, Posted, Trigger},
+        ask::{Asker, Posted, Trigger},
         parts,
         plan::plan,
     },
@@ -20,7 +20,7 @@ use crate::{
 
 /// Takes `bytes` for the body of a chat request, and asks what they ask twice in one session.
 pub fn request(bytes: &[u8]) {
-    let Some(ask) = unless_refused(decode::<ChatRequest>(bytes, schemas()).and_then(|body| body.into_ask(blank())))
+    let Some(ask) = unless_refused(decode::<ChatRequest>(bytes, schemas()).and_then(|body| body.into_ask(asker())))
     else {
         return;
     };
@@ -39,19 +39,8 @@ pub fn request(bytes: &[u8]) {
     });
 }
 
-fn blank() -> Ask {
-    Ask {
-        tenant: Tenant { org_id: String::new(), user_id: String::new() },
-        test: false,
-        session: AskedSession::New,
-        agent: None,
-        project: None,
-        model: None,
-        messages: Vec::new(),
-        trigger: Trigger::Submit,
-        request_id: String::new(),
-        claim: None,
-    }
+fn asker() -> Asker {
+    Asker::new(Tenant { org_id: String::new(), user_id: String::new() }, "")
 }
 
 /// A refusal has a reason that a client can be told.

@@ -4,13 +4,11 @@ use serde_json::Value;
 
 use crate::store::{Tenant, idempotency::Claim, messages::Role};
 
-/// A request for an answer.
+/// A request for a reply.
 #[derive(Debug, Clone)]
 pub struct Ask {
-    pub tenant: Tenant,
-    /// A key of the `test` kind asks: paid models are answered by the built-in one.
-    pub test: bool,
-    pub session: AskedSession,
+    pub asker: Asker,
+    pub session: SessionRef,
     /// An agent's id or slug.
     pub agent: Option<String>,
     /// A project's id or slug.
@@ -19,31 +17,39 @@ pub struct Ask {
     pub model: Option<String>,
     pub messages: Vec<Posted>,
     pub trigger: Trigger,
-    /// Names this request in errors and in the log.
+}
+
+/// Who asks, and by which request.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    pub tenant: Tenant,
+    /// Whether a key of the `test` kind asks: paid models are replaced by the built-in one.
+    pub test: bool,
+    /// Names the request in errors and in the log.
     pub request_id: String,
     /// Notes that it was asked, if it is to be asked once.
     pub claim: Option<Claim>,
 }
 
-/// Which session is to hold the answer.
+/// Which session is to hold the reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AskedSession {
-    /// One that must be there.
-    Known(String),
-    /// One by the id a client made up; it is made if it is not there.
+pub enum SessionRef {
+    /// One that must exist.
+    Existing(String),
+    /// One by the id a client made up; it is created if it does not exist.
     Client(String),
     /// A new one.
     New,
 }
 
-/// What kind of answer.
+/// What kind of reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trigger {
     /// To what is new.
     Submit,
-    /// Once more, to what came before this message; absent: before the last answer.
+    /// Once more, to what came before this message; absent: before the last message of a model.
     Regenerate { message_id: Option<String> },
-    /// On with an answer that the end of a process interrupted.
+    /// The rest of a message that the end of a process interrupted.
     Resume,
 }
 
@@ -55,4 +61,26 @@ pub struct Posted {
     pub role: Role,
     /// UIMessage parts, checked.
     pub parts: Vec<Value>,
+}
+
+impl Ask {
+    /// In a new session, of its default agent and model, and without a message.
+    pub fn new(asker: Asker) -> Self {
+        Ask {
+            asker,
+            session: SessionRef::New,
+            agent: None,
+            project: None,
+            model: None,
+            messages: Vec::new(),
+            trigger: Trigger::Submit,
+        }
+    }
+}
+
+impl Asker {
+    /// One without a test key and without a claim.
+    pub fn new(tenant: Tenant, request_id: impl Into<String>) -> Self {
+        Asker { tenant, test: false, request_id: request_id.into(), claim: None }
+    }
 }

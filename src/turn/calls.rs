@@ -1,4 +1,4 @@
-//! A model's calls, checked before any of them runs.
+//! A model's calls: checked before any of them runs, then run.
 //!
 //! Rule: what a model wrote is foreign text. A call runs only if its arguments are JSON, its tool exists and takes them,
 //! and the reply that holds it came to its own end.
@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::{
     chunk::{Chunk, clean_json},
-    tools::{Call, Tool},
+    scribe::Scribe,
+    tools::{Call, Context, Tool},
 };
-use crate::model::{Finish, ToolCall};
+use crate::model::{Ending, Finish, Message, ToolCall};
 
 /// How deep arguments may nest: a message holds them a few levels deeper, and JSON of more than 128 is not read back.
 const DEPTH_MAX: usize = 64;
@@ -49,6 +50,32 @@ pub fn input_chunk(call: &ToolCall, checked: &Checked) -> Chunk {
     }
 }
 
+/// Ends every call of a reply: all inputs first, then the outputs, as the protocol wants. Returns what the model gets of
+/// them.
+pub(super) async fn run(ending: &Ending, tools: &[Tool], context: &Context, out: &mut Scribe) -> Vec<Message> {
+    let calls: Vec<_> = ending.calls.iter().map(|call| (call, check(call, tools, ending.finish))).collect();
+    out.write(&calls.iter().map(|(call, checked)| input_chunk(call, checked)).collect::<Vec<_>>());
+    if !calls.is_empty() {
+        // A crash while a tool runs must not forget that it was called.
+        out.checkpoint();
+    }
+    let mut outputs = Vec::with_capacity(calls.len());
+    for (call, checked) in calls {
+        let result = match checked {
+            Ok((_, ready)) => ready.run(context.clone()).await,
+            Err((_, sentence)) => Err(sentence),
+        };
+        let tool_call_id = call.id.clone();
+        let (chunk, output) = match result.map(clean_json) {
+            Ok(output) => (Chunk::ToolOutputAvailable { tool_call_id, output: output.clone() }, output.to_string()),
+            Err(sentence) => (Chunk::ToolOutputError { tool_call_id, error_text: sentence.clone() }, sentence),
+        };
+        out.write(&[chunk]);
+        outputs.push(Message::Tool { call_id: call.id.clone(), output });
+    }
+    outputs
+}
+
 fn is_within(depth: usize, value: &Value) -> bool {
     match value {
         Value::Array(items) => depth > 0 && items.iter().all(|item| is_within(depth - 1, item)),
@@ -59,7 +86,26 @@ fn is_within(depth: usize, value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use futures_util::StreamExt;
+
     use super::*;
+    use crate::{
+        catalog::Catalog,
+        model::upstream::{UpstreamOptions, Upstreams},
+        seal::{self, Sealer},
+        store::{
+            Store,
+            messages::{Role, Status},
+        },
+        turn::{
+            ask::{Ask, Asker, Posted, SessionRef},
+            engine::Engine,
+            parts,
+            reader::Reader,
+        },
+    };
 
     #[test]
     fn arguments_nested_too_deep_to_be_read_back_are_kept_as_text() {
@@ -69,5 +115,52 @@ mod tests {
             let (input, sentence) = check(&call, &[], Finish::ToolCalls).expect_err("there is no such tool");
             assert_eq!((input.is_string(), sentence.contains("nested")), (is_text, is_text), "{depth}");
         }
+    }
+
+    /// Adds to `read` what comes, until it holds `end`.
+    async fn read_up_to(reader: &mut Reader, read: &mut String, end: &str) {
+        while !read.contains(end) {
+            let piece = reader.next().await.unwrap_or_else(|| panic!("no {end} in {read}")).unwrap();
+            read.push_str(str::from_utf8(&piece).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_stop_does_not_wait_for_a_tool_and_closes_its_call() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 2).unwrap();
+        let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
+        let sealer = Sealer::open(&folder.path().join(seal::FILE_NAME)).unwrap();
+        let builder = &mut tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).max_blocking_threads(1).enable_all().build().unwrap();
+        // The one thread that a search could run on is taken until the test is over.
+        let (release, taken) = mpsc::channel::<()>();
+        runtime.spawn_blocking(move || taken.recv());
+        runtime.block_on(async {
+            let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new()));
+            let upstreams = Arc::new(Upstreams::new(&UpstreamOptions::default()).unwrap());
+            let engine = Engine::new(store.clone(), catalog, upstreams);
+            let question = Posted {
+                id: None,
+                role: Role::User,
+                parts: parts::of_text(r#"Call search_history with {"query": "tea"}"#),
+            };
+            let ask = Ask {
+                session: SessionRef::Client("c".into()),
+                messages: vec![question],
+                ..Ask::new(Asker::new(tenant.clone(), "r"))
+            };
+            let started = engine.begin(ask).await.unwrap();
+            let (mut reader, mut read) = (started.turn.reader(), String::new());
+            read_up_to(&mut reader, &mut read, "tool-input-available").await;
+            let stopped = engine.stop(&tenant, "c").await;
+            read_up_to(&mut reader, &mut read, "data: [DONE]").await;
+            assert!(read.ends_with("data: {\"type\":\"abort\"}\n\ndata: [DONE]\n\n"), "{read}");
+            let org = store.org(&tenant);
+            let (history, _) = org.history(org.session("c").unwrap().seq, usize::MAX).unwrap();
+            assert_eq!((Some(&history[1].id), history[1].status), (stopped.as_ref(), Status::Stopped));
+            assert!(history[1].parts.contains("\"output-error\"") && !history[1].parts.contains("\"input-available\""));
+        });
+        drop(release);
     }
 }

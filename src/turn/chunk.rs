@@ -153,8 +153,9 @@ pub fn clean_json(value: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn no_forbidden_key_survives_however_deep_and_nothing_else_is_lost() {

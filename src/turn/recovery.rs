@@ -13,14 +13,13 @@ use super::{
     chunk::Chunk,
     fold::{self, Fold},
     history,
-    run::DROPPED_MESSAGES,
+    metadata::DROPPED_MESSAGES,
+    services::Services,
     stored::now_or_later,
 };
 use crate::{
-    catalog::Catalog,
     error::{Error, Result},
     store::{
-        Store,
         journal::Orphan,
         messages::{NewMessage, Role, Status},
         turns::{EndedTurn, Outcome},
@@ -31,14 +30,14 @@ use crate::{
 const ENDED_AT_ONCE: usize = 16;
 
 /// Ends the running turns of the file that `is_orphan` knows.
-pub(super) async fn recover(store: &Store, catalog: &Arc<Catalog>, is_orphan: impl Fn(i64) -> bool) -> Result<()> {
-    let orphans = store.orphans()?.into_iter().filter(|orphan| is_orphan(orphan.turn));
+pub(super) async fn recover(services: &Arc<Services>, is_orphan: impl Fn(i64) -> bool) -> Result<()> {
+    let orphans = services.store.orphans()?.into_iter().filter(|orphan| is_orphan(orphan.turn));
     let end = async |orphan: Orphan| {
         let turn = orphan.turn_id.clone();
-        let (store, catalog, orphan) = (store.clone(), catalog.clone(), Arc::new(orphan));
+        let (services, orphan) = (services.clone(), Arc::new(orphan));
         let end = move || {
-            let (store, catalog, orphan) = (store.clone(), catalog.clone(), orphan.clone());
-            async move { end(&store, &catalog, &orphan).await }
+            let (services, orphan) = (services.clone(), orphan.clone());
+            async move { end(&services, &orphan).await }
         };
         match now_or_later("an interrupted turn was ended", end).await {
             Ok(()) => tracing::info!(turn, "an interrupted turn was ended"),
@@ -49,20 +48,20 @@ pub(super) async fn recover(store: &Store, catalog: &Arc<Catalog>, is_orphan: im
     Ok(())
 }
 
-async fn end(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Result<()> {
-    let ended = match as_far_as_it_came(store, catalog, orphan) {
+async fn end(services: &Services, orphan: &Orphan) -> Result<()> {
+    let ended = match recovered(services, orphan) {
         Err(error) if !matches!(error, Error::Unavailable { .. }) => {
             // What cannot be read any more must not keep its session and its money for ever.
             tracing::error!(%error, turn = orphan.turn_id, "what an interrupted turn said is lost");
-            nothing_of(orphan)
+            empty_end(orphan)
         }
         ended => ended?,
     };
-    store.org(&orphan.tenant).end_turn(ended).await
+    services.store.org(&orphan.tenant).end_turn(ended).await
 }
 
 /// An end without an answer, that costs nothing.
-fn nothing_of(orphan: &Orphan) -> EndedTurn {
+fn empty_end(orphan: &Orphan) -> EndedTurn {
     EndedTurn {
         turn: orphan.turn,
         turn_id: orphan.turn_id.clone(),
@@ -77,12 +76,12 @@ fn nothing_of(orphan: &Orphan) -> EndedTurn {
 }
 
 /// The answer that the journal holds, and an estimate of what it cost.
-fn as_far_as_it_came(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Result<EndedTurn> {
+fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
     let before = fold::stored_parts(orphan.continued_parts.as_deref())?;
     let (parts_before, text_before) = (before.len(), fold::content(&before).len());
     let mut fold = Fold::with_parts(before);
     let mut dropped = None;
-    for chunk in fold::parse(&store.journal_of(orphan)?) {
+    for chunk in fold::parse(&services.store.journal_of(orphan)?) {
         if let Chunk::Start { message_metadata, .. } = &chunk {
             dropped = message_metadata.get(DROPPED_MESSAGES).cloned();
         }
@@ -91,9 +90,10 @@ fn as_far_as_it_came(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Resul
     fold.close(Outcome::Interrupted);
     let parts = fold.into_parts();
     let content = fold::content(&parts);
-    let org = store.org(&orphan.tenant);
+    let org = services.store.org(&orphan.tenant);
     // A model that is gone since then costs nothing: nobody knows its price.
-    let pricing = catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|resolved| resolved.model.pricing);
+    let pricing =
+        services.catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|resolved| resolved.model.pricing);
     let mut bill = Bill::new(pricing, None);
     bill.add_hold(orphan.held);
     // What an answer that goes on had before is paid for already, and a turn that added nothing costs nothing.
@@ -123,6 +123,6 @@ fn as_far_as_it_came(store: &Store, catalog: &Catalog, orphan: &Orphan) -> Resul
         cache_read_tokens: usage.cache_read_tokens,
         output_tokens: usage.output_tokens,
         cost: bill.charge(),
-        ..nothing_of(orphan)
+        ..empty_end(orphan)
     })
 }

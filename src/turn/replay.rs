@@ -5,16 +5,15 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     chunk::{Chunk, DONE},
-    fold,
+    fold, metadata,
 };
 use crate::{
     error::{Error, Result},
     store::turns::{Outcome, StoredTurn},
-    time::Timestamp,
 };
 
 /// The stream of a turn that is over: server-sent events from `start` to `[DONE]`.
@@ -24,10 +23,10 @@ pub(super) fn replay(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> R
     let metadata: Value = serde_json::from_str(&turn.metadata).map_err(Error::internal)?;
     let mut chunks = vec![Chunk::Start {
         message_id: turn.message_id.clone(),
-        message_metadata: start_metadata(&turn.session_id, &turn.model, turn.agent_id.as_deref(), turn.started_at),
+        message_metadata: metadata::of_start(&turn.session_id, &turn.model, turn.agent_id.as_deref(), turn.started_at),
     }];
     // Whoever continues an answer holds what it had before.
-    chunks.extend(told(parts.get(before..).unwrap_or_default()));
+    chunks.extend(chunks_of(parts.get(before..).unwrap_or_default()));
     match outcome {
         Outcome::Complete => {
             let finish_reason = metadata["finishReason"].as_str().unwrap_or("other").to_owned();
@@ -49,13 +48,8 @@ pub(super) fn replay(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> R
     Ok(frames)
 }
 
-/// What `start` says of an answer.
-pub(super) fn start_metadata(session_id: &str, model: &str, agent_id: Option<&str>, at: Timestamp) -> Value {
-    json!({ "sessionId": session_id, "model": model, "agentId": agent_id, "createdAt": at.to_string() })
-}
-
 /// The chunks that fold to `parts`.
-pub(super) fn told(parts: &[Value]) -> Vec<Chunk> {
+pub(super) fn chunks_of(parts: &[Value]) -> Vec<Chunk> {
     let (mut chunks, mut in_step) = (Vec::new(), false);
     for (n, part) in parts.iter().enumerate() {
         let text = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
@@ -86,7 +80,7 @@ pub(super) fn told(parts: &[Value]) -> Vec<Chunk> {
             }),
             kind => {
                 if let Some(tool_name) = kind.strip_prefix("tool-") {
-                    tell_call(part, tool_name.to_owned(), &mut chunks);
+                    call_chunks(part, tool_name.to_owned(), &mut chunks);
                 }
             }
         }
@@ -97,7 +91,7 @@ pub(super) fn told(parts: &[Value]) -> Vec<Chunk> {
     chunks
 }
 
-fn tell_call(part: &Value, tool_name: String, chunks: &mut Vec<Chunk>) {
+fn call_chunks(part: &Value, tool_name: String, chunks: &mut Vec<Chunk>) {
     let text = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
     let tool_call_id = text("toolCallId");
     let call = || tool_call_id.clone();
@@ -140,7 +134,7 @@ mod tests {
             let mut stored = golden["closed"].as_array().unwrap().clone();
             let (before, new) = stored.split_at_mut(golden["before"].as_array().unwrap().len());
             let mut fold = Fold::with_parts(before.to_vec());
-            told(new).iter().for_each(|chunk| fold.apply(chunk));
+            chunks_of(new).iter().for_each(|chunk| fold.apply(chunk));
             // No chunk carries the reason of a denial.
             let approvals = new.iter_mut().filter_map(|part| part.get_mut("approval")?.as_object_mut());
             approvals.for_each(|approval| drop(approval.remove("reason")));

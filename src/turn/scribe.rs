@@ -7,7 +7,7 @@ use tokio::{
     time::{Duration, Instant, Sleep, sleep},
 };
 
-use super::{chunk::Chunk, fold::Fold, live::Live};
+use super::{chunk::Chunk, fold::Fold, running::RunningTurn};
 use crate::store::{Answered, Store, Tenant, turns::Outcome};
 
 /// Time between two checkpoints of a turn: what a crash may cost at most.
@@ -15,12 +15,13 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The one who writes a turn's chunks.
 pub struct Scribe {
-    live: Arc<Live>,
+    turn: Arc<RunningTurn>,
     fold: Fold,
     store: Store,
     tenant: Tenant,
-    turn: i64,
-    /// When the first piece of the answer came.
+    /// The turn's row number.
+    row: i64,
+    /// When the first piece of the reply came.
     first_piece: Option<Instant>,
     checkpoint: Pin<Box<Sleep>>,
     checkpoints: i64,
@@ -31,14 +32,14 @@ pub struct Scribe {
 }
 
 impl Scribe {
-    /// For the turn of that row; `fold` holds what the answer has already.
-    pub fn new(live: Arc<Live>, fold: Fold, store: Store, tenant: Tenant, turn: i64) -> Self {
+    /// For the turn of that row; `fold` holds what the message has already.
+    pub fn new(turn: Arc<RunningTurn>, fold: Fold, store: Store, tenant: Tenant, row: i64) -> Self {
         Scribe {
-            live,
+            turn,
             fold,
             store,
             tenant,
-            turn,
+            row,
             first_piece: None,
             checkpoint: Box::pin(sleep(CHECKPOINT_INTERVAL)),
             checkpoints: 0,
@@ -47,10 +48,15 @@ impl Scribe {
         }
     }
 
-    /// Writes the first chunk; `before` is what the answer has already, for those who do not hold it.
+    /// The turn it writes.
+    pub fn turn(&self) -> &Arc<RunningTurn> {
+        &self.turn
+    }
+
+    /// Writes the first chunk; `before` is what the message has already, for those who do not hold it.
     pub fn begin(&mut self, start: &Chunk, before: &[Chunk]) {
         self.fold.apply(start);
-        self.live.begin(start, before);
+        self.turn.journal().begin(start, before);
     }
 
     /// Writes chunks, the same for everyone.
@@ -59,22 +65,27 @@ impl Scribe {
             return;
         }
         chunks.iter().for_each(|chunk| self.fold.apply(chunk));
-        self.live.push(chunks);
+        self.turn.journal().push(chunks);
     }
 
-    /// Notes that a piece of the answer came.
+    /// Writes the last chunks, after the turn was stored; the fold is done by then.
+    pub fn end(&self, chunks: &[Chunk]) {
+        self.turn.journal().end(chunks);
+    }
+
+    /// Notes that a piece of the reply came.
     pub fn note_piece(&mut self) {
         self.first_piece.get_or_insert_with(Instant::now);
     }
 
-    /// When the first piece of the answer came.
+    /// When the first piece of the reply came.
     pub fn first_piece(&self) -> Option<Instant> {
         self.first_piece
     }
 
     /// Bytes streamed so far.
     pub fn bytes(&self) -> usize {
-        self.live.len()
+        self.turn.journal().len()
     }
 
     /// Waits until it is time for a checkpoint. A timer of its own, and not a look at the clock with each chunk: words
@@ -96,14 +107,14 @@ impl Scribe {
                 Ok(Err(_)) | Err(TryRecvError::Closed) => {}
             }
         }
-        let frames = self.live.since(self.journaled_bytes);
+        let frames = self.turn.journal().since(self.journaled_bytes);
         if frames.is_empty() {
             return;
         }
         self.checkpoints += 1;
         let bytes = self.journaled_bytes + frames.len();
         // A full queue is a failure like another: the next one brings it.
-        let answered = self.store.org(&self.tenant).journal(self.turn, self.checkpoints, frames);
+        let answered = self.store.org(&self.tenant).journal(self.row, self.checkpoints, frames);
         self.journaling = answered.ok().map(|answered| (bytes, answered));
     }
 

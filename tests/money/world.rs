@@ -20,7 +20,7 @@ use alm::{
         turns::{Begun, EndedTurn, Hold, NewTurn, Outcome, Plan},
     },
     time::Timestamp,
-    turn::Engine,
+    turn::engine::Engine,
 };
 use proptest::{prelude::*, sample::Index};
 use tempfile::TempDir;

@@ -1,8 +1,9 @@
 //! The golden files hold what the SDK makes of the same chunks; `tests/clients/fold.test.mjs` keeps them true.
 
+use std::{fs, path::Path};
+
 use super::*;
 use crate::turn::chunk::DONE;
-use std::{fs, path::Path};
 
 fn fold(before: &[Value], chunks: &[Chunk]) -> Fold {
     let mut fold = Fold::with_parts(before.to_vec());

@@ -88,9 +88,6 @@ impl Call {
 }
 
 #[cfg(test)]
-mod stop_tests;
-
-#[cfg(test)]
 mod tests {
     use serde_json::json;
 

@@ -130,5 +130,4 @@ impl Step {
 }
 
 #[cfg(test)]
-#[path = "step_tests.rs"]
 mod tests;

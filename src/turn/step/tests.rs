@@ -1,12 +1,17 @@
 //! Deltas of one model call, as chunks.
 
-use super::*;
-use crate::model::openai::Decoder;
-use crate::model::{Ending, ToolCall};
-use crate::turn::chunk::clean_json;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::{
+    model::{Ending, ToolCall, openai::Decoder},
+    turn::chunk::clean_json,
+};
 
 /// Where we differ from the AI SDK on purpose. What we send there is in `<name>.ours.jsonl`.
 const DIFFERENT: &[(&str, &str)] = &[

@@ -1,0 +1,308 @@
+//! The turns that run: begun, found, stopped, drained.
+//!
+//! Rule: at most one turn runs in a session; the file refuses a second one, and the map here only finds the first.
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::{
+    ask::{Ask, Asker, SessionRef},
+    bill::Bill,
+    chunk::Chunk,
+    fold::{self, Fold},
+    history, plan,
+    progress::Progress,
+    recovery, replay,
+    resolve::{Resolved, resolve},
+    run::Run,
+    running::{RunningTurn, Stop},
+    scribe::Scribe,
+    services::Services,
+    stats::Stats,
+    stored::now_or_later,
+};
+use crate::{
+    catalog::Catalog,
+    error::{Error, Result},
+    id,
+    model::upstream::Upstreams,
+    store::{
+        Store, Tenant,
+        sessions::NewSession,
+        turns::{Begun, NewTurn},
+    },
+};
+
+/// Turns that may run at once.
+const TURNS_MAX: usize = 4_096;
+/// How long the client of one more is asked to wait.
+const TURNS_FULL_RETRY: Duration = Duration::from_secs(2);
+/// How long a response waits for the model's first sign of life. What fails by then leaves no trace; what fails later
+/// is an `error` chunk.
+const HEAD_WAIT: Duration = Duration::from_secs(2);
+/// How long a drain waits for interrupted turns to be stored; after it they are recovered at the next start.
+const INTERRUPT_WAIT: Duration = Duration::from_secs(2);
+/// How long a stop waits for the partial message to be stored.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+/// Characters of a first message that name its session.
+const LABEL_CHARS_MAX: usize = 80;
+
+/// Everything turns need, and the turns that run.
+pub struct Engine {
+    services: Arc<Services>,
+    slots: Arc<Semaphore>,
+    running: Mutex<HashMap<SessionKey, Running>>,
+}
+
+/// An organization and a session of it.
+type SessionKey = (String, String);
+
+/// A turn that runs, as others find it.
+#[derive(Clone)]
+struct Running {
+    /// The turn's row number.
+    row: i64,
+    message_id: String,
+    turn: Arc<RunningTurn>,
+}
+
+/// A turn that has begun.
+pub struct Started {
+    pub turn: Arc<RunningTurn>,
+    pub session_id: String,
+    /// Whether the session was created for it.
+    pub session_is_new: bool,
+    /// Whether a test key's paid model was replaced by the built-in one.
+    pub test_mode: bool,
+}
+
+impl Engine {
+    /// An engine without turns.
+    pub fn new(store: Store, catalog: Arc<Catalog>, upstreams: Arc<Upstreams>) -> Arc<Self> {
+        Arc::new(Engine {
+            services: Arc::new(Services { store, catalog, upstreams, stats: Stats::default() }),
+            slots: Arc::new(Semaphore::new(TURNS_MAX)),
+            running: Mutex::default(),
+        })
+    }
+
+    /// Begins a turn; returns once its model replies, or after [`HEAD_WAIT`].
+    ///
+    /// It runs in a task of its own, so that a caller who leaves in the middle leaves nothing half begun.
+    pub async fn begin(self: &Arc<Self>, ask: Ask) -> Result<Started> {
+        tokio::spawn(self.clone().begin_owned(ask)).await.map_err(Error::internal)?
+    }
+
+    async fn begin_owned(self: Arc<Self>, ask: Ask) -> Result<Started> {
+        let slot = self.slots.clone().try_acquire_owned().map_err(|_| Error::Unavailable {
+            message: "as many turns are running as this server takes: try again in a moment",
+            retry_after: TURNS_FULL_RETRY,
+        })?;
+        let resolved = resolve(&self.services, &ask)?;
+        let mut bill = Bill::new(resolved.model.pricing, resolved.agent.settings.output_tokens_max);
+        let begun = self.commit(&ask, &resolved, &bill).await?;
+        bill.add_hold(begun.held);
+        let (head, failed_early) = oneshot::channel();
+        let test_mode = resolved.test_mode;
+        let run = self.prepare(ask.asker.clone(), resolved, begun.clone(), bill, head)?;
+        let turn = self.spawn(run, slot);
+        self.await_head(&ask.asker.tenant, &begun, &turn, failed_early).await?;
+        Ok(Started { turn, session_id: begun.session.id, session_is_new: begun.session_is_new, test_mode })
+    }
+
+    /// Question, turn and hold, durable when this returns.
+    async fn commit(&self, ask: &Ask, resolved: &Resolved, bill: &Bill) -> Result<Begun> {
+        let org = self.services.store.org(&ask.asker.tenant).once(ask.asker.claim.as_ref());
+        let prompt_bytes = match (&resolved.session, resolved.model.is_free()) {
+            (Some(session), false) => org.content_bytes(session.seq)?,
+            _ => 0,
+        };
+        let posted_bytes = ask.messages.iter().map(|message| fold::content(&message.parts).len()).sum::<usize>();
+        let stored = resolved.session.as_ref().map_or(0, |session| session.message_count.unsigned_abs());
+        let prompt_tokens = history::tokens_at_most(
+            prompt_bytes + posted_bytes as u64 + resolved.system.len() as u64,
+            stored + ask.messages.len() as u64 + 1,
+        );
+        let new = NewTurn {
+            id: id::generate(),
+            session: NewSession {
+                id: match &ask.session {
+                    SessionRef::Existing(id) | SessionRef::Client(id) => Some(id.clone()),
+                    SessionRef::New => None,
+                },
+                agent_id: Some(resolved.agent.id.clone()),
+                project_id: resolved.project_id.clone(),
+                label: label_of(ask),
+                metadata: None,
+            },
+            agent_id: resolved.agent.id.clone(),
+            project_id: resolved.project_id.clone(),
+            model: resolved.model.id.clone(),
+            message_id: id::generate(),
+            hold: bill.hold_for(prompt_tokens),
+        };
+        let (posted, trigger) = (ask.messages.clone(), ask.trigger.clone());
+        org.begin_turn(new, move |known| plan::plan(&posted, &trigger, known)).await
+    }
+
+    fn prepare(
+        &self,
+        asker: Asker,
+        resolved: Resolved,
+        begun: Begun,
+        bill: Bill,
+        head: oneshot::Sender<Error>,
+    ) -> Result<Run> {
+        let fold = Fold::with_parts(fold::stored_parts(begun.continued_parts.as_deref())?);
+        let (store, tenant) = (self.services.store.clone(), asker.tenant.clone());
+        Ok(Run {
+            services: self.services.clone(),
+            asker,
+            out: Scribe::new(RunningTurn::new(), fold, store, tenant, begun.turn),
+            begun,
+            resolved,
+            bill,
+            progress: Progress::new(head),
+        })
+    }
+
+    /// Runs the turn in a task that no connection owns.
+    fn spawn(self: &Arc<Self>, run: Run, slot: OwnedSemaphorePermit) -> Arc<RunningTurn> {
+        let (engine, row, turn) = (self.clone(), run.begun.turn, run.out.turn().clone());
+        let key = (run.asker.tenant.org_id.clone(), run.begun.session.id.clone());
+        let running = Running { row, message_id: run.begun.message_id.clone(), turn: turn.clone() };
+        self.running().insert(key.clone(), running.clone());
+        tokio::spawn(async move {
+            let panicked = AssertUnwindSafe(run.run()).catch_unwind().await.is_err();
+            engine.forget(&key, row);
+            if panicked {
+                tracing::error!(turn = row, "a turn panicked: it is ended as after a crash");
+                engine.recover_turn(row).await;
+                running.turn.journal().end(&[]);
+            }
+            drop(slot);
+        });
+        turn
+    }
+
+    /// The next turn of the session may have begun already: only this one is removed.
+    fn forget(&self, key: &SessionKey, row: i64) {
+        let mut running = self.running();
+        if running.get(key).is_some_and(|running| running.row == row) {
+            running.remove(key);
+        }
+    }
+
+    /// Waits for the model's first sign of life. What fails before it is undone, so that a retry is clean.
+    async fn await_head(
+        &self,
+        tenant: &Tenant,
+        begun: &Begun,
+        turn: &RunningTurn,
+        mut failed: oneshot::Receiver<Error>,
+    ) -> Result<()> {
+        let early = match tokio::time::timeout(HEAD_WAIT, &mut failed).await {
+            Ok(failed) => failed.ok(),
+            Err(_) => {
+                // From here on a failure is part of the stream; one that was just sent still counts.
+                failed.close();
+                failed.try_recv().ok()
+            }
+        };
+        let Some(error) = early else { return Ok(()) };
+        let (store, tenant, begun) = (self.services.store.clone(), tenant.clone(), begun.clone());
+        let withdraw = move || {
+            let (store, tenant, begun) = (store.clone(), tenant.clone(), begun.clone());
+            async move { store.org(&tenant).withdraw_turn(begun).await }
+        };
+        let withdrawn = now_or_later("a turn that failed early was undone", withdraw).await;
+        // Someone may have found the turn by its session meanwhile.
+        turn.journal().end(&[Chunk::Abort]);
+        withdrawn.and(Err(error))
+    }
+
+    /// Ends what an earlier process left running. For the start, before the first turn.
+    pub async fn recover(&self) -> Result<()> {
+        recovery::recover(&self.services, |_| true).await
+    }
+
+    /// The same for one turn that panicked.
+    async fn recover_turn(&self, panicked: i64) {
+        if let Err(error) = recovery::recover(&self.services, |row| row == panicked).await {
+            tracing::error!(%error, turn = panicked, "a turn that panicked could not be read: the next start ends it");
+        }
+    }
+
+    /// The turn that runs in a session, if the tenant may see the session and one does.
+    pub fn running_turn(&self, tenant: &Tenant, session_id: &str) -> Option<Arc<RunningTurn>> {
+        self.find(tenant, session_id).map(|running| running.turn)
+    }
+
+    /// The stream of a turn that is over, and the session it is in.
+    pub fn replay(&self, tenant: &Tenant, turn: i64, request_id: &str) -> Result<(String, Vec<u8>)> {
+        let stored = self.services.store.org(tenant).stored_turn(turn)?.ok_or(Error::NotFound("turn"))?;
+        let Some(outcome) = stored.outcome else {
+            return Err(Error::Conflict("this reply is still being written: ask again in a moment".into()));
+        };
+        Ok((stored.session_id.clone(), replay::replay(&stored, outcome, request_id)?))
+    }
+
+    /// Stops the turn that runs in a session, and waits until what it said is stored; returns the id of its message.
+    /// `None`: nothing runs there.
+    pub async fn stop(&self, tenant: &Tenant, session_id: &str) -> Option<String> {
+        let running = self.find(tenant, session_id)?;
+        running.turn.stop(Stop::Requested);
+        if tokio::time::timeout(STOP_WAIT, running.turn.ended()).await.is_err() {
+            tracing::warn!(turn = running.row, "a stopped turn takes long to be stored");
+        }
+        Some(running.message_id)
+    }
+
+    fn find(&self, tenant: &Tenant, session_id: &str) -> Option<Running> {
+        // The organization is part of the key, so another's session is simply not there.
+        let visible = self.services.store.org(tenant).session(session_id).is_ok();
+        let key = (tenant.org_id.clone(), session_id.to_owned());
+        // One that is over may still be here for a moment; a client that has read its end must not find it again.
+        self.running().get(&key).filter(|running| visible && !running.turn.journal().is_over()).cloned()
+    }
+
+    /// Waits for running turns to end; those that have not after `patience` are interrupted, their text kept.
+    pub async fn drain(&self, patience: Duration) {
+        let all = TURNS_MAX as u32;
+        if tokio::time::timeout(patience, self.slots.acquire_many(all)).await.is_err() {
+            self.running().values().for_each(|running| running.turn.stop(Stop::Draining));
+            if tokio::time::timeout(INTERRUPT_WAIT, self.slots.acquire_many(all)).await.is_err() {
+                let turns = self.turns_running();
+                tracing::error!(turns, "turns could not be stored: the next start ends them, as after a crash");
+            }
+        }
+    }
+
+    /// How many turns run.
+    pub fn turns_running(&self) -> usize {
+        TURNS_MAX - self.slots.available_permits()
+    }
+
+    /// What turns did so far.
+    pub fn stats(&self) -> &Stats {
+        &self.services.stats
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<SessionKey, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session that a chat creates is named by its first words.
+fn label_of(ask: &Ask) -> Option<String> {
+    let said = ask.messages.iter().map(|message| fold::content(&message.parts)).find(|text| !text.trim().is_empty())?;
+    let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(line.chars().take(LABEL_CHARS_MAX).collect())
+}

@@ -1,0 +1,81 @@
+//! What a question names, looked up: session, agent, project and model.
+
+use super::{
+    ask::{Ask, SessionRef},
+    services::Services,
+};
+use crate::{
+    catalog::{self, Model},
+    error::{Error, Result},
+    model::source::Source,
+    store::{
+        agents::{ALA_SLUG, Agent},
+        sessions::Session,
+    },
+};
+
+/// What was looked up before a turn may begin.
+pub(super) struct Resolved {
+    /// Absent: the turn creates it.
+    pub session: Option<Session>,
+    pub agent: Agent,
+    pub project_id: Option<String>,
+    /// The project's prompt and the agent's.
+    pub system: String,
+    pub model: Model,
+    /// Where the model is asked.
+    pub source: Source,
+    /// Whether a test key's paid model was replaced by the built-in one.
+    pub test_mode: bool,
+}
+
+/// Looks up what `ask` names, or what its session, its agent or its organization say instead.
+pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
+    let tenant = &ask.asker.tenant;
+    let org = services.store.org(tenant);
+    let session = match &ask.session {
+        SessionRef::Existing(id) => Some(org.session(id)?),
+        SessionRef::Client(id) => org.session_if_any(id)?,
+        SessionRef::New => None,
+    };
+    let bound = session.as_ref();
+    let own_agent = bound.and_then(|session| session.agent_id.as_deref());
+    let agent = org.agent(ask.agent.as_deref().or(own_agent).unwrap_or(ALA_SLUG))?;
+    refuse_other("agent", own_agent, &agent.id)?;
+    if !agent.is_active {
+        return Err(Error::Conflict("this agent is not active: activate it, or choose another".into()));
+    }
+    let own_project = bound.and_then(|session| session.project_id.as_deref());
+    let project = match (ask.project.as_deref(), own_project) {
+        (Some(asked), _) => Some(org.project(asked)?),
+        // A project that was deleted since has no prompt any more; its sessions can still be used.
+        (None, Some(own)) => org.project_if_any(own)?,
+        (None, None) => None,
+    };
+    if let Some(project) = &project {
+        refuse_other("project", own_project, &project.id)?;
+    }
+    let model_id = match ask.model.clone().or_else(|| agent.model.clone()) {
+        Some(id) => id,
+        None => org.itself()?.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
+    };
+    let mut model = services.catalog.resolve(tenant, &model_id)?;
+    let test_mode = ask.asker.test && !model.model.is_free();
+    if test_mode {
+        model = services.catalog.resolve(tenant, catalog::DEMO_MODEL)?;
+    }
+    let prompts = [project.as_ref().map_or("", |project| &project.prompt), &agent.system_prompt];
+    let system = prompts.into_iter().filter(|prompt| !prompt.is_empty()).collect::<Vec<_>>().join("\n\n");
+    let project_id = project.map(|project| project.id);
+    Ok(Resolved { session, agent, project_id, system, model: model.model, source: model.source, test_mode })
+}
+
+/// A session keeps the agent and the project of its first turn.
+fn refuse_other(what: &str, own: Option<&str>, asked: &str) -> Result<()> {
+    match own {
+        Some(own) if own != asked => Err(Error::Conflict(format!(
+            "this session belongs to another {what}: leave {what}Id out, or begin another session"
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,85 @@
+//! A running turn, as its readers and those who may stop it see it.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tokio::sync::watch;
+
+use super::{journal::Journal, reader::Reader};
+
+/// Why a turn is to end before its reply does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Someone asked for it.
+    Requested,
+    /// The server is going away.
+    Draining,
+}
+
+/// A turn that runs.
+pub struct RunningTurn {
+    journal: Arc<Journal>,
+    stop: watch::Sender<Option<Stop>>,
+}
+
+impl RunningTurn {
+    /// One that has streamed nothing yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(RunningTurn { journal: Arc::default(), stop: watch::channel(None).0 })
+    }
+
+    /// What it has streamed.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Asks it to end. Repeating it changes nothing.
+    pub fn stop(&self, why: Stop) {
+        self.stop.send_if_modified(|stop| stop.is_none() && stop.replace(why).is_none());
+    }
+
+    /// Waits until someone asks it to end.
+    pub async fn stopped(&self) -> Stop {
+        let mut stop = self.stop.subscribe();
+        loop {
+            let why = *stop.borrow_and_update();
+            match why {
+                Some(why) => return why,
+                // It cannot fail: the sender is ours.
+                None => drop(stop.changed().await),
+            }
+        }
+    }
+
+    /// Waits until it is over.
+    pub async fn ended(&self) {
+        let mut reader = Reader::new(self.journal.clone(), self.journal.from_here());
+        while reader.next().await.is_some() {}
+    }
+
+    /// A reader from the first chunk on.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.journal.clone(), self.journal.from_start())
+    }
+
+    /// A reader whose events are numbered from 1, and which begins after the event `last`; 0 is the beginning. A number
+    /// that no event has yet is from another stream, and begins there as well.
+    ///
+    /// The AI SDK passes over the numbers; `EventSource` and plain readers resume by them after they were cut off.
+    pub fn numbered_reader(&self, last: usize) -> Reader {
+        Reader::new(self.journal.clone(), self.journal.after_event(last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_reason_to_stop_stands() {
+        let turn = RunningTurn::new();
+        turn.stop(Stop::Draining);
+        turn.stop(Stop::Requested);
+        assert_eq!(turn.stopped().await, Stop::Draining);
+    }
+}

@@ -1,0 +1,14 @@
+//! What every turn uses. Engine and turn both hold it, so that neither holds the other.
+
+use std::sync::Arc;
+
+use super::stats::Stats;
+use crate::{catalog::Catalog, model::upstream::Upstreams, store::Store};
+
+/// The store, the models, and the counters.
+pub(super) struct Services {
+    pub store: Store,
+    pub catalog: Arc<Catalog>,
+    pub upstreams: Arc<Upstreams>,
+    pub stats: Stats,
+}
