@@ -8,10 +8,13 @@ pub mod key; // API keys: made, hashed, never kept
 pub mod money; // microcents and prices
 pub mod password; // Argon2id
 pub mod seal; // providers' keys at rest
+pub mod secret; // text that is never shown
 pub mod time; // moments
 
+pub mod outbound; // the only outbound HTTP
+
 pub mod catalog; // which models an organization has
-pub mod model; // the only outbound HTTP: a request in, deltas out
+pub mod model; // a request in, deltas out
 pub mod store; // the only SQL
 pub mod turn; // one answer, from message to stored reply
 

@@ -50,7 +50,7 @@ impl Sealer {
     }
 
     /// Opens what was sealed for the same place.
-    pub fn open_sealed(&self, sealed: &[u8], context: &str) -> Result<String> {
+    pub fn unseal(&self, sealed: &[u8], context: &str) -> Result<String> {
         let broken = || Error::internal("a sealed secret does not open: was the key file replaced?");
         let (nonce, text) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(broken)?;
         let payload = Payload { msg: text, aad: context.as_bytes() };
@@ -85,9 +85,9 @@ mod tests {
         let sealed = sealer.seal("sk-secret", "provider/1").unwrap();
         assert!(!sealed.windows(6).any(|w| w == b"secret"));
         let again = Sealer::open(&folder.path().join("a")).unwrap();
-        assert_eq!(again.open_sealed(&sealed, "provider/1").unwrap(), "sk-secret");
-        again.open_sealed(&sealed, "provider/2").unwrap_err();
-        Sealer::open(&folder.path().join("b")).unwrap().open_sealed(&sealed, "provider/1").unwrap_err();
-        again.open_sealed(&sealed[..5], "provider/1").unwrap_err();
+        assert_eq!(again.unseal(&sealed, "provider/1").unwrap(), "sk-secret");
+        again.unseal(&sealed, "provider/2").unwrap_err();
+        Sealer::open(&folder.path().join("b")).unwrap().unseal(&sealed, "provider/1").unwrap_err();
+        again.unseal(&sealed[..5], "provider/1").unwrap_err();
     }
 }

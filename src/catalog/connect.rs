@@ -3,11 +3,11 @@
 //! Rule: a key comes in here as text and goes on sealed. Rule: keys and headers belong to the host they were given for; whoever moves
 //! a provider to another host gives them again, or else could have them sent anywhere.
 
-use super::{Catalog, DEMO_PROVIDER, PRESETS, endpoint, place_of};
+use super::{Catalog, DEMO_PROVIDER, PRESETS, endpoint, origin_of};
 use crate::{
     error::{Error, Result},
     id,
-    model::upstream::Secret,
+    secret::Secret,
     store::providers::{Provider, ProviderModel},
 };
 
@@ -60,8 +60,9 @@ impl Catalog {
         }
         let preset = || PRESETS.iter().find(|preset| preset.slug == new.slug).map(|preset| preset.base_url.to_owned());
         let base_url = new.base_url.or_else(preset);
-        let base_url =
-            base_url.ok_or_else(|| Error::invalid("baseUrl", "say where it answers, up to /chat/completions"))?;
+        let base_url = base_url.ok_or_else(|| {
+            Error::invalid("baseUrl", "required: the API's base URL, such as http://127.0.0.1:11434/v1")
+        })?;
         let mut provider = Provider::new(new.slug, "");
         let (headers, models) = (Some(new.headers), Some(new.models));
         self.change(&mut provider, ProviderChange { base_url: Some(base_url), key: new.key, headers, models })?;
@@ -73,13 +74,16 @@ impl Catalog {
         if let Some(base_url) = change.base_url {
             let base_url = base_url.trim_end_matches('/').to_owned();
             check_base_url(&base_url)?;
-            let moves = place_of(&base_url) != place_of(&provider.base_url);
+            let moves = origin_of(&base_url) != origin_of(&provider.base_url);
             let has_key = provider.api_key_sealed.is_some() || provider.api_key_env.is_some();
             if moves && has_key && change.key.is_none() {
-                return Err(Error::invalid("apiKey", "was given for another host: give the one for this host as well"));
+                return Err(Error::invalid("apiKey", "belongs to the previous host: send the key for this host too"));
             }
             if moves && !provider.headers.is_empty() && change.headers.is_none() {
-                return Err(Error::invalid("headers", "were given for another host: give those for this host as well"));
+                return Err(Error::invalid(
+                    "headers",
+                    "belong to the previous host: send the headers for this host too",
+                ));
             }
             provider.base_url = base_url;
         }
@@ -163,11 +167,12 @@ fn check_models(models: &[ProviderModel]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{seal::Sealer, store::Store};
+    use crate::{model::upstream::Upstreams, outbound::Options, seal::Sealer, store::Store};
 
     fn catalog(folder: &tempfile::TempDir) -> Catalog {
         let store = Store::open(folder.path(), 1).unwrap();
-        Catalog::new(store, Sealer::open(&folder.path().join("key")).unwrap(), Vec::new())
+        let sealer = Sealer::open(&folder.path().join("key")).unwrap();
+        Catalog::new(store, sealer, Vec::new(), Upstreams::new(&Options::default()).unwrap())
     }
 
     fn new(slug: &str, base_url: Option<&str>) -> NewProvider {

@@ -3,17 +3,21 @@
 //! A model's id is `provider/model`. Providers are the built-in `demo`, those an organization keeps, and those the
 //! environment names, in this order of precedence. Rule: keys leave this file only inside an [`Endpoint`].
 
-use std::{net::IpAddr, sync::RwLock};
+use std::{
+    net::IpAddr,
+    sync::{Arc, RwLock},
+};
 
 use crate::{
     error::{Error, Result},
     model::{
         openai::{CompletionTokensField, WireOptions},
         source::Source,
-        upstream::{Endpoint, Secret, Upstreams},
+        upstream::{Endpoint, Upstreams},
     },
     money::Pricing,
     seal::Sealer,
+    secret::Secret,
     store::{
         Store, Tenant,
         providers::{Provider, ProviderModel},
@@ -85,7 +89,7 @@ pub struct ResolvedModel {
 }
 
 /// A provider that the environment names, for every organization.
-pub struct Ambient {
+pub struct EnvProvider {
     slug: &'static str,
     endpoint: Endpoint,
     /// What it said it has; unknown until it was asked.
@@ -96,13 +100,14 @@ pub struct Ambient {
 pub struct Catalog {
     store: Store,
     sealer: Sealer,
-    ambient: Vec<Ambient>,
+    env_providers: Vec<EnvProvider>,
+    upstreams: Arc<Upstreams>,
 }
 
 impl Catalog {
     /// Over the stored providers and those of the environment.
-    pub fn new(store: Store, sealer: Sealer, ambient: Vec<Ambient>) -> Self {
-        Catalog { store, sealer, ambient }
+    pub fn new(store: Store, sealer: Sealer, env_providers: Vec<EnvProvider>, upstreams: Upstreams) -> Self {
+        Catalog { store, sealer, env_providers, upstreams: Arc::new(upstreams) }
     }
 
     /// The models of an organization: the built-in one, then by provider.
@@ -112,8 +117,8 @@ impl Catalog {
         for provider in &stored {
             models.extend(provider.models.iter().map(|model| stored_model(provider, model)));
         }
-        for ambient in self.ambient.iter().filter(|ambient| stored.iter().all(|p| p.slug != ambient.slug)) {
-            models.extend(ambient.names().unwrap_or_default().iter().map(|name| ambient.model(name)));
+        for named in self.env_providers.iter().filter(|named| stored.iter().all(|p| p.slug != named.slug)) {
+            models.extend(named.names().unwrap_or_default().iter().map(|name| named.model(name)));
         }
         Ok(models)
     }
@@ -127,32 +132,41 @@ impl Catalog {
         let (slug, name) = id.split_once('/').ok_or_else(unknown)?;
         if let Some(provider) = self.store.org(tenant).provider_if_any(slug)?.filter(|p| p.slug == slug) {
             let known = provider.models.iter().find(|model| model.name == name).ok_or_else(unknown)?;
-            let source = Source::Upstream(self.endpoint(&provider)?);
+            let source = self.source(self.endpoint(&provider)?);
             return Ok(ResolvedModel { model: stored_model(&provider, known), source });
         }
-        let ambient = self.ambient.iter().find(|ambient| ambient.slug == slug).ok_or_else(unknown)?;
+        let named = self.env_providers.iter().find(|named| named.slug == slug).ok_or_else(unknown)?;
         // Until it has said what it has, the provider itself is the judge.
-        if name.is_empty() || ambient.names().is_some_and(|names| names.iter().all(|known| known != name)) {
+        if name.is_empty() || named.names().is_some_and(|names| names.iter().all(|known| known != name)) {
             return Err(unknown());
         }
-        Ok(ResolvedModel { model: ambient.model(name), source: Source::Upstream(ambient.endpoint.clone()) })
+        Ok(ResolvedModel { model: named.model(name), source: self.source(named.endpoint.clone()) })
     }
 
     /// How to reach a stored provider.
     pub fn endpoint(&self, provider: &Provider) -> Result<Endpoint> {
-        endpoint_of(provider, |sealed, context| self.sealer.open_sealed(sealed, context))
+        endpoint_of(provider, |sealed, context| self.sealer.unseal(sealed, context))
+    }
+
+    /// The way to every provider.
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
+    }
+
+    fn source(&self, endpoint: Endpoint) -> Source {
+        Source::Upstream { upstreams: self.upstreams.clone(), endpoint: Box::new(endpoint) }
     }
 
     /// Asks the environment's providers what they have; whether all of them said. One that does not answer keeps what
     /// it said before.
-    pub async fn refresh_ambient(&self, upstreams: &Upstreams) -> bool {
+    pub async fn refresh_env_providers(&self) -> bool {
         let mut all_said = true;
-        for ambient in &self.ambient {
-            match upstreams.list_models(&ambient.endpoint).await {
-                Ok(names) => ambient.set_names(names),
+        for named in &self.env_providers {
+            match self.upstreams.list_models(&named.endpoint).await {
+                Ok(names) => named.set_names(names),
                 Err(error) => {
                     all_said = false;
-                    tracing::info!(provider = ambient.slug, %error, "its models are not known");
+                    tracing::info!(provider = named.slug, %error, "its models are not known");
                 }
             }
         }
@@ -160,15 +174,15 @@ impl Catalog {
     }
 }
 
-impl Ambient {
+impl EnvProvider {
     /// The providers that the environment names; `variable` reads it.
-    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Vec<Ambient> {
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Vec<EnvProvider> {
         let set = |name| variable(name).filter(|value| !value.trim().is_empty());
         let ollama = set("OLLAMA_HOST").map(|host| ("ollama", ollama_url(host.trim()), None));
         let openai = set("OPENAI_BASE_URL").map(|url| ("openai", url, set("OPENAI_API_KEY")));
         let named = ollama.into_iter().chain(openai);
         named
-            .map(|(slug, url, key)| Ambient {
+            .map(|(slug, url, key)| EnvProvider {
                 slug,
                 endpoint: endpoint(slug, &url, key, Vec::new()),
                 models: RwLock::new(None),
@@ -267,7 +281,7 @@ pub fn is_loopback(base_url: &str) -> bool {
 }
 
 /// Scheme, host and port of a URL: what a key belongs to.
-fn place_of(url: &str) -> &str {
+fn origin_of(url: &str) -> &str {
     let after_scheme = url.find("://").map_or(0, |at| at + 3);
     let end = url[after_scheme..].find(['/', '?', '#']).map_or(url.len(), |at| after_scheme + at);
     &url[..end]
@@ -287,6 +301,7 @@ fn host_of(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbound::Options;
 
     #[test]
     fn loopback_urls_are_of_this_machine_and_no_look_alikes() {
@@ -305,10 +320,10 @@ mod tests {
             ("0.0.0.0:8000", "http://127.0.0.1:8000/v1"),
             ("https://gpu.lan:443/", "https://gpu.lan:443/v1"),
         ] {
-            let ambient = Ambient::from_env(|name| (name == "OLLAMA_HOST").then(|| host.to_owned()));
-            assert_eq!(ambient.iter().map(|a| &*a.endpoint.base_url).collect::<Vec<_>>(), [url]);
+            let named = EnvProvider::from_env(|name| (name == "OLLAMA_HOST").then(|| host.to_owned()));
+            assert_eq!(named.iter().map(|named| &*named.endpoint.base_url).collect::<Vec<_>>(), [url]);
         }
-        assert!(Ambient::from_env(|name| (name == "OPENAI_API_KEY").then(|| "k".into())).is_empty());
+        assert!(EnvProvider::from_env(|name| (name == "OPENAI_API_KEY").then(|| "k".into())).is_empty());
     }
 
     #[test]
@@ -317,9 +332,9 @@ mod tests {
         let store = Store::open(folder.path(), 2).unwrap();
         let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
         let sealer = Sealer::open(&folder.path().join("key")).unwrap();
-        let ambient = Ambient::from_env(|name| (name == "OLLAMA_HOST").then(|| "127.0.0.1".into()));
-        ambient[0].set_names(vec!["llama3.2:3b".into()]);
-        let catalog = Catalog::new(store, sealer, ambient);
+        let named = EnvProvider::from_env(|name| (name == "OLLAMA_HOST").then(|| "127.0.0.1".into()));
+        named[0].set_names(vec!["llama3.2:3b".into()]);
+        let catalog = Catalog::new(store, sealer, named, Upstreams::new(&Options::default()).unwrap());
         let ids: Vec<_> = catalog.models(&tenant).unwrap().into_iter().map(|model| model.id).collect();
         assert_eq!(ids, [DEMO_MODEL, "ollama/llama3.2:3b"]);
         for id in &ids {

@@ -105,7 +105,8 @@ async fn answering(upstreams: &Upstreams, presets: &[&'static Preset]) -> Vec<Fo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{scripted::Server, upstream::UpstreamOptions};
+    use crate::model::{scripted::Server, upstream::Upstreams};
+    use crate::outbound;
 
     fn usual(slug: &'static str, server: &Server) -> &'static Preset {
         let base_url = format!("http://{}/v1", server.address).leak();
@@ -121,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_answers_with_a_list_of_models_is_found_and_what_is_something_else_is_not() {
-        let upstreams = Upstreams::new(&UpstreamOptions::default()).unwrap();
+        let upstreams = Upstreams::new(&outbound::Options::default()).unwrap();
         let (near, other) = (saying(r#"{"data":[{"id":"llama3.2:3b"}]}"#), saying("<html>"));
         // A server that takes the connection and says nothing.
         let silent = Server::start(|_, peer| peer.request().map(drop));

@@ -9,9 +9,10 @@ use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Fal
 use serde_json::Value;
 
 use crate::{
-    catalog::{Ambient, Catalog},
+    catalog::{Catalog, EnvProvider},
     error::{Error, Invalid, Result},
-    model::upstream::{UpstreamOptions, Upstreams},
+    model::upstream::Upstreams,
+    outbound,
     seal::{self, Sealer},
     store::Store,
 };
@@ -173,10 +174,11 @@ impl Place {
 
     /// The models of every organization. Providers that the environment names are asked what they have.
     fn catalog(&self, store: &Store) -> Result<Catalog> {
-        let ambient = Ambient::from_env(|name| std::env::var(name).ok());
-        let catalog = Catalog::new(store.clone(), self.sealer()?, ambient);
+        let named = EnvProvider::from_env(|name| std::env::var(name).ok());
+        let catalog =
+            Catalog::new(store.clone(), self.sealer()?, named, Upstreams::new(&outbound::Options::default())?);
         block_on(async {
-            catalog.refresh_ambient(&Upstreams::new(&UpstreamOptions::default())?).await;
+            catalog.refresh_env_providers().await;
             Ok(catalog)
         })
     }

@@ -8,8 +8,10 @@ use super::{Place, as_flags, block_on, read_secret, table};
 use crate::{
     catalog::{Catalog, NewKey, NewProvider, probe},
     error::{Error, Result},
-    model::upstream::{Secret, UpstreamOptions, Upstreams},
+    model::upstream::Upstreams,
     money::Pricing,
+    outbound,
+    secret::Secret,
     store::providers::{Provider, ProviderModel},
 };
 
@@ -98,7 +100,8 @@ impl Add {
         let new = NewProvider { slug: self.slug, base_url, key, headers: Vec::new(), models };
         let store = place.store()?;
         let tenant = store.org_by_slug(&self.org)?.tenant();
-        let catalog = Catalog::new(store.clone(), place.sealer()?, Vec::new());
+        let upstreams = Upstreams::new(&outbound::Options::default())?;
+        let catalog = Catalog::new(store.clone(), place.sealer()?, Vec::new(), upstreams);
         let provider = catalog.prepare(new).map_err(as_flags)?;
         let provider = block_on(store.org(&tenant).create_provider(provider))?;
         let ids: Vec<_> = provider.models.iter().map(|model| format!("{}/{}", provider.slug, model.name)).collect();
@@ -172,12 +175,13 @@ async fn test(place: &Place, org: &str, slug: &str, ca_file: Option<PathBuf>) ->
     let store = place.store()?;
     let tenant = store.org_by_slug(org)?.tenant();
     let provider = store.org(&tenant).provider(slug)?;
-    let endpoint = Catalog::new(store.clone(), place.sealer()?, Vec::new()).endpoint(&provider)?;
-    let upstreams = Upstreams::new(&UpstreamOptions { ca_file, ..UpstreamOptions::default() })?;
+    let upstreams = Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() })?;
+    let catalog = Catalog::new(store.clone(), place.sealer()?, Vec::new(), upstreams);
+    let endpoint = catalog.endpoint(&provider)?;
     let Some(model) = provider.models.first() else {
         return Err(Error::BadRequest(format!("{slug} has no models to test")));
     };
-    let tested = probe::test(&upstreams, &endpoint, Some(model.name.clone())).await?;
+    let tested = probe::test(catalog.upstreams(), &endpoint, Some(model.name.clone())).await?;
     let ms = |time: Duration| time.as_millis() as u64;
     let (list_ms, reply_ms, first_ms) = (ms(tested.listed), ms(tested.reply), tested.first_token.map(ms));
     let (listed, model) = (tested.models, tested.model);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    catalog::{Ambient, Catalog},
+    catalog::{Catalog, EnvProvider},
     error::Result,
     http::{
         self, Admission, App,
@@ -20,7 +20,8 @@ use crate::{
         serve::{Limits, Listener, raise_nofile_limit, serve},
         setup::SetupCode,
     },
-    model::upstream::{UpstreamOptions, Upstreams},
+    model::upstream::Upstreams,
+    outbound,
     seal::Sealer,
     store::Store,
     turn::engine::Engine,
@@ -33,7 +34,7 @@ const DESCRIPTORS_DEFAULT: u64 = 1024;
 /// What a drained connection gets on top of its turn's drain, to send the last words.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often providers of the environment are asked for their models until they have said.
-const AMBIENT_INTERVAL: Duration = Duration::from_secs(60);
+const ENV_PROVIDERS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a server is made of.
 pub(super) struct Settings {
@@ -54,7 +55,6 @@ pub(super) struct Settings {
 pub(super) struct Server {
     app: Arc<App>,
     catalog: Arc<Catalog>,
-    upstreams: Arc<Upstreams>,
     engine: Arc<Engine>,
     listener: Listener,
     metrics: Option<Listener>,
@@ -76,11 +76,10 @@ impl Server {
             tracing::warn!(%error, "the limit on open files stays as it is");
             DESCRIPTORS_DEFAULT
         });
-        let ambient = if settings.ambient { Ambient::from_env(|name| std::env::var(name).ok()) } else { Vec::new() };
-        let catalog = Arc::new(Catalog::new(store.clone(), sealer, ambient));
-        let options = UpstreamOptions { ca_file: settings.ca_file, ..UpstreamOptions::default() };
-        let upstreams = Arc::new(Upstreams::new(&options)?);
-        let engine = Engine::new(store.clone(), catalog.clone(), upstreams.clone());
+        let options = outbound::Options { ca_file: settings.ca_file, ..outbound::Options::default() };
+        let named = if settings.ambient { EnvProvider::from_env(|name| std::env::var(name).ok()) } else { Vec::new() };
+        let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
+        let engine = Engine::new(store.clone(), catalog.clone());
         engine.recover().await?;
         let admission = Admission {
             cors: settings.cors,
@@ -88,11 +87,10 @@ impl Server {
             setup: settings.setup,
             chats_per_minute: settings.chats_per_minute,
         };
-        let app = App::new(store, catalog.clone(), engine.clone(), upstreams.clone(), admission);
+        let app = App::new(store, catalog.clone(), engine.clone(), admission);
         Ok(Server {
             app: Arc::new(app),
             catalog,
-            upstreams,
             engine,
             listener: Listener::bind(settings.listen)?,
             metrics: settings.metrics_listen.map(Listener::bind).transpose()?,
@@ -109,10 +107,10 @@ impl Server {
 
     /// Serves until `shutdown`, then drains: no new turns, running ones may end, what remains is interrupted and kept.
     pub(super) async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Server { app, catalog, upstreams, engine, listener, metrics, drain, limits, _lock } = self;
-        let ambient = tokio::spawn(async move {
-            while !catalog.refresh_ambient(&upstreams).await {
-                tokio::time::sleep(AMBIENT_INTERVAL).await;
+        let Server { app, catalog, engine, listener, metrics, drain, limits, _lock } = self;
+        let asking = tokio::spawn(async move {
+            while !catalog.refresh_env_providers().await {
+                tokio::time::sleep(ENV_PROVIDERS_INTERVAL).await;
             }
         });
         let metrics = metrics.map(|listener| {
@@ -126,7 +124,7 @@ impl Server {
             engine.drain(drain).await;
         };
         serve(listener, endpoint, limits, drained).await;
-        ambient.abort();
+        asking.abort();
         if let Some(metrics) = metrics {
             metrics.abort();
         }

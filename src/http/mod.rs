@@ -15,7 +15,7 @@ use std::{
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get, handler, http::Method, web::Redirect};
 use poem_openapi::{OpenApiService, Tags};
 
-use crate::{catalog::Catalog, error::Result, model::upstream::Upstreams, store::Store, turn::engine::Engine};
+use crate::{catalog::Catalog, error::Result, store::Store, turn::engine::Engine};
 
 pub mod assets;
 pub mod auth;
@@ -65,8 +65,6 @@ pub struct App {
     pub store: Store,
     pub catalog: Arc<Catalog>,
     pub engine: Arc<Engine>,
-    /// The way to providers, for what is asked beside a turn.
-    upstreams: Arc<Upstreams>,
     pub metrics: metrics::Metrics,
     pub bridge: bridge::Bridge,
     /// Where passwords are hashed.
@@ -95,19 +93,12 @@ pub struct Admission {
 
 impl App {
     /// Around an engine and what it stands on.
-    pub fn new(
-        store: Store,
-        catalog: Arc<Catalog>,
-        engine: Arc<Engine>,
-        upstreams: Arc<Upstreams>,
-        admission: Admission,
-    ) -> Self {
+    pub fn new(store: Store, catalog: Arc<Catalog>, engine: Arc<Engine>, admission: Admission) -> Self {
         App {
             store,
             catalog,
             metrics: metrics::Metrics::new(engine.clone()),
             engine,
-            upstreams,
             bridge: bridge::Bridge::for_scans(),
             hashing: bridge::Bridge::for_passwords(),
             cors: admission.cors,

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     catalog::{self, NewKey, PRESETS, probe},
     error::{Error, Result},
-    model::upstream::Secret,
+    secret::Secret,
     store::providers as stored,
 };
 
@@ -180,7 +180,7 @@ impl Providers {
     #[oai(path = "/providers/local", method = "get", operation_id = "list_local_servers")]
     async fn list_local_servers(&self, caller: Caller<Owner>) -> Result<Data<Items<LocalServer>>, ApiError> {
         let known = caller.org().providers()?;
-        let mut found = probe::on_this_machine(&caller.app.upstreams).await;
+        let mut found = probe::on_this_machine(caller.app.catalog.upstreams()).await;
         found.retain(|found| known.iter().all(|known| known.base_url != found.preset.base_url));
         Ok(Data::of(&Items::all(found)))
     }
@@ -254,7 +254,7 @@ impl Providers {
         let provider = caller.org().provider(&id)?;
         let endpoint = caller.app.catalog.endpoint(&provider)?;
         let model = provider.models.into_iter().next().map(|model| model.name);
-        Ok(Data::of(&probe::test(&caller.app.upstreams, &endpoint, model).await?.into()))
+        Ok(Data::of(&probe::test(caller.app.catalog.upstreams(), &endpoint, model).await?.into()))
     }
 
     /// Take over the list of models a provider has
@@ -268,7 +268,7 @@ impl Providers {
         id: Path<String>,
     ) -> Result<Data<Provider>, ApiError> {
         let endpoint = caller.app.catalog.endpoint(&caller.org().provider(&id)?)?;
-        let listed = caller.app.upstreams.list_models(&endpoint).await?;
+        let listed = caller.app.catalog.upstreams().list_models(&endpoint).await?;
         let catalog = caller.app.catalog.clone();
         let take_over = move |provider: &mut stored::Provider| catalog.take_over(provider, listed);
         Ok(Data::of(&caller.org().update_provider(id.0, take_over).await?.into()))

@@ -1,8 +1,8 @@
-//! Models: the only outbound HTTP. A request goes in, deltas come out.
+//! Models: a request goes in, deltas come out.
 //!
 //! Rule: nothing here knows sessions, money or the AI SDK stream. `turn` turns deltas into chunks.
-//! Reading order: this file, `sse.rs`, `tool_calls.rs`, `openai/` (all plain), then `upstream/` and `ready/`
-//! (the only ones that wait), `demo/` (the built-in model).
+//! Reading order: this file, `sse.rs`, `tool_calls.rs`, `openai/` (all plain), then `upstream/` (the
+//! only one that waits) and `demo/` (the built-in model).
 
 pub mod openai; // the wire of OpenAI-compatible servers
 pub mod sse; // server-sent events from bytes
@@ -10,7 +10,6 @@ pub mod tool_calls; // tool calls from fragments
 
 pub mod upstream; // asking a provider
 
-mod ready; // ureq, read when the socket is ready
 #[cfg(test)]
 pub(crate) mod scripted; // a server that does what a test tells it
 

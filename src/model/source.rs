@@ -1,5 +1,7 @@
 //! Where a reply comes from: the built-in model or a provider, behind one pair of functions.
 
+use std::sync::Arc;
+
 use super::{
     Delta, Ending, Request, demo,
     upstream::{self, Endpoint, Upstreams},
@@ -11,8 +13,8 @@ use crate::error::Result;
 pub enum Source {
     /// The built-in model.
     Demo,
-    /// A provider.
-    Upstream(Endpoint),
+    /// A provider, and the way there.
+    Upstream { upstreams: Arc<Upstreams>, endpoint: Box<Endpoint> },
 }
 
 /// A running reply. Dropping it ends it at once, the provider's connection included.
@@ -24,11 +26,13 @@ pub enum Reply {
 }
 
 impl Source {
-    /// Asks, and waits until an answer is on its way. Dropping the wait ends the asking.
-    pub async fn start(&self, upstreams: &Upstreams, request: &Request) -> Result<Reply> {
+    /// Asks, and waits until a reply is on its way. Dropping the wait ends the asking.
+    pub async fn start(&self, request: &Request) -> Result<Reply> {
         Ok(match self {
             Source::Demo => Reply::Demo(demo::reply(request)),
-            Source::Upstream(endpoint) => Reply::Upstream(Box::new(upstreams.start(endpoint, request).await?)),
+            Source::Upstream { upstreams, endpoint } => {
+                Reply::Upstream(Box::new(upstreams.start(endpoint, request).await?))
+            }
         })
     }
 }

@@ -93,7 +93,8 @@ mod tests {
     use super::*;
     use crate::{
         catalog::Catalog,
-        model::upstream::{UpstreamOptions, Upstreams},
+        model::upstream::Upstreams,
+        outbound,
         seal::{self, Sealer},
         store::{
             Store,
@@ -137,9 +138,9 @@ mod tests {
         let (release, taken) = mpsc::channel::<()>();
         runtime.spawn_blocking(move || taken.recv());
         runtime.block_on(async {
-            let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new()));
-            let upstreams = Arc::new(Upstreams::new(&UpstreamOptions::default()).unwrap());
-            let engine = Engine::new(store.clone(), catalog, upstreams);
+            let upstreams = Upstreams::new(&outbound::Options::default()).unwrap();
+            let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new(), upstreams));
+            let engine = Engine::new(store.clone(), catalog);
             let question = Posted {
                 id: None,
                 role: Role::User,

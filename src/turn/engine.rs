@@ -32,7 +32,6 @@ use crate::{
     catalog::Catalog,
     error::{Error, Result},
     id,
-    model::upstream::Upstreams,
     store::{
         Store, Tenant,
         sessions::NewSession,
@@ -85,9 +84,9 @@ pub struct Started {
 
 impl Engine {
     /// An engine without turns.
-    pub fn new(store: Store, catalog: Arc<Catalog>, upstreams: Arc<Upstreams>) -> Arc<Self> {
+    pub fn new(store: Store, catalog: Arc<Catalog>) -> Arc<Self> {
         Arc::new(Engine {
-            services: Arc::new(Services { store, catalog, upstreams, stats: Stats::default() }),
+            services: Arc::new(Services { store, catalog, stats: Stats::default() }),
             slots: Arc::new(Semaphore::new(TURNS_MAX)),
             running: Mutex::default(),
         })

@@ -142,7 +142,7 @@ impl Run {
             self.bill.add_hold(held);
         }
         request.output_tokens_max = self.bill.output_cap(prompt_tokens);
-        let reply = self.resolved.source.start(&self.services.upstreams, request).await?;
+        let reply = self.resolved.source.start(request).await?;
         // From here on the client has a stream.
         self.progress.head = None;
         self.out.write(&[Chunk::StartStep]);

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::stats::Stats;
-use crate::{catalog::Catalog, model::upstream::Upstreams, store::Store};
+use crate::{catalog::Catalog, store::Store};
 
 /// The store, the models, and the counters.
 pub(super) struct Services {
     pub store: Store,
     pub catalog: Arc<Catalog>,
-    pub upstreams: Arc<Upstreams>,
     pub stats: Stats,
 }

@@ -1,6 +1,6 @@
 //! What must be nowhere.
 
-use alm::{catalog::Catalog, seal::Sealer, store::Store};
+use alm::{catalog::Catalog, model::upstream::Upstreams, outbound, seal::Sealer, store::Store};
 use rusqlite::types::ValueRef;
 use serde_json::json;
 
@@ -124,7 +124,8 @@ fn a_stolen_copy_of_the_file_opens_no_secret_and_signs_nobody_in() {
     let sealer = Sealer::open(&stolen.path().join(alm::seal::FILE_NAME)).unwrap();
     let kept = store.org(&app.tenant("acme")).provider("up").unwrap();
     assert_eq!(kept.api_key_sealed, provider.api_key_sealed, "the copy has all there is to have");
-    assert!(Catalog::new(store, sealer, Vec::new()).endpoint(&kept).is_err());
+    let upstreams = Upstreams::new(&outbound::Options::default()).unwrap();
+    assert!(Catalog::new(store, sealer, Vec::new(), upstreams).endpoint(&kept).is_err());
     // What is kept of the cookie is no cookie.
     let hash: Vec<u8> = app.file().query_row("SELECT hash FROM sign_in", [], |row| row.get(0)).unwrap();
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -9,8 +9,9 @@ use alm::{
     catalog::Catalog,
     error::Error,
     id,
-    model::upstream::{UpstreamOptions, Upstreams},
+    model::upstream::Upstreams,
     money::Pricing,
+    outbound,
     seal::Sealer,
     store::{
         Store, Tenant,
@@ -203,9 +204,9 @@ impl World {
         self.store = Store::open(self.folder.path(), 2).unwrap();
         let sealer = Sealer::open(&self.folder.path().join("key")).unwrap();
         self.runtime.block_on(async {
-            let catalog = Arc::new(Catalog::new(self.store.clone(), sealer, Vec::new()));
-            let upstreams = Arc::new(Upstreams::new(&UpstreamOptions::default()).unwrap());
-            Engine::new(self.store.clone(), catalog, upstreams).recover().await.unwrap();
+            let upstreams = Upstreams::new(&outbound::Options::default()).unwrap();
+            let catalog = Arc::new(Catalog::new(self.store.clone(), sealer, Vec::new(), upstreams));
+            Engine::new(self.store.clone(), catalog).recover().await.unwrap();
         });
         assert_eq!(self.store.orphans().unwrap().len(), 0);
         for org in 0..ORGS {

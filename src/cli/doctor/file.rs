@@ -99,7 +99,7 @@ pub(in crate::cli) fn check_key_file(place: &Place, file: &Inspected) -> Check {
         let sealer = Sealer::open(&key_file)?;
         let shut = providers.iter().find(|(_, provider)| {
             let sealed = provider.api_key_sealed.as_deref().unwrap_or_default();
-            sealer.open_sealed(sealed, &provider.seal_context()).is_err()
+            sealer.unseal(sealed, &provider.seal_context()).is_err()
         });
         Ok(match shut {
             None => Check::ok("key file", format!("{name} opens {}", count_text(providers.len() as u64, "sealed key"))),

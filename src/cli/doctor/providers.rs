@@ -6,10 +6,11 @@ use futures_util::future::join_all;
 
 use super::Check;
 use crate::{
-    catalog::{self, Ambient},
+    catalog::{self, EnvProvider},
     cli::{Place, block_on, count_text},
     error::{Error, Result},
-    model::upstream::{Endpoint, UpstreamOptions, Upstreams},
+    model::upstream::{Endpoint, Upstreams},
+    outbound,
     seal::Sealer,
     store::file::inspect::Inspected,
 };
@@ -21,19 +22,19 @@ pub(super) fn check(place: &Place, file: &Inspected, ca_file: Option<PathBuf>) -
         let sealer = if key_file.exists() { Some(Sealer::open(&key_file)?) } else { None };
         let open = |sealed: &[u8], context: &str| {
             let sealer = sealer.as_ref().ok_or_else(|| Error::BadRequest("its key cannot be opened".into()))?;
-            sealer.open_sealed(sealed, context).map_err(|_| Error::BadRequest("its key cannot be opened".into()))
+            sealer.unseal(sealed, context).map_err(|_| Error::BadRequest("its key cannot be opened".into()))
         };
         let stored = file.providers()?;
         let mut endpoints = Vec::new();
         for (org, provider) in &stored {
             endpoints.push((format!("provider {org}/{}", provider.slug), catalog::endpoint_of(provider, open)));
         }
-        let ambient = Ambient::from_env(|name| std::env::var(name).ok());
+        let ambient = EnvProvider::from_env(|name| std::env::var(name).ok());
         let named = ambient.iter().map(|ambient| ambient.endpoint().clone());
         endpoints
             .extend(named.map(|endpoint| (format!("provider {} of the environment", endpoint.name), Ok(endpoint))));
         block_on(async {
-            let upstreams = Upstreams::new(&UpstreamOptions { ca_file, ..UpstreamOptions::default() })?;
+            let upstreams = Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() })?;
             let asked = endpoints.into_iter().map(|(what, endpoint)| ask(&upstreams, what, endpoint));
             Ok(join_all(asked).await)
         })

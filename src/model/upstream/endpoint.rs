@@ -2,20 +2,21 @@
 //!
 //! Rule: callers read an endpoint's name, the log its host and port, nobody the rest. Keys are marked sensitive, so no log of a header holds one.
 
-use std::fmt;
-
 use bytes::Bytes;
-use ureq::http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 
-use crate::error::{Error, Result};
-use crate::model::openai::WireOptions;
+use crate::{
+    error::{Error, Result},
+    model::openai::WireOptions,
+    outbound::http::{HeaderName, HeaderValue, Method, Request, Uri, header},
+    secret::Secret,
+};
 
 /// Where an OpenAI-compatible provider answers.
 #[derive(Clone)]
 pub struct Endpoint {
     /// What its organization calls it; callers read this and never the address.
     pub name: String,
-    /// Up to and without `/chat/completions`: `http://127.0.0.1:11434/v1`.
+    /// The API's base URL, such as `http://127.0.0.1:11434/v1`.
     pub base_url: String,
     /// Sent as a bearer token.
     pub api_key: Option<Secret>,
@@ -37,7 +38,7 @@ impl Endpoint {
     }
 
     /// The host and port of the base URL, for the log.
-    pub(super) fn place(&self) -> Result<String> {
+    pub(super) fn authority(&self) -> Result<String> {
         let uri = self.uri("")?;
         let host = uri.host().unwrap_or_default();
         Ok(uri.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
@@ -77,34 +78,6 @@ impl Endpoint {
     }
 }
 
-/// Text that never shows by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
-    }
-
-    /// The text itself, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,16 +95,16 @@ mod tests {
 
     #[test]
     fn of_a_base_url_only_host_and_port_show() {
-        for (base_url, place) in [
+        for (base_url, authority) in [
             ("http://127.0.0.1:11434/v1", "127.0.0.1:11434"),
             ("https://api.example.com/v1/", "api.example.com"),
             ("https://user:pass@gateway.example:8443/secret/v1", "gateway.example:8443"),
             ("http://[::1]:8000/v1", "[::1]:8000"),
         ] {
-            assert_eq!(endpoint(base_url).place().unwrap(), place);
+            assert_eq!(endpoint(base_url).authority().unwrap(), authority);
         }
         for base_url in ["", "127.0.0.1:11434/v1", "ftp://example.com", "http://", "/v1"] {
-            assert!(endpoint(base_url).place().is_err(), "{base_url}");
+            assert!(endpoint(base_url).authority().is_err(), "{base_url}");
         }
     }
 

@@ -3,15 +3,16 @@
 //! Rule: plain functions over plain values. A sentence names the provider as its organization does; nothing that an
 //! upstream wrote, no address and no key is ever in it.
 
-use std::io::ErrorKind;
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
-use ureq::Timeout;
-use ureq::http::{HeaderMap, StatusCode, header};
-
-use crate::error::{Error, NO_DESCRIPTOR, is_out_of_descriptors};
-use crate::model::openai::explain;
-use crate::model::ready::SendError;
+use crate::{
+    error::{Error, NO_DESCRIPTOR, is_out_of_descriptors},
+    model::openai::explain,
+    outbound::{
+        Cause, SendError,
+        http::{HeaderMap, StatusCode, header},
+    },
+};
 
 /// How often a request is sent again, at most.
 pub(super) const RETRIES_MAX: u32 = 2;
@@ -62,9 +63,9 @@ pub(super) enum Failure {
     Other,
 }
 
-/// What was asked for.
+/// What a request was for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Asked<'a> {
+pub(super) enum Purpose<'a> {
     /// A reply of this model.
     Reply(&'a str),
     /// The list of models.
@@ -76,17 +77,15 @@ impl Failure {
     pub(super) fn of_send(error: &SendError) -> Self {
         let SendError::Failed { cause, reused, answered } = error else { return Failure::TooMany };
         match cause {
-            ureq::Error::HostNotFound => Failure::NameUnknown,
-            ureq::Error::Timeout(Timeout::Connect) => Failure::Unreachable,
-            ureq::Error::Timeout(_) => Failure::HeadTimeout,
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) => Failure::Tls,
-            ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => Failure::Proxy,
-            ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => Failure::NotHttp,
-            ureq::Error::Io(e) => match e.kind() {
+            Cause::NameUnknown => Failure::NameUnknown,
+            Cause::ConnectTimeout => Failure::Unreachable,
+            Cause::HeadTimeout => Failure::HeadTimeout,
+            Cause::Tls => Failure::Tls,
+            Cause::Proxy => Failure::Proxy,
+            Cause::NotHttp => Failure::NotHttp,
+            Cause::Io(e) => match e.kind() {
                 ErrorKind::ConnectionRefused => Failure::Refused,
                 ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Failure::Unreachable,
-                // The shape in which rustls reports a certificate or a record it does not accept.
-                ErrorKind::InvalidData => Failure::Tls,
                 ErrorKind::UnexpectedEof
                 | ErrorKind::ConnectionReset
                 | ErrorKind::ConnectionAborted
@@ -102,7 +101,7 @@ impl Failure {
                 _ if is_out_of_descriptors(e) => Failure::NoDescriptor,
                 _ => Failure::Other,
             },
-            _ => Failure::Other,
+            Cause::Other(_) => Failure::Other,
         }
     }
 
@@ -145,7 +144,7 @@ impl Failure {
     }
 
     /// What the caller reads. `who` is such as `the provider ollama`.
-    pub(super) fn into_error(self, who: &str, asked: Asked) -> Error {
+    pub(super) fn into_error(self, who: &str, asked: Purpose) -> Error {
         let message = match self {
             Failure::TooMany => "too many requests wait for a model: try again in a moment",
             Failure::NoDescriptor => NO_DESCRIPTOR,
@@ -154,7 +153,7 @@ impl Failure {
         Error::Unavailable { message, retry_after: Duration::from_secs(1) }
     }
 
-    fn sentence(&self, who: &str, asked: Asked) -> String {
+    fn sentence(&self, who: &str, asked: Purpose) -> String {
         match self {
             Failure::Refused => format!("nothing answers at {who}: is the model server running?"),
             Failure::NameUnknown => {
@@ -186,19 +185,19 @@ impl Failure {
     }
 }
 
-fn status_sentence(code: u16, who: &str, asked: Asked) -> String {
+fn status_sentence(code: u16, who: &str, asked: Purpose) -> String {
     match (code, asked) {
         (300..=399, _) => {
             format!("{who} points elsewhere, and no key is sent there: check the provider's base URL")
         }
         (401 | 403, _) => format!("{who} refused the key: check the provider's API key"),
-        (404, Asked::Reply(model)) => {
+        (404, Purpose::Reply(model)) => {
             format!("{who} does not know the model {model}: pull it, or check the base URL")
         }
         (404 | 405, _) => format!("{who} has nothing at this path: check the provider's base URL"),
         (413, _) => format!("the conversation is too large for {who}"),
         (429, _) => format!("{who} takes no more requests for now: wait, or check its quota"),
-        (400 | 422, Asked::Reply(model)) => format!(
+        (400 | 422, Purpose::Reply(model)) => format!(
             "{who} refused the request: the model {model} may not support the agent's tools, \
              settings or files"
         ),
@@ -211,7 +210,7 @@ fn status_sentence(code: u16, who: &str, asked: Asked) -> String {
 mod tests {
     use super::*;
 
-    fn failed(cause: ureq::Error, reused: bool, answered: bool) -> Failure {
+    fn failed(cause: Cause, reused: bool, answered: bool) -> Failure {
         Failure::of_send(&SendError::Failed { cause, reused, answered })
     }
 
@@ -222,14 +221,14 @@ mod tests {
     #[test]
     fn only_an_unanswered_request_is_sent_again() {
         for kind in [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe] {
-            let cause = || ureq::Error::Io(kind.into());
+            let cause = || Cause::Io(kind.into());
             assert_eq!(failed(cause(), true, false), Failure::Stale);
             assert_eq!(failed(cause(), false, false), Failure::Lost);
             assert_eq!(failed(cause(), true, true).pause(0, 0.5), None);
             assert_eq!(failed(cause(), false, true).pause(0, 0.5), None);
         }
-        for timeout in [Timeout::Connect, Timeout::RecvResponse, Timeout::PerWrite] {
-            assert_eq!(failed(ureq::Error::Timeout(timeout), false, false).pause(0, 0.5), None);
+        for timeout in [Cause::ConnectTimeout, Cause::HeadTimeout] {
+            assert_eq!(failed(timeout, false, false).pause(0, 0.5), None);
         }
         for code in [400, 401, 404, 408, 500, 502, 504] {
             assert_eq!(status(code, Some(1)).pause(0, 0.5), None, "{code}");
@@ -268,7 +267,7 @@ mod tests {
     fn a_conversation_that_is_too_long_is_said_so_in_words_of_ours() {
         let said =
             r#"{"error":{"code":"context_length_exceeded","message":"at most 8192 tokens, and by the way: sk-1"}}"#;
-        let error = status(400, None).explained(said).into_error("h", Asked::Reply("tiny")).to_string();
+        let error = status(400, None).explained(said).into_error("h", Purpose::Reply("tiny")).to_string();
         assert_eq!(error, "the conversation is too long for the model");
         for (code, said) in [(401, said), (400, "no reason"), (422, "")] {
             assert_eq!(status(code, None).explained(said), status(code, None));
@@ -278,7 +277,7 @@ mod tests {
     #[test]
     fn every_sentence_names_the_provider_and_what_to_do() {
         let who = "the provider ollama";
-        let said = |failure: Failure| match failure.into_error(who, Asked::Reply("llama3.2:3b")) {
+        let said = |failure: Failure| match failure.into_error(who, Purpose::Reply("llama3.2:3b")) {
             Error::ModelUnavailable(sentence) => sentence,
             other => panic!("{other:?}"),
         };
@@ -311,7 +310,7 @@ mod tests {
             let sentence = said(failure);
             assert!(sentence.contains(who) && sentence.contains(advice), "{sentence}");
         }
-        let busy = Failure::TooMany.into_error(who, Asked::Models);
+        let busy = Failure::TooMany.into_error(who, Purpose::Models);
         assert!(matches!(busy, Error::Unavailable { .. }));
     }
 }

@@ -3,7 +3,6 @@
 //! Rule: what fails before the response head fails [`Upstreams::start`], with a sentence of ours; what fails after it is
 //! a [`Delta::Fault`], because what has arrived counts. Nothing an upstream wrote of an error goes further than the log.
 //! Rule: dropping is cancelling. A dropped `start` or [`Reply`] closes its connection at once, and waits no more.
-//! Rule: a redirect is not followed. ureq would turn the POST into a GET, and a key belongs to the host it was given for.
 //! Deliberately absent: a bound on a reply's length and duration, which is the turn's.
 
 mod endpoint;
@@ -12,36 +11,34 @@ mod failure;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{
+    cell::RefCell,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep, timeout};
-use ureq::config::Config;
-use ureq::http::{Method, Request as HttpRequest, Response};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-pub use self::endpoint::{Endpoint, Secret};
-use self::failure::{Asked, Failure};
-use super::openai::{Decoder, encode};
-use super::ready::{Body, Client, Connection};
-use super::{Delta, Ending, Request};
-use crate::error::{Error, Result};
+pub use self::endpoint::Endpoint;
+use self::failure::{Failure, Purpose};
+use super::{
+    Delta, Ending, Request,
+    openai::{Decoder, encode},
+};
+use crate::{
+    error::Result,
+    outbound::{
+        self, Body, Client, Connection,
+        http::{Method, Request as HttpRequest, Response},
+    },
+};
 
 /// One read takes at most this much, some 40 events.
 const READ_BYTES: usize = 16 * 1024;
-const INPUT_BUFFER_BYTES: usize = 16 * 1024;
-const OUTPUT_BUFFER_BYTES: usize = 8 * 1024;
-/// Idle connections kept, so that a burst of short replies does not open one each.
-const IDLE_CONNECTIONS_MAX: usize = 256;
-const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 64;
-/// For one write of a request; a long conversation takes many.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is read of an error, for the log.
 const ERROR_BYTES_MAX: usize = 4 * 1024;
 const ERROR_TIMEOUT: Duration = Duration::from_millis(500);
@@ -52,83 +49,34 @@ const MODELS_TIMEOUT: Duration = Duration::from_secs(15);
 const END_BYTES_MAX: usize = 1024;
 const END_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// What bounds the way to the providers.
-#[derive(Debug, Clone)]
-pub struct UpstreamOptions {
-    /// The authorities to trust instead of the built-in public ones, in PEM.
-    pub ca_file: Option<PathBuf>,
-    /// Requests that may wait for their response head at a time. Each costs a thread, some 30 KB, and no CPU.
-    pub heads_max: usize,
-    /// For TCP and TLS together, once the name is looked up.
-    pub connect_timeout: Duration,
-    /// From the request to the response head. A local model is loaded meanwhile, which takes minutes.
-    pub head_timeout: Duration,
-    /// Between two reads of a body. Comments count.
-    pub idle_timeout: Duration,
-}
-
-impl Default for UpstreamOptions {
-    fn default() -> Self {
-        UpstreamOptions {
-            ca_file: None,
-            // As many as there may be turns: to wait for a model is what turns do.
-            heads_max: 4096,
-            connect_timeout: Duration::from_secs(10),
-            head_timeout: Duration::from_secs(600),
-            idle_timeout: Duration::from_secs(60),
-        }
-    }
-}
-
 /// The way to every provider: connections, authorities, threads that wait for heads. One for each process.
 pub struct Upstreams {
     client: Client,
-    idle_timeout: Duration,
 }
 
 impl Upstreams {
-    /// Reads the authorities and honours `HTTPS_PROXY` and its kin, but never for this machine. Needs a running tokio.
-    pub fn new(options: &UpstreamOptions) -> Result<Self> {
-        let tls = TlsConfig::builder();
-        let tls = match &options.ca_file {
-            Some(path) => tls.root_certs(authorities(path)?),
-            None => tls,
-        };
-        let config = Config::builder()
-            .tls_config(tls.build())
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("alm/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding("identity")
-            .timeout_connect(Some(options.connect_timeout))
-            .timeout_recv_response(Some(options.head_timeout))
-            .timeout_per_write(Some(WRITE_TIMEOUT))
-            .input_buffer_size(INPUT_BUFFER_BYTES)
-            .output_buffer_size(OUTPUT_BUFFER_BYTES)
-            .max_idle_connections(IDLE_CONNECTIONS_MAX)
-            .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
-            .build();
-        let client = Client::new(config, options.heads_max).map_err(Error::internal)?;
-        Ok(Upstreams { client, idle_timeout: options.idle_timeout })
+    /// Without connections as yet.
+    pub fn new(options: &outbound::Options) -> Result<Self> {
+        Ok(Upstreams { client: Client::new(options)? })
     }
 
     /// Sends the request and waits for the response head.
     pub async fn start(&self, endpoint: &Endpoint, request: &Request) -> Result<Reply> {
-        let place = endpoint.place()?;
+        let authority = endpoint.authority()?;
         let http = endpoint.request(Method::POST, "/chat/completions", encode(request, &endpoint.wire))?;
-        let response = self.send(endpoint, &place, http).await;
+        let response = self.send(endpoint, &authority, http).await;
         let response = response.map_err(|failure| {
-            tracing::warn!(place, ?failure, "a provider did not answer");
-            failure.into_error(&endpoint.who(), Asked::Reply(&request.model))
+            tracing::warn!(authority, ?failure, "a provider did not answer");
+            failure.into_error(&endpoint.who(), Purpose::Reply(&request.model))
         })?;
         Ok(Reply {
             who: endpoint.who(),
-            place,
+            authority,
             body: Some(response.into_body()),
             decoder: Decoder::new(),
             read_at: Instant::now(),
-            idle_timeout: self.idle_timeout,
-            idle: Box::pin(sleep(self.idle_timeout)),
+            idle_timeout: self.client.idle_timeout(),
+            idle: Box::pin(sleep(self.client.idle_timeout())),
         })
     }
 
@@ -139,30 +87,30 @@ impl Upstreams {
 
     /// The same; `reached` is called when the provider begins to answer.
     pub async fn list_models_from(&self, endpoint: &Endpoint, reached: impl FnOnce()) -> Result<Vec<String>> {
-        let place = endpoint.place()?;
+        let authority = endpoint.authority()?;
         let http = endpoint.request(Method::GET, "/models", Vec::new())?;
         let list = async {
-            let mut body = self.send(endpoint, &place, http).await?.into_body();
+            let mut body = self.send(endpoint, &authority, http).await?.into_body();
             reached();
             let list = body.read_up_to(MODELS_BYTES_MAX).await.map_err(|_| Failure::Lost)?;
             serde_json::from_slice::<Value>(&list).map_err(|_| Failure::NoList)
         };
         let list = timeout(MODELS_TIMEOUT, list).await.unwrap_or(Err(Failure::HeadTimeout));
         let ids = list.and_then(|list| model_ids(&list).ok_or(Failure::NoList));
-        ids.map_err(|failure| failure.into_error(&endpoint.who(), Asked::Models))
+        ids.map_err(|failure| failure.into_error(&endpoint.who(), Purpose::Models))
     }
 
     /// Sends until a head of use has come, or sending again would be useless or not safe.
     async fn send(
         &self,
         endpoint: &Endpoint,
-        place: &str,
+        authority: &str,
         request: HttpRequest<Bytes>,
     ) -> Result<Response<Body>, Failure> {
         let mut connection = Connection::Any;
         let mut retries = 0;
         loop {
-            let failure = match self.send_once(endpoint, place, request.clone(), connection).await {
+            let failure = match self.send_once(endpoint, authority, request.clone(), connection).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
@@ -179,16 +127,16 @@ impl Upstreams {
     async fn send_once(
         &self,
         endpoint: &Endpoint,
-        place: &str,
+        authority: &str,
         request: HttpRequest<Bytes>,
         connection: Connection,
     ) -> Result<Response<Body>, Failure> {
         let mut response = self.client.send(request, connection).await.map_err(|error| {
             let failure = Failure::of_send(&error);
             if failure == Failure::Other {
-                tracing::warn!(place, ?error, "no response head");
+                tracing::warn!(authority, ?error, "no response head");
             } else {
-                tracing::debug!(place, ?error, "no response head");
+                tracing::debug!(authority, ?error, "no response head");
             }
             failure
         })?;
@@ -196,21 +144,9 @@ impl Upstreams {
         let said = timeout(ERROR_TIMEOUT, response.body_mut().read_up_to(ERROR_BYTES_MAX)).await;
         let said = said.ok().and_then(|said| said.ok()).unwrap_or_default();
         let said = endpoint.redacted(&said);
-        tracing::debug!(place, status = response.status().as_u16(), said, "refused");
+        tracing::debug!(authority, status = response.status().as_u16(), said, "refused");
         Err(failure.explained(&said))
     }
-}
-
-fn authorities(path: &Path) -> Result<RootCerts> {
-    let pem =
-        std::fs::read(path).map_err(|e| Error::invalid("--ca-file", format!("cannot read {}: {e}", path.display())))?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| if let Ok(PemItem::Certificate(certificate)) = item { Some(certificate) } else { None })
-        .collect();
-    if certificates.is_empty() {
-        return Err(Error::invalid("--ca-file", format!("there is no PEM certificate in {}", path.display())));
-    }
-    Ok(RootCerts::from(certificates))
 }
 
 /// `{"data": [{"id": …}]}`, or the bare array that some gateways send.
@@ -222,7 +158,7 @@ fn model_ids(list: &Value) -> Option<Vec<String>> {
 /// A running reply. Dropping it closes the provider's connection at once.
 pub struct Reply {
     who: String,
-    place: String,
+    authority: String,
     /// None once the reply is over.
     body: Option<Body>,
     decoder: Decoder,
@@ -289,7 +225,7 @@ impl Reply {
                 Poll::Ready(Step::Read)
             }
             Poll::Ready(Err(error)) => {
-                tracing::debug!(place = self.place, %error, "a reply broke");
+                tracing::debug!(place = self.authority, %error, "a reply broke");
                 Poll::Ready(Step::Broken(format!("the connection to {} broke in the middle of the reply", self.who)))
             }
         }

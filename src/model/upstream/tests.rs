@@ -8,6 +8,7 @@ use super::*;
 use crate::model::Finish;
 use crate::model::openai::{CompletionTokensField, WireOptions};
 use crate::model::scripted::{Server, self_signed};
+use crate::{error::Error, secret::Secret};
 
 const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\n";
 const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
@@ -33,7 +34,7 @@ fn request() -> Request {
 }
 
 fn upstreams() -> Upstreams {
-    Upstreams::new(&UpstreamOptions::default()).unwrap()
+    Upstreams::new(&outbound::Options::default()).unwrap()
 }
 
 fn chunked(events: &[&str]) -> String {
@@ -175,7 +176,7 @@ async fn a_silent_reply_is_given_up() {
         let _ = tell.send(());
         Ok(())
     });
-    let options = UpstreamOptions { idle_timeout: Duration::from_millis(50), ..UpstreamOptions::default() };
+    let options = outbound::Options { idle_timeout: Duration::from_millis(50), ..outbound::Options::default() };
     let (deltas, finish) = ask(&Upstreams::new(&options).unwrap(), &at(&server)).await.unwrap();
     let fault = "the provider ollama sent nothing for 0.05 seconds: the reply was given up";
     assert_eq!((deltas.last(), finish), (Some(&Delta::Fault(fault.into())), Finish::Error));
@@ -188,7 +189,7 @@ async fn a_missing_head_is_given_up() {
         peer.wait_for_end();
         Ok(())
     });
-    let options = UpstreamOptions { head_timeout: Duration::from_millis(50), ..UpstreamOptions::default() };
+    let options = outbound::Options { head_timeout: Duration::from_millis(50), ..outbound::Options::default() };
     let sentence = ask(&Upstreams::new(&options).unwrap(), &at(&server)).await.unwrap_err();
     assert!(sentence.contains("did not begin to answer in time"), "{sentence}");
     assert_eq!(server.connections(), 1);
@@ -309,7 +310,7 @@ async fn a_private_authority_has_to_be_named() {
 
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
-    let options = UpstreamOptions { ca_file: Some(ca_file.clone()), ..UpstreamOptions::default() };
+    let options = outbound::Options { ca_file: Some(ca_file.clone()), ..outbound::Options::default() };
     assert!(Upstreams::new(&options).is_err(), "a missing file is refused");
     std::fs::write(&ca_file, "no certificate").unwrap();
     assert!(Upstreams::new(&options).is_err(), "a file without a certificate is refused");
@@ -335,7 +336,7 @@ async fn what_does_not_speak_http_is_said_so() {
 #[tokio::test]
 async fn too_many_waiting_requests_are_told_when_to_come_back() {
     let server = Server::responding(|_, _| whole());
-    let options = UpstreamOptions { heads_max: 0, ..UpstreamOptions::default() };
+    let options = outbound::Options { heads_max: 0, ..outbound::Options::default() };
     let refused = Upstreams::new(&options).unwrap().start(&at(&server), &request()).await;
     assert!(matches!(refused, Err(Error::Unavailable { .. })));
 }

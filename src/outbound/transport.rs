@@ -4,7 +4,7 @@
 //! the pool.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,10 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Error, ProxyProtocol};
 
-use super::{CURRENT, Connection, locked};
+use super::{
+    call::{CURRENT, Connection, Socket, Usage, locked},
+    policy::is_loopback,
+};
 
 /// While a body streams, all that is written are a few bytes of TLS, by a worker that has others to serve.
 const STREAMING_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -32,26 +35,6 @@ pub(super) fn agent(config: Config) -> Agent {
             .chain(ReadyConnector { loopback_only: false })
             .chain(RustlsConnector::default());
     Agent::with_parts(config, connectors, Names(DefaultResolver::default()))
-}
-
-/// One TCP connection, registered with tokio once for all its life: a registration for each request would race with
-/// the pool.
-pub(super) struct Socket {
-    pub(super) io: AsyncFd<TcpStream>,
-    pub(super) usage: Mutex<Usage>,
-}
-
-/// Who uses a socket, and how.
-#[derive(Default)]
-pub(super) struct Usage {
-    /// The call that uses the socket, or [`super::NOBODY`].
-    pub(super) holder: u64,
-    /// A body is being read: the socket is non-blocking.
-    pub(super) streaming: bool,
-    /// It was given back by an earlier request.
-    pub(super) reused: bool,
-    /// What arrived since something was last sent.
-    pub(super) received_bytes: usize,
 }
 
 /// Makes a failed look-up recognisable: the standard library gives it no error kind of its own.
@@ -99,11 +82,6 @@ impl<In: Transport> Connector<In> for ReadyConnector {
         let socket = Arc::new(Socket { io, usage: Mutex::default() });
         Ok(Some(Either::B(ReadyTransport { socket, buffers })))
     }
-}
-
-fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The first address that answers; each gets an equal share of the time that is left.

@@ -1,0 +1,147 @@
+//! One request and the socket it holds: each knows the other, so that a dropped call shuts down what blocks, and never a
+//! connection that it has given back.
+
+use std::{
+    cell::RefCell,
+    io::{self, ErrorKind},
+    net::{Shutdown, TcpStream},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use tokio::io::unix::AsyncFd;
+use ureq::{
+    Agent, BodyReader, Error,
+    http::{Request, response},
+};
+
+use super::failure::SendError;
+
+/// What a dying pooled connection may still say: a TLS goodbye of 24 to 31 bytes, which is less than any useful head.
+const GOODBYE_BYTES_MAX: usize = 31;
+/// The holder of a socket that no call uses.
+const NOBODY: u64 = 0;
+
+/// Which connection a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// A pooled one if there is one.
+    Any,
+    /// A new one; pooled ones of the same host are closed.
+    Fresh,
+}
+
+/// One TCP connection, registered with tokio once for all its life: a registration for each request would race with
+/// the pool.
+pub(super) struct Socket {
+    pub(super) io: AsyncFd<TcpStream>,
+    pub(super) usage: Mutex<Usage>,
+}
+
+/// Who uses a socket, and how.
+#[derive(Default)]
+pub(super) struct Usage {
+    /// The call that uses the socket, or [`NOBODY`].
+    pub(super) holder: u64,
+    /// A body is being read: the socket is non-blocking.
+    pub(super) streaming: bool,
+    /// It was given back by an earlier request.
+    pub(super) reused: bool,
+    /// What arrived since something was last sent.
+    pub(super) received_bytes: usize,
+}
+
+thread_local! {
+    /// The call this head thread works for; none on tokio's workers.
+    pub(super) static CURRENT: RefCell<Option<Arc<Call>>> = const { RefCell::new(None) };
+}
+
+/// One request, from its head thread to the end of its body.
+pub(super) struct Call {
+    id: u64,
+    pub(super) connection: Connection,
+    cancelled: AtomicBool,
+    /// Locked before the socket's own lock, never after.
+    socket: Mutex<Option<Arc<Socket>>>,
+}
+
+pub(super) type Head = (response::Parts, BodyReader<'static>, Option<Arc<Socket>>);
+
+impl Call {
+    pub(super) fn new(connection: Connection) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(NOBODY + 1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Call { id, connection, cancelled: AtomicBool::new(false), socket: Mutex::new(None) }
+    }
+
+    /// Blocks until the head has come. Runs on a thread that may block, inside the runtime's context.
+    pub(super) fn head(self: Arc<Self>, agent: &Agent, request: Request<Bytes>) -> Result<Head, SendError> {
+        let (parts, body) = request.into_parts();
+        let response = if body.is_empty() {
+            agent.run(Request::from_parts(parts, ()))
+        } else {
+            agent.run(Request::from_parts(parts, &body[..]))
+        };
+        let response = response.map_err(|cause| self.failed(cause))?;
+        let socket = self.hand_over().map_err(|e| self.failed(e.into()))?;
+        let (parts, body) = response.into_parts();
+        Ok((parts, body.into_reader(), socket))
+    }
+
+    /// Turns the socket non-blocking, unless the body is already over: then the socket is in the pool, or another's.
+    fn hand_over(&self) -> io::Result<Option<Arc<Socket>>> {
+        let Some(socket) = locked(&self.socket).clone() else { return Ok(None) };
+        let mut usage = locked(&socket.usage);
+        if usage.holder != self.id {
+            return Ok(None);
+        }
+        socket.io.get_ref().set_nonblocking(true)?;
+        usage.streaming = true;
+        drop(usage);
+        Ok(Some(socket))
+    }
+
+    /// Takes the socket for this call, or refuses to go on if the call was cancelled meanwhile.
+    pub(super) fn claim(&self, socket: &Arc<Socket>) -> io::Result<()> {
+        let mut slot = locked(&self.socket);
+        locked(&socket.usage).holder = self.id;
+        if !slot.as_ref().is_some_and(|known| Arc::ptr_eq(known, socket)) {
+            *slot = Some(socket.clone());
+        }
+        if self.cancelled.load(Ordering::SeqCst) { Err(ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+
+    fn failed(&self, cause: Error) -> SendError {
+        let slot = locked(&self.socket);
+        let usage = slot.as_ref().map(|socket| locked(&socket.usage));
+        SendError::Failed {
+            cause: cause.into(),
+            reused: usage.as_ref().is_some_and(|usage| usage.reused),
+            answered: usage.as_ref().is_some_and(|usage| usage.received_bytes > GOODBYE_BYTES_MAX),
+        }
+    }
+}
+
+/// Ends its call when dropped: whatever blocks on the socket returns, and the other side sees the end.
+pub(super) struct CancelOnDrop(pub(super) Arc<Call>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancelled.store(true, Ordering::SeqCst);
+        if let Some(socket) = &*locked(&self.0.socket) {
+            let usage = locked(&socket.usage);
+            if usage.holder == self.0.id {
+                // It fails on a socket that is closed already, which is what is wanted.
+                let _ = socket.io.get_ref().shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+/// The lock of what no panic leaves half done.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

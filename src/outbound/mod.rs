@@ -1,0 +1,214 @@
+//! The only outbound HTTP: ureq, read when the socket is ready. A thread waits for each response head, none for a body.
+//!
+//! ureq is blocking, yet its body reader keeps all its state when a read says `WouldBlock`, and goes on at the next
+//! one. So connecting, TLS, sending and the head run as ureq runs them, on a thread; then the socket turns
+//! non-blocking and the body is read by whoever polls it. `call.rs` ends them.
+//!
+//! Rule: dropping is cancelling, and nothing else is: both the future of [`Client::send`] and [`Body`].
+//! Rule: a redirect is not followed. ureq would turn a POST into a GET, and a key belongs to the host it was given for.
+//! Rule: only `transport.rs` uses ureq's transport interface, which ureq may change with any minor release; the tests
+//! prove what is not promised, that a body survives any split.
+//! Deliberately absent: SOCKS (its sockets are not ours to read) and gzip (its reader hides `WouldBlock`).
+
+mod call; // one request, and the socket it holds
+mod failure; // why no head came
+mod policy; // whom a request trusts
+mod transport; // ureq's own interface
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io::{self, ErrorKind, Read},
+    path::PathBuf,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::Semaphore,
+};
+pub use ureq::http;
+use ureq::{
+    Agent, BodyReader,
+    config::Config,
+    http::{Request, Response},
+    tls::TlsConfig,
+};
+
+use self::call::{CURRENT, Call, CancelOnDrop, Socket};
+pub use self::{
+    call::Connection,
+    failure::{Cause, SendError},
+};
+use crate::error::{Error, Result};
+
+/// Enough for a TLS handshake in an unoptimised build; only what is touched costs memory.
+const HEAD_STACK_BYTES: usize = 256 * 1024;
+/// A read that finds nothing although the socket was ready is repeated this often before the worker looks elsewhere.
+const READS_PER_POLL_MAX: usize = 8;
+/// Between two reads of a body.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const INPUT_BUFFER_BYTES: usize = 16 * 1024;
+const OUTPUT_BUFFER_BYTES: usize = 8 * 1024;
+/// Idle connections kept, so that a burst of short replies does not open one each.
+const IDLE_CONNECTIONS_MAX: usize = 256;
+const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 64;
+/// For one write of a request; a long conversation takes many.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What bounds requests.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The authorities to trust instead of the built-in public ones, in PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Requests that may wait for their response head at a time. Each costs a thread, some 30 KB, and no CPU.
+    pub heads_max: usize,
+    /// For TCP and TLS together, once the name is looked up.
+    pub connect_timeout: Duration,
+    /// From the request to the response head. A local model is loaded meanwhile, which takes minutes.
+    pub head_timeout: Duration,
+    /// Between two reads of a body. Comments count.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            ca_file: None,
+            // As many as there may be turns: to wait for a model is what turns do.
+            heads_max: 4096,
+            connect_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(600),
+            idle_timeout: IDLE_TIMEOUT,
+        }
+    }
+}
+
+/// ureq with a pool of connections whose bodies are read without a thread.
+pub struct Client {
+    agent: Agent,
+    idle_timeout: Duration,
+    heads: Arc<Semaphore>,
+    /// A runtime for its pool of threads and for nothing else. A new thread costs more than a short reply, and the pool
+    /// of the runtime around us is everybody's. Absent in the moment of the drop.
+    threads: Option<Runtime>,
+}
+
+impl Client {
+    /// Reads the authorities and honours `HTTPS_PROXY` and its kin, but never for this machine.
+    pub fn new(options: &Options) -> Result<Self> {
+        let tls = TlsConfig::builder();
+        let tls = match &options.ca_file {
+            Some(path) => tls.root_certs(policy::authorities(path)?),
+            None => tls,
+        };
+        let config = Config::builder()
+            .tls_config(tls.build())
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .user_agent(concat!("alm/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .timeout_connect(Some(options.connect_timeout))
+            .timeout_recv_response(Some(options.head_timeout))
+            .timeout_per_write(Some(WRITE_TIMEOUT))
+            .input_buffer_size(INPUT_BUFFER_BYTES)
+            .output_buffer_size(OUTPUT_BUFFER_BYTES)
+            .max_idle_connections(IDLE_CONNECTIONS_MAX)
+            .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
+            .build();
+        let mut client = Client::with_config(config, options.heads_max).map_err(Error::internal)?;
+        client.idle_timeout = options.idle_timeout;
+        Ok(client)
+    }
+
+    /// How long a body may be silent. It is the reader of the body who waits.
+    pub fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
+    }
+
+    fn with_config(config: Config, heads_max: usize) -> io::Result<Self> {
+        let threads = Builder::new_current_thread()
+            .thread_name("model-head")
+            .thread_stack_size(HEAD_STACK_BYTES)
+            .max_blocking_threads(heads_max.max(1))
+            .build()?;
+        Ok(Client {
+            agent: transport::agent(config),
+            idle_timeout: IDLE_TIMEOUT,
+            heads: Arc::new(Semaphore::new(heads_max)),
+            threads: Some(threads),
+        })
+    }
+
+    /// Sends a request and waits for the head of its response, whatever its status.
+    pub async fn send(&self, request: Request<Bytes>, connection: Connection) -> Result<Response<Body>, SendError> {
+        let permit = self.heads.clone().try_acquire_owned().map_err(|_| SendError::TooMany)?;
+        let call = CancelOnDrop(Arc::new(Call::new(connection)));
+        let (agent, runtime, own) = (self.agent.clone(), Handle::current(), call.0.clone());
+        let threads = self.threads.as_ref().ok_or(SendError::TooMany)?;
+        // Nobody waits for it once the call is cancelled; what came is then closed over there.
+        let head = threads.spawn_blocking(move || {
+            let _permit = permit;
+            let _runtime = runtime.enter();
+            CURRENT.set(Some(own.clone()));
+            let head = own.head(&agent, request);
+            CURRENT.set(None);
+            head
+        });
+        let panicked =
+            || SendError::Failed { cause: Cause::Other("a thread panicked".into()), reused: false, answered: true };
+        let (parts, reader, socket) = head.await.map_err(|_| panicked())??;
+        Ok(Response::from_parts(parts, Body { reader, socket, _cancel: call }))
+    }
+}
+
+impl Drop for Client {
+    /// Waits for no thread: those that still wait for a head belong to calls that are cancelled.
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+/// A response body. Dropping it before its end closes the connection; at its end the connection is pooled.
+pub struct Body {
+    reader: BodyReader<'static>,
+    /// None if the body was over with the head; then a read ends at once.
+    socket: Option<Arc<Socket>>,
+    _cancel: CancelOnDrop,
+}
+
+impl Body {
+    /// Reads what has arrived, at most `buffer`; 0 is the end. Must not be called again after an error: ureq has then
+    /// dropped its state and would report a clean end.
+    pub fn poll_read(&mut self, cx: &mut Context, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        for _ in 0..READS_PER_POLL_MAX {
+            match (self.reader.read(buffer), &self.socket) {
+                (Err(e), Some(socket)) if e.kind() == ErrorKind::WouldBlock => {
+                    ready!(socket.io.poll_read_ready(cx))?.retain_ready();
+                }
+                (done, _) => return Poll::Ready(done),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads until the end, or until `bytes_max` are there.
+    pub async fn read_up_to(&mut self, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        let mut buffer = vec![0; bytes_max.min(4096)];
+        while all.len() < bytes_max {
+            match std::future::poll_fn(|cx| self.poll_read(cx, &mut buffer)).await? {
+                0 => break,
+                n => all.extend_from_slice(&buffer[..n]),
+            }
+        }
+        Ok(all)
+    }
+}
