@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-/// What every fallible function of the house returns.
+/// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// One thing that went wrong.
 ///
 /// Every text but that of [`Error::Internal`] reaches the client, so it says what to do and holds no secret.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The request cannot be understood.
     #[error("{0}")]
@@ -48,9 +49,28 @@ pub enum Error {
     /// Not now: draining, disk full, every place taken.
     #[error("{message}")]
     Unavailable { message: &'static str, retry_after: Duration },
+    /// A command or a start could not do its work. Its text is for whoever ran it, and reaches no client.
+    #[error("{message}")]
+    Failed { reason: Reason, message: String },
     /// Ours. The cause goes to the log and nowhere else.
     #[error("{0}")]
     Internal(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a command or a start failed, where a program that runs it would act differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Another server uses the data folder.
+    DataDirInUse,
+    /// Another program listens at the address.
+    AddressInUse,
+    /// The database file was written by a newer version.
+    NewerFile,
+    /// The data folder or a file in it may not be written.
+    DataDirDenied,
+    /// Anything else.
+    Other,
 }
 
 /// A field whose value is out of range, and what would be in range.
@@ -62,6 +82,8 @@ pub struct Invalid {
     pub message: String,
 }
 
+/// What a client reads of a failure of ours.
+pub const INTERNAL_TEXT: &str = "something went wrong inside the server: its log has the cause";
 /// What is said where nothing can be opened any more.
 pub const NO_DESCRIPTOR: &str = "the server has no file descriptor left: raise its limit on open files (ulimit -n)";
 
@@ -74,6 +96,16 @@ impl Error {
     /// One field out of range.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Error::Invalid(vec![Invalid { field: field.into(), message: message.into() }])
+    }
+
+    /// A command or a start that could not do its work.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Error::failed_because(Reason::Other, message)
+    }
+
+    /// The same, for a reason that a program would act on.
+    pub fn failed_because(reason: Reason, message: impl Into<String>) -> Self {
+        Error::Failed { reason, message: message.into() }
     }
 
     /// The same of a field that the caller calls otherwise.
@@ -105,14 +137,14 @@ impl Error {
             Error::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
             Error::ModelUnavailable(_) => "MODEL_UNAVAILABLE",
             Error::Unavailable { .. } => "SERVICE_UNAVAILABLE",
-            Error::Internal(_) => "INTERNAL",
+            Error::Failed { .. } | Error::Internal(_) => "INTERNAL",
         }
     }
 
     /// What a client may read of it: all of it, unless it is ours.
     pub fn public_text(&self) -> String {
         match self {
-            Error::Internal(_) => "something went wrong inside the server: its log has the cause".into(),
+            Error::Failed { .. } | Error::Internal(_) => INTERNAL_TEXT.into(),
             other => other.to_string(),
         }
     }

@@ -27,7 +27,7 @@ pub struct Sealer {
 impl Sealer {
     /// With the key in `file`, which is made, readable by its owner alone, if it is missing.
     pub fn open(file: &Path) -> Result<Self> {
-        let unusable = |what: &str| Error::BadRequest(format!("cannot use the key file {}: {what}", file.display()));
+        let unusable = |what: &str| Error::failed(format!("cannot use the key file {}: {what}", file.display()));
         if !file.exists() {
             let mut key = [0; KEY_BYTES];
             SysRng.try_fill_bytes(&mut key).map_err(Error::internal)?;

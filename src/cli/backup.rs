@@ -26,7 +26,7 @@ impl Backup {
         let database = place.folder()?.join(file::FILE_NAME);
         if !database.exists() {
             let missing = format!("there is no {}: name the data folder with --data-dir", database.display());
-            return Err(Error::BadRequest(missing));
+            return Err(Error::failed(missing));
         }
         let backup = copy::back_up(&database, &self.file, self.force)?;
         let bytes = std::fs::metadata(&self.file).map_err(Error::internal)?.len();

@@ -109,7 +109,7 @@ impl Demo {
 fn show(url: &str, key: &str, paid_model: &str, folder: &Path, once: bool) -> Result<()> {
     let style = Style::of_stdout();
     let mut out = io::stdout();
-    let failed = |error: &dyn std::error::Error| Error::BadRequest(format!("the demo failed: {error}"));
+    let failed = |error: &dyn std::error::Error| Error::failed(format!("the demo failed: {error}"));
     writeln!(out, "{}", style.dim(&format!("alm is listening on {url}, its data is in {}", folder.display())))
         .map_err(|error| failed(&error))?;
     walk::walk(url, key, ORG_SLUG, paid_model, &mut out, style).map_err(|error| failed(&error))?;
@@ -164,7 +164,7 @@ fn free_port(wanted: SocketAddr) -> Result<SocketAddr> {
     let free =
         candidates.map(|port| SocketAddr::new(wanted.ip(), port)).find(|at| std::net::TcpListener::bind(at).is_ok());
     let free = free.ok_or_else(|| {
-        Error::BadRequest(format!("{wanted} and the ports after it are taken: name another with --listen"))
+        Error::failed(format!("{wanted} and the ports after it are taken: name another with --listen"))
     })?;
     if free.port() != wanted.port() {
         println!("Port {} is taken, so this demo listens on port {}.", wanted.port(), free.port());

@@ -24,7 +24,7 @@ impl Ledger {
             return Ok(());
         }
         let places = count_text(audit.findings_count as u64, "place");
-        Err(Error::BadRequest(format!("the ledger does not add up in {places}")))
+        Err(Error::failed(format!("the ledger does not add up in {places}")))
     }
 }
 

@@ -150,7 +150,7 @@ impl Place {
         }
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
-        let unknown = || Error::BadRequest("there is no home folder: name the data folder with --data-dir".into());
+        let unknown = || Error::failed("there is no home folder: name the data folder with --data-dir");
         Ok(data.ok_or_else(unknown)?.join("alm"))
     }
 
@@ -209,9 +209,9 @@ fn as_flags(error: Error) -> Error {
 /// The secret in a file, without the line end that editors leave.
 fn read_secret(file: &std::path::Path) -> Result<String> {
     let text = std::fs::read_to_string(file)
-        .map_err(|error| Error::BadRequest(format!("cannot read {}: {error}", file.display())))?;
+        .map_err(|error| Error::failed(format!("cannot read {}: {error}", file.display())))?;
     match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(Error::BadRequest(format!("{} is empty", file.display()))),
+        "" => Err(Error::failed(format!("{} is empty", file.display()))),
         secret => Ok(secret.to_owned()),
     }
 }

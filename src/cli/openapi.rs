@@ -19,7 +19,7 @@ impl Openapi {
         match self.output {
             None => print!("{}", http::document()),
             Some(file) => std::fs::write(&file, http::document())
-                .map_err(|error| Error::BadRequest(format!("cannot write {}: {error}", file.display())))?,
+                .map_err(|error| Error::failed(format!("cannot write {}: {error}", file.display())))?,
         }
         Ok(())
     }

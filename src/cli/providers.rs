@@ -179,7 +179,7 @@ async fn test(place: &Place, org: &str, slug: &str, ca_file: Option<PathBuf>) ->
     let catalog = Catalog::new(store.clone(), place.sealer()?, Vec::new(), upstreams);
     let endpoint = catalog.endpoint(&provider)?;
     let Some(model) = provider.models.first() else {
-        return Err(Error::BadRequest(format!("{slug} has no models to test")));
+        return Err(Error::failed(format!("{slug} has no models to test")));
     };
     let tested = probe::test(catalog.upstreams(), &endpoint, Some(model.name.clone())).await?;
     let ms = |time: Duration| time.as_millis() as u64;

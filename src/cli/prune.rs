@@ -35,7 +35,7 @@ impl Prune {
         let old = Old { before, org_id };
         let gone = if self.dry_run { store.prunable(&old)? } else { block_on(store.prune(&old))? };
         if self.vacuum {
-            vacuum(&place.folder()?).map_err(|error| Error::BadRequest(format!("the file keeps its size: {error}")))?;
+            vacuum(&place.folder()?).map_err(|error| Error::failed(format!("the file keeps its size: {error}")))?;
         }
         let free = store.free_bytes()?;
         let verb = if self.dry_run { "would go" } else { "gone" };

@@ -91,5 +91,5 @@ fn create(path: &Path) -> Result<File> {
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Error {
-    Error::BadRequest(format!("cannot use {}: {error}", path.display()))
+    Error::failed(format!("cannot use {}: {error}", path.display()))
 }

@@ -160,7 +160,7 @@ fn count(metrics: &Metrics, method: &Method, pattern: Arc<str>, status: u16) {
 /// What a failure of a handler, or of poem itself, is to the caller. A cause of ours is logged here and nowhere else.
 fn refusal_of(error: &poem::Error, allow: Option<&String>) -> Refusal {
     if let Some(ApiError(error)) = error.downcast_ref() {
-        if let Error::Internal(cause) = error {
+        if let cause @ (Error::Failed { .. } | Error::Internal(_)) = error {
             tracing::error!(%cause, "internal error");
         }
         return Refusal::from(error);

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::data::{JSON, json_of};
-use crate::error::Error;
+use crate::error::{Error, INTERNAL_TEXT};
 
 /// What a failure is called on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
@@ -153,7 +153,7 @@ impl Refusal {
 
     /// Ours; the text is the same for every cause.
     pub fn internal() -> Self {
-        Self::new(ErrorCode::Internal, "something broke on the server: its log has the reason under this request id")
+        Self::new(ErrorCode::Internal, INTERNAL_TEXT)
     }
 
     fn details(self, details: Value) -> Self {
@@ -208,7 +208,7 @@ impl From<&Error> for Refusal {
                 .retry_after(*retry_after),
             Error::ModelUnavailable(_) => refuse(ErrorCode::ModelUnavailable),
             Error::Unavailable { retry_after, .. } => refuse(ErrorCode::ServiceUnavailable).retry_after(*retry_after),
-            Error::Internal(_) => Refusal::internal(),
+            Error::Failed { .. } | Error::Internal(_) => Refusal::internal(),
         }
     }
 }

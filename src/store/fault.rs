@@ -1,17 +1,24 @@
 //! What SQLite and the file system refuse, as facts of ours.
 
-use std::{path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use rusqlite::ErrorCode;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Reason, Result};
 
 /// What a caller is told to wait while the file cannot take writes.
 pub(super) const FILE_RETRY: Duration = Duration::from_secs(5);
 
 /// A file or a folder that a command or a start cannot use.
-pub(super) fn cannot_use(path: &Path, error: &dyn std::error::Error) -> Error {
-    Error::BadRequest(format!("cannot use {}: {error}", path.display()))
+pub(super) fn cannot_use(path: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
+    let denied_by_system =
+        error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied);
+    let denied_by_sqlite = error
+        .downcast_ref()
+        .and_then(rusqlite::Error::sqlite_error_code)
+        .is_some_and(|code| matches!(code, ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied));
+    let reason = if denied_by_system || denied_by_sqlite { Reason::DataDirDenied } else { Reason::Other };
+    Error::failed_because(reason, format!("cannot use {}: {error}", path.display()))
 }
 
 /// What SQLite says of the file itself becomes something a caller can act on; all else is a fault of ours.
@@ -24,7 +31,7 @@ impl From<rusqlite::Error> for Error {
             }
             // SQLite takes a sector that cannot be read for a damaged file.
             Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                "the disk under the database fails, or the file is damaged: the operator finds the reason in the log"
+                "the database's disk failed or its file is damaged: see the server log"
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
                 "another process holds the database: try again"

@@ -65,7 +65,7 @@ pub fn check_org_slug(field: &str, slug: &str) -> Result<()> {
 }
 
 impl Store {
-    /// Makes an organization, its owner if the address is new, and its Ala.
+    /// Creates an organization, its owner if the address is new, and its Ala. Waits for the commit.
     pub fn create_org(&self, slug: &str, owner_email: &str, password_hash: Option<String>) -> Result<OrgRow> {
         check_org_slug("slug", slug)?;
         let (slug, email) = (slug.to_owned(), owner_email.to_owned());
@@ -168,4 +168,16 @@ fn find_or_create_user(c: &Connection, email: &str, password_hash: Option<&str>)
         named_params! { ":id": user_id, ":email": email, ":hash": password_hash, ":now": Timestamp::now().as_millis() },
     )?;
     Ok(user_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_organization_is_created_inside_a_runtime_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1).unwrap();
+        assert_eq!(store.create_org("acme", "a@example.com", None).unwrap().slug, "acme");
+    }
 }

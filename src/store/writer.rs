@@ -52,13 +52,16 @@ impl Writer {
         self.submit(work)?.await.unwrap_or_else(|_| Err(writer_gone()))
     }
 
-    /// [`Writer::write`] for callers outside the runtime.
+    /// [`Writer::write`] for a thread that may wait. In a runtime that is a blocking thread: nothing panics elsewhere, but
+    /// a worker would serve nobody meanwhile.
     pub fn write_blocking<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
-        self.submit(work)?.blocking_recv().unwrap_or_else(|_| Err(writer_gone()))
+        let (answer, answered) = sync_channel(1);
+        self.queue(work, move |result| drop(answer.send(result)))?;
+        answered.recv().unwrap_or_else(|_| Err(writer_gone()))
     }
 
     /// Runs `work` with the next commit; nobody waits for it. A failure is logged, and a crash before the commit loses
@@ -82,6 +85,18 @@ impl Writer {
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        // A caller that went away does not mind: its write stands.
+        self.queue(work, move |result| drop(answer.send(result)))?;
+        Ok(answered)
+    }
+
+    /// Hands `work` to the thread, which gives `answer` the result after the commit.
+    fn queue<T, F, A>(&self, work: F, answer: A) -> Result<()>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        A: FnOnce(Result<T>) + Send + 'static,
+    {
         let job = Pending { work: Some(work), result: None, answer };
         self.jobs.try_send(Box::new(job)).map_err(|refused| match refused {
             TrySendError::Full(_) => Error::Unavailable {
@@ -89,8 +104,7 @@ impl Writer {
                 retry_after: QUEUE_FULL_RETRY,
             },
             TrySendError::Disconnected(_) => writer_gone(),
-        })?;
-        Ok(answered)
+        })
     }
 }
 
@@ -104,16 +118,17 @@ trait Job: Send {
     fn answer(self: Box<Self>, committed: Result<()>);
 }
 
-struct Pending<T, F> {
+struct Pending<T, F, A> {
     work: Option<F>,
     result: Option<Result<T>>,
-    answer: oneshot::Sender<Result<T>>,
+    answer: A,
 }
 
-impl<T, F> Job for Pending<T, F>
+impl<T, F, A> Job for Pending<T, F, A>
 where
     T: Send,
     F: FnOnce(&Connection) -> Result<T> + Send,
+    A: FnOnce(Result<T>) + Send,
 {
     fn run(&mut self, connection: &Connection) {
         if let Some(work) = self.work.take() {
@@ -127,8 +142,7 @@ where
             Some(result) => result.and_then(|value| committed.map(|()| value)),
             None => Err(committed.err().unwrap_or_else(|| Error::internal("the work was not reached"))),
         };
-        // A caller that went away does not mind: its write stands.
-        let _gone = self.answer.send(result);
+        (self.answer)(result);
     }
 }
 

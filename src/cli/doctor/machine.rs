@@ -58,7 +58,7 @@ pub(super) fn check_folder(folder: &Path) -> Check {
         })
     };
     let looked: std::io::Result<Check> = look();
-    Check::of("folder", looked.map_err(|error| Error::BadRequest(format!("cannot read {}: {error}", folder.display()))))
+    Check::of("folder", looked.map_err(|error| Error::failed(format!("cannot read {}: {error}", folder.display()))))
 }
 
 /// What the folder lies on.

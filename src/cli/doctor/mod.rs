@@ -62,7 +62,7 @@ impl Doctor {
         if failed == 0 {
             return Ok(());
         }
-        Err(Error::BadRequest(format!("{} failed", count_text(failed as u64, "check"))))
+        Err(Error::failed(format!("{} failed", count_text(failed as u64, "check"))))
     }
 
     fn check_file(&self, place: &Place, path: &std::path::Path) -> Vec<Check> {

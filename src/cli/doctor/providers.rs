@@ -21,8 +21,8 @@ pub(super) fn check(place: &Place, file: &Inspected, ca_file: Option<PathBuf>) -
         let key_file = place.key_file()?;
         let sealer = if key_file.exists() { Some(Sealer::open(&key_file)?) } else { None };
         let open = |sealed: &[u8], context: &str| {
-            let sealer = sealer.as_ref().ok_or_else(|| Error::BadRequest("its key cannot be opened".into()))?;
-            sealer.unseal(sealed, context).map_err(|_| Error::BadRequest("its key cannot be opened".into()))
+            let sealer = sealer.as_ref().ok_or_else(|| Error::failed("its key cannot be opened"))?;
+            sealer.unseal(sealed, context).map_err(|_| Error::failed("its key cannot be opened"))
         };
         let stored = file.providers()?;
         let mut endpoints = Vec::new();

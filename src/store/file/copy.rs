@@ -54,7 +54,7 @@ pub fn back_up(from: &Path, to: &Path, replace: bool) -> Result<Inspected> {
             return Err(is_there(to));
         }
         if same_file(from, to)? {
-            return Err(Error::BadRequest(format!("{} is the database itself", to.display())));
+            return Err(Error::failed(format!("{} is the database itself", to.display())));
         }
         // Whoever mistypes a name keeps what has it.
         drop(Inspected::open(to)?);

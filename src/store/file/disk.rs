@@ -81,7 +81,7 @@ fn refuse(folder: &Path, disk: Disk) -> Result<()> {
     if disk.kind != Kind::Network {
         return Ok(());
     }
-    Err(Error::BadRequest(format!(
+    Err(Error::failed(format!(
         "{} lies on {}, a network file system, which would damage the database: choose a --data-dir on a disk of this machine",
         folder.display(),
         disk.name

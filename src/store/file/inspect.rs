@@ -43,7 +43,7 @@ impl Inspected {
             "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('org', 'turn', 'ledger_entry')";
         let ours = connection.query_row(tables, [], |row| Ok(row.get::<_, i64>(0)? == 3)).map_err(unusable)?;
         if !ours {
-            return Err(Error::BadRequest(format!("{} is no database of alm", file.display())));
+            return Err(Error::failed(format!("{} is no database of alm", file.display())));
         }
         Ok(Inspected { connection })
     }
@@ -95,7 +95,7 @@ impl Inspected {
         }
         match wrong.first() {
             None => Ok(()),
-            Some(first) => Err(Error::BadRequest(format!("{} is damaged: {first}", name.display()))),
+            Some(first) => Err(Error::failed(format!("{} is damaged: {first}", name.display()))),
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     store::fault::cannot_use,
 };
 
@@ -23,27 +23,33 @@ pub fn lock(folder: &Path) -> Result<File> {
     let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(|error| cannot_use(&path, &error))?;
     let taken = file.try_lock();
-    got(folder, file, taken, "another server uses this folder: stop it, or choose another --data-dir")
+    got(
+        folder,
+        file,
+        taken,
+        "another server uses this folder: stop it, or choose another --data-dir",
+        Reason::DataDirInUse,
+    )
 }
 
 /// Keeps the file in its place.
 pub(in crate::store) fn share(folder: &Path) -> Result<File> {
     let handle = File::open(folder).map_err(|error| cannot_use(folder, &error))?;
     let taken = handle.try_lock_shared();
-    got(folder, handle, taken, "a backup is being restored there: try again in a moment")
+    got(folder, handle, taken, "a backup is being restored there: try again in a moment", Reason::Other)
 }
 
 /// Makes sure that nobody has the file open.
 pub(super) fn alone(folder: &Path) -> Result<File> {
     let handle = File::open(folder).map_err(|error| cannot_use(folder, &error))?;
     let taken = handle.try_lock();
-    got(folder, handle, taken, "another command uses the data there: try again in a moment")
+    got(folder, handle, taken, "another command uses the data there: try again in a moment", Reason::Other)
 }
 
-fn got(folder: &Path, handle: File, taken: Result<(), TryLockError>, refusal: &str) -> Result<File> {
+fn got(folder: &Path, handle: File, taken: Result<(), TryLockError>, refusal: &str, reason: Reason) -> Result<File> {
     match taken {
         Ok(()) => Ok(handle),
-        Err(TryLockError::WouldBlock) => Err(Error::BadRequest(format!("{}: {refusal}", folder.display()))),
+        Err(TryLockError::WouldBlock) => Err(Error::failed_because(reason, format!("{}: {refusal}", folder.display()))),
         Err(TryLockError::Error(error)) => Err(cannot_use(folder, &error)),
     }
 }

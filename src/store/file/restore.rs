@@ -60,7 +60,7 @@ pub fn restore(backup: &Path, folder: &Path, replace: bool) -> Result<Restored> 
 fn refuse_newer(backup: &Inspected, name: &Path) -> Result<()> {
     match backup.version()? {
         1..=schema::VERSION => Ok(()),
-        version => Err(Error::BadRequest(format!(
+        version => Err(Error::failed(format!(
             "{} has schema {version}, this alm knows schema {}: restore it with the alm that wrote it, or a newer one",
             name.display(),
             schema::VERSION

@@ -15,7 +15,7 @@ use super::{
     schema::{STEPS, VERSION, create, version},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     time::Timestamp,
 };
 
@@ -26,13 +26,19 @@ pub(in crate::store) fn bring_to_version(connection: &Connection, folder: &Path)
         0 => create(connection),
         old @ 1..VERSION => {
             let _no_server = lock::lock(folder).map_err(|error| {
-                Error::BadRequest(format!("the file has schema {old} and wants an upgrade to {VERSION}; {error}"))
+                Error::failed_because(
+                    Reason::DataDirInUse,
+                    format!("the file has schema {old} and wants an upgrade to {VERSION}; {error}"),
+                )
             })?;
             upgrade(connection, &folder.join(FILE_NAME))
         }
-        other => Err(Error::BadRequest(format!(
-            "the file has schema {other}, this alm knows schema {VERSION}: use the alm that wrote it, or a newer one"
-        ))),
+        other => Err(Error::failed_because(
+            Reason::NewerFile,
+            format!(
+                "the file has schema {other}, this alm knows schema {VERSION}: use the alm that wrote it, or a newer one"
+            ),
+        )),
     }
 }
 

@@ -140,27 +140,27 @@ fn write_line(out: &mut dyn Write, name: &str, fields: Value) -> Result<()> {
 }
 
 fn cannot_write(error: std::io::Error) -> Error {
-    Error::BadRequest(format!("cannot write the export: {error}"))
+    Error::failed(format!("cannot write the export: {error}"))
 }
 
 fn next_line(input: &mut impl BufRead, line: &mut String) -> Result<()> {
     line.clear();
     let read = input.by_ref().take(LINE_BYTES_MAX).read_line(line);
-    let read = read.map_err(|error| Error::BadRequest(format!("cannot be read: {error}")))?;
+    let read = read.map_err(|error| Error::failed(format!("cannot be read: {error}")))?;
     match (read, line.ends_with('\n')) {
         (_, true) => Ok(()),
         (bytes, false) if bytes as u64 == LINE_BYTES_MAX => {
-            Err(Error::BadRequest(format!("is longer than {LINE_BYTES_MAX} bytes")))
+            Err(Error::failed(format!("is longer than {LINE_BYTES_MAX} bytes")))
         }
-        _ => Err(Error::BadRequest("the file ends here, before its end: it was torn".into())),
+        _ => Err(Error::failed("the file ends here, before its end: it was torn")),
     }
 }
 
 /// What is wrong with a line, with its number; what is wrong with the file that is written to stays what it is.
 fn at_line(number: u64, error: Error) -> Error {
     match error {
-        Error::BadRequest(what) => Error::BadRequest(format!("line {number}: {what}")),
-        Error::Invalid(_) => Error::BadRequest(format!("line {number}: {error}")),
+        Error::Failed { message, .. } => Error::failed(format!("line {number}: {message}")),
+        Error::Invalid(_) => Error::failed(format!("line {number}: {error}")),
         other => other,
     }
 }
@@ -301,5 +301,5 @@ fn bind(statement: &mut CachedStatement<'_>, name: &str, value: &dyn ToSql) -> R
 }
 
 fn bad(what: impl Into<String>) -> Error {
-    Error::BadRequest(what.into())
+    Error::failed(what.into())
 }
