@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, named_params};
 
+use super::rows::TurnRow;
 use crate::{error::Result, time::Timestamp};
 
 /// How long a request is remembered.
@@ -21,7 +22,7 @@ pub struct Claim {
 }
 
 /// Notes that a request was done, in the transaction that does it. What is noted already stays.
-pub(super) fn note(c: &Connection, claim: &Claim, turn: Option<i64>) -> Result<()> {
+pub(super) fn note(c: &Connection, claim: &Claim, turn: Option<TurnRow>) -> Result<()> {
     c.prepare_cached(
         "DELETE FROM idempotency WHERE created_at <= :old AND (name = :name OR name IN
              (SELECT name FROM idempotency WHERE created_at <= :old ORDER BY created_at LIMIT :rows))",

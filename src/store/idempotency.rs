@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 pub use super::claim::{Claim, REMEMBERED};
 use super::{
-    Store,
+    Store, TurnRow,
     claim::{note, old},
 };
 use crate::error::Result;
@@ -17,8 +17,8 @@ use crate::error::Result;
 #[derive(Debug)]
 pub struct Done {
     pub body_hash: [u8; 32],
-    /// SQLite's row number of the turn that it began, if it is a chat.
-    pub turn: Option<i64>,
+    /// The turn that it began, if it is a chat.
+    pub turn: Option<TurnRow>,
     /// Absent if it was not kept.
     pub answer: Option<Answer>,
 }

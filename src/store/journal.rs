@@ -1,15 +1,17 @@
 //! The journal: what a running turn has streamed, for the turns that a crash leaves.
 
-use super::{Answered, Org, Store, Tenant};
+use rusqlite::named_params;
+
+use super::{Answered, Org, SessionRow, Store, Tenant, TurnRow};
 use crate::error::Result;
 
 /// A turn that was running when the process ended.
 #[derive(Debug)]
 pub struct Orphan {
-    pub turn: i64,
+    pub turn: TurnRow,
     pub turn_id: String,
     pub tenant: Tenant,
-    pub session: i64,
+    pub session: SessionRow,
     /// Microcents of the balance that it holds.
     pub held: i64,
     pub model: String,
@@ -21,14 +23,15 @@ pub struct Orphan {
 
 impl Org<'_> {
     /// Keeps what a running turn has streamed since the last time, with the next commit.
-    pub fn journal(&self, turn: i64, n: i64, frames: Vec<u8>) -> Result<Answered<()>> {
+    pub fn journal(&self, turn: TurnRow, n: i64, frames: Vec<u8>) -> Result<Answered<()>> {
+        let org_id = self.tenant.org_id.clone();
         self.store.writer.submit(move |c| {
             // A checkpoint that comes after the turn's end must not bring the journal back.
             c.prepare_cached(
                 "INSERT INTO turn_journal (turn, n, frames)
-                 SELECT seq, ?2, ?3 FROM turn WHERE seq = ?1 AND status = 'running'",
+                 SELECT seq, :n, :frames FROM turn WHERE seq = :turn AND org_id = :org AND status = 'running'",
             )?
-            .execute((turn, n, frames))?;
+            .execute(named_params! { ":turn": turn, ":n": n, ":frames": frames, ":org": org_id })?;
             Ok(())
         })
     }

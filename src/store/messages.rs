@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, fault::unless_taken, sessions, words::words};
+use super::{Org, SessionRow, TurnRow, fault::unless_taken, sessions, words::words};
 use crate::{
     error::{Error, Result},
     id,
@@ -137,7 +137,7 @@ impl Org<'_> {
             let c = &c.unchecked_transaction()?;
             let unfinished = running_answer(c, session.seq)?;
             let is_whole = |message: &Message<&str>| Some(message.id) != unfinished.as_deref();
-            read_page(c, session.seq, page, &mut |message| {
+            read_page(c, &self.tenant.org_id, session.seq, page, &mut |message| {
                 if is_whole(&message) {
                     each(message)
                 }
@@ -154,15 +154,15 @@ impl Org<'_> {
     }
 
     /// The newest messages of a session's history, oldest first, as many as fit `bytes_max` of parts, and how many
-    /// older ones were left out. The session is one that was found before.
-    pub fn history(&self, session: i64, bytes_max: usize) -> Result<(Vec<Message>, usize)> {
+    /// older ones were left out. Those of another organization's session are none.
+    pub fn history(&self, session: SessionRow, bytes_max: usize) -> Result<(Vec<Message>, usize)> {
         let (mut kept, mut bytes, mut left_out) = (Vec::new(), 0, 0);
         let page = MessagePage { page_size: HISTORY_MESSAGES_MAX, newest_first: true, ..Default::default() };
         let mut keep = |message: Message<&str>| {
             bytes += message.parts.len();
             if bytes <= bytes_max || kept.is_empty() { kept.push(message.to_owned()) } else { left_out += 1 }
         };
-        self.read(|c| read_page(c, session, &page, &mut keep))?;
+        self.read(|c| read_page(c, &self.tenant.org_id, session, &page, &mut keep))?;
         kept.reverse();
         Ok((kept, left_out))
     }
@@ -194,7 +194,8 @@ impl NewMessage {
 /// Shows `each` the messages of one page; says whether more follow.
 pub(super) fn read_page(
     c: &Connection,
-    session: i64,
+    org_id: &str,
+    session: SessionRow,
     page: &MessagePage<'_>,
     each: &mut impl FnMut(Message<&str>),
 ) -> Result<bool> {
@@ -206,8 +207,9 @@ pub(super) fn read_page(
         false => page_sql("seq > coalesce(:after, 0)", "seq"),
         true => page_sql("seq < coalesce(:after, 9223372036854775807)", "seq DESC"),
     })?;
-    let mut rows =
-        statement.query(named_params! { ":session": session, ":after": after, ":rows": page.page_size as i64 + 1 })?;
+    let rows = page.page_size as i64 + 1;
+    let parameters = named_params! { ":org": org_id, ":session": session, ":after": after, ":rows": rows };
+    let mut rows = statement.query(parameters)?;
     for _ in 0..page.page_size {
         let Some(row) = rows.next()? else { return Ok(false) };
         each(Message::from_row(row)?);
@@ -218,12 +220,13 @@ pub(super) fn read_page(
 fn page_sql(beyond: &str, order: &str) -> String {
     format!(
         "SELECT {COLUMNS} FROM message
-         WHERE session = :session AND superseded_by IS NULL AND {beyond} ORDER BY {order} LIMIT :rows"
+         WHERE session = (SELECT seq FROM session WHERE seq = :session AND org_id = :org)
+             AND superseded_by IS NULL AND {beyond} ORDER BY {order} LIMIT :rows"
     )
 }
 
 /// The id of the answer that is being written.
-fn running_answer(c: &Connection, session: i64) -> Result<Option<String>> {
+fn running_answer(c: &Connection, session: SessionRow) -> Result<Option<String>> {
     let mut statement = c.prepare_cached("SELECT message_id FROM turn WHERE session = ?1 AND status = 'running'")?;
     Ok(statement.query_row([session], |row| row.get(0)).optional()?)
 }
@@ -233,7 +236,7 @@ fn bad_cursor() -> Error {
 }
 
 /// The message of that id in a session's history.
-pub(super) fn find(c: &Connection, session: i64, id: &str) -> Result<Option<Message>> {
+pub(super) fn find(c: &Connection, session: SessionRow, id: &str) -> Result<Option<Message>> {
     let mut statement = c.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM message WHERE session = ?1 AND id = ?2 AND superseded_by IS NULL"
     ))?;
@@ -241,21 +244,21 @@ pub(super) fn find(c: &Connection, session: i64, id: &str) -> Result<Option<Mess
 }
 
 /// The last message of a session's history.
-pub(super) fn last(c: &Connection, session: i64) -> Result<Option<Message>> {
+pub(super) fn last(c: &Connection, session: SessionRow) -> Result<Option<Message>> {
     let mut statement = c.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM message WHERE session = ?1 AND superseded_by IS NULL ORDER BY seq DESC LIMIT 1"
     ))?;
     Ok(statement.query_row([session], |row| Ok(Message::from_row(row)?.to_owned())).optional()?)
 }
 
-fn seq_of(c: &Connection, session: i64, id: &str) -> Result<Option<i64>> {
+fn seq_of(c: &Connection, session: SessionRow, id: &str) -> Result<Option<i64>> {
     let mut statement =
         c.prepare_cached("SELECT seq FROM message WHERE session = ?1 AND id = ?2 AND superseded_by IS NULL")?;
     Ok(statement.query_row((session, id), |row| row.get(0)).optional()?)
 }
 
 /// Keeps a message at the end of a session's history, which must not hold its id.
-pub(super) fn insert(c: &Connection, session: i64, turn: Option<i64>, new: &NewMessage) -> Result<()> {
+pub(super) fn insert(c: &Connection, session: SessionRow, turn: Option<TurnRow>, new: &NewMessage) -> Result<()> {
     let mut statement = c.prepare_cached(
         "INSERT INTO message (session, id, role, status, turn, created_at, metadata, content, parts)
          VALUES (:session, :id, :role, :status, :turn, :now, :metadata, :content, :parts)",
@@ -269,7 +272,7 @@ pub(super) fn insert(c: &Connection, session: i64, turn: Option<i64>, new: &NewM
 }
 
 /// Takes what lies from `seq` on out of the history, in favour of what `turn` brings.
-pub(super) fn supersede_from(c: &Connection, session: i64, seq: i64, turn: i64) -> Result<()> {
+pub(super) fn supersede_from(c: &Connection, session: SessionRow, seq: i64, turn: TurnRow) -> Result<()> {
     c.prepare_cached(
         "UPDATE message SET superseded_by = ?3 WHERE session = ?1 AND seq >= ?2 AND superseded_by IS NULL",
     )?
@@ -278,7 +281,7 @@ pub(super) fn supersede_from(c: &Connection, session: i64, seq: i64, turn: i64) 
 }
 
 /// Moves a session to the top of the list.
-pub(super) fn touch(c: &Connection, session: i64) -> Result<()> {
+pub(super) fn touch(c: &Connection, session: SessionRow) -> Result<()> {
     c.prepare_cached("UPDATE session SET updated_at = ?2 WHERE seq = ?1")?
         .execute((session, Timestamp::now().as_millis()))?;
     Ok(())

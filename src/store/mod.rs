@@ -7,6 +7,7 @@ mod fault; // what SQLite refuses, as facts of ours
 pub mod file; // the file as a whole
 mod open;
 mod page;
+mod rows; // row numbers that were found for an organization
 #[cfg(any(test, fuzzing))]
 pub mod sandbox; // a session in memory
 mod scope;
@@ -29,5 +30,6 @@ pub mod turns;
 pub mod usage;
 
 pub use page::Page;
+pub use rows::{SessionRow, TurnRow};
 pub use scope::{Org, Store, Tenant};
 pub use writer::{Answered, Writer};

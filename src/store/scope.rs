@@ -14,6 +14,7 @@ use super::{
     claim::{self, Claim},
     fault::FILE_RETRY,
     file::{connection::BUSY_TIMEOUT, schema},
+    rows::TurnRow,
     writer::Writer,
 };
 use crate::error::{Error, Result};
@@ -87,7 +88,7 @@ impl<'a> Org<'a> {
     pub(super) async fn write_turn<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection, &Tenant) -> Result<T> + Send + 'static,
-        turn_of: impl FnOnce(&T) -> Option<i64> + Send + 'static,
+        turn_of: impl FnOnce(&T) -> Option<TurnRow> + Send + 'static,
     ) -> Result<T> {
         let (tenant, claim) = (self.tenant.clone(), self.claim.cloned());
         let noted = move |connection: &Connection| {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Page, Tenant, fault::unless_taken, search, words::words};
+use super::{Org, Page, SessionRow, Tenant, fault::unless_taken, search, words::words};
 use crate::{
     error::{Error, Result},
     id,
@@ -29,8 +29,7 @@ words! {
 /// A conversation.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// SQLite's row number, for joins; never shown.
-    pub seq: i64,
+    pub seq: SessionRow,
     pub id: String,
     pub user_id: String,
     pub agent_id: Option<String>,
@@ -208,7 +207,7 @@ pub(super) fn insert(c: &Connection, tenant: &Tenant, new: &NewSession) -> Resul
 }
 
 /// Refuses while a reply is being written in the session.
-pub(super) fn refuse_running(c: &Connection, session: i64) -> Result<()> {
+pub(super) fn refuse_running(c: &Connection, session: SessionRow) -> Result<()> {
     let mut statement = c.prepare_cached("SELECT 1 FROM turn WHERE session = ?1 AND status = 'running'")?;
     match statement.exists([session])? {
         true => Err(Error::Conflict("a reply is being written in this session: wait until it ends".into())),

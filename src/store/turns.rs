@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Org, Tenant, ledger,
+    Org, SessionRow, Tenant, TurnRow, ledger,
     messages::{self, Message, NewMessage},
     sessions::{self, NewSession, Session},
     words::words,
@@ -79,14 +79,13 @@ pub struct Plan {
 /// A session's history, as far as a plan asks about it.
 pub struct Known<'a> {
     connection: &'a Connection,
-    session: i64,
+    session: SessionRow,
 }
 
 /// A turn that has begun.
 #[derive(Debug, Clone)]
 pub struct Begun {
-    /// SQLite's row number of the turn.
-    pub turn: i64,
+    pub turn: TurnRow,
     pub turn_id: String,
     pub session: Session,
     /// Whether the session was made for this turn.
@@ -102,9 +101,9 @@ pub struct Begun {
 /// How a turn ended.
 #[derive(Debug, Clone)]
 pub struct EndedTurn {
-    pub turn: i64,
+    pub turn: TurnRow,
     pub turn_id: String,
-    pub session: i64,
+    pub session: SessionRow,
     pub outcome: Outcome,
     /// The answer; absent if there is nothing to keep.
     pub message: Option<NewMessage>,
@@ -158,7 +157,7 @@ impl Org<'_> {
     /// Holds more of the balance for a running turn; answers how much.
     pub async fn hold_more(&self, turn_id: String, model: String, hold: Hold) -> Result<i64> {
         self.write(move |c, tenant| {
-            if !is_running(c, &turn_id)? {
+            if !is_running(c, &tenant.org_id, &turn_id)? {
                 return Err(Error::Conflict("this reply has ended: nothing more is held for it".into()));
             }
             take_hold(c, &tenant.org_id, &turn_id, &model, hold)
@@ -175,7 +174,7 @@ impl Org<'_> {
     /// remembers. One that has ended already stays as it ended.
     pub async fn withdraw_turn(&self, begun: Begun) -> Result<()> {
         self.write(move |c, tenant| {
-            if !is_running(c, &begun.turn_id)? {
+            if !is_running(c, &tenant.org_id, &begun.turn_id)? {
                 return Ok(());
             }
             let (turn, session) = (begun.turn, begun.session.seq);
@@ -195,7 +194,7 @@ impl Org<'_> {
     }
 
     /// A turn of the organization, with what it answered.
-    pub fn stored_turn(&self, turn: i64) -> Result<Option<StoredTurn>> {
+    pub fn stored_turn(&self, turn: TurnRow) -> Result<Option<StoredTurn>> {
         self.read(|c| {
             // An answer that went on has two rows of this turn: what it began with, and what it became.
             let mut statement = c.prepare_cached(
@@ -225,13 +224,15 @@ impl Org<'_> {
     }
 
     /// Bytes of text in a session's history, to guess a prompt's price by.
-    pub fn content_bytes(&self, session: i64) -> Result<u64> {
+    pub fn content_bytes(&self, session: SessionRow) -> Result<u64> {
         self.read(|c| {
             let mut statement = c.prepare_cached(
                 "SELECT coalesce(sum(octet_length(content)), 0) FROM message
-                 WHERE session = ?1 AND superseded_by IS NULL",
+                 WHERE session = (SELECT seq FROM session WHERE seq = :session AND org_id = :org)
+                     AND superseded_by IS NULL",
             )?;
-            Ok(statement.query_row([session], |row| row.get::<_, i64>(0))?.unsigned_abs())
+            let parameters = named_params! { ":session": session, ":org": self.tenant.org_id };
+            Ok(statement.query_row(parameters, |row| row.get::<_, i64>(0))?.unsigned_abs())
         })
     }
 }
@@ -273,7 +274,7 @@ fn session_of(c: &Connection, tenant: &Tenant, new: &NewTurn) -> Result<(Session
     }
 }
 
-fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, message_id: &str) -> Result<i64> {
+fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, message_id: &str) -> Result<TurnRow> {
     let now = Timestamp::now().as_millis();
     c.prepare_cached(
         "INSERT INTO turn (id, org_id, session, user_id, agent_id, project_id, model, message_id, status, started_at)
@@ -283,7 +284,7 @@ fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, mes
         ":id": new.id, ":org": tenant.org_id, ":session": session.seq, ":user": tenant.user_id, ":agent": new.agent_id,
         ":project": new.project_id, ":model": new.model, ":message": message_id, ":now": now,
     })?;
-    let turn = c.last_insert_rowid();
+    let turn = TurnRow::inserted(c);
     c.prepare_cached(
         "UPDATE session SET status = 'running', updated_at = :now, agent_id = coalesce(agent_id, :agent),
              project_id = coalesce(project_id, :project) WHERE seq = :session",
@@ -310,15 +311,17 @@ fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str, hold: Hol
 }
 
 /// Whether a turn is still to be ended. By its id: the row number of one that was withdrawn is given again.
-fn is_running(c: &Connection, turn_id: &str) -> Result<bool> {
-    Ok(c.prepare_cached("SELECT 1 FROM turn WHERE id = ?1 AND status = 'running'")?.exists([turn_id])?)
+fn is_running(c: &Connection, org_id: &str, turn_id: &str) -> Result<bool> {
+    let mut statement =
+        c.prepare_cached("SELECT 1 FROM turn WHERE id = :id AND org_id = :org AND status = 'running'")?;
+    Ok(statement.exists(named_params! { ":id": turn_id, ":org": org_id })?)
 }
 
 /// Ends a turn inside a transaction.
 pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()> {
     // A commit whose failure was reported may have reached the disk all the same: whoever tries again is not charged
     // twice.
-    if !is_running(c, &ended.turn_id)? {
+    if !is_running(c, org_id, &ended.turn_id)? {
         return Ok(());
     }
     if let Some(message) = &ended.message {
@@ -344,7 +347,7 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
 }
 
 /// Lets go of a session, and of the journal that only a running turn needs.
-fn leave(c: &Connection, turn: i64, session: i64, status: sessions::Status) -> Result<()> {
+fn leave(c: &Connection, turn: TurnRow, session: SessionRow, status: sessions::Status) -> Result<()> {
     let now = Timestamp::now().as_millis();
     c.prepare_cached("UPDATE session SET status = ?2, updated_at = ?3 WHERE seq = ?1")?
         .execute((session, status, now))?;

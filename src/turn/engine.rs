@@ -33,7 +33,7 @@ use crate::{
     error::{Error, Result},
     id,
     store::{
-        Store, Tenant,
+        Store, Tenant, TurnRow,
         sessions::NewSession,
         turns::{Begun, NewTurn},
     },
@@ -67,7 +67,7 @@ type SessionKey = (String, String);
 #[derive(Clone)]
 struct Running {
     /// The turn's row number.
-    row: i64,
+    row: TurnRow,
     message_id: String,
     turn: Arc<RunningTurn>,
 }
@@ -182,7 +182,7 @@ impl Engine {
             let panicked = AssertUnwindSafe(run.run()).catch_unwind().await.is_err();
             engine.forget(&key, row);
             if panicked {
-                tracing::error!(turn = row, "a turn panicked: it is ended as after a crash");
+                tracing::error!(turn = %row, "a turn panicked: it is ended as after a crash");
                 engine.recover_turn(row).await;
                 running.turn.journal().end(&[]);
             }
@@ -192,7 +192,7 @@ impl Engine {
     }
 
     /// The next turn of the session may have begun already: only this one is removed.
-    fn forget(&self, key: &SessionKey, row: i64) {
+    fn forget(&self, key: &SessionKey, row: TurnRow) {
         let mut running = self.running();
         if running.get(key).is_some_and(|running| running.row == row) {
             running.remove(key);
@@ -233,9 +233,9 @@ impl Engine {
     }
 
     /// The same for one turn that panicked.
-    async fn recover_turn(&self, panicked: i64) {
+    async fn recover_turn(&self, panicked: TurnRow) {
         if let Err(error) = recovery::recover(&self.services, |row| row == panicked).await {
-            tracing::error!(%error, turn = panicked, "a turn that panicked could not be read: the next start ends it");
+            tracing::error!(%error, turn = %panicked, "a turn that panicked could not be read: the next start ends it");
         }
     }
 
@@ -245,7 +245,7 @@ impl Engine {
     }
 
     /// The stream of a turn that is over, and the session it is in.
-    pub fn replay(&self, tenant: &Tenant, turn: i64, request_id: &str) -> Result<(String, Vec<u8>)> {
+    pub fn replay(&self, tenant: &Tenant, turn: TurnRow, request_id: &str) -> Result<(String, Vec<u8>)> {
         let stored = self.services.store.org(tenant).stored_turn(turn)?.ok_or(Error::NotFound("turn"))?;
         let Some(outcome) = stored.outcome else {
             return Err(Error::Conflict("this reply is still being written: ask again in a moment".into()));
@@ -259,7 +259,7 @@ impl Engine {
         let running = self.find(tenant, session_id)?;
         running.turn.stop(Stop::Requested);
         if tokio::time::timeout(STOP_WAIT, running.turn.ended()).await.is_err() {
-            tracing::warn!(turn = running.row, "a stopped turn takes long to be stored");
+            tracing::warn!(turn = %running.row, "a stopped turn takes long to be stored");
         }
         Some(running.message_id)
     }

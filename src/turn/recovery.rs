@@ -20,6 +20,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     store::{
+        TurnRow,
         journal::Orphan,
         messages::{NewMessage, Role, Status},
         turns::{EndedTurn, Outcome},
@@ -30,7 +31,7 @@ use crate::{
 const ENDED_AT_ONCE: usize = 16;
 
 /// Ends the running turns of the file that `is_orphan` knows.
-pub(super) async fn recover(services: &Arc<Services>, is_orphan: impl Fn(i64) -> bool) -> Result<()> {
+pub(super) async fn recover(services: &Arc<Services>, is_orphan: impl Fn(TurnRow) -> bool) -> Result<()> {
     let orphans = services.store.orphans()?.into_iter().filter(|orphan| is_orphan(orphan.turn));
     let end = async |orphan: Orphan| {
         let turn = orphan.turn_id.clone();

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{chunk::Chunk, fold::Fold, running::RunningTurn};
-use crate::store::{Answered, Store, Tenant, turns::Outcome};
+use crate::store::{Answered, Store, Tenant, TurnRow, turns::Outcome};
 
 /// Time between two checkpoints of a turn: what a crash may cost at most.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ pub struct Scribe {
     store: Store,
     tenant: Tenant,
     /// The turn's row number.
-    row: i64,
+    row: TurnRow,
     /// When the first piece of the reply came.
     first_piece: Option<Instant>,
     checkpoint: Pin<Box<Sleep>>,
@@ -33,7 +33,7 @@ pub struct Scribe {
 
 impl Scribe {
     /// For the turn of that row; `fold` holds what the message has already.
-    pub fn new(turn: Arc<RunningTurn>, fold: Fold, store: Store, tenant: Tenant, row: i64) -> Self {
+    pub fn new(turn: Arc<RunningTurn>, fold: Fold, store: Store, tenant: Tenant, row: TurnRow) -> Self {
         Scribe {
             turn,
             fold,
