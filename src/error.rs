@@ -1,6 +1,6 @@
 //! What can go wrong, as facts.
 //!
-//! Rule: no HTTP here. `http::envelope` gives every variant its code and status, and says what the caller may read.
+//! Rule: no HTTP here. `http::wire::envelope` gives every variant its code and status, and says what the caller may read.
 //! Deliberately absent: a variant for each cause. A variant exists where a caller would act differently.
 
 use std::time::Duration;

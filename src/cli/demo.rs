@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    http::cors::Cors,
+    http::state::cors::Cors,
     id,
     key::{self, Env, Scope},
     money::Pricing,

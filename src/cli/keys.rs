@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Place, block_on, table};
 use crate::{
     error::{Error, Result},
-    http::api_keys::NAME_CHARS_MAX,
+    http::api::api_keys::NAME_CHARS_MAX,
     key::{self, Env, Scope},
     store::keys::ApiKey,
     time::Timestamp,

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    http::{
+    http::state::{
         cors::Cors,
-        setup::{SETUP_CODE_LIFE, SetupCode},
+        setup_code::{SETUP_CODE_LIFE, SetupCode},
     },
     store::{Store, file::lock},
 };

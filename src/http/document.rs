@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use poem_openapi::{OpenApi, OpenApiService, registry::Registry};
 use serde_json::{Map, Value, json};
 
-use super::{API_PREFIX, Api, api};
+use super::api::{API_PREFIX, Api, api};
 
 const TITLE: &str = "Alumia v1 agent API";
 const DESCRIPTION: &str = "Organizations, agents, sessions with stored history, and chat as an AI SDK v6 UI message \

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{Error, Result},
-    http::{body::decode, chat::ChatRequest, schemas},
+    http::{api::chat::ChatRequest, schemas, wire::body::decode},
     store::{
         Tenant,
         messages::{Message, NewMessage, Role},

@@ -14,9 +14,9 @@ use poem_openapi::{
     registry::{MetaResponses, Registry},
 };
 
-use super::super::envelope::documented_header;
 use crate::{
     error::{Error, Result},
+    http::{state::hosts, wire::envelope::documented_header},
     store::sign_ins::SIGN_IN_LIFE,
 };
 
@@ -90,7 +90,7 @@ pub fn check_no_foreign_origin(request: &Request) -> Result<()> {
 /// Host and port decide. A page over TLS and its server behind a proxy differ in their scheme and are one all the same.
 fn is_same_origin(request: &Request) -> bool {
     let authority = origin(request).and_then(|origin| Some(origin.split_once("://")?.1));
-    authority.is_some_and(|authority| super::host::of(request).is_some_and(|host| host.eq_ignore_ascii_case(authority)))
+    authority.is_some_and(|authority| hosts::of(request).is_some_and(|host| host.eq_ignore_ascii_case(authority)))
 }
 
 fn origin(request: &Request) -> Option<&str> {

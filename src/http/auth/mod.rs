@@ -15,9 +15,12 @@ use poem_openapi::{
 
 use self::access::Shown;
 pub use self::access::{Access, Chat, Fresh, FreshOwner, Owner, Read, ReadOrChat, Write};
-use super::{App, edge::RequestId, envelope::ApiError, rate_limit::client_network};
 use crate::{
     error::{Error, Result},
+    http::{
+        state::{App, rate_limit::client_network},
+        wire::{envelope::ApiError, request_id::RequestId},
+    },
     key::{self, Env},
     store::{
         self, Tenant,
@@ -30,8 +33,6 @@ use crate::{
 
 mod access;
 pub mod cookie;
-pub mod host;
-pub mod waits;
 
 /// The precision of a key's last use.
 const KEY_USE_PRECISION: Duration = Duration::from_secs(60);
@@ -166,7 +167,7 @@ fn scheme(ty: &'static str, description: &'static str) -> MetaSecurityScheme {
 }
 
 /// What the edge has put around a request.
-pub(super) fn app_of(request: &Request) -> Result<&Arc<App>> {
+pub fn app_of(request: &Request) -> Result<&Arc<App>> {
     request.data().ok_or_else(|| Error::internal("a handler was reached without the app around it"))
 }
 
@@ -227,7 +228,7 @@ fn signed_in(app: &App, request: &Request) -> Result<Option<SignIn>> {
 }
 
 /// Whom a request speaks for, if anybody who is known, and what tells them from others. Whether they may is not asked.
-pub(super) fn speaker(request: &Request) -> Result<Option<(String, Tenant)>> {
+pub fn speaker(request: &Request) -> Result<Option<(String, Tenant)>> {
     let app = app_of(request)?;
     if let Some(key) = presented_key(request) {
         return Ok(app.store.key_holder(&key::hash(key))?.map(|holder| (holder.key_id, holder.tenant)));

@@ -12,23 +12,23 @@ use poem::{
 use poem_openapi::{Enum, Object, OpenApi, param::Path, types::Example};
 use serde::Serialize;
 
-use super::{
-    App, Tag,
-    auth::{
-        Person, app_of,
-        cookie::{self, WithCookie},
-        waits::Try,
-    },
-    body::JsonBody,
-    check::Checks,
-    data::{Created, Data, Deleted, Items},
-    envelope::ApiError,
-    rate_limit::client_network,
-    setup,
-    wire::Moment,
-};
+use super::tags::Tag;
 use crate::{
     error::{Error, Result},
+    http::{
+        auth::{
+            Person, app_of,
+            cookie::{self, WithCookie},
+        },
+        state::{App, rate_limit::client_network, setup_code, throttle::Try},
+        wire::{
+            body::JsonBody,
+            check::Checks,
+            data::{Created, Data, Deleted, Items},
+            envelope::ApiError,
+            moment::Moment,
+        },
+    },
     id, key, password,
     store::{
         orgs,
@@ -179,7 +179,7 @@ impl SignIns {
             return Err(orgs::set_up_already().into());
         }
         let attempt = app.waits.begin(client_network(request), None, Instant::now())?;
-        setup::check(app.setup.as_ref(), &asked.code)?;
+        setup_code::check(app.setup.as_ref(), &asked.code)?;
         attempt.was_right();
         let mut checks = Checks::default();
         checks.also(orgs::check_org_slug("orgSlug", &asked.org_slug))?;

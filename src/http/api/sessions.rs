@@ -8,17 +8,19 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{
-    Tag,
-    auth::{Caller, Chat, ReadOrChat},
-    body::JsonBody,
-    check::{Checks, collapse_space, metadata_text, page_limit},
-    data::{Created, Data, Deleted, Items},
-    envelope::ApiError,
-    wire::{Moment, StoredJson},
-};
+use super::tags::Tag;
 use crate::{
     error::{Error, Result},
+    http::{
+        auth::{Caller, Chat, ReadOrChat},
+        wire::{
+            body::JsonBody,
+            check::{Checks, collapse_space, metadata_text, page_limit},
+            data::{Created, Data, Deleted, Items},
+            envelope::ApiError,
+            moment::{Moment, StoredJson},
+        },
+    },
     store::{
         Org,
         sessions::{self as stored, NewSession, SessionFilter},

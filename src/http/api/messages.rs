@@ -14,17 +14,19 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{
-    Tag,
-    auth::{Caller, Chat, ReadOrChat},
-    body::{HISTORY_BYTES_MAX, JsonBody},
-    check::{Checks, metadata_text},
-    data::{Data, Items, MadeOrKnown, Shape, write_json},
-    envelope::ApiError,
-    wire::{Moment, StoredJson},
-};
+use super::tags::Tag;
 use crate::{
     error::{Error, Result},
+    http::{
+        auth::{Caller, Chat, ReadOrChat},
+        wire::{
+            body::{HISTORY_BYTES_MAX, JsonBody},
+            check::{Checks, metadata_text},
+            data::{Data, Items, MadeOrKnown, Shape, write_json},
+            envelope::ApiError,
+            moment::{Moment, StoredJson},
+        },
+    },
     id,
     store::{
         Org,

@@ -7,28 +7,32 @@
 //! Where only the note is there (a crash between the two, an answer with a secret in it), the repeat is refused: it
 //! would be done twice.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use poem::{
     Body, Endpoint, Request, Response,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
+    http::{HeaderName, HeaderValue, Method, StatusCode},
 };
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{
-    API_PREFIX, App, auth,
-    body::{self, BODY_BYTES_MAX, HISTORY_BYTES_MAX},
-    edge::RequestId,
-    envelope::ApiError,
-    ui_stream::stream_response,
-};
 use crate::{
     error::{Error, Result},
+    http::{
+        api::API_PREFIX,
+        auth,
+        state::{
+            App,
+            in_flight::{Head, Known, Name},
+        },
+        wire::{
+            body::{self, BODY_BYTES_MAX, HISTORY_BYTES_MAX},
+            envelope::ApiError,
+            request_id::RequestId,
+            stream::stream_response,
+        },
+    },
     store::{
         Tenant,
         idempotency::{Answer, Claim, Done},
@@ -41,70 +45,6 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 const KEY_CHARS_MAX: usize = 255;
 /// Bytes of an answer that is kept; a longer one is noted and not kept.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-
-/// SHA-256 of what names a request: who, where, and their key.
-type Name = [u8; 32];
-
-/// The first requests of their names that this process is answering.
-#[derive(Default)]
-pub struct InFlight {
-    entries: Mutex<HashMap<Name, Entry>>,
-}
-
-struct Entry {
-    body_hash: [u8; 32],
-    /// The reply that is being written, and the head it was begun with.
-    running: Option<(Arc<RunningTurn>, Head)>,
-}
-
-type Head = (StatusCode, HeaderMap);
-
-/// What became of the first request of a name.
-enum Known {
-    /// There was none: the one who asks is the first now.
-    Nothing,
-    Running(Arc<RunningTurn>, Head),
-    Done(Done),
-}
-
-impl InFlight {
-    /// Looks a request up. `done` looks into the file, under the lock: else one that ends meanwhile is in neither place.
-    fn begin(&self, claim: &Claim, done: impl FnOnce() -> Result<Option<Done>>) -> Result<Known> {
-        let same = |body_hash| if body_hash == claim.body_hash { Ok(()) } else { Err(other_body()) };
-        let mut entries = self.entries();
-        if let Some(entry) = entries.get(&claim.name) {
-            same(entry.body_hash)?;
-            let running = entry.running.clone();
-            let not_yet = || Error::Conflict("the first request with this Idempotency-Key is still running".into());
-            return running.map(|(live, head)| Known::Running(live, head)).ok_or_else(not_yet);
-        }
-        if let Some(done) = done()? {
-            same(done.body_hash)?;
-            return Ok(Known::Done(done));
-        }
-        entries.insert(claim.name, Entry { body_hash: claim.body_hash, running: None });
-        Ok(Known::Nothing)
-    }
-
-    /// Lets others join a reply that is being written.
-    fn join(&self, name: &Name, running: (Arc<RunningTurn>, Head)) {
-        if let Some(entry) = self.entries().get_mut(name) {
-            entry.running = Some(running);
-        }
-    }
-
-    fn end(&self, name: &Name) {
-        self.entries().remove(name);
-    }
-
-    fn entries(&self) -> MutexGuard<'_, HashMap<Name, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn other_body() -> Error {
-    Error::invalid("Idempotency-Key", "was used with another body: choose a new key")
-}
 
 /// The API, remembering.
 pub struct Once<E> {
@@ -269,20 +209,6 @@ fn named(request: &Request) -> Result<Option<Named>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_request_of_a_name_is_answered_at_a_time_and_its_reply_is_joined() {
-        let in_flight = InFlight::default();
-        let claim = |body| Claim { name: [1; 32], body_hash: [body; 32] };
-        let begin = |body| in_flight.begin(&claim(body), || Ok(None));
-        assert!(matches!(begin(0), Ok(Known::Nothing)));
-        assert!(matches!(begin(0), Err(Error::Conflict(_))));
-        assert!(matches!(begin(1), Err(Error::Invalid(_))));
-        in_flight.join(&[1; 32], (RunningTurn::new(), (StatusCode::OK, HeaderMap::new())));
-        assert!(matches!(begin(0), Ok(Known::Running(..))));
-        in_flight.end(&[1; 32]);
-        assert!(matches!(begin(1), Ok(Known::Nothing)));
-    }
 
     #[test]
     fn a_head_survives_its_time_in_the_file() {

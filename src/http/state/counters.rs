@@ -4,7 +4,6 @@
 
 use std::{fmt, sync::Arc};
 
-use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler, web::Data};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
@@ -18,8 +17,6 @@ use prometheus_client::{
 };
 
 use crate::turn::engine::Engine;
-
-const TEXT_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What is counted.
 pub struct Metrics {
@@ -45,7 +42,8 @@ impl Metrics {
         Metrics { registry, requests }
     }
 
-    pub(super) fn count_request(&self, method: &'static str, path: Arc<str>, status: u16) {
+    /// Counts one request that was answered.
+    pub fn count_request(&self, method: &'static str, path: Arc<str>, status: u16) {
         self.requests.get_or_create(&RequestLabels { method, path, status }).inc();
     }
 
@@ -87,14 +85,4 @@ impl Collector for Turns {
         }
         Ok(())
     }
-}
-
-/// `GET /metrics`, for a listener of its own: what it shows is the operator's business.
-pub fn endpoint(app: Arc<super::App>) -> impl Endpoint<Output = Response> {
-    Route::new().at("/metrics", get(metrics_text)).data(app).map_to_response()
-}
-
-#[handler]
-fn metrics_text(Data(app): Data<&Arc<super::App>>) -> Response {
-    app.metrics.text().with_content_type(TEXT_FORMAT).into_response()
 }

@@ -10,11 +10,13 @@ use poem::{handler, web::Data};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{App, data::Data as Success, envelope::ApiError};
-use crate::error::{Error, NO_DESCRIPTOR, Result as Outcome, is_out_of_descriptors};
-
-/// What a client that comes while we drain is told to wait: a successor is up by then.
-const DRAINING_RETRY: Duration = Duration::from_secs(5);
+use crate::{
+    error::{Error, NO_DESCRIPTOR, Result as Outcome, is_out_of_descriptors},
+    http::{
+        state::App,
+        wire::{data::Data as Success, envelope::ApiError},
+    },
+};
 
 /// What is told while there are no descriptors: as long as an idle client may keep its own.
 const DESCRIPTOR_RETRY: Duration = Duration::from_secs(10);
@@ -55,9 +57,4 @@ fn check_descriptors() -> Outcome<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// What new work is told while the server goes down.
-pub fn draining() -> Error {
-    Error::Unavailable { message: "the server is going down: try again in a few seconds", retry_after: DRAINING_RETRY }
 }

@@ -10,17 +10,19 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::{
-    Tag,
-    auth::{Caller, Read, ReadOrChat, Write},
-    body::JsonBody,
-    check::{Checks, collapse_space, page_limit},
-    data::{Created, Data, Deleted, Items},
-    envelope::ApiError,
-    wire::Moment,
-};
+use super::tags::Tag;
 use crate::{
     error::{Error, Result},
+    http::{
+        auth::{Caller, Read, ReadOrChat, Write},
+        wire::{
+            body::JsonBody,
+            check::{Checks, collapse_space, page_limit},
+            data::{Created, Data, Deleted, Items},
+            envelope::ApiError,
+            moment::Moment,
+        },
+    },
     id,
     store::agents::{self as stored, ALA_NAME, ALA_SLUG},
     time::Timestamp,

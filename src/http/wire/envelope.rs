@@ -244,7 +244,7 @@ impl ApiResponse for ApiError {
 }
 
 /// A header as the document shows it.
-pub(super) fn documented_header((name, description): (&str, &str)) -> MetaHeader {
+pub fn documented_header((name, description): (&str, &str)) -> MetaHeader {
     MetaHeader {
         name: name.into(),
         description: Some(description.into()),

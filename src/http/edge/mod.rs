@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
     time::Instant,
@@ -23,18 +22,23 @@ use poem_openapi::{
 };
 use tracing::Instrument;
 
-use super::{
-    App,
-    cors::Cors,
-    envelope::{ApiError, ErrorCode, Refusal},
-    linger::linger,
-    metrics::Metrics,
+use self::linger::linger;
+use crate::{
+    error::Error,
+    http::{
+        state::{App, cors::Cors, counters::Metrics},
+        wire::{
+            envelope::{ApiError, ErrorCode, Refusal},
+            request_id::{REQUEST_ID, RequestId},
+        },
+    },
 };
-use crate::{error::Error, id};
 
-/// The longest request id that is taken over from a client.
-const REQUEST_ID_CHARS_MAX: usize = 128;
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub mod health;
+pub mod idempotency;
+mod linger;
+pub mod metrics;
+
 /// The pattern of requests that match none.
 const NO_ROUTE: &str = "none";
 
@@ -46,32 +50,6 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
 ];
-
-/// One request's name in answers and logs.
-#[derive(Debug, Clone)]
-pub struct RequestId(Arc<str>);
-
-impl RequestId {
-    /// The client's own if it is short and visible, else a new one.
-    fn of(request: &Request) -> Self {
-        let visible = |id: &&str| {
-            (1..=REQUEST_ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-        };
-        let own = request.header(REQUEST_ID).filter(visible);
-        RequestId(own.map_or_else(|| id::generate().into(), Arc::from))
-    }
-
-    /// Its text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The seam around `inner`. It never fails.
 pub struct Edge<E> {
@@ -213,15 +191,6 @@ fn as_pattern(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_id_of_a_client_is_kept_if_it_is_short_and_visible() {
-        let id = |value: &str| RequestId::of(&Request::builder().header("x-request-id", value).finish()).to_string();
-        assert_eq!(id("abc-1"), "abc-1");
-        for bad in ["", "a b", "ä", &"x".repeat(129)] {
-            assert_ne!(id(bad), bad);
-        }
-    }
 
     #[test]
     fn a_documented_path_becomes_the_pattern_of_the_router() {

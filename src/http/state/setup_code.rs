@@ -36,7 +36,7 @@ impl SetupCode {
 }
 
 /// Accepts the code that was printed, if one was.
-pub(super) fn check(printed: Option<&SetupCode>, code: &str) -> Result<()> {
+pub fn check(printed: Option<&SetupCode>, code: &str) -> Result<()> {
     printed.map_or_else(|| Err(wrong()), |printed| printed.check(code, Instant::now()))
 }
 

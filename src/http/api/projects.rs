@@ -7,16 +7,23 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::{
-    Tag,
-    auth::{Caller, Read, Write},
-    body::JsonBody,
-    check::{Checks, collapse_space, page_limit},
-    data::{Created, Data, Deleted, Items},
-    envelope::ApiError,
-    wire::Moment,
+use super::tags::Tag;
+use crate::{
+    error::Result,
+    http::{
+        auth::{Caller, Read, Write},
+        wire::{
+            body::JsonBody,
+            check::{Checks, collapse_space, page_limit},
+            data::{Created, Data, Deleted, Items},
+            envelope::ApiError,
+            moment::Moment,
+        },
+    },
+    id,
+    store::projects as stored,
+    time::Timestamp,
 };
-use crate::{error::Result, id, store::projects as stored, time::Timestamp};
 
 const NAME_CHARS_MAX: usize = 255;
 const DESCRIPTION_CHARS_MAX: usize = 5_000;

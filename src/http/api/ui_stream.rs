@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::{
     Body, IntoResponse, Response,
-    http::{HeaderValue, StatusCode, Version, header},
+    http::{HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse,
@@ -14,10 +14,11 @@ use poem_openapi::{
 };
 
 use super::chunks::StreamChunk;
-use crate::turn::{engine::Started, reader::Reader, running::RunningTurn};
+use crate::{
+    http::wire::stream::{EVENT_STREAM, SESSION_ID, stream_response},
+    turn::{engine::Started, reader::Reader, running::RunningTurn},
+};
 
-/// Names the session that a request made.
-const SESSION_ID: header::HeaderName = header::HeaderName::from_static("x-alm-session-id");
 /// Says that the built-in model stood in for a paid one.
 const TEST_MODE: header::HeaderName = header::HeaderName::from_static("x-alm-test-mode");
 
@@ -51,7 +52,7 @@ impl UiStream {
 }
 
 impl Payload for UiStream {
-    const CONTENT_TYPE: &'static str = "text/event-stream";
+    const CONTENT_TYPE: &'static str = EVENT_STREAM;
 
     fn schema_ref() -> MetaSchemaRef {
         let items = Some(Box::new(StreamChunk::schema_ref()));
@@ -74,21 +75,6 @@ impl IntoResponse for UiStream {
         response.set_data(self.turn);
         response
     }
-}
-
-/// A stream's response; `session_id` is told if the request made the session.
-pub fn stream_response(body: Body, session_id: Option<&str>) -> Response {
-    let mut response = Response::builder()
-        .version(Version::HTTP_11)
-        .content_type(UiStream::CONTENT_TYPE)
-        .header(header::CACHE_CONTROL, "no-cache")
-        .header(header::CONNECTION, "keep-alive")
-        .header("x-vercel-ai-ui-message-stream", "v1")
-        .header("x-accel-buffering", "no")
-        .body(body);
-    let session_id = session_id.and_then(|id| HeaderValue::from_str(id).ok());
-    response.headers_mut().extend(session_id.map(|id| (SESSION_ID, id)));
-    response
 }
 
 impl ApiResponse for UiStream {

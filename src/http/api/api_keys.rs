@@ -5,16 +5,23 @@
 use poem_openapi::{Enum, Object, OpenApi, param::Path, types::Example};
 use serde::Serialize;
 
-use super::{
-    Tag,
-    auth::{Caller, Fresh, Read},
-    body::JsonBody,
-    check::{Checks, collapse_space},
-    data::{Created, Data, Deleted, Items},
-    envelope::ApiError,
-    wire::Moment,
+use super::tags::Tag;
+use crate::{
+    error::Result,
+    http::{
+        auth::{Caller, Fresh, Read},
+        wire::{
+            body::JsonBody,
+            check::{Checks, collapse_space},
+            data::{Created, Data, Deleted, Items},
+            envelope::ApiError,
+            moment::Moment,
+        },
+    },
+    key,
+    store::keys as stored,
+    time::Timestamp,
 };
-use crate::{error::Result, key, store::keys as stored, time::Timestamp};
 
 /// Longest name of a key, in characters.
 pub const NAME_CHARS_MAX: usize = 120;

@@ -3,19 +3,20 @@
 use poem_openapi::{Enum, Object, OpenApi, param::Query, types::Example};
 use serde::Serialize;
 
-use super::{
-    Tag,
-    auth::{Caller, FreshOwner, Read},
-    body::JsonBody,
-    check::{Checks, page_limit},
-    data::{Created, Data, Items},
-    envelope::ApiError,
-    models::Pricing,
-    wire::Moment,
-};
+use super::{models::Pricing, tags::Tag};
 use crate::{
     catalog,
     error::{Error, Result},
+    http::{
+        auth::{Caller, FreshOwner, Read},
+        wire::{
+            body::JsonBody,
+            check::{Checks, page_limit},
+            data::{Created, Data, Items},
+            envelope::ApiError,
+            moment::Moment,
+        },
+    },
     money::USD,
     store::{Org, ledger, usage},
     time::Timestamp,

@@ -15,8 +15,11 @@ use poem_openapi::{
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::{data, envelope, schemas};
-use crate::error::{Error, Result};
+use super::{data, envelope};
+use crate::{
+    error::{Error, Result},
+    http::schemas,
+};
 
 /// The cap of every body that says nothing else.
 pub const BODY_BYTES_MAX: usize = 128 * 1024;
@@ -61,7 +64,7 @@ async fn read(request: &Request, body: &mut RequestBody, max_bytes: usize) -> Re
 }
 
 /// A request's body, if it has at most `max_bytes`.
-pub(super) async fn read_capped(request: &Request, body: Body, max_bytes: usize) -> Result<Bytes> {
+pub async fn read_capped(request: &Request, body: Body, max_bytes: usize) -> Result<Bytes> {
     // Looked at first, so that a body that cannot fit is refused before a byte of it is read.
     let declared = request.header("content-length").and_then(|value| value.parse::<usize>().ok());
     if declared.is_some_and(|bytes| bytes > max_bytes) {

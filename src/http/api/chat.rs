@@ -12,16 +12,20 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    Tag,
-    auth::{Caller, Chat, ReadOrChat},
-    body::{HISTORY_BYTES_MAX, JsonBody},
-    data::Data,
-    envelope::ApiError,
     messages::MessageRole,
+    tags::Tag,
     ui_stream::{RunningStream, UiStream},
 };
 use crate::{
     error::{Error, Result},
+    http::{
+        auth::{Caller, Chat, ReadOrChat},
+        wire::{
+            body::{HISTORY_BYTES_MAX, JsonBody},
+            data::Data,
+            envelope::ApiError,
+        },
+    },
     id,
     key::Env,
     store::messages::Role,

@@ -6,16 +6,14 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::{
-    Tag,
-    auth::{Caller, Owner, Read},
-    body::JsonBody,
-    data::Data,
-    envelope::ApiError,
-    sign_in::Role,
-    wire::Moment,
+use super::{sign_in::Role, tags::Tag};
+use crate::{
+    error::Result,
+    http::{
+        auth::{Caller, Owner, Read},
+        wire::{body::JsonBody, data::Data, envelope::ApiError, moment::Moment},
+    },
 };
-use crate::error::Result;
 
 /// An organization, and the caller's place in it.
 #[derive(Debug, Object, Serialize)]

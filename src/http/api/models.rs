@@ -3,15 +3,17 @@
 use poem_openapi::{Enum, Object, OpenApi};
 use serde::Serialize;
 
-use super::{
-    Tag,
-    auth::{Caller, ReadOrChat},
-    data::{Data, Items},
-    envelope::ApiError,
-};
+use super::tags::Tag;
 use crate::{
     catalog,
     error::{Error, Invalid, Result},
+    http::{
+        auth::{Caller, ReadOrChat},
+        wire::{
+            data::{Data, Items},
+            envelope::ApiError,
+        },
+    },
     money,
     store::providers::ProviderModel,
 };

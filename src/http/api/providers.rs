@@ -8,17 +8,21 @@ use poem_openapi::{Enum, Object, OpenApi, param::Path, types::Example};
 use serde::Serialize;
 
 use super::{
-    Tag,
-    auth::{Caller, FreshOwner, Owner, Read},
-    body::JsonBody,
-    data::{Created, Data, Deleted, Items},
-    envelope::ApiError,
     models::{ListedModel, read_models},
-    wire::Moment,
+    tags::Tag,
 };
 use crate::{
     catalog::{self, NewKey, PRESETS, probe},
     error::{Error, Result},
+    http::{
+        auth::{Caller, FreshOwner, Owner, Read},
+        wire::{
+            body::JsonBody,
+            data::{Created, Data, Deleted, Items},
+            envelope::ApiError,
+            moment::Moment,
+        },
+    },
     secret::Secret,
     store::providers as stored,
 };

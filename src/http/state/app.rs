@@ -1,0 +1,91 @@
+//! What every request may reach.
+
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    bridge::Bridge, cors::Cors, counters::Metrics, hosts::Hosts, in_flight::InFlight, rate_limit::RateLimit,
+    setup_code::SetupCode, throttle::Waits,
+};
+use crate::{
+    catalog::Catalog,
+    error::{Error, Result},
+    store::Store,
+    turn::engine::Engine,
+};
+
+/// Keys that may fail for one address in a minute before it has to wait.
+const FAILED_KEYS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+
+/// What a client that comes while we drain is told to wait: a successor is up by then.
+const DRAINING_RETRY: Duration = Duration::from_secs(5);
+
+/// What every request may reach.
+pub struct App {
+    pub store: Store,
+    pub catalog: Arc<Catalog>,
+    pub engine: Arc<Engine>,
+    pub metrics: Metrics,
+    pub bridge: Bridge,
+    /// Where passwords are hashed.
+    pub hashing: Bridge,
+    pub cors: Cors,
+    pub hosts: Hosts,
+    pub setup: Option<SetupCode>,
+    /// Set once, when the server begins to go down.
+    pub draining: AtomicBool,
+    /// Chats, by the person who asks.
+    pub chat_rate: RateLimit<String>,
+    pub failed_keys: RateLimit<IpAddr>,
+    /// Passwords and setup codes that were wrong.
+    pub waits: Waits,
+    pub in_flight: InFlight,
+}
+
+/// Whom a server lets in, and how often.
+pub struct Admission {
+    pub cors: Cors,
+    pub hosts: Hosts,
+    /// What makes the first organization; absent where there is one.
+    pub setup: Option<SetupCode>,
+    pub chats_per_minute: NonZeroU32,
+}
+
+impl App {
+    /// Around an engine and what it stands on.
+    pub fn new(store: Store, catalog: Arc<Catalog>, engine: Arc<Engine>, admission: Admission) -> Self {
+        App {
+            store,
+            catalog,
+            metrics: Metrics::new(engine.clone()),
+            engine,
+            bridge: Bridge::for_scans(),
+            hashing: Bridge::for_passwords(),
+            cors: admission.cors,
+            hosts: admission.hosts,
+            setup: admission.setup,
+            draining: AtomicBool::new(false),
+            chat_rate: RateLimit::per_minute(admission.chats_per_minute),
+            failed_keys: RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
+            waits: Waits::default(),
+            in_flight: InFlight::default(),
+        }
+    }
+
+    /// Refuses new work once the server goes down.
+    pub fn refuse_while_draining(&self) -> Result<()> {
+        if self.draining.load(Ordering::Relaxed) { Err(draining()) } else { Ok(()) }
+    }
+}
+
+/// What new work is told while the server goes down.
+fn draining() -> Error {
+    Error::Unavailable { message: "the server is going down: try again in a few seconds", retry_after: DRAINING_RETRY }
+}

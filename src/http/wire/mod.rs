@@ -1,0 +1,11 @@
+//! Shapes: what bodies, answers and failures look like, and nothing of what they are about.
+//!
+//! Rule: no state, and no word of who is calling.
+
+pub mod body;
+pub mod check;
+pub mod data;
+pub mod envelope;
+pub mod moment;
+pub mod request_id;
+pub mod stream;
