@@ -9,7 +9,7 @@ use crate::{
         Tenant,
         messages::{Message, NewMessage, Role},
         sandbox::Sandbox,
-        turns::Known,
+        turns::HistoryView,
     },
     turn::{
         ask::{Asker, Posted, Trigger},
@@ -30,7 +30,7 @@ pub fn request(bytes: &[u8]) {
     }
     Sandbox::with(|session| {
         for _ in 0..2 {
-            if let Some(()) = unless_refused(turn(session, &ask.messages, &ask.trigger)) {
+            if let Some(()) = unless_refused(turn(session, ask.messages.iter().map(copy).collect(), &ask.trigger)) {
                 assert_history(&session.history());
                 assert_posted_again_adds_only_what_is_new(session);
                 assert_regenerated_replaces_one(session);
@@ -43,6 +43,11 @@ fn asker() -> Asker {
     Asker::new(Tenant { org_id: String::new(), user_id: String::new() }, "")
 }
 
+/// What is posted moves into its turn: to post it twice takes a second one.
+fn copy(posted: &Posted) -> Posted {
+    Posted { id: posted.id.clone(), role: posted.role, parts: posted.parts.clone() }
+}
+
 /// A refusal has a reason that a client can be told.
 fn unless_refused<T>(result: Result<T>) -> Option<T> {
     match result {
@@ -53,10 +58,10 @@ fn unless_refused<T>(result: Result<T>) -> Option<T> {
 }
 
 /// A turn as the engine takes it, with an answer.
-fn turn(session: &Sandbox, posted: &[Posted], trigger: &Trigger) -> Result<()> {
+fn turn(session: &Sandbox, posted: Vec<Posted>, trigger: &Trigger) -> Result<()> {
     let parts = json!([{"type": "text", "text": "yes", "state": "done"}]);
     let answer = NewMessage::new(Role::Assistant, "yes".into(), parts.to_string());
-    session.turn(|known: &Known<'_>| plan(posted, trigger, known), answer)
+    session.turn(|history: &HistoryView<'_>| plan(posted, trigger, history), answer)
 }
 
 /// Every message of a history can be read, and its parts are parts.
@@ -78,7 +83,7 @@ fn assert_posted_again_adds_only_what_is_new(session: &Sandbox) {
     let before = session.history();
     let question = Posted { id: None, role: Role::User, parts: parts::of_text("more") };
     let whole: Vec<_> = before.iter().map(posted).chain([question]).collect();
-    turn(session, &whole, &Trigger::Submit).expect("a history and a question are a request");
+    turn(session, whole, &Trigger::Submit).expect("a history and a question are a request");
     let after = session.history();
     assert_eq!(after[..before.len()], before, "what was stored has changed");
     assert_eq!(after.len(), before.len() + 2, "a question and its answer are new");
@@ -87,7 +92,7 @@ fn assert_posted_again_adds_only_what_is_new(session: &Sandbox) {
 /// The same question, another answer.
 fn assert_regenerated_replaces_one(session: &Sandbox) {
     let before = session.history();
-    turn(session, &[], &Trigger::Regenerate { message_id: None }).expect("the last answer can be had again");
+    turn(session, Vec::new(), &Trigger::Regenerate { message_id: None }).expect("the last answer can be had again");
     let after = session.history();
     let kept = before.len() - 1;
     assert_eq!((&after[..kept], after.len()), (&before[..kept], before.len()));

@@ -9,7 +9,7 @@ use super::{
     file::schema,
     messages::{self, Message, MessagePage, NewMessage},
     sessions::{self, NewSession},
-    turns::{self, EndedTurn, Known, NewTurn, Outcome, Plan},
+    turns::{self, EndedTurn, HistoryView, NewTurn, Outcome, Plan},
     writer::in_savepoint,
 };
 use crate::{error::Result, id};
@@ -54,7 +54,7 @@ impl Sandbox {
     }
 
     /// One turn, planned by `plan` and answered by `answer` unless it goes on with another.
-    pub fn turn(&self, plan: impl FnOnce(&Known<'_>) -> Result<Plan>, answer: NewMessage) -> Result<()> {
+    pub fn turn(&self, plan: impl FnOnce(&HistoryView<'_>) -> Result<Plan>, answer: NewMessage) -> Result<()> {
         in_savepoint(&self.connection, |c| {
             let new = NewTurn {
                 id: id::generate(),

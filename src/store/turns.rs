@@ -77,7 +77,7 @@ pub struct Plan {
 }
 
 /// A session's history, as far as a plan asks about it.
-pub struct Known<'a> {
+pub struct HistoryView<'a> {
     connection: &'a Connection,
     session: SessionRow,
 }
@@ -132,7 +132,7 @@ pub struct StoredTurn {
     pub continued_parts: Option<String>,
 }
 
-impl Known<'_> {
+impl HistoryView<'_> {
     /// The message of that id.
     pub fn message(&self, id: &str) -> Result<Option<Message>> {
         messages::find(self.connection, self.session, id)
@@ -149,7 +149,7 @@ impl Org<'_> {
     pub async fn begin_turn(
         &self,
         new: NewTurn,
-        plan: impl FnOnce(&Known<'_>) -> Result<Plan> + Send + 'static,
+        plan: impl FnOnce(&HistoryView<'_>) -> Result<Plan> + Send + 'static,
     ) -> Result<Begun> {
         self.write_turn(move |c, tenant| begin(c, tenant, new, plan), |begun| Some(begun.turn)).await
     }
@@ -242,10 +242,10 @@ pub(super) fn begin(
     c: &Connection,
     tenant: &Tenant,
     new: NewTurn,
-    plan: impl FnOnce(&Known<'_>) -> Result<Plan>,
+    plan: impl FnOnce(&HistoryView<'_>) -> Result<Plan>,
 ) -> Result<Begun> {
     let (session, session_is_new) = session_of(c, tenant, &new)?;
-    let plan = plan(&Known { connection: c, session: session.seq })?;
+    let plan = plan(&HistoryView { connection: c, session: session.seq })?;
     let continued = plan.continues.and_then(|id| plan.insert.iter().find(|message| message.id == id));
     let message_id = continued.map_or(&new.message_id, |message| &message.id).clone();
     let continued_parts = continued.map(|message| message.parts.clone());

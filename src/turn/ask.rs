@@ -2,10 +2,15 @@
 
 use serde_json::Value;
 
+use super::fold;
 use crate::store::{Tenant, idempotency::Claim, messages::Role};
 
-/// A request for a reply.
-#[derive(Debug, Clone)]
+/// Characters of a first message that name its session.
+const LABEL_CHARS_MAX: usize = 80;
+
+/// A request for a reply. Its messages may be as large as a body: they are moved to where they are stored, and the type
+/// cannot be cloned.
+#[derive(Debug)]
 pub struct Ask {
     pub asker: Asker,
     pub session: SessionRef,
@@ -53,8 +58,8 @@ pub enum Trigger {
     Resume,
 }
 
-/// A message as a client posted it.
-#[derive(Debug, Clone, PartialEq)]
+/// A message as a client posted it. Like an [`Ask`] it is moved, and cannot be cloned.
+#[derive(Debug, PartialEq)]
 pub struct Posted {
     /// Absent in plain `{role, content}` messages.
     pub id: Option<String>,
@@ -76,11 +81,61 @@ impl Ask {
             trigger: Trigger::Submit,
         }
     }
+
+    /// The first words that are posted, on one line: the label of a session that is created for them.
+    pub fn label(&self) -> Option<String> {
+        self.messages.iter().map(|message| first_words(&message.parts)).find(|words| !words.is_empty())
+    }
+}
+
+/// The first words of a message, single blanks between them. It reads no further than it has to.
+fn first_words(parts: &[Value]) -> String {
+    let (mut words, mut chars, mut gap) = (String::new(), 0, false);
+    for char in fold::texts(parts).flat_map(str::chars) {
+        if char.is_whitespace() {
+            gap = chars > 0;
+            continue;
+        }
+        if std::mem::take(&mut gap) {
+            words.push(' ');
+            chars += 1;
+        }
+        if chars == LABEL_CHARS_MAX {
+            break;
+        }
+        words.push(char);
+        chars += 1;
+    }
+    words
 }
 
 impl Asker {
     /// One without a test key and without a claim.
     pub fn new(tenant: Tenant, request_id: impl Into<String>) -> Self {
         Asker { tenant, test: false, request_id: request_id.into(), claim: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_label_is_the_first_words_on_one_line() {
+        let label = |texts: &[&str]| {
+            let parts = |text: &str| vec![json!({"type": "file"}), json!({"type": "text", "text": text})];
+            let posted = |text: &&str| Posted { id: None, role: Role::User, parts: parts(text) };
+            let tenant = Tenant { org_id: String::new(), user_id: String::new() };
+            Ask { messages: texts.iter().map(posted).collect(), ..Ask::new(Asker::new(tenant, "r")) }.label()
+        };
+        assert_eq!(label(&[" \n", " Why\tis  the sky\nblue? "]).as_deref(), Some("Why is the sky blue?"));
+        assert_eq!(label(&["", " "]), None);
+        for (words, chars) in [(79, 79), (80, 80), (81, 80), (1_000, 80)] {
+            assert_eq!(label(&[&"ü".repeat(words)]), Some("ü".repeat(chars)));
+        }
+        let at_a_gap = format!("{} end", "x".repeat(79));
+        assert_eq!(label(&[&at_a_gap]), Some(at_a_gap.chars().take(80).collect()));
     }
 }

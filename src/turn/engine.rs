@@ -50,8 +50,6 @@ const HEAD_WAIT: Duration = Duration::from_secs(2);
 const INTERRUPT_WAIT: Duration = Duration::from_secs(2);
 /// How long a stop waits for the partial message to be stored.
 const STOP_WAIT: Duration = Duration::from_secs(10);
-/// Characters of a first message that name its session.
-const LABEL_CHARS_MAX: usize = 80;
 
 /// Everything turns need, and the turns that run.
 pub struct Engine {
@@ -106,24 +104,26 @@ impl Engine {
         })?;
         let resolved = resolve(&self.services, &ask)?;
         let mut bill = Bill::new(resolved.model.pricing, resolved.agent.settings.output_tokens_max);
-        let begun = self.commit(&ask, &resolved, &bill).await?;
+        let asker = ask.asker.clone();
+        let begun = self.commit(ask, &resolved, &bill).await?;
         bill.add_hold(begun.held);
         let (head, failed_early) = oneshot::channel();
         let test_mode = resolved.test_mode;
-        let run = self.prepare(ask.asker.clone(), resolved, begun.clone(), bill, head)?;
+        let run = self.prepare(asker.clone(), resolved, begun.clone(), bill, head)?;
         let turn = self.spawn(run, slot);
-        self.await_head(&ask.asker.tenant, &begun, &turn, failed_early).await?;
+        self.await_head(&asker.tenant, &begun, &turn, failed_early).await?;
         Ok(Started { turn, session_id: begun.session.id, session_is_new: begun.session_is_new, test_mode })
     }
 
-    /// Question, turn and hold, durable when this returns.
-    async fn commit(&self, ask: &Ask, resolved: &Resolved, bill: &Bill) -> Result<Begun> {
-        let org = self.services.store.org(&ask.asker.tenant).once(ask.asker.claim.as_ref());
+    /// Question, turn and hold, durable when this returns. What was posted moves into the writer's job.
+    async fn commit(&self, ask: Ask, resolved: &Resolved, bill: &Bill) -> Result<Begun> {
+        let Asker { tenant, claim, .. } = &ask.asker;
+        let org = self.services.store.org(tenant).once(claim.as_ref());
         let prompt_bytes = match (&resolved.session, resolved.model.is_free()) {
             (Some(session), false) => org.content_bytes(session.seq)?,
             _ => 0,
         };
-        let posted_bytes = ask.messages.iter().map(|message| fold::content(&message.parts).len()).sum::<usize>();
+        let posted_bytes = ask.messages.iter().map(|message| fold::content_bytes(&message.parts)).sum::<usize>();
         let stored = resolved.session.as_ref().map_or(0, |session| session.message_count.unsigned_abs());
         let prompt_tokens = history::tokens_at_most(
             prompt_bytes + posted_bytes as u64 + resolved.system.len() as u64,
@@ -138,7 +138,7 @@ impl Engine {
                 },
                 agent_id: Some(resolved.agent.id.clone()),
                 project_id: resolved.project_id.clone(),
-                label: label_of(ask),
+                label: ask.label(),
                 metadata: None,
             },
             agent_id: resolved.agent.id.clone(),
@@ -147,8 +147,7 @@ impl Engine {
             message_id: id::generate(),
             hold: bill.hold_for(prompt_tokens),
         };
-        let (posted, trigger) = (ask.messages.clone(), ask.trigger.clone());
-        org.begin_turn(new, move |known| plan::plan(&posted, &trigger, known)).await
+        org.begin_turn(new, move |history| plan::plan(ask.messages, &ask.trigger, history)).await
     }
 
     fn prepare(
@@ -297,11 +296,4 @@ impl Engine {
     fn running(&self) -> MutexGuard<'_, HashMap<SessionKey, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A session that a chat creates is named by its first words.
-fn label_of(ask: &Ask) -> Option<String> {
-    let said = ask.messages.iter().map(|message| fold::content(&message.parts)).find(|text| !text.trim().is_empty())?;
-    let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(line.chars().take(LABEL_CHARS_MAX).collect())
 }

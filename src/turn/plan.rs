@@ -14,23 +14,23 @@ use crate::{
     id,
     store::{
         messages::{Message, NewMessage, Role, Status},
-        turns::{Known, Plan},
+        turns::{HistoryView, Plan},
     },
 };
 
 /// Decides what a turn does to the history of its session.
-pub fn plan(posted: &[Posted], trigger: &Trigger, known: &Known<'_>) -> Result<Plan> {
+pub fn plan(posted: Vec<Posted>, trigger: &Trigger, history: &HistoryView<'_>) -> Result<Plan> {
     match trigger {
-        Trigger::Regenerate { message_id } => regenerate(message_id.as_deref(), known),
-        Trigger::Submit => submit(posted, known),
-        Trigger::Resume => resume(known),
+        Trigger::Regenerate { message_id } => regenerate(message_id.as_deref(), history),
+        Trigger::Submit => submit(posted, history),
+        Trigger::Resume => resume(history),
     }
 }
 
 /// Goes on under the id of the interrupted answer, or answers the question that got none.
-fn resume(known: &Known<'_>) -> Result<Plan> {
+fn resume(history: &HistoryView<'_>) -> Result<Plan> {
     let nothing = || Error::Conflict("no reply was interrupted in this session: ask something".into());
-    let last = known.last()?.ok_or_else(nothing)?;
+    let last = history.last()?.ok_or_else(nothing)?;
     if last.role == Role::User {
         return Ok(Plan::default());
     }
@@ -51,54 +51,60 @@ fn resume(known: &Known<'_>) -> Result<Plan> {
 }
 
 /// Answers again: the answer and what came after it make way.
-fn regenerate(message_id: Option<&str>, known: &Known<'_>) -> Result<Plan> {
+fn regenerate(message_id: Option<&str>, history: &HistoryView<'_>) -> Result<Plan> {
     let nothing = || Error::invalid("messageId", "must be the id of a message of this session");
     let from = match message_id {
         // An answer that had said nothing is not stored, yet clients show it: a question without an answer is its trace.
-        Some(id) => known.message(id)?.or(known.last()?.filter(|last| last.role == Role::User)).ok_or_else(nothing)?,
-        None => known.last()?.ok_or_else(|| Error::invalid("sessionId", "holds no message to answer again"))?,
+        Some(id) => {
+            history.message(id)?.or(history.last()?.filter(|last| last.role == Role::User)).ok_or_else(nothing)?
+        }
+        None => history.last()?.ok_or_else(|| Error::invalid("sessionId", "holds no message to answer again"))?,
     };
     // A question stays, and everything after it makes way.
     let supersede_from = if from.role == Role::Assistant { from.seq } else { from.seq + 1 };
     Ok(Plan { supersede_from: Some(supersede_from), ..Plan::default() })
 }
 
-fn submit(posted: &[Posted], known: &Known<'_>) -> Result<Plan> {
+fn submit(mut posted: Vec<Posted>, history: &HistoryView<'_>) -> Result<Plan> {
     let Some(last) = posted.last() else {
         return Err(Error::invalid("messages", "must hold at least one message"));
     };
-    if known.last()?.is_none() {
+    if history.last()?.is_none() {
         return adopt(posted);
     }
     match last.role {
         Role::User => {}
-        Role::Assistant => return go_on(last, known),
+        Role::Assistant => return go_on(last, history),
         Role::System => return Err(must_end_with_user()),
     }
     // From the end back to the last one the history has: what comes after it is new.
     for (at, message) in posted.iter().enumerate().rev() {
-        let Some(stored) = known_as(message, known)? else { continue };
+        let Some(stored) = known_as(message, history)? else { continue };
         if stored.role != message.role {
             return Err(Error::invalid("messages", format!("the id {} belongs to another message", stored.id)));
         }
         let edited = at + 1 == posted.len() || (message.role == Role::User && !same(message, &stored));
         return match edited {
             // Sent again, edited or not, it wants a new answer: what followed makes way.
-            true => Ok(Plan { supersede_from: Some(stored.seq), insert: new_messages(&posted[at..]), continues: None }),
-            false => Ok(Plan { insert: new_messages(&posted[at + 1..]), ..Plan::default() }),
+            true => Ok(Plan {
+                supersede_from: Some(stored.seq),
+                insert: new_messages(posted.split_off(at)),
+                continues: None,
+            }),
+            false => Ok(Plan { insert: new_messages(posted.split_off(at + 1)), ..Plan::default() }),
         };
     }
     // Nothing of it is known by id. Plain messages carry none: the new ones are those after the last answer.
     let after_answer = posted.iter().rposition(|message| message.role == Role::Assistant).map_or(0, |at| at + 1);
-    Ok(Plan { insert: new_messages(&posted[after_answer..]), ..Plan::default() })
+    Ok(Plan { insert: new_messages(posted.split_off(after_answer)), ..Plan::default() })
 }
 
 /// The first turn of a session takes what is posted whole, answers included: it is all the history there is.
-fn adopt(posted: &[Posted]) -> Result<Plan> {
+fn adopt(posted: Vec<Posted>) -> Result<Plan> {
     if posted.last().is_none_or(|last| last.role != Role::User) {
         return Err(must_end_with_user());
     }
-    Ok(Plan { insert: posted.iter().map(new_message).collect(), ..Plan::default() })
+    Ok(Plan { insert: posted.into_iter().map(new_message).collect(), ..Plan::default() })
 }
 
 fn must_end_with_user() -> Error {
@@ -106,10 +112,10 @@ fn must_end_with_user() -> Error {
 }
 
 /// The client answers calls that an answer left open; the answer goes on under its own id.
-fn go_on(posted: &Posted, known: &Known<'_>) -> Result<Plan> {
+fn go_on(posted: &Posted, history: &HistoryView<'_>) -> Result<Plan> {
     let nothing_new =
         || Error::invalid("messages", "must end with a user message, or with an answer that has new tool outputs");
-    let stored = known_as(posted, known)?.ok_or_else(nothing_new)?;
+    let stored = known_as(posted, history)?.ok_or_else(nothing_new)?;
     let mut parts: Vec<Value> = serde_json::from_str(&stored.parts).map_err(Error::internal)?;
     let answered = parts
         .iter_mut()
@@ -129,8 +135,8 @@ fn go_on(posted: &Posted, known: &Known<'_>) -> Result<Plan> {
     Ok(Plan { supersede_from: Some(stored.seq), insert: vec![message], continues: Some(stored.id) })
 }
 
-fn known_as(message: &Posted, known: &Known<'_>) -> Result<Option<Message>> {
-    message.id.as_deref().map_or(Ok(None), |id| known.message(id))
+fn known_as(message: &Posted, history: &HistoryView<'_>) -> Result<Option<Message>> {
+    message.id.as_deref().map_or(Ok(None), |id| history.message(id))
 }
 
 /// Whether a message says what it said: its text and its files. The rest (state, metadata) is the client's housekeeping.
@@ -165,17 +171,17 @@ fn take_output(call: &mut Value, posted: &Value) -> bool {
 }
 
 /// What a client may add to a history that is there: what people and operators say. Answers come from models.
-fn new_messages(posted: &[Posted]) -> Vec<NewMessage> {
-    posted.iter().filter(|message| message.role != Role::Assistant).map(new_message).collect()
+fn new_messages(posted: Vec<Posted>) -> Vec<NewMessage> {
+    posted.into_iter().filter(|message| message.role != Role::Assistant).map(new_message).collect()
 }
 
-fn new_message(posted: &Posted) -> NewMessage {
+fn new_message(posted: Posted) -> NewMessage {
     NewMessage {
-        id: posted.id.clone().unwrap_or_else(id::generate),
+        id: posted.id.unwrap_or_else(id::generate),
         role: posted.role,
         status: Status::Complete,
         metadata: "{}".into(),
         content: fold::content(&posted.parts),
-        parts: Value::from(posted.parts.clone()).to_string(),
+        parts: Value::Array(posted.parts).to_string(),
     }
 }

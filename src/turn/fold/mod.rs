@@ -196,8 +196,18 @@ impl Fold {
 
 /// The text of a message: its text parts, joined.
 pub fn content(parts: &[Value]) -> String {
+    texts(parts).collect()
+}
+
+/// How long that text is, without building it.
+pub fn content_bytes(parts: &[Value]) -> usize {
+    texts(parts).map(str::len).sum()
+}
+
+/// The texts of a message's text parts.
+pub fn texts(parts: &[Value]) -> impl Iterator<Item = &str> {
     let texts = parts.iter().filter(|part| part["type"] == "text");
-    texts.filter_map(|part| part["text"].as_str()).collect()
+    texts.filter_map(|part| part["text"].as_str())
 }
 
 /// Parts as they are stored, read; none if there are none.

@@ -73,6 +73,7 @@ fn content_is_the_text_without_the_reasoning() {
         json!({"type": "text", "text": ", two"}),
     ];
     assert_eq!(content(&parts), "One, two");
+    assert_eq!(content_bytes(&parts), content(&parts).len());
 }
 
 #[test]
