@@ -2,7 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Page, SessionRow, Tenant, fault::unless_taken, search, words::words};
+use super::{
+    Org, Page, SessionRow, Tenant,
+    fault::unless_taken,
+    search::{self, HITS},
+    words::words,
+};
 use crate::{
     error::{Error, Result},
     id,
@@ -69,10 +74,9 @@ pub struct SessionFilter {
 }
 
 /// Columns of a session with its agent; `p` is there for [`VISIBLE`].
-const SELECT: &str =
-    "SELECT s.seq, s.id, s.user_id, s.agent_id, a.name, a.avatar, s.project_id, s.label, s.status, s.metadata,
-        s.message_count, s.created_at, s.updated_at, NULL
-    FROM session s LEFT JOIN agent a ON a.id = s.agent_id LEFT JOIN project p ON p.id = s.project_id";
+const COLUMNS: &str = "s.seq, s.id, s.user_id, s.agent_id, a.name, a.avatar, s.project_id, s.label, s.status,
+    s.metadata, s.message_count, s.created_at, s.updated_at";
+const FROM: &str = "FROM session s LEFT JOIN agent a ON a.id = s.agent_id LEFT JOIN project p ON p.id = s.project_id";
 /// A session in a private project is its creator's alone, also after the project was deleted.
 const VISIBLE: &str = "s.org_id = :org AND s.deleted_at IS NULL
     AND (p.id IS NULL OR p.visibility = 'team' OR p.user_id = :user)";
@@ -108,10 +112,8 @@ impl Org<'_> {
         let (updated, seq) = cursor.map_or(Ok((i64::MAX, i64::MAX)), parse_cursor)?;
         let words = filter.search.as_deref().map(search::query);
         let source = match &words {
-            None => SELECT.to_owned(),
-            Some(_) => {
-                format!("{} {} JOIN hit ON hit.session = s.seq", search::HITS, SELECT.replace("NULL", "hit.snippet"))
-            }
+            None => format!("SELECT {COLUMNS}, NULL {FROM}"),
+            Some(_) => format!("{HITS} SELECT {COLUMNS}, hit.snippet {FROM} JOIN hit ON hit.session = s.seq"),
         };
         let sql = format!(
             "{source} WHERE {VISIBLE} AND (s.updated_at, s.seq) < (:updated, :seq)
@@ -183,7 +185,7 @@ impl Org<'_> {
 
 /// The session of that id, if the tenant may see it.
 pub(super) fn find(c: &Connection, tenant: &Tenant, id: &str) -> Result<Option<Session>> {
-    let mut statement = c.prepare_cached(&format!("{SELECT} WHERE s.id = :id AND {VISIBLE}"))?;
+    let mut statement = c.prepare_cached(&format!("SELECT {COLUMNS}, NULL {FROM} WHERE s.id = :id AND {VISIBLE}"))?;
     let parameters = named_params! { ":id": id, ":org": tenant.org_id, ":user": tenant.user_id };
     Ok(statement.query_row(parameters, Session::from_row).optional()?)
 }
