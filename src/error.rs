@@ -109,7 +109,7 @@ impl Error {
     }
 
     /// The same of a field that the caller calls otherwise.
-    pub fn of_field(self, inside: &str, outside: &str) -> Self {
+    pub fn rename_field(self, inside: &str, outside: &str) -> Self {
         let Error::Invalid(fields) = self else { return self };
         let renamed = |field: Invalid| match field.field == inside {
             true => Invalid { field: outside.into(), ..field },

@@ -11,6 +11,12 @@ pub const SLUG_CHARS_MAX: usize = 64;
 /// Longest e-mail address, in bytes.
 pub const EMAIL_BYTES_MAX: usize = 254;
 
+/// First words of the server's own paths: an organization's pages live below its slug.
+const RESERVED_SLUGS: [&str; 24] = [
+    "admin", "alm", "api", "app", "assets", "auth", "docs", "favicon", "health", "healthz", "help", "livez", "login",
+    "logout", "metrics", "new", "openapi", "page", "pages", "readyz", "robots", "setup", "static", "v1",
+];
+
 /// A new id. Later ids sort after earlier ones, so they are kind to an index.
 pub fn generate() -> String {
     uuid::Uuid::now_v7().to_string()
@@ -37,7 +43,16 @@ pub fn check_slug(field: &str, slug: &str) -> Result<()> {
     ))
 }
 
-/// Accepts what could be an e-mail address. Whether it is one only a letter could tell.
+/// Accepts a slug that an organization may have. Every way to create one comes through here.
+pub fn check_org_slug(field: &str, slug: &str) -> Result<()> {
+    check_slug(field, slug)?;
+    if RESERVED_SLUGS.contains(&slug) {
+        return Err(Error::invalid(field, format!("{slug} is reserved for the server's own pages: choose another")));
+    }
+    Ok(())
+}
+
+/// Accepts what could be an e-mail address. Only a letter to it could show whether it is one.
 pub fn check_email(field: &str, email: &str) -> Result<()> {
     let has_both = email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
     if has_both && email.len() <= EMAIL_BYTES_MAX && !email.contains(|c: char| c.is_whitespace() || c.is_control()) {
@@ -68,6 +83,14 @@ mod tests {
             check_slug("slug", slug).unwrap();
         }
         check_slug("slug", &slug_from_name(&"ab ".repeat(90), "x")).unwrap();
+    }
+
+    #[test]
+    fn an_organization_has_no_reserved_slug() {
+        check_org_slug("slug", "acme").unwrap();
+        for bad in RESERVED_SLUGS.into_iter().chain(["-", "A"]) {
+            check_org_slug("slug", bad).unwrap_err();
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub fn generate(env: Env) -> Result<NewKey> {
 }
 
 /// Makes the secret of a browser, or of a setup link. [`hash`] is what is kept of it.
-pub fn token() -> Result<String> {
+pub fn generate_token() -> Result<String> {
     random_hex::<TOKEN_BYTES>()
 }
 

@@ -30,7 +30,7 @@ use crate::{
     store::{
         Store,
         file::lock,
-        orgs::OrgRow,
+        orgs::OrgDetails,
         providers::{Provider, ProviderModel},
     },
 };
@@ -172,14 +172,14 @@ fn free_port(wanted: SocketAddr) -> Result<SocketAddr> {
     Ok(free)
 }
 
-async fn make_key(store: &Store, org: &OrgRow) -> Result<String> {
+async fn make_key(store: &Store, org: &OrgDetails) -> Result<String> {
     let new = key::generate(Env::Live)?;
     let tenant = org.tenant();
     store.org(&tenant).create_key(&new, "demo".into(), Env::Live, Scope::ALL.to_vec(), None).await?;
     Ok(new.text)
 }
 
-async fn make_paid_model(store: &Store, org: &OrgRow) -> Result<String> {
+async fn make_paid_model(store: &Store, org: &OrgDetails) -> Result<String> {
     let pricing = Pricing { input: parse("1")?, output: parse("2")?, cached_input: None };
     let model = ProviderModel { name: PAID_MODEL.into(), pricing: Some(pricing), context_window: None };
     // The discard port: nothing answers there, and nothing asks, since the balance is empty.

@@ -93,7 +93,7 @@ fn set_default_model(place: &Place, slug: &str, model: String) -> Result<()> {
 fn list(place: &Place) -> Result<()> {
     let orgs = place.store()?.orgs()?;
     let json = || {
-        let one = |org: &crate::store::orgs::OrgRow| {
+        let one = |org: &crate::store::orgs::OrgDetails| {
             json!({
                 "id": org.id, "slug": org.slug, "owner": org.owner_email, "defaultModel": org.default_model,
                 "balanceMicrocents": org.balance, "createdAt": org.created_at.to_string(),
@@ -102,7 +102,7 @@ fn list(place: &Place) -> Result<()> {
         orgs.iter().map(one).collect()
     };
     let text = || {
-        let row = |org: &crate::store::orgs::OrgRow| {
+        let row = |org: &crate::store::orgs::OrgDetails| {
             let model = org.default_model.clone().unwrap_or_else(|| "-".into());
             vec![org.slug.clone(), org.owner_email.clone(), model, format_usd(org.balance)]
         };

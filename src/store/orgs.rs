@@ -11,7 +11,7 @@ use crate::{
 
 /// An organization.
 #[derive(Debug, Clone)]
-pub struct OrgRow {
+pub struct OrgDetails {
     pub id: String,
     pub slug: String,
     /// Who made it: what commands without a signed-in person act as.
@@ -26,12 +26,12 @@ pub struct OrgRow {
     pub created_at: Timestamp,
 }
 
-impl OrgRow {
+impl OrgDetails {
     const SELECT: &str = "SELECT org.id, slug, owner_id, email, default_model, balance, held, org.created_at
         FROM org JOIN user ON user.id = org.owner_id";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(OrgRow {
+        Ok(OrgDetails {
             id: row.get(0)?,
             slug: row.get(1)?,
             owner_id: row.get(2)?,
@@ -49,32 +49,22 @@ impl OrgRow {
     }
 }
 
-/// First words of paths that are the server's own: an organization's pages live below its slug.
-const RESERVED_SLUGS: [&str; 24] = [
-    "admin", "alm", "api", "app", "assets", "auth", "docs", "favicon", "health", "healthz", "help", "livez", "login",
-    "logout", "metrics", "new", "openapi", "page", "pages", "readyz", "robots", "setup", "static", "v1",
-];
-
-/// Accepts a slug that an organization may have.
-pub fn check_org_slug(field: &str, slug: &str) -> Result<()> {
-    id::check_slug(field, slug)?;
-    if RESERVED_SLUGS.contains(&slug) {
-        return Err(Error::invalid(field, format!("{slug} is a word of the server's own addresses: choose another")));
-    }
-    Ok(())
-}
-
 impl Store {
     /// Creates an organization, its owner if the address is new, and its Ala. Waits for the commit.
-    pub fn create_org(&self, slug: &str, owner_email: &str, password_hash: Option<String>) -> Result<OrgRow> {
-        check_org_slug("slug", slug)?;
+    pub fn create_org(&self, slug: &str, owner_email: &str, password_hash: Option<String>) -> Result<OrgDetails> {
+        id::check_org_slug("slug", slug)?;
         let (slug, email) = (slug.to_owned(), owner_email.to_owned());
         self.writer.write_blocking(move |c| insert_org(c, &slug, &email, password_hash.as_deref()))
     }
 
     /// The same, if there is no organization yet: who sets a server up is the first, or nobody.
-    pub async fn create_first_org(&self, slug: String, owner_email: String, password_hash: String) -> Result<OrgRow> {
-        check_org_slug("orgSlug", &slug)?;
+    pub async fn create_first_org(
+        &self,
+        slug: String,
+        owner_email: String,
+        password_hash: String,
+    ) -> Result<OrgDetails> {
+        id::check_org_slug("orgSlug", &slug)?;
         let work = move |c: &Connection| {
             if any_org(c)? {
                 return Err(set_up_already());
@@ -90,26 +80,26 @@ impl Store {
     }
 
     /// The organization of that slug.
-    pub fn org_by_slug(&self, slug: &str) -> Result<OrgRow> {
+    pub fn org_by_slug(&self, slug: &str) -> Result<OrgDetails> {
         self.read(|c| find_org(c, slug)?.ok_or(Error::NotFound("organization")))
     }
 
     /// Every organization, oldest first.
-    pub fn orgs(&self) -> Result<Vec<OrgRow>> {
+    pub fn orgs(&self) -> Result<Vec<OrgDetails>> {
         self.read(|c| {
-            let mut statement = c.prepare_cached(&format!("{} ORDER BY org.id", OrgRow::SELECT))?;
-            let rows = statement.query_map([], OrgRow::from_row)?;
+            let mut statement = c.prepare_cached(&format!("{} ORDER BY org.id", OrgDetails::SELECT))?;
+            let rows = statement.query_map([], OrgDetails::from_row)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 }
 
 impl Org<'_> {
-    /// The organization itself.
-    pub fn itself(&self) -> Result<OrgRow> {
+    /// The organization.
+    pub fn details(&self) -> Result<OrgDetails> {
         self.read(|c| {
-            let mut statement = c.prepare_cached(&format!("{} WHERE org.id = :org", OrgRow::SELECT))?;
-            Ok(statement.query_row(named_params! { ":org": self.tenant.org_id }, OrgRow::from_row)?)
+            let mut statement = c.prepare_cached(&format!("{} WHERE org.id = :org", OrgDetails::SELECT))?;
+            Ok(statement.query_row(named_params! { ":org": self.tenant.org_id }, OrgDetails::from_row)?)
         })
     }
 
@@ -135,7 +125,7 @@ fn any_org(c: &Connection) -> Result<bool> {
     Ok(c.prepare_cached("SELECT EXISTS (SELECT 1 FROM org)")?.query_row([], |row| row.get(0))?)
 }
 
-fn insert_org(c: &Connection, slug: &str, owner_email: &str, password_hash: Option<&str>) -> Result<OrgRow> {
+fn insert_org(c: &Connection, slug: &str, owner_email: &str, password_hash: Option<&str>) -> Result<OrgDetails> {
     let owner_id = find_or_create_user(c, owner_email, password_hash)?;
     let org_id = id::generate();
     let now = Timestamp::now().as_millis();
@@ -152,9 +142,9 @@ fn insert_org(c: &Connection, slug: &str, owner_email: &str, password_hash: Opti
     find_org(c, slug)?.ok_or(Error::NotFound("organization"))
 }
 
-fn find_org(c: &Connection, slug: &str) -> Result<Option<OrgRow>> {
-    let mut statement = c.prepare_cached(&format!("{} WHERE slug = :slug", OrgRow::SELECT))?;
-    Ok(statement.query_row(named_params! { ":slug": slug }, OrgRow::from_row).optional()?)
+fn find_org(c: &Connection, slug: &str) -> Result<Option<OrgDetails>> {
+    let mut statement = c.prepare_cached(&format!("{} WHERE slug = :slug", OrgDetails::SELECT))?;
+    Ok(statement.query_row(named_params! { ":slug": slug }, OrgDetails::from_row).optional()?)
 }
 
 fn find_or_create_user(c: &Connection, email: &str, password_hash: Option<&str>) -> Result<String> {

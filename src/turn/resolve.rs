@@ -57,7 +57,7 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
     }
     let model_id = match ask.model.clone().or_else(|| agent.model.clone()) {
         Some(id) => id,
-        None => org.itself()?.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
+        None => org.details()?.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
     };
     let mut model = services.catalog.resolve(tenant, &model_id)?;
     let test_mode = ask.asker.test && !model.model.is_free();

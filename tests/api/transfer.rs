@@ -127,6 +127,7 @@ fn an_imported_organization_works_under_the_name_it_was_given() {
     assert!(app.alm(&["export", "--org", &app.slug("acme"), path]).fails(1).contains("exists"));
     assert!(app.alm(&["import", path]).fails(1).contains("already"), "its slug is taken");
     assert!(app.alm(&["import", path, "--slug", "second"]).fails(1).contains("already"), "it is its own copy");
+    assert!(other.alm(&["import", path, "--slug", "api"]).fails(1).contains("reserved"), "the server's own path");
     let password = other.folder().join("password");
     fs::write(&password, PASSWORD).unwrap();
     let password = password.to_str().unwrap();

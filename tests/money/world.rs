@@ -212,7 +212,7 @@ impl World {
         for org in 0..ORGS {
             let held = self.held(org);
             let before = self.balance(org);
-            let after = self.store.org(&self.tenants[org]).itself().unwrap().balance;
+            let after = self.store.org(&self.tenants[org]).details().unwrap().balance;
             assert!((before - held..=before).contains(&after), "{after} is not {before} less at most {held}");
             self.charged[org] += before - after;
         }
@@ -222,7 +222,7 @@ impl World {
     /// What always holds.
     pub fn check(&self) {
         for org in 0..ORGS {
-            let stored = self.store.org(&self.tenants[org]).itself().unwrap();
+            let stored = self.store.org(&self.tenants[org]).details().unwrap();
             assert_eq!((stored.balance, stored.held), (self.balance(org), self.held(org)), "organization {org}");
             assert!(0 <= stored.held && stored.held <= stored.balance);
         }

@@ -210,7 +210,7 @@ impl BillingApi {
 async fn billing<A>(caller: &Caller<A>) -> Result<Billing> {
     let read = |org: Org<'_>| {
         let now = Timestamp::now();
-        Ok((org.itself()?, org.usage(month_of(now), later(now))?))
+        Ok((org.details()?, org.usage(month_of(now), later(now))?))
     };
     let (org, usage) = caller.scan(read).await?;
     Ok(Billing {

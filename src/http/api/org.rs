@@ -66,7 +66,7 @@ impl OrgApi {
             MaybeUndefined::Null => None,
             MaybeUndefined::Value(id) => {
                 let known = caller.app.catalog.resolve(&caller.tenant, &id);
-                Some(known.map_err(|error| error.of_field("model", "defaultModel"))?.model.id)
+                Some(known.map_err(|error| error.rename_field("model", "defaultModel"))?.model.id)
             }
         };
         caller.org().set_default_model(model).await?;
@@ -75,7 +75,7 @@ impl OrgApi {
 }
 
 fn shown<A>(caller: &Caller<A>) -> Result<OrgShown> {
-    let org = caller.org().itself()?;
+    let org = caller.org().details()?;
     Ok(OrgShown {
         id: org.id,
         slug: org.slug,

@@ -182,7 +182,7 @@ impl SignIns {
         setup_code::check(app.setup.as_ref(), &asked.code)?;
         attempt.was_right();
         let mut checks = Checks::default();
-        checks.also(orgs::check_org_slug("orgSlug", &asked.org_slug))?;
+        checks.also(id::check_org_slug("orgSlug", &asked.org_slug))?;
         checks.also(id::check_email("email", &asked.email))?;
         checks.also(password::check("password", &asked.password))?;
         checks.done()?;
@@ -300,7 +300,7 @@ async fn check_password(person: &Person, request: &Request, text: String) -> Res
 
 /// Begins a sign-in: what is said of it, and the cookie.
 async fn begin(app: &App, request: &Request, user_id: String, hash: Option<String>) -> Result<(Me, HeaderValue)> {
-    let value = key::token()?;
+    let value = key::generate_token()?;
     let agent = request.header(header::USER_AGENT).unwrap_or_default();
     let agent = agent.chars().take(USER_AGENT_CHARS_MAX).collect();
     let sign_in = app.store.person(&user_id).begin_sign_in(key::hash(&value), hash, agent).await?;

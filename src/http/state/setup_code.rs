@@ -22,7 +22,7 @@ pub struct SetupCode {
 impl SetupCode {
     /// A new one, and its text, to be printed once.
     pub fn generate() -> Result<(Self, String)> {
-        let text = key::token()?;
+        let text = key::generate_token()?;
         Ok((SetupCode { hash: key::hash(&text), made: Instant::now() }, text))
     }
 

@@ -77,7 +77,7 @@ impl Store {
         password_hash: Option<String>,
     ) -> Result<Imported> {
         if let Some(slug) = &slug {
-            id::check_slug("slug", slug)?;
+            id::check_org_slug("slug", slug)?;
         }
         self.writer.write_blocking(move |c| {
             let mut reader = Reader { connection: c, org: None, slug, password_hash, rows: 0 };
@@ -248,7 +248,7 @@ impl Reader<'_> {
         }
         let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (org_id, slug) = (text("id"), text("slug"));
-        id::check_slug("slug", &slug)?;
+        id::check_org_slug("slug", &slug)?;
         let mut known = self.connection.prepare_cached("SELECT slug FROM org WHERE id = ?1 OR slug = ?2")?;
         let known: Option<String> = known.query_row((&org_id, &slug), |row| row.get(0)).optional()?;
         match known {
