@@ -24,7 +24,7 @@ pub struct Ask {
     pub trigger: Trigger,
 }
 
-/// Who asks, and by which request.
+/// The caller, and the request that asks.
 #[derive(Debug, Clone)]
 pub struct Asker {
     pub tenant: Tenant,

@@ -28,7 +28,7 @@ pub fn check(call: &ToolCall, tools: &[Tool], finish: Finish) -> Checked {
         return Err((Value::String(call.arguments.clone()), sentence));
     }
     if !finish.allows_calls() {
-        return Err((input, "The reply was cut off before this call was whole, so it was not run.".into()));
+        return Err((input, "The reply was cut off before this call was complete, so it was not run.".into()));
     }
     let Some(tool) = tools.iter().find(|tool| tool.name() == call.name) else {
         return Err((input, format!("There is no tool called {}.", call.name)));
@@ -39,7 +39,7 @@ pub fn check(call: &ToolCall, tools: &[Tool], finish: Finish) -> Checked {
     }
 }
 
-/// How a client is told of a call's arguments.
+/// The chunk for a call's arguments.
 pub fn input_chunk(call: &ToolCall, checked: &Checked) -> Chunk {
     let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
     match checked {

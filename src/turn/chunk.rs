@@ -1,6 +1,6 @@
 //! The chunks of an AI SDK v6 UI message stream that we send, in the key set of 6.0.0.
 //!
-//! Rule: no key that 6.0.0 does not know (its schemas are strict), no `null` in an optional key. What has no place here
+//! Rule: no key that 6.0.0 does not know (its schemas are strict), no `null` in an optional key. What has no key here
 //! goes into `messageMetadata` or a `data-*` part.
 //! Deliberately absent: chunk types that we never send (`source-document`, `file`, `message-metadata`).
 
@@ -114,7 +114,7 @@ pub struct ErrorData {
 pub const DONE: &str = "data: [DONE]\n\n";
 
 impl Chunk {
-    /// How a stream tells of an error: once for programs, once for people.
+    /// An error in a stream: once for programs, once for people.
     pub fn of_error(error: &Error, request_id: &str) -> [Chunk; 2] {
         let (code, message) = (error.code().to_owned(), error.public_text());
         let data = ErrorData { code, message: message.clone(), request_id: request_id.to_owned() };

@@ -99,7 +99,7 @@ impl Engine {
 
     async fn begin_owned(self: Arc<Self>, ask: Ask) -> Result<Started> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| Error::Unavailable {
-            message: "as many turns are running as this server takes: try again in a moment",
+            message: "this server runs as many turns as it can: try again in a moment",
             retry_after: TURNS_FULL_RETRY,
         })?;
         let resolved = resolve(&self.services, &ask)?;
@@ -247,7 +247,7 @@ impl Engine {
     pub fn replay(&self, tenant: &Tenant, turn: TurnRow, request_id: &str) -> Result<(String, Vec<u8>)> {
         let stored = self.services.store.org(tenant).stored_turn(turn)?.ok_or(Error::NotFound("turn"))?;
         let Some(outcome) = stored.outcome else {
-            return Err(Error::Conflict("this reply is still being written: ask again in a moment".into()));
+            return Err(Error::Conflict("this reply is still being written: try again in a moment".into()));
         };
         Ok((stored.session_id.clone(), replay::replay(&stored, outcome, request_id)?))
     }

@@ -94,7 +94,7 @@ fn turn_starts(history: &[Message]) -> impl Iterator<Item = usize> + '_ {
     (0..history.len()).filter(begins)
 }
 
-/// One stored message as a model's messages: an answer of several steps is several, with its tools' outputs between.
+/// One stored message as a model's messages: a reply of several steps is several, with its tools' outputs between.
 fn translate(message: &Message) -> Result<Vec<model::Message>> {
     let parts: Vec<Value> = serde_json::from_str(&message.parts).map_err(Error::internal)?;
     Ok(match message.role {
@@ -129,7 +129,7 @@ fn step(parts: &[Value]) -> Vec<model::Message> {
     std::iter::once(said).chain(outputs).collect()
 }
 
-/// A call that has its answer. One without is left out: providers refuse a prompt with a call that nothing answers.
+/// A call that has its output. One without is left out: providers refuse a prompt with a call that has no result.
 fn finished_call(part: &Value) -> Option<(ToolCall, model::Message)> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let output = match part.get("state")?.as_str()? {
@@ -188,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_two_steps_keeps_its_tools_output_between_them() {
-        let answer = message(
+    fn a_reply_of_two_steps_keeps_its_tools_output_between_them() {
+        let reply = message(
             Role::Assistant,
             json!([
                 { "type": "step-start" },
@@ -201,7 +201,7 @@ mod tests {
                 { "type": "text", "text": "It is one." },
             ]),
         );
-        let fitted = fit("", &[text(Role::User, "when?"), answer], None).unwrap();
+        let fitted = fit("", &[text(Role::User, "when?"), reply], None).unwrap();
         let call = |id: &str, name: &str, arguments: &str| ToolCall {
             id: id.into(),
             name: name.into(),

@@ -16,7 +16,7 @@ mod metadata; // what a message says of its turn
 pub mod parts; // what a client may put into a message
 pub mod plan; // what a posted history means for the stored one
 mod progress; // how far a running turn is
-pub mod reader; // one of those who read it
+pub mod reader; // one reader of it
 mod recovery; // what a crash left behind
 mod replay; // a stored message → chunks
 mod resolve; // what a question names, looked up

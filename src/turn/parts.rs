@@ -1,6 +1,6 @@
 //! Parts that clients bring: what a stored message may hold, so that the AI SDK's `validateUIMessages` takes it back.
 //!
-//! Rule: a part of a type nobody knows is passed over, a known one that is malformed is refused by its path.
+//! Rule: a part of an unknown type is dropped; a malformed part of a known type is refused by its path.
 
 use serde_json::{Map, Value};
 
@@ -18,7 +18,7 @@ pub fn of_text(text: &str) -> Vec<Value> {
     vec![serde_json::json!({ "type": "text", "text": text })]
 }
 
-/// The parts of a client's message that can be stored; `field` is where they stand in the body.
+/// The parts of a client's message that can be stored; `field` is their path in the body.
 pub fn accept(parts: Vec<Value>, role: Role, field: &str) -> Result<Vec<Value>> {
     if parts.len() > PARTS_MAX {
         return Err(Error::invalid(field, format!("must hold at most {PARTS_MAX} parts")));
@@ -84,7 +84,7 @@ fn check_call(part: &Map<String, Value>) -> Result<(), String> {
         "output-available" => (&["input", "output"], &["errorText"]),
         "output-error" => (&["errorText"], &["output"]),
         "output-denied" => (&["input", "approval"], &["output", "errorText"]),
-        _ => return Err(format!("{state} is no state of a tool part")),
+        _ => return Err(format!("{state} is not a state of a tool part")),
     };
     // Input that is no use to its tool is kept as it came, and it may have come as JSON.
     if state == "input-streaming" && part.get("rawInput").is_some_and(|raw| !raw.is_string()) {

@@ -27,9 +27,9 @@ pub fn plan(posted: Vec<Posted>, trigger: &Trigger, history: &HistoryView<'_>) -
     }
 }
 
-/// Goes on under the id of the interrupted answer, or answers the question that got none.
+/// Continues the interrupted message under its id, or replies to the question that has no reply.
 fn resume(history: &HistoryView<'_>) -> Result<Plan> {
-    let nothing = || Error::Conflict("no reply was interrupted in this session: ask something".into());
+    let nothing = || Error::Conflict("no reply in this session was interrupted: send a message".into());
     let last = history.last()?.ok_or_else(nothing)?;
     if last.role == Role::User {
         return Ok(Plan::default());
@@ -50,17 +50,17 @@ fn resume(history: &HistoryView<'_>) -> Result<Plan> {
     Ok(Plan { supersede_from, insert: vec![message], continues })
 }
 
-/// Answers again: the answer and what came after it make way.
+/// Replies again: the old message and what came after it are superseded.
 fn regenerate(message_id: Option<&str>, history: &HistoryView<'_>) -> Result<Plan> {
     let nothing = || Error::invalid("messageId", "must be the id of a message of this session");
     let from = match message_id {
-        // An answer that had said nothing is not stored, yet clients show it: a question without an answer is its trace.
+        // A reply that said nothing is not stored, yet clients show it: a question without a reply is its trace.
         Some(id) => {
             history.message(id)?.or(history.last()?.filter(|last| last.role == Role::User)).ok_or_else(nothing)?
         }
-        None => history.last()?.ok_or_else(|| Error::invalid("sessionId", "holds no message to answer again"))?,
+        None => history.last()?.ok_or_else(|| Error::invalid("sessionId", "has no message to reply to again"))?,
     };
-    // A question stays, and everything after it makes way.
+    // A question stays, and everything after it is superseded.
     let supersede_from = if from.role == Role::Assistant { from.seq } else { from.seq + 1 };
     Ok(Plan { supersede_from: Some(supersede_from), ..Plan::default() })
 }
@@ -74,7 +74,7 @@ fn submit(mut posted: Vec<Posted>, history: &HistoryView<'_>) -> Result<Plan> {
     }
     match last.role {
         Role::User => {}
-        Role::Assistant => return go_on(last, history),
+        Role::Assistant => return continue_message(last, history),
         Role::System => return Err(must_end_with_user()),
     }
     // From the end back to the last one the history has: what comes after it is new.
@@ -85,7 +85,7 @@ fn submit(mut posted: Vec<Posted>, history: &HistoryView<'_>) -> Result<Plan> {
         }
         let edited = at + 1 == posted.len() || (message.role == Role::User && !same(message, &stored));
         return match edited {
-            // Sent again, edited or not, it wants a new answer: what followed makes way.
+            // Sent again, edited or not, it asks for a new reply: what followed is superseded.
             true => Ok(Plan {
                 supersede_from: Some(stored.seq),
                 insert: new_messages(posted.split_off(at)),
@@ -94,12 +94,12 @@ fn submit(mut posted: Vec<Posted>, history: &HistoryView<'_>) -> Result<Plan> {
             false => Ok(Plan { insert: new_messages(posted.split_off(at + 1)), ..Plan::default() }),
         };
     }
-    // Nothing of it is known by id. Plain messages carry none: the new ones are those after the last answer.
-    let after_answer = posted.iter().rposition(|message| message.role == Role::Assistant).map_or(0, |at| at + 1);
-    Ok(Plan { insert: new_messages(posted.split_off(after_answer)), ..Plan::default() })
+    // Nothing of it is known by id. Plain messages carry none: the new ones are those after the last reply.
+    let after_reply = posted.iter().rposition(|message| message.role == Role::Assistant).map_or(0, |at| at + 1);
+    Ok(Plan { insert: new_messages(posted.split_off(after_reply)), ..Plan::default() })
 }
 
-/// The first turn of a session takes what is posted whole, answers included: it is all the history there is.
+/// The first turn of a session takes what is posted whole, replies included: it is all the history there is.
 fn adopt(posted: Vec<Posted>) -> Result<Plan> {
     if posted.last().is_none_or(|last| last.role != Role::User) {
         return Err(must_end_with_user());
@@ -111,17 +111,21 @@ fn must_end_with_user() -> Error {
     Error::invalid("messages", "must end with a user message")
 }
 
-/// The client answers calls that an answer left open; the answer goes on under its own id.
-fn go_on(posted: &Posted, history: &HistoryView<'_>) -> Result<Plan> {
-    let nothing_new =
-        || Error::invalid("messages", "must end with a user message, or with an answer that has new tool outputs");
+/// The client has outputs for calls that a reply left open; the message is continued under its own id.
+fn continue_message(posted: &Posted, history: &HistoryView<'_>) -> Result<Plan> {
+    let nothing_new = || {
+        Error::invalid(
+            "messages",
+            "must end with a user message, or with an assistant message that has new tool outputs",
+        )
+    };
     let stored = known_as(posted, history)?.ok_or_else(nothing_new)?;
     let mut parts: Vec<Value> = serde_json::from_str(&stored.parts).map_err(Error::internal)?;
-    let answered = parts
+    let taken = parts
         .iter_mut()
         .filter(|part| is_open_call(part))
-        .fold(0, |answered, part| answered + posted.parts.iter().any(|output| take_output(part, output)) as usize);
-    if answered == 0 || parts.iter().any(is_open_call) {
+        .fold(0, |taken, part| taken + posted.parts.iter().any(|output| take_output(part, output)) as usize);
+    if taken == 0 || parts.iter().any(is_open_call) {
         return Err(nothing_new());
     }
     let message = NewMessage {
@@ -139,7 +143,7 @@ fn known_as(message: &Posted, history: &HistoryView<'_>) -> Result<Option<Messag
     message.id.as_deref().map_or(Ok(None), |id| history.message(id))
 }
 
-/// Whether a message says what it said: its text and its files. The rest (state, metadata) is the client's housekeeping.
+/// Whether a message says what it said: its text and its files. The rest (state, metadata) is the client's own.
 fn same(posted: &Posted, stored: &Message) -> bool {
     let stored: Vec<Value> = serde_json::from_str(&stored.parts).unwrap_or_default();
     let said =
@@ -170,7 +174,7 @@ fn take_output(call: &mut Value, posted: &Value) -> bool {
     true
 }
 
-/// What a client may add to a history that is there: what people and operators say. Answers come from models.
+/// What a client may add to a history that is there: what people and operators say. Replies come from models.
 fn new_messages(posted: Vec<Posted>) -> Vec<NewMessage> {
     posted.into_iter().filter(|message| message.role != Role::Assistant).map(new_message).collect()
 }

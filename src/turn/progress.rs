@@ -7,7 +7,7 @@ use crate::{error::Error, model::Delta};
 /// How far a turn is.
 pub(super) struct Progress {
     pub started: Instant,
-    /// Who waits for the model's first sign of life.
+    /// Where an early failure goes, as long as the request waits for the model's first sign of life.
     pub head: Option<oneshot::Sender<Error>>,
     /// Messages of the history that the model was not sent.
     pub dropped: usize,

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_an_answer_had_before_is_told_to_those_who_do_not_hold_it() {
+    async fn what_a_message_had_before_is_sent_to_those_who_do_not_hold_it() {
         let journal = Arc::new(Journal::default());
         journal.begin(&delta("start"), &[delta("old"), delta("older")]);
         journal.push(&[delta("new")]);

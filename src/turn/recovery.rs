@@ -1,6 +1,6 @@
-//! What a crash left behind: turns that the file says are running and nobody runs.
+//! What a crash left behind: turns that are running in the file and in no process.
 //!
-//! Rule: what was streamed and journaled is kept as an `interrupted` answer that passes for a message; what was held is
+//! Rule: what was streamed and journaled is kept as an `interrupted` message; what was held is
 //! charged for what was said, or released.
 
 use std::sync::Arc;
@@ -61,7 +61,7 @@ async fn end(services: &Services, orphan: &Orphan) -> Result<()> {
     services.store.org(&orphan.tenant).end_turn(ended).await
 }
 
-/// An end without an answer, that costs nothing.
+/// An end without a message, which costs nothing.
 fn empty_end(orphan: &Orphan) -> EndedTurn {
     EndedTurn {
         turn: orphan.turn,
@@ -76,7 +76,7 @@ fn empty_end(orphan: &Orphan) -> EndedTurn {
     }
 }
 
-/// The answer that the journal holds, and an estimate of what it cost.
+/// The message that the journal holds, and an estimate of what it cost.
 fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
     let before = fold::stored_parts(orphan.continued_parts.as_deref())?;
     let (parts_before, text_before) = (before.len(), fold::content(&before).len());
@@ -92,12 +92,12 @@ fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
     let parts = fold.into_parts();
     let content = fold::content(&parts);
     let org = services.store.org(&orphan.tenant);
-    // A model that is gone since then costs nothing: nobody knows its price.
+    // A model that is gone since then costs nothing: its price is unknown.
     let pricing =
         services.catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|resolved| resolved.model.pricing);
     let mut bill = Bill::new(pricing, None);
     bill.add_hold(orphan.held);
-    // What an answer that goes on had before is paid for already, and a turn that added nothing costs nothing.
+    // What a continued message had before is paid for already, and a turn that added nothing costs nothing.
     if parts.len() > parts_before {
         let said = content.get(text_before..).unwrap_or_default();
         bill.add(None, history::tokens_of_bytes(org.content_bytes(orphan.session)?), said);

@@ -1,7 +1,7 @@
-//! A turn that is over, told again: the stored answer as the stream that would have made it.
+//! A turn that is over, streamed again: the chunks whose fold is the stored message.
 //!
-//! Rule: what is folded from the told chunks is what is stored. The words are the same, the pieces they came in are not:
-//! a text is told whole.
+//! Rule: what is folded from these chunks is what is stored. The words are the same, the pieces they came in are not:
+//! a text comes whole.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) fn replay(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> R
         message_id: turn.message_id.clone(),
         message_metadata: metadata::of_start(&turn.session_id, &turn.model, turn.agent_id.as_deref(), turn.started_at),
     }];
-    // Whoever continues an answer holds what it had before.
+    // A client that continues a message holds what it had before.
     chunks.extend(chunks_of(parts.get(before..).unwrap_or_default()));
     match outcome {
         Outcome::Complete => {
@@ -34,7 +34,7 @@ pub(super) fn replay(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> R
         }
         Outcome::Stopped => chunks.push(Chunk::Abort),
         Outcome::Interrupted => {
-            let message = "the server went down in this reply: what was said so far is kept, and can be resumed";
+            let message = "the server went down during this reply: what was said so far is stored, and can be resumed";
             chunks.extend(Chunk::of_error(&Error::Unavailable { message, retry_after: Duration::ZERO }, request_id));
         }
         Outcome::Failed => {

@@ -74,7 +74,7 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
 fn refuse_other(what: &str, own: Option<&str>, asked: &str) -> Result<()> {
     match own {
         Some(own) if own != asked => Err(Error::Conflict(format!(
-            "this session belongs to another {what}: leave {what}Id out, or begin another session"
+            "this session belongs to another {what}: omit {what}Id, or start another session"
         ))),
         _ => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! One turn, from its begin to its end: ask the model, stream what it says, run its tools, ask again; then store.
+//! One turn, from its beginning to its end: ask the model, stream what it says, run its tools, ask again; then store.
 //!
 //! Rule: whatever happens to the connection that asked, the turn ends in exactly one commit, and `finish` and `[DONE]`
 //! are written after it.
@@ -36,7 +36,7 @@ use crate::{
 
 /// Model calls one turn may make unless its agent says otherwise.
 const STEPS_DEFAULT: u32 = 20;
-/// Bytes one turn may stream; past it the answer ends with `length`.
+/// Bytes one turn may stream; past it the reply ends with `length`.
 const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long one turn may take.
 const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
@@ -79,12 +79,12 @@ impl Run {
             () = tokio::time::sleep(TURN_TIME_MAX) => {
                 Ended::Failed(Error::ModelUnavailable("the reply took longer than 30 minutes".into()))
             }
-            answered = self.answer() => answered.map_or_else(Ended::Failed, Ended::Finished),
+            replied = self.reply() => replied.map_or_else(Ended::Failed, Ended::Finished),
         };
         if let (Ended::Failed(error), Some(head)) = (&mut ended, self.progress.head.take()) {
-            let error = std::mem::replace(error, Error::internal("told"));
+            let error = std::mem::replace(error, Error::internal("sent to the request"));
             match head.send(error) {
-                // The one who waits withdraws the turn.
+                // The receiver withdraws the turn.
                 Ok(()) => return,
                 Err(error) => ended = Ended::Failed(error),
             }
@@ -92,7 +92,8 @@ impl Run {
         self.end(ended).await;
     }
 
-    async fn answer(&mut self) -> Result<Finish> {
+    /// The reply, step by step.
+    async fn reply(&mut self) -> Result<Finish> {
         let org = self.services.store.org(&self.asker.tenant);
         let (history, left_out) = org.history(self.begun.session.seq, HISTORY_BYTES_MAX)?;
         let fitted = history::fit(&self.resolved.system, &history, self.prompt_tokens_max())?;
@@ -114,7 +115,7 @@ impl Run {
                 return Ok(finish);
             }
         }
-        self.close_with_words(&mut step, "I have used all the steps I may take for one answer. Ask me to go on.");
+        self.close_with_words(&mut step, "I have used all the steps allowed for one reply. Ask me to continue.");
         Ok(Finish::Length)
     }
 
@@ -222,8 +223,7 @@ impl Run {
         }
     }
 
-    /// Ends an answer in a step of words. One that ended in tool outputs would make a client that sends finished calls
-    /// back ask again, for ever.
+    /// Ends a reply in a step of words. A client that sends finished calls back would otherwise ask again, for ever.
     fn close_with_words(&mut self, step: &mut Step, words: &str) {
         let mut chunks = vec![Chunk::StartStep];
         step.begin();
@@ -233,7 +233,7 @@ impl Run {
         self.out.write(&chunks);
     }
 
-    /// Stores the turn, then tells its readers how it ended: who hears of the end may ask again at once.
+    /// Stores the turn, then streams its end: a client that reads the end may ask again at once.
     async fn end(&mut self, ended: Ended) {
         let (outcome, finish) = match &ended {
             Ended::Finished(Finish::Error) => (Outcome::Failed, "error"),
@@ -263,7 +263,7 @@ impl Run {
             }
             (Ok(()), Ended::Stopped(Stop::Requested)) => last.push(Chunk::Abort),
             (Ok(()), Ended::Stopped(Stop::Draining)) => {
-                let message = "the server is going down: what was said so far is kept";
+                let message = "the server is shutting down: what was said so far is stored";
                 last.extend(self.error_chunks(&Error::Unavailable { message, retry_after: STORE_RETRY }));
             }
         }
@@ -277,7 +277,7 @@ impl Run {
         Chunk::of_error(error, &self.asker.request_id)
     }
 
-    /// What is kept with the answer and told at its end.
+    /// The metadata of the message, which `finish` carries too.
     fn facts(&self, finish: &str) -> Value {
         let millis = |since: Instant| (since - self.progress.started).as_millis() as u64;
         let mut facts = json!({

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_reason_to_stop_stands() {
+    async fn the_first_reason_to_stop_is_kept() {
         let turn = RunningTurn::new();
         turn.stop(Stop::Draining);
         turn.stop(Stop::Requested);

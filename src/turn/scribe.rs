@@ -13,7 +13,7 @@ use crate::store::{Answered, Store, Tenant, TurnRow, turns::Outcome};
 /// Time between two checkpoints of a turn: what a crash may cost at most.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The one who writes a turn's chunks.
+/// The writer of one turn.
 pub struct Scribe {
     turn: Arc<RunningTurn>,
     fold: Fold,

@@ -1,4 +1,4 @@
-//! What turns did since the process began, for whoever watches it.
+//! What turns did since the process began, for its metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

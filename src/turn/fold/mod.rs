@@ -21,7 +21,7 @@ use crate::{
 
 /// A message in the making.
 ///
-/// Text is appended in place, so a long answer costs time in proportion to its length.
+/// Text is appended in place, so a long reply costs time in proportion to its length.
 #[derive(Debug, Default)]
 pub struct Fold {
     parts: Vec<Value>,
@@ -35,9 +35,9 @@ pub struct Fold {
 fn no_output(outcome: Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::Complete => None,
-        Outcome::Stopped => Some("The reply was stopped before this call had an answer."),
-        Outcome::Interrupted => Some("The server was stopped before this call had an answer."),
-        Outcome::Failed => Some("The reply failed before this call had an answer."),
+        Outcome::Stopped => Some("The reply was stopped before this call had a result."),
+        Outcome::Interrupted => Some("The server was stopped before this call had a result."),
+        Outcome::Failed => Some("The reply failed before this call had a result."),
     }
 }
 
@@ -47,7 +47,7 @@ impl Fold {
         Self::default()
     }
 
-    /// A message that goes on: its parts so far.
+    /// A continued message: its parts so far.
     pub fn with_parts(parts: Vec<Value>) -> Self {
         Self { parts, ..Self::default() }
     }
@@ -77,7 +77,7 @@ impl Fold {
                 }
                 self.parts.push(part);
             }
-            // Told in passing; the stored message has a status for it.
+            // Streamed only; the stored message has a status for it.
             Chunk::DataError { .. } | Chunk::Error { .. } | Chunk::Abort => {}
             // They carry ids and metadata only.
             Chunk::Start { .. } | Chunk::Finish { .. } => {}
@@ -134,8 +134,8 @@ impl Fold {
         }
     }
 
-    /// Leaves nothing dangling in a turn that ended before its chunks did: open text is done, a call without an answer is an
-    /// error, an approval nobody gave is denied, empty parts are gone. No parts at all remain if nothing was said or done.
+    /// Leaves nothing dangling in a turn that ended before its chunks did: open text is done, a call without a result is an
+    /// error, an unanswered approval is denied, empty parts are gone. No parts at all remain if nothing was said or done.
     /// A complete turn stays as its chunks made it.
     pub fn close(&mut self, outcome: Outcome) {
         let Some(why) = no_output(outcome) else { return };
@@ -179,7 +179,7 @@ impl Fold {
         self.parts[at].as_object_mut()
     }
 
-    /// The call of this id in the step that runs, else the newest one: a continuation answers calls of an earlier step.
+    /// The call of this id in the step that runs, else the newest one: a continuation has outputs for calls of an earlier step.
     fn call(&mut self, id: &str) -> Option<&mut Map<String, Value>> {
         let at = match self.position_in_this_step(id) {
             Some(at) => at,

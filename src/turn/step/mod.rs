@@ -55,7 +55,7 @@ impl Step {
         unique
     }
 
-    /// Appends the chunks that tell a client of `delta`.
+    /// Appends the chunks for `delta`.
     pub fn delta(&mut self, delta: Delta, out: &mut Vec<Chunk>) {
         match delta {
             Delta::Text(delta) if delta.is_empty() => {}
@@ -80,7 +80,7 @@ impl Step {
                 let source_id = self.new_id();
                 out.push(Chunk::SourceUrl { source_id, url, title });
             }
-            // Told at the end of the turn, once what was said is stored.
+            // Streamed at the end of the turn, once what was said is stored.
             Delta::Fault(_) => {}
         }
     }

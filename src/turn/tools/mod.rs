@@ -1,6 +1,6 @@
 //! Tools: what a model may do besides talk.
 //!
-//! Rule: a tool that fails answers with a sentence for the model; it never ends the turn. Its arguments are foreign
+//! Rule: a tool that fails returns a sentence for the model; it never ends the turn. Its arguments are foreign
 //! text and are checked here, before it runs.
 
 use serde_json::Value;
@@ -54,7 +54,7 @@ impl Tool {
         Self::ALL.into_iter().filter(named).collect()
     }
 
-    /// What a model is told of it.
+    /// Its description for a model.
     pub fn spec(self) -> ToolSpec {
         let (description, parameters) = match self {
             Tool::CurrentTime => current_time::spec(),
