@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { fold, silent } from "../../src/http/page/files/chat/fold.js";
-import { csv } from "../../src/http/page/files/csv.js";
-import { duration, microcents, money, price } from "../../src/http/page/files/format.js";
-import { judge } from "../../src/http/page/files/strength.js";
+import { csv } from "../../src/http/page/files/lib/csv.js";
+import { duration, microcents, money, price } from "../../src/http/page/files/lib/format.js";
+import { judge } from "../../src/http/page/files/lib/strength.js";
 
 const GOLDEN = new URL("../golden/fold/", import.meta.url);
 

@@ -1,7 +1,8 @@
 //! The pages: `/setup`, `/login` and `/{org}/settings`, from this binary alone.
 //!
-//! `files/` holds them: plain HTML, CSS and ES modules, as they are served. Reading order there: `settings.js`, `api.js`,
-//! `dom.js`, then a module for each section; `chat/` is the playground, and `chat/marked/` is vendored, its README says from where.
+//! `files/` holds them: plain HTML, CSS and ES modules, as they are served. Reading order there: `settings.js`, `lib/api.js`,
+//! `lib/dom.js`, then `sections/`, a module or a folder for each; `chat/` is the playground, and `chat/marked/` is vendored,
+//! its README says from where.
 //!
 //! Rule: a page makes no request to any other host, runs no inline script, and makes no HTML out of text; its content security
 //! policy holds the browser to all three. Rule: the pages hold no data, so anyone may have them: what they show comes from the API.
@@ -89,15 +90,19 @@ mod tests {
     #[tokio::test]
     async fn every_module_that_is_imported_is_there() {
         for (name, text) in texts().into_iter().filter(|(name, _)| name.ends_with(".js")) {
-            let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
             for import in
                 text.lines().filter_map(|line| line.strip_suffix("\";")?.split_once(" from \"").map(|(_, path)| path))
             {
-                let path = match import.strip_prefix("../") {
-                    Some(above) => above.to_owned(),
-                    None => format!("{folder}/{}", import.trim_start_matches("./")),
-                };
-                let path = format!("{FILES_PREFIX}/{}", path.trim_start_matches('/'));
+                let mut steps: Vec<_> = name.split('/').collect();
+                steps.pop();
+                for step in import.split('/') {
+                    match step {
+                        "." => {}
+                        ".." => drop(steps.pop()),
+                        step => steps.push(step),
+                    }
+                }
+                let path = format!("{FILES_PREFIX}/{}", steps.join("/"));
                 assert_eq!(ask(&path).await.status(), StatusCode::OK, "{name} imports {import}");
             }
         }

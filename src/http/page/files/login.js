@@ -1,8 +1,8 @@
 // /login: e-mail and password, then on to where the person wanted to go.
 
-import { call } from "./api.js";
-import { h } from "./dom.js";
-import { field, form, input } from "./form.js";
+import { call } from "./lib/api.js";
+import { h } from "./lib/dom.js";
+import { field, form, input } from "./lib/form.js";
 
 /** A path of this server, whatever the address bar says. */
 function wanted(me) {

@@ -2,15 +2,15 @@
 //
 // The section is in the fragment (`#sessions/ID`), so links, the back button and a reload work without the server.
 
-import { call, caller, Refused } from "./api.js";
-import { busy, fill, h, notify } from "./dom.js";
+import { call, caller, Refused } from "./lib/api.js";
+import { busy, fill, h, notify } from "./lib/dom.js";
 import { account } from "./sections/account.js";
 import { agents } from "./sections/agents.js";
 import { keys } from "./sections/keys.js";
-import { models } from "./sections/models.js";
+import { models } from "./sections/models/models.js";
 import { sessions } from "./sections/sessions.js";
 import { usage } from "./sections/usage.js";
-import { failure } from "./states.js";
+import { failure } from "./lib/states.js";
 
 /**
  * By the first word of the fragment. Each shows itself in `page.main` and may answer how to follow the rest of the fragment.

@@ -1,9 +1,9 @@
 // /setup#CODE: the first organization and its owner. The code is in the fragment, which browsers do not send along.
 
-import { call } from "./api.js";
-import { h } from "./dom.js";
-import { field, form, input, Wrong } from "./form.js";
-import { strength } from "./strength.js";
+import { call } from "./lib/api.js";
+import { h } from "./lib/dom.js";
+import { field, form, input, Wrong } from "./lib/form.js";
+import { strength } from "./lib/strength.js";
 
 const code = input("code", { value: location.hash.slice(1), spellcheck: "false", required: true });
 const slug = input("orgSlug", { placeholder: "acme", spellcheck: "false", autocapitalize: "none", maxlength: "64", autofocus: true });

@@ -1,6 +1,6 @@
 // Growing text for a screen reader: whole sentences, at a pace that can be listened to.
 
-import { h } from "../dom.js";
+import { h } from "../lib/dom.js";
 
 /** How long to wait between two announcements. */
 const PAUSE_MS = 3_000;

@@ -1,7 +1,7 @@
 // The frame of a session: its title and what can be done with it, the messages, the raw stream.
 
-import { dialog } from "../dialog.js";
-import { copyButton, h } from "../dom.js";
+import { dialog } from "../lib/dialog.js";
+import { copyButton, h } from "../lib/dom.js";
 import { announcer } from "./announcer.js";
 
 /** How near to the end the reader must be for the page to follow what arrives. */

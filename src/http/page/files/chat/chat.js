@@ -2,10 +2,10 @@
 //
 // Rule: a reply belongs to the server. Whoever reloads, loses the network or comes later follows it from its start.
 
-import { call, request } from "../api.js";
-import { chatCurl } from "../curl.js";
-import { busy, fill, h } from "../dom.js";
-import { nothing } from "../states.js";
+import { call, request } from "../lib/api.js";
+import { chatCurl } from "../lib/curl.js";
+import { busy, fill, h } from "../lib/dom.js";
+import { nothing } from "../lib/states.js";
 import { chatView } from "./chat-view.js";
 import { composer } from "./composer.js";
 import { messageView } from "./message.js";

@@ -1,7 +1,7 @@
 // The box to ask from: text, the agent of a new session, and the model.
 
-import { fill, h } from "../dom.js";
-import { select } from "../form.js";
+import { fill, h } from "../lib/dom.js";
+import { select } from "../lib/form.js";
 
 /** The box; `send()` and `stop()` are what its buttons do. */
 export function composer({ models, agents, agent, isNew, send, stop }) {

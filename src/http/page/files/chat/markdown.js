@@ -3,7 +3,7 @@
 // Rule: HTML in the text stays text, a link goes to the web or to mail or nowhere, and nothing is fetched: a picture
 // becomes a link to it.
 
-import { copyButton, h } from "../dom.js";
+import { copyButton, h } from "../lib/dom.js";
 import { lexer } from "./marked/marked.esm.js";
 
 /** Longer text is shown as it is. */

@@ -1,7 +1,7 @@
 // A message on the page: each of its parts with a view that keeps up while the part grows.
 
-import { fill, h } from "../dom.js";
-import { duration, money, moment, number } from "../format.js";
+import { fill, h } from "../lib/dom.js";
+import { duration, money, moment, number } from "../lib/format.js";
 import { code, link, showMarkdown } from "./markdown.js";
 
 /** Longest piece of a tool's JSON that is shown. */

@@ -1,11 +1,11 @@
 // The account: the password, and where the person is signed in.
 
-import { call } from "../api.js";
-import { fill, h, notify } from "../dom.js";
-import { field, form, input } from "../form.js";
-import { moment } from "../format.js";
-import { loading } from "../states.js";
-import { strength } from "../strength.js";
+import { call } from "../lib/api.js";
+import { fill, h, notify } from "../lib/dom.js";
+import { field, form, input } from "../lib/form.js";
+import { moment } from "../lib/format.js";
+import { loading } from "../lib/states.js";
+import { strength } from "../lib/strength.js";
 
 /** Shows the section. */
 export async function account(page) {

@@ -1,11 +1,11 @@
 // Agents: who answers. Ala is always there and always first; the others are made, changed and put to rest here.
 
-import { call, pages } from "../api.js";
-import { ask, dialog } from "../dialog.js";
-import { fill, h, notify } from "../dom.js";
-import { checkbox, field, form, input, select, textarea, Wrong } from "../form.js";
-import { moment } from "../format.js";
-import { loading } from "../states.js";
+import { call, pages } from "../lib/api.js";
+import { ask, dialog } from "../lib/dialog.js";
+import { fill, h, notify } from "../lib/dom.js";
+import { checkbox, field, form, input, select, textarea, Wrong } from "../lib/form.js";
+import { moment } from "../lib/format.js";
+import { loading } from "../lib/states.js";
 
 /** The tools that are built in; an agent may also name others. */
 const TOOLS = { current_time: "Tell the time", search_history: "Search earlier sessions" };

@@ -2,13 +2,13 @@
 //
 // Rule: a key is in one dialog, until the person says that it is stored, and after that nowhere in this page.
 
-import { call } from "../api.js";
-import { chatCurl } from "../curl.js";
-import { ask, dialog } from "../dialog.js";
-import { copyButton, fill, h, notify } from "../dom.js";
-import { checkbox, field, form, input, select, Wrong } from "../form.js";
-import { moment } from "../format.js";
-import { loading, nothing } from "../states.js";
+import { call } from "../lib/api.js";
+import { chatCurl } from "../lib/curl.js";
+import { ask, dialog } from "../lib/dialog.js";
+import { copyButton, fill, h, notify } from "../lib/dom.js";
+import { checkbox, field, form, input, select, Wrong } from "../lib/form.js";
+import { moment } from "../lib/format.js";
+import { loading, nothing } from "../lib/states.js";
 
 const SCOPES = {
   read: "Read: everything that can be listed and read",

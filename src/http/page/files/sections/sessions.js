@@ -1,12 +1,12 @@
 // Sessions: the list with its search, and beside it the one that is open.
 
-import { call } from "../api.js";
+import { call } from "../lib/api.js";
 import { showChat } from "../chat/chat.js";
-import { ask, dialog } from "../dialog.js";
-import { fill, h, notify } from "../dom.js";
-import { field, form, input, Wrong } from "../form.js";
-import { count, moment } from "../format.js";
-import { failure, loading, nothing } from "../states.js";
+import { ask, dialog } from "../lib/dialog.js";
+import { fill, h, notify } from "../lib/dom.js";
+import { field, form, input, Wrong } from "../lib/form.js";
+import { count, moment } from "../lib/format.js";
+import { failure, loading, nothing } from "../lib/states.js";
 
 /** How long to wait for the next letter of a search. */
 const TYPING_MS = 200;

@@ -1,13 +1,13 @@
 // Usage and balance: what there is, what this month took, and the ledger.
 
-import { call, pages } from "../api.js";
-import { saveCsv } from "../csv.js";
-import { dialog } from "../dialog.js";
-import { busy, fill, h, notify } from "../dom.js";
-import { field, form, input, Wrong } from "../form.js";
-import { count, microcents, moment, money, number, short, USD } from "../format.js";
-import { bars, columns } from "../plot.js";
-import { loading, nothing } from "../states.js";
+import { call, pages } from "../lib/api.js";
+import { saveCsv } from "../lib/csv.js";
+import { dialog } from "../lib/dialog.js";
+import { busy, fill, h, notify } from "../lib/dom.js";
+import { field, form, input, Wrong } from "../lib/form.js";
+import { count, microcents, moment, money, number, short, USD } from "../lib/format.js";
+import { bars, columns } from "../lib/plot.js";
+import { loading, nothing } from "../lib/states.js";
 
 const GROUPS = { day: "Day", model: "Model", agent: "Agent", project: "Project" };
 const LATEST = 20;

@@ -1,13 +1,13 @@
 // Models: where they come from, whether they answer, what they cost, and which one is asked when nobody chose.
 
-import { call } from "../api.js";
-import { ask } from "../dialog.js";
-import { busy, fill, h, notify } from "../dom.js";
-import { select } from "../form.js";
-import { count, number, price } from "../format.js";
-import { connect, editProvider } from "../providers.js";
-import { testPanel } from "../provider-test.js";
-import { loading, nothing } from "../states.js";
+import { call } from "../../lib/api.js";
+import { ask } from "../../lib/dialog.js";
+import { busy, fill, h, notify } from "../../lib/dom.js";
+import { select } from "../../lib/form.js";
+import { count, number, price } from "../../lib/format.js";
+import { connect, editProvider } from "./providers.js";
+import { testPanel } from "./provider-test.js";
+import { loading, nothing } from "../../lib/states.js";
 
 /** Shows the section. */
 export async function models(page) {

@@ -1,9 +1,9 @@
 // Connecting a provider, and changing one.
 
-import { call } from "./api.js";
-import { dialog } from "./dialog.js";
-import { fill, h, notify } from "./dom.js";
-import { field, form, input, Wrong } from "./form.js";
+import { call } from "../../lib/api.js";
+import { dialog } from "../../lib/dialog.js";
+import { fill, h, notify } from "../../lib/dom.js";
+import { field, form, input, Wrong } from "../../lib/form.js";
 
 const KIND = "openai-compatible";
 

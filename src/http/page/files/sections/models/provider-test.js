@@ -1,8 +1,8 @@
 // The test of a provider: each step with its time, or what is wrong.
 
-import { call } from "./api.js";
-import { busy, fill, h } from "./dom.js";
-import { count, duration } from "./format.js";
+import { call } from "../../lib/api.js";
+import { busy, fill, h } from "../../lib/dom.js";
+import { count, duration } from "../../lib/format.js";
 
 /** Room for the result, and `run(button)`, which fills it. */
 export function testPanel({ id }) {
