@@ -89,7 +89,10 @@ test("a question that is refused comes back into the box, with the reason", asyn
     await chatWith(page, [status(401)]);
     await ask(page, "A long and well considered question");
     await page.getByRole("alert").filter({ visible: true }).waitFor();
-    assert.equal(await page.getByRole("textbox", { name: "Message" }).inputValue(), "A long and well considered question");
+    assert.equal(
+      await page.getByRole("textbox", { name: "Message" }).inputValue(),
+      "A long and well considered question",
+    );
     assert.equal(await page.locator(".message").count(), 0);
   });
 });
@@ -155,7 +158,12 @@ test("the raw stream and the same call with curl are shown", async () => {
     await page.getByRole("textbox", { name: "Message" }).fill("It's a test");
     await page.getByRole("button", { name: "Show as curl" }).click();
     const command = await page.getByRole("region", { name: "Command" }).textContent();
-    assert.ok(command.includes(`${alm.base}/api/v1/chat`) && command.includes("$ALM_KEY") && command.includes(`It'\\''s a test`), command);
+    assert.ok(
+      command.includes(`${alm.base}/api/v1/chat`) &&
+        command.includes("$ALM_KEY") &&
+        command.includes(`It'\\''s a test`),
+      command,
+    );
   });
 });
 
@@ -183,6 +191,9 @@ test("growing text is said in whole sentences, and that it has ended", async () 
   await alm.signedIn(async (page) => {
     await chatWith(page, [text("First. ", "Second.")]);
     await ask(page, "Speak.");
-    await page.locator(".chat > [role=status]").getByText("First. Second. The reply is complete.").waitFor({ state: "attached" });
+    await page
+      .locator(".chat > [role=status]")
+      .getByText("First. Second. The reply is complete.")
+      .waitFor({ state: "attached" });
   });
 });

@@ -37,10 +37,12 @@ async function signIn(page) {
 
 /** The text of `element` as soon as it is longer than `length`. */
 async function grownBeyond(element, length) {
-  const grown = await element.page().waitForFunction(
-    ([node, length]) => node.textContent.length > length && node.textContent,
-    [await element.elementHandle(), length],
-  );
+  const grown = await element
+    .page()
+    .waitForFunction(
+      ([node, length]) => node.textContent.length > length && node.textContent,
+      [await element.elementHandle(), length],
+    );
   return grown.jsonValue();
 }
 
@@ -99,7 +101,9 @@ test("a key is gone with the page", async () => {
     await signIn(page);
     await tryOut(operation(page, "get", "/api/v1/agents"));
     await operation(page, "get", "/api/v1/agents").locator(".live-responses-table").waitFor();
-    const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
+    const kept = await page.evaluate(() =>
+      JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]),
+    );
     assert.ok(!kept.includes(server.key), kept);
     await page.reload();
     assert.equal(await page.getByLabel("API key").inputValue(), "");

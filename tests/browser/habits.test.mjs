@@ -11,7 +11,9 @@ import { SCREENS, withPage } from "./browser.mjs";
 import { ORG, asPerson, open, startOwned } from "./person.mjs";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const LOOKS = Object.keys(SCREENS).flatMap((screen) => ["light", "dark"].map((colorScheme) => ({ screen, colorScheme, reducedMotion: "reduce" })));
+const LOOKS = Object.keys(SCREENS).flatMap((screen) =>
+  ["light", "dark"].map((colorScheme) => ({ screen, colorScheme, reducedMotion: "reduce" })),
+);
 const PICTURES = process.env.ALM_PICTURES;
 
 let alm;
@@ -27,13 +29,30 @@ after(() => alm?.stop());
 async function fillIn(page) {
   await open(page, "keys");
   await asPerson(page, "POST", "/api-keys", { name: "My back end" });
-  await asPerson(page, "POST", "/api-keys", { name: "CI", env: "test", scopes: ["read"], expiresAt: "2030-01-01T00:00:00.000Z" });
-  const models = [{ id: "llama3.2:3b", contextWindow: 131_072 }, { id: "qwen3:8b", contextWindow: 40_960 }];
+  await asPerson(page, "POST", "/api-keys", {
+    name: "CI",
+    env: "test",
+    scopes: ["read"],
+    expiresAt: "2030-01-01T00:00:00.000Z",
+  });
+  const models = [
+    { id: "llama3.2:3b", contextWindow: 131_072 },
+    { id: "qwen3:8b", contextWindow: 40_960 },
+  ];
   await asPerson(page, "POST", "/providers", { slug: "ollama", kind: "openai-compatible", models });
   const pricing = { inputPerMillion: "0.25", outputPerMillion: "2" };
-  await asPerson(page, "POST", "/providers", { slug: "openai", kind: "openai-compatible", models: [{ id: "gpt-5-mini", pricing, contextWindow: 400_000 }] });
+  await asPerson(page, "POST", "/providers", {
+    slug: "openai",
+    kind: "openai-compatible",
+    models: [{ id: "gpt-5-mini", pricing, contextWindow: 400_000 }],
+  });
   await asPerson(page, "POST", "/billing/deposit", { amountMicrocents: 10_000_000, note: "November" });
-  await asPerson(page, "POST", "/agents", { name: "Release notes", description: "Turns a list of changes into release notes.", avatar: "📝", model: "openai/gpt-5-mini" });
+  await asPerson(page, "POST", "/agents", {
+    name: "Release notes",
+    description: "Turns a list of changes into release notes.",
+    avatar: "📝",
+    model: "openai/gpt-5-mini",
+  });
   await open(page, "sessions/new");
   for (const question of ["Think: is 221 prime?", "What time is it?", "Show me Markdown"]) {
     await page.getByRole("textbox", { name: "Message" }).fill(question);
@@ -50,9 +69,16 @@ async function fillIn(page) {
 /** What axe finds serious, and whether the page is wider than the screen. */
 async function assertSound(page, where, { within } = {}) {
   await page.evaluate(AXE);
-  const { violations } = await page.evaluate((within) => window.axe.run(within ?? document, { resultTypes: ["violations"] }), within);
+  const { violations } = await page.evaluate(
+    (within) => window.axe.run(within ?? document, { resultTypes: ["violations"] }),
+    within,
+  );
   const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-  assert.deepEqual(serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`), [], where);
+  assert.deepEqual(
+    serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`),
+    [],
+    where,
+  );
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
   assert.ok(overflow <= 0, `${where} is ${overflow} px too wide`);
 }
@@ -100,7 +126,17 @@ for (const look of LOOKS) {
 
   test(`every dialog is sound: ${name}`, async () => {
     await alm.signedIn(async (page) => {
-      const openers = [["keys", "Create key"], ["keys", "Rotate CI"], ["keys", "Revoke CI"], ["models", "Connect a provider"], ["models", "Edit openai"], ["agents", "Create agent"], ["agents", "Edit Ala"], ["usage", "Add to the balance"], ["sessions/new", "Show as curl"]];
+      const openers = [
+        ["keys", "Create key"],
+        ["keys", "Rotate CI"],
+        ["keys", "Revoke CI"],
+        ["models", "Connect a provider"],
+        ["models", "Edit openai"],
+        ["agents", "Create agent"],
+        ["agents", "Edit Ala"],
+        ["usage", "Add to the balance"],
+        ["sessions/new", "Show as curl"],
+      ];
       for (const [section, button] of openers) {
         await open(page, section);
         await page.getByRole("button", { name: button }).first().click();
@@ -134,7 +170,8 @@ test("everything can be reached and done with the keyboard alone", async () => {
   await alm.signedIn(async (page) => {
     await open(page, "keys");
     await page.locator(".card").first().waitFor();
-    const focused = () => page.evaluate(() => document.activeElement.textContent.trim() || document.activeElement.tagName);
+    const focused = () =>
+      page.evaluate(() => document.activeElement.textContent.trim() || document.activeElement.tagName);
     await page.keyboard.press("Tab");
     assert.equal(await focused(), "Skip to the content");
     await page.keyboard.press("Enter");
@@ -181,7 +218,9 @@ test("the page keeps still while it loads", async () => {
   await alm.signedIn(async (page) => {
     await page.addInitScript(() => {
       window.jumps = 0;
-      new PerformanceObserver((list) => list.getEntries().forEach((entry) => (window.jumps += entry.hadRecentInput ? 0 : entry.value))).observe({ type: "layout-shift", buffered: true });
+      new PerformanceObserver((list) =>
+        list.getEntries().forEach((entry) => (window.jumps += entry.hadRecentInput ? 0 : entry.value)),
+      ).observe({ type: "layout-shift", buffered: true });
     });
     for (const section of ["keys", "models", "agents", "usage", "account", "sessions/new"]) {
       await open(page, section);
@@ -211,29 +250,38 @@ test("the documentation knows who is signed in, and calls as they", async () => 
 test("the first minute, in pictures", async () => {
   const fresh = await startEmpty();
   try {
-    await withPage(fresh.base, async (page) => {
-      await page.goto(fresh.link);
-      await page.getByLabel("Organization").fill(ORG);
-      await page.getByLabel("Your e-mail").fill("you@example.com");
-      await page.getByRole("textbox", { name: "Password" }).fill("correct horse battery staple");
-      await page.getByText(`${fresh.base}/acme/settings`).evaluate((shown) => (shown.textContent = shown.textContent.replace(/:\d+\//, ":2560/")));
-      await picture(page, "setup-desktop-light");
-      await page.getByRole("button", { name: "Set up alm" }).click();
-      await page.getByRole("heading", { name: "Make your first key" }).waitFor();
-      await assertSound(page, "an empty list of keys");
-      await picture(page, "first-desktop-light");
-      await page.getByRole("button", { name: "Create key" }).last().click();
-      await page.getByLabel("Label").fill("My back end");
-      await page.getByRole("dialog").getByRole("button", { name: "Create key" }).click();
-      await page.getByRole("button", { name: "I have stored it" }).waitFor();
-      await assertSound(page, "a key, shown once");
-      // The picture is for everybody: no key in it, not even a dead one.
-      await page.evaluate(() => {
-        const texts = document.createTreeWalker(document.querySelector("dialog"), NodeFilter.SHOW_TEXT);
-        while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replace(/_[0-9a-f]{48}/, `_${"x".repeat(48)}`).replace(/:\d+\//, ":2560/");
-      });
-      await picture(page, "key-desktop-light");
-    }, { colorScheme: "light" });
+    await withPage(
+      fresh.base,
+      async (page) => {
+        await page.goto(fresh.link);
+        await page.getByLabel("Organization").fill(ORG);
+        await page.getByLabel("Your e-mail").fill("you@example.com");
+        await page.getByRole("textbox", { name: "Password" }).fill("correct horse battery staple");
+        await page
+          .getByText(`${fresh.base}/acme/settings`)
+          .evaluate((shown) => (shown.textContent = shown.textContent.replace(/:\d+\//, ":2560/")));
+        await picture(page, "setup-desktop-light");
+        await page.getByRole("button", { name: "Set up alm" }).click();
+        await page.getByRole("heading", { name: "Make your first key" }).waitFor();
+        await assertSound(page, "an empty list of keys");
+        await picture(page, "first-desktop-light");
+        await page.getByRole("button", { name: "Create key" }).last().click();
+        await page.getByLabel("Label").fill("My back end");
+        await page.getByRole("dialog").getByRole("button", { name: "Create key" }).click();
+        await page.getByRole("button", { name: "I have stored it" }).waitFor();
+        await assertSound(page, "a key, shown once");
+        // The picture is for everybody: no key in it, not even a dead one.
+        await page.evaluate(() => {
+          const texts = document.createTreeWalker(document.querySelector("dialog"), NodeFilter.SHOW_TEXT);
+          while (texts.nextNode())
+            texts.currentNode.data = texts.currentNode.data
+              .replace(/_[0-9a-f]{48}/, `_${"x".repeat(48)}`)
+              .replace(/:\d+\//, ":2560/");
+        });
+        await picture(page, "key-desktop-light");
+      },
+      { colorScheme: "light" },
+    );
   } finally {
     await fresh.stop();
   }

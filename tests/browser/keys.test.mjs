@@ -10,7 +10,8 @@ before(async () => (alm = await startOwned()));
 after(() => alm?.stop());
 
 const dialog = (page) => page.getByRole("dialog").last();
-const card = (page, name) => page.getByRole("listitem").filter({ has: page.getByRole("heading", { name, exact: true }) });
+const card = (page, name) =>
+  page.getByRole("listitem").filter({ has: page.getByRole("heading", { name, exact: true }) });
 
 /** Makes a key and answers what the dialog shows, still open. */
 async function create(page, label) {
@@ -22,14 +23,17 @@ async function create(page, label) {
 }
 
 async function shownKey(page) {
-  const key = await dialog(page).getByText(/^alm_(live|test)_[0-9a-f]{48}$/).textContent();
+  const key = await dialog(page)
+    .getByText(/^alm_(live|test)_[0-9a-f]{48}$/)
+    .textContent();
   return key;
 }
 
 const stored = (page) => page.getByRole("button", { name: "I have stored it" }).click();
 
 const status = async (key) =>
-  (await fetch(`${alm.base}/api/v1/agents`, { headers: { authorization: `Bearer ${key}`, "x-alumia-org": ORG } })).status;
+  (await fetch(`${alm.base}/api/v1/agents`, { headers: { authorization: `Bearer ${key}`, "x-alumia-org": ORG } }))
+    .status;
 
 test("a key is shown once and is nowhere in the page afterwards", async () => {
   await alm.signedIn(async (page) => {
@@ -43,7 +47,15 @@ test("a key is shown once and is nowhere in the page afterwards", async () => {
     await stored(page);
     await card(page, "Once").waitFor();
     const kept = () =>
-      page.evaluate(() => JSON.stringify([document.documentElement.outerHTML, location.href, { ...localStorage }, { ...sessionStorage }, document.cookie]));
+      page.evaluate(() =>
+        JSON.stringify([
+          document.documentElement.outerHTML,
+          location.href,
+          { ...localStorage },
+          { ...sessionStorage },
+          document.cookie,
+        ]),
+      );
     assert.ok(!(await kept()).includes(key.slice(12)));
     await page.reload();
     await card(page, "Once").waitFor();
@@ -68,7 +80,10 @@ test("a key that is rotated works beside its successor until it ends, and one th
       await page.getByRole("button", { name: "Revoke Turned" }).first().click();
       await dialog(page).getByRole("button", { name: "Revoke key" }).click();
       await page.getByText("Turned is revoked.").last().waitFor();
-      await page.waitForFunction((left) => document.querySelectorAll('[aria-label="Revoke Turned"]').length === left, left);
+      await page.waitForFunction(
+        (left) => document.querySelectorAll('[aria-label="Revoke Turned"]').length === left,
+        left,
+      );
     }
     assert.deepEqual([await status(old), await status(fresh)], [401, 401]);
   });
@@ -98,7 +113,12 @@ test("a password is asked for where the server wants one, and what was typed is 
     let refusals = 0;
     await page.route("**/api/v1/api-keys", async (route) => {
       if (route.request().method() !== "POST" || refusals++ > 0) return route.fallback();
-      const error = { code: "FORBIDDEN", message: "give your password again", requestId: "r", details: { stepUp: true } };
+      const error = {
+        code: "FORBIDDEN",
+        message: "give your password again",
+        requestId: "r",
+        details: { stepUp: true },
+      };
       return route.fulfill({ status: 403, json: { success: false, error } });
     });
     await open(page, "keys");

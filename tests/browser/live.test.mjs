@@ -5,7 +5,8 @@ import { test } from "node:test";
 import { silent, withEvent } from "../../src/http/docs/files/reply.js";
 import { eventSplitter } from "../../src/http/page/files/chat/sse.js";
 
-const STREAM = ': hello\n\nid: 1\ndata: {"type":"text-delta","delta":"one\\n"}\r\n\r\ndata:two\ndata: lines\n\ndata: [DONE]\n\n';
+const STREAM =
+  ': hello\n\nid: 1\ndata: {"type":"text-delta","delta":"one\\n"}\r\n\r\ndata:two\ndata: lines\n\ndata: [DONE]\n\n';
 const EVENTS = ['{"type":"text-delta","delta":"one\\n"}', "two\nlines", "[DONE]"];
 
 test("events are the same wherever the stream is cut", () => {

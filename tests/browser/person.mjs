@@ -16,7 +16,10 @@ export async function startOwned() {
     withPage(
       alm.base,
       async (page, seen) => {
-        const answer = await page.request.post("/api/v1/auth/login", { data: { email: EMAIL, password: PASSWORD }, headers: { origin: alm.base } });
+        const answer = await page.request.post("/api/v1/auth/login", {
+          data: { email: EMAIL, password: PASSWORD },
+          headers: { origin: alm.base },
+        });
         if (!answer.ok()) throw new Error(`signing in: ${answer.status()} ${await answer.text()}`);
         return use(page, seen);
       },

@@ -28,11 +28,25 @@ test("metadata is merged, and no prototype with it", () => {
 });
 
 test("a cell is quoted where it must be, and never a formula", () => {
-  assert.equal(csv([["a", -1, 'say "x", now', "=1+1", "+1", "-1", "@x", "a\nb"]]), `a,-1,"say ""x"", now",'=1+1,'+1,'-1,'@x,"a\nb"\r\n`);
+  assert.equal(
+    csv([["a", -1, 'say "x", now', "=1+1", "+1", "-1", "@x", "a\nb"]]),
+    `a,-1,"say ""x"", now",'=1+1,'+1,'-1,'@x,"a\nb"\r\n`,
+  );
 });
 
 test("dollars are whole microcents, or nothing", () => {
-  const cases = { 10: 10_000_000, "2.50": 2_500_000, "0,25": 250_000, "$ 1": 1_000_000, "0.000001": 1, ten: undefined, "-1": undefined, "1.2.3": undefined, "0.0000001": undefined, "": undefined };
+  const cases = {
+    10: 10_000_000,
+    "2.50": 2_500_000,
+    "0,25": 250_000,
+    "$ 1": 1_000_000,
+    0.000001: 1,
+    ten: undefined,
+    "-1": undefined,
+    "1.2.3": undefined,
+    "0.0000001": undefined,
+    "": undefined,
+  };
   for (const [text, amount] of Object.entries(cases)) assert.equal(microcents(text), amount, text);
 });
 
@@ -47,6 +61,15 @@ test("figures are read as people write them", () => {
 });
 
 test("length makes a password strong; repetition, runs and habits do not", () => {
-  const levels = { "": 0, short: 0, aaaaaaaaaaaaaaaa: 1, abcdefghijklmnop: 1, password2026: 1, "Tr0ub4dor&3": 3, "correct horse battery staple": 3, zufallswort: 1 };
+  const levels = {
+    "": 0,
+    short: 0,
+    aaaaaaaaaaaaaaaa: 1,
+    abcdefghijklmnop: 1,
+    password2026: 1,
+    "Tr0ub4dor&3": 3,
+    "correct horse battery staple": 3,
+    zufallswort: 1,
+  };
   for (const [password, level] of Object.entries(levels)) assert.equal(judge(password)[0], level, password);
 });

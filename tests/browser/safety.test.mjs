@@ -43,7 +43,11 @@ after(async () => {
 /** Nothing ran, and what was shown as text is text. */
 async function assertHarmless(page) {
   assert.equal(await page.evaluate(() => window.hacked), undefined);
-  const made = await page.evaluate(() => document.querySelectorAll("main script, main img, main svg[onload], main [onclick], dialog script, dialog img").length);
+  const made = await page.evaluate(
+    () =>
+      document.querySelectorAll("main script, main img, main svg[onload], main [onclick], dialog script, dialog img")
+        .length,
+  );
   assert.equal(made, 0);
 }
 
@@ -51,7 +55,13 @@ test("a hostile name is only a name, in every section", async () => {
   await alm.signedIn(async (page) => {
     await open(page, "keys");
     await asPerson(page, "POST", "/api-keys", { name: HOSTILE });
-    const agent = await asPerson(page, "POST", "/agents", { name: HOSTILE, slug: "hostile", description: HOSTILE, systemPrompt: HOSTILE, avatar: "<b>x</b>" });
+    const agent = await asPerson(page, "POST", "/agents", {
+      name: HOSTILE,
+      slug: "hostile",
+      description: HOSTILE,
+      systemPrompt: HOSTILE,
+      avatar: "<b>x</b>",
+    });
     await asPerson(page, "POST", "/billing/deposit", { amountMicrocents: 1_000_000, note: HOSTILE });
     await asPerson(page, "POST", "/projects", { name: HOSTILE });
     const session = await asPerson(page, "POST", "/sessions", { label: HOSTILE, agentId: agent.id });
@@ -62,19 +72,32 @@ test("a hostile name is only a name, in every section", async () => {
         { type: "text", text: MARKDOWN },
         { type: "reasoning", text: MARKDOWN },
         { type: "source-url", sourceId: "s", url: "javascript:window.hacked=1", title: HOSTILE },
-        { type: "file", mediaType: "image/svg+xml", url: "data:image/svg+xml,<svg onload='window.hacked=1'/>", filename: HOSTILE },
+        {
+          type: "file",
+          mediaType: "image/svg+xml",
+          url: "data:image/svg+xml,<svg onload='window.hacked=1'/>",
+          filename: HOSTILE,
+        },
         { type: "file", mediaType: "image/png", url: "http://127.0.0.1:1/leak.png" },
         { type: "data-x", data: { html: HOSTILE } },
       ],
     });
     for (const section of ["keys", "models", "agents", "usage", "account", "sessions", `sessions/${session.id}`]) {
       await open(page, section);
-      await page.getByText("window.hacked").or(page.getByRole("heading", { name: /Models|Account/ })).first().waitFor();
+      await page
+        .getByText("window.hacked")
+        .or(page.getByRole("heading", { name: /Models|Account/ }))
+        .first()
+        .waitFor();
       for (const summary of await page.locator("summary").all()) await summary.click();
       await assertHarmless(page);
     }
-    const addresses = await page.locator("main a[href]").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
-    const odd = addresses.filter((address) => !/^(#|https:\/\/example\.com\/$|http:\/\/127\.0\.0\.1:1\/leak\.png$)/.test(address));
+    const addresses = await page
+      .locator("main a[href]")
+      .evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+    const odd = addresses.filter(
+      (address) => !/^(#|https:\/\/example\.com\/$|http:\/\/127\.0\.0\.1:1\/leak\.png$)/.test(address),
+    );
     assert.deepEqual(odd, []);
     const rels = await page.locator('main a[target="_blank"]').evaluateAll((links) => links.map((link) => link.rel));
     assert.ok(rels.length > 0 && rels.every((rel) => rel === "noopener noreferrer"), rels.join());
@@ -100,8 +123,17 @@ test("what a model streams is only text, and so are its tool calls", async () =>
       chunk({}, "stop"),
       usage(),
     );
-    const { baseUrl } = upstream.endpoint([toolCall("search_history", [JSON.stringify({ query: HOSTILE })]), toolCall(`x`, [HOSTILE]), said]);
-    await asPerson(page, "POST", "/providers", { slug: "hostile", kind: "openai-compatible", baseUrl, models: [{ id: "m" }] });
+    const { baseUrl } = upstream.endpoint([
+      toolCall("search_history", [JSON.stringify({ query: HOSTILE })]),
+      toolCall(`x`, [HOSTILE]),
+      said,
+    ]);
+    await asPerson(page, "POST", "/providers", {
+      slug: "hostile",
+      kind: "openai-compatible",
+      baseUrl,
+      models: [{ id: "m" }],
+    });
     await open(page, "sessions/new");
     await page.getByLabel("Model").selectOption("hostile/m");
     await page.getByRole("textbox", { name: "Message" }).fill(HOSTILE);
@@ -132,7 +164,12 @@ test("an inline script, a picture from elsewhere and HTML out of text would be s
       }
     });
     assert.ok(refused);
-    await page.evaluate(() => new Promise((ended) => document.body.append(Object.assign(new Image(), { src: "http://127.0.0.1:1/x.png", onerror: ended }))));
+    await page.evaluate(
+      () =>
+        new Promise((ended) =>
+          document.body.append(Object.assign(new Image(), { src: "http://127.0.0.1:1/x.png", onerror: ended })),
+        ),
+    );
     assert.equal(await page.evaluate(() => window.hacked), undefined);
     assert.equal(seen.otherHosts.length, 1);
     assert.ok(seen.violations.length >= 3, seen.violations.join());

@@ -19,7 +19,8 @@ after(async () => {
   await upstream?.stop();
 });
 
-const card = (page, name) => page.getByRole("listitem").filter({ has: page.getByRole("heading", { name, exact: true }) });
+const card = (page, name) =>
+  page.getByRole("listitem").filter({ has: page.getByRole("heading", { name, exact: true }) });
 
 async function connect(page, slug, baseUrl) {
   await open(page, "models");
@@ -34,7 +35,9 @@ async function connect(page, slug, baseUrl) {
 test("a provider is connected, tested step by step, priced, and made the default", async () => {
   await alm.signedIn(async (page) => {
     await connect(page, "scripted", upstream.endpoint([text("Hello")]).baseUrl);
-    await card(page, "scripted").getByText(/first word/).waitFor();
+    await card(page, "scripted")
+      .getByText(/first word/)
+      .waitFor();
     assert.match(await card(page, "scripted").innerText(), /\d+ ms/);
 
     await page.getByRole("button", { name: "Edit scripted" }).click();
@@ -72,11 +75,17 @@ test("a server of this machine is offered, and connected with one click", async 
     const { baseUrl } = upstream.endpoint([text("Hello")]);
     // Its usual port may be anybody's on this machine, so the search itself is left to the tests of the API.
     const found = { slug: "ollama", name: "Ollama", baseUrl, models: ["m"] };
-    await page.route("**/api/v1/providers/local", (route) => route.fulfill({ json: { success: true, data: { items: [found] } } }), { times: 1 });
+    await page.route(
+      "**/api/v1/providers/local",
+      (route) => route.fulfill({ json: { success: true, data: { items: [found] } } }),
+      { times: 1 },
+    );
     await open(page, "models");
     await page.getByText(/Ollama answers at .* with 1 model\./).waitFor();
     await page.getByRole("button", { name: "Connect", exact: true }).click();
-    await card(page, "ollama").getByText(/first word/).waitFor();
+    await card(page, "ollama")
+      .getByText(/first word/)
+      .waitFor();
   });
 });
 
@@ -142,7 +151,11 @@ test("a deposit, what it was spent on, and the ledger as a file", async () => {
       headers: { origin: alm.base, "x-alumia-org": ORG },
     });
     await open(page, "usage");
-    for (const [group, label] of [["Model", "paid/m"], ["Agent", "Ala"], ["Project", "none"]]) {
+    for (const [group, label] of [
+      ["Model", "paid/m"],
+      ["Agent", "Ala"],
+      ["Project", "none"],
+    ]) {
       await page.getByRole("button", { name: group, exact: true }).click();
       await page.locator(".bars").getByText(label, { exact: true }).waitFor();
     }
@@ -150,10 +163,16 @@ test("a deposit, what it was spent on, and the ledger as a file", async () => {
     await page.getByText("As a table").click();
     await page.getByRole("rowheader", { name: new Date().toISOString().slice(0, 10) }).waitFor();
 
-    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export as CSV" }).click()]);
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Export as CSV" }).click(),
+    ]);
     const lines = (await readFile(await download.path(), "utf8")).trimEnd().split("\r\n");
     assert.equal(lines[0], "when,kind,amount_usd,held_usd,turn,note,id");
-    assert.ok(lines.some((line) => line.includes(`,deposit,12.5,0,,"'=1+1, ""quoted""",`)), lines.join("\n"));
+    assert.ok(
+      lines.some((line) => line.includes(`,deposit,12.5,0,,"'=1+1, ""quoted""",`)),
+      lines.join("\n"),
+    );
     assert.ok(lines.some((line) => line.includes(",settle,")));
   });
 });
@@ -167,7 +186,8 @@ test("other browsers are seen and signed out, and the password is changed", asyn
     });
   await alm.signedIn(async (page) => {
     const cookie = (await login(PASSWORD)).headers.get("set-cookie").split(";")[0];
-    const elsewhere = () => fetch(`${alm.base}/api/v1/auth/me`, { headers: { cookie } }).then((answer) => answer.status);
+    const elsewhere = () =>
+      fetch(`${alm.base}/api/v1/auth/me`, { headers: { cookie } }).then((answer) => answer.status);
     assert.equal(await elsewhere(), 200);
     await open(page, "account");
     while ((await elsewhere()) === 200) {

@@ -3,21 +3,21 @@
 // Rule: everything goes through the command line and HTTP, as it does for a stranger. Every test makes its own organization
 // with `app.org()`, because a person may ask for 60 replies a minute, and because tests must not see each other.
 
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
-import { startFakeUpstream } from './fake-upstream.mjs';
-import { readStream } from './sse.mjs';
+import { startFakeUpstream } from "./fake-upstream.mjs";
+import { readStream } from "./sse.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const BINARY = resolve(process.env.ALM_BIN ?? join(here, '../../target/debug/alm'));
+const BINARY = resolve(process.env.ALM_BIN ?? join(here, "../../target/debug/alm"));
 const STOP_MS_MAX = 10_000;
 const LOG_CHARS_MAX = 20_000;
 const POLLS_MAX = 200;
@@ -25,20 +25,20 @@ const POLL_PAUSE_MS = 50;
 
 /** Starts a server and a fake upstream for it. Call `stop()` in `after`. */
 export async function startAlm() {
-  const folder = await mkdtemp(join(tmpdir(), 'alm-clients-'));
-  const passwordFile = join(folder, 'password');
-  await writeFile(passwordFile, 'correct horse battery staple\n', { mode: 0o600 });
-  const data = join(folder, 'data');
+  const folder = await mkdtemp(join(tmpdir(), "alm-clients-"));
+  const passwordFile = join(folder, "password");
+  await writeFile(passwordFile, "correct horse battery staple\n", { mode: 0o600 });
+  const data = join(folder, "data");
   const upstream = await startFakeUpstream();
   const env = cleanEnvironment();
   const run = promisify(execFile);
-  const cli = async (...args) => (await run(BINARY, [...args, '--data-dir', data], { env })).stdout.trim();
+  const cli = async (...args) => (await run(BINARY, [...args, "--data-dir", data], { env })).stdout.trim();
 
   // The first organization exists before the server does: an empty data folder would make it print a setup link.
   let orgs = 0;
   const createOrg = async () => {
     const slug = `acme-${++orgs}`;
-    await cli('org', 'create', slug, '--owner', `a${orgs}@example.com`, '--password-file', passwordFile);
+    await cli("org", "create", slug, "--owner", `a${orgs}@example.com`, "--password-file", passwordFile);
     return slug;
   };
   const spare = [await createOrg()];
@@ -50,21 +50,21 @@ export async function startAlm() {
     /** A fresh organization with a key. `upstream` is the script of its model `fake/m`; `price` its price, as `IN/OUT`. */
     async org({ upstream: replies, price } = {}) {
       const slug = spare.pop() ?? (await createOrg());
-      const key = await cli('keys', 'create', '--org', slug, '--name', 'test');
+      const key = await cli("keys", "create", "--org", slug, "--name", "test");
       const endpoint = replies && upstream.endpoint(replies);
       if (endpoint) {
-        const priced = price ? ['--price', price] : [];
+        const priced = price ? ["--price", price] : [];
         await cli(
-          'providers',
-          'add',
-          '--org',
+          "providers",
+          "add",
+          "--org",
           slug,
-          '--slug',
-          'fake',
-          '--base-url',
+          "--slug",
+          "fake",
+          "--base-url",
           endpoint.baseUrl,
-          '--model',
-          'm',
+          "--model",
+          "m",
           ...priced,
         );
       }
@@ -80,8 +80,8 @@ export async function startAlm() {
 
 /** Starts a server on an empty folder; `link` is what it prints for whoever sets it up. */
 export async function startEmpty() {
-  const folder = await mkdtemp(join(tmpdir(), 'alm-empty-'));
-  const data = join(folder, 'data');
+  const folder = await mkdtemp(join(tmpdir(), "alm-empty-"));
+  const data = join(folder, "data");
   let server = await serve(data, cleanEnvironment());
   return {
     base: server.base,
@@ -102,15 +102,15 @@ export async function startEmpty() {
 class Org {
   constructor(fields) {
     Object.assign(this, fields);
-    this.headers = { authorization: `Bearer ${this.key}`, 'x-alumia-org': this.slug };
+    this.headers = { authorization: `Bearer ${this.key}`, "x-alumia-org": this.slug };
     this.api = `${this.base}/api/v1`;
     /** A model by its full name, or nothing for the built-in one. */
-    this.model = this.upstream && 'fake/m';
+    this.model = this.upstream && "fake/m";
   }
 
   /** Any call; answers the Response. */
   request(method, path, body, headers = {}) {
-    const json = body === undefined ? {} : { 'content-type': 'application/json' };
+    const json = body === undefined ? {} : { "content-type": "application/json" };
     return fetch(this.api + path, {
       method,
       headers: { ...this.headers, ...json, ...headers },
@@ -128,14 +128,14 @@ class Org {
 
   /** A new session, optionally of an agent with these settings. */
   async session(settings) {
-    const agent = settings && (await this.data('POST', '/agents', { name: 'Tester', settings }));
-    return this.data('POST', '/sessions', { label: 'test', agentId: agent?.id ?? 'ala' });
+    const agent = settings && (await this.data("POST", "/agents", { name: "Tester", settings }));
+    return this.data("POST", "/sessions", { label: "test", agentId: agent?.id ?? "ala" });
   }
 
   /** A chat call as a Response. A string stands for one user message. */
   chat(body, headers) {
-    const full = typeof body === 'string' ? { messages: [{ role: 'user', content: body }] } : body;
-    return this.request('POST', '/chat', { model: this.model, ...full }, headers);
+    const full = typeof body === "string" ? { messages: [{ role: "user", content: body }] } : body;
+    return this.request("POST", "/chat", { model: this.model, ...full }, headers);
   }
 
   /** A chat call whose stream must come, read to its end. */
@@ -145,7 +145,7 @@ class Org {
 
   /** The stored history, oldest first. */
   async history(sessionId) {
-    return (await this.data('GET', `/sessions/${sessionId}/messages?pageSize=500`)).items;
+    return (await this.data("GET", `/sessions/${sessionId}/messages?pageSize=500`)).items;
   }
 
   /** The history as soon as `ready` accepts it. */
@@ -161,14 +161,14 @@ class Org {
 }
 
 /** Runs `alm serve` and waits for the line that names its address. */
-async function serve(data, env, listen = '127.0.0.1:0') {
-  const child = spawn(BINARY, ['serve', '--data-dir', data, '--listen', listen], {
+async function serve(data, env, listen = "127.0.0.1:0") {
+  const child = spawn(BINARY, ["serve", "--data-dir", data, "--listen", listen], {
     env,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ["ignore", "pipe", "pipe"],
   });
-  let log = '';
-  child.stderr.on('data', (bytes) => (log = (log + bytes).slice(-LOG_CHARS_MAX)));
-  const exited = once(child, 'exit');
+  let log = "";
+  child.stderr.on("data", (bytes) => (log = (log + bytes).slice(-LOG_CHARS_MAX)));
+  const exited = once(child, "exit");
   const ready = (async () => {
     for await (const line of createInterface({ input: child.stdout })) {
       const found = line.match(/http:\/\/127\.0\.0\.1:\d+/);
@@ -182,19 +182,19 @@ async function serve(data, env, listen = '127.0.0.1:0') {
     base,
     /** What matches in the log, as soon as it is there. */
     async logged(pattern) {
-      for (; !pattern.test(log); await once(child.stderr, 'data')) {
+      for (; !pattern.test(log); await once(child.stderr, "data")) {
         if (child.exitCode !== null) throw new Error(`it ended without ${pattern}:\n${log}`);
       }
       return pattern.exec(log)[0];
     },
     async kill() {
-      child.kill('SIGKILL');
+      child.kill("SIGKILL");
       await exited;
     },
     async stop() {
-      const killed = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX);
+      const killed = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
       if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGTERM');
+        child.kill("SIGTERM");
         await exited;
       }
       clearTimeout(killed);

@@ -4,27 +4,27 @@
 // own list of requests, so tests can run beside each other.
 // Deliberately absent: delays. A reply that must wait waits for a promise of the test's.
 
-import { createServer } from 'node:http';
-import { setImmediate } from 'node:timers/promises';
+import { createServer } from "node:http";
+import { setImmediate } from "node:timers/promises";
 
-const DONE = 'data: [DONE]\n\n';
+const DONE = "data: [DONE]\n\n";
 
 /** Starts the server. `endpoint(replies)` makes a base URL whose n-th request gets the n-th reply, and the last one after that. */
 export async function startFakeUpstream() {
   const endpoints = [];
   const server = createServer(async (request, response) => {
-    const [, number, ...path] = request.url.split('/');
+    const [, number, ...path] = request.url.split("/");
     const endpoint = endpoints[Number(number)];
     if (!endpoint) return response.writeHead(404).end();
-    if (path.at(-1) === 'models') return json(response, 200, { object: 'list', data: [{ id: 'm', object: 'model' }] });
+    if (path.at(-1) === "models") return json(response, 200, { object: "list", data: [{ id: "m", object: "model" }] });
     const text = await readAll(request);
-    endpoint.requests.push({ headers: request.headers, path: path.join('/'), body: JSON.parse(text) });
+    endpoint.requests.push({ headers: request.headers, path: path.join("/"), body: JSON.parse(text) });
     const reply = endpoint.replies[Math.min(endpoint.requests.length, endpoint.replies.length) - 1];
     await reply(new Reply(response), endpoint.requests.at(-1));
   });
   // A test that fails while it sets up stops nothing; its process must end all the same.
-  server.listen(0, '127.0.0.1').unref();
-  await new Promise((resolve) => server.once('listening', resolve));
+  server.listen(0, "127.0.0.1").unref();
+  await new Promise((resolve) => server.once("listening", resolve));
   return {
     endpoint(replies) {
       const endpoint = { replies, requests: [] };
@@ -43,11 +43,11 @@ class Reply {
   constructor(response) {
     this.response = response;
     /** Settles once the caller has hung up. */
-    this.gone = new Promise((resolve) => response.once('close', resolve));
+    this.gone = new Promise((resolve) => response.once("close", resolve));
   }
 
   /** Sends the head, alone in its packet. */
-  async head(status = 200, headers = { 'content-type': 'text/event-stream' }) {
+  async head(status = 200, headers = { "content-type": "text/event-stream" }) {
     this.response.writeHead(status, headers).flushHeaders();
     await setImmediate();
   }
@@ -57,13 +57,13 @@ class Reply {
     if (!this.response.headersSent) await this.head();
     if (this.response.destroyed) return;
     if (!this.response.write(bytes))
-      await Promise.race([new Promise((resolve) => this.response.once('drain', resolve)), this.gone]);
+      await Promise.race([new Promise((resolve) => this.response.once("drain", resolve)), this.gone]);
     await setImmediate();
   }
 
   /** Sends one server-sent event. */
   event(value) {
-    return this.raw(`data: ${typeof value === 'string' ? value : JSON.stringify(value)}\n\n`);
+    return this.raw(`data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`);
   }
 
   /** Ends the body as HTTP wants it. */
@@ -80,10 +80,10 @@ class Reply {
 /** A chunk with one choice. */
 export function chunk(delta, finish_reason = null) {
   return {
-    id: 'chatcmpl-1',
-    object: 'chat.completion.chunk',
+    id: "chatcmpl-1",
+    object: "chat.completion.chunk",
     created: 1,
-    model: 'm',
+    model: "m",
     choices: [{ index: 0, delta, finish_reason }],
   };
 }
@@ -91,10 +91,10 @@ export function chunk(delta, finish_reason = null) {
 /** The chunk that counts tokens. */
 export function usage(prompt_tokens = 10, completion_tokens = 5, details = {}) {
   return {
-    id: 'chatcmpl-1',
-    object: 'chat.completion.chunk',
+    id: "chatcmpl-1",
+    object: "chat.completion.chunk",
     created: 1,
-    model: 'm',
+    model: "m",
     choices: [],
     usage: { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, ...details },
   };
@@ -105,7 +105,7 @@ export function call(fields) {
   const { index, id, name, args } = fields;
   const tool = { function: {} };
   if (index !== undefined) tool.index = index;
-  if (id !== undefined) Object.assign(tool, { id, type: 'function' });
+  if (id !== undefined) Object.assign(tool, { id, type: "function" });
   if (name !== undefined) tool.function.name = name;
   if (args !== undefined) tool.function.arguments = args;
   return chunk({ tool_calls: [tool] });
@@ -123,42 +123,42 @@ export function chunks(...values) {
 /** Says these pieces of text, with a finish reason and usage. */
 export function text(...pieces) {
   return chunks(
-    chunk({ role: 'assistant', content: '' }),
+    chunk({ role: "assistant", content: "" }),
     ...pieces.map((content) => chunk({ content })),
-    chunk({}, 'stop'),
+    chunk({}, "stop"),
     usage(),
   );
 }
 
 /** Thinks, then speaks. `key` is the field the thoughts are in. */
-export function reasoning(thought, answer, key = 'reasoning_content') {
-  return chunks(chunk({ role: 'assistant', [key]: thought }), chunk({ content: answer }), chunk({}, 'stop'), usage());
+export function reasoning(thought, answer, key = "reasoning_content") {
+  return chunks(chunk({ role: "assistant", [key]: thought }), chunk({ content: answer }), chunk({}, "stop"), usage());
 }
 
 /** Refuses in the field made for it. */
 export function refusal(sentence) {
-  return chunks(chunk({ role: 'assistant', refusal: sentence }), chunk({}, 'stop'), usage());
+  return chunks(chunk({ role: "assistant", refusal: sentence }), chunk({}, "stop"), usage());
 }
 
 /** Calls one tool, its arguments in `args.length` fragments. */
-export function toolCall(name, args = ['{}'], finish = 'tool_calls', id = 'call_1') {
+export function toolCall(name, args = ["{}"], finish = "tool_calls", id = "call_1") {
   const [first, ...rest] = args;
   const start = call({ index: 0, id, name, args: first });
   return chunks(start, ...rest.map((fragment) => call({ index: 0, args: fragment })), chunk({}, finish), usage());
 }
 
 /** Answers with a status, an optional head and a JSON body. */
-export function status(code, headers = {}, body = { error: { message: SECRET, type: 'x', code: null } }) {
+export function status(code, headers = {}, body = { error: { message: SECRET, type: "x", code: null } }) {
   return async (reply) => json(reply.response, code, body, headers);
 }
 
 /** What must never be seen on our wire: a key, as upstreams like to quote it. */
-export const SECRET = 'Incorrect API key provided: sk-leaked-0123456789';
+export const SECRET = "Incorrect API key provided: sk-leaked-0123456789";
 
 /** Speaks, then reports an error at HTTP 200. */
 export function errorObject(...pieces) {
   return chunks(...pieces.map((content) => chunk({ content })), {
-    error: { code: 502, message: SECRET, metadata: { url: 'http://10.1.2.3/' } },
+    error: { code: 502, message: SECRET, metadata: { url: "http://10.1.2.3/" } },
   });
 }
 
@@ -200,7 +200,7 @@ export function gated(...pairs) {
       await Promise.race([gate, reply.gone]);
       await reply.event(chunk({ content }));
     }
-    await reply.event(chunk({}, 'stop'));
+    await reply.event(chunk({}, "stop"));
     await reply.event(usage());
     await reply.raw(DONE);
     reply.end();
@@ -213,9 +213,9 @@ export function long(count) {
     const hundred = Array.from(
       { length: 100 },
       (_, i) => `data: ${JSON.stringify(chunk({ content: `word${i} ` }))}\n\n`,
-    ).join('');
+    ).join("");
     for (let sent = 0; sent < count; sent += 100) await reply.raw(hundred);
-    await reply.event(chunk({}, 'stop'));
+    await reply.event(chunk({}, "stop"));
     await reply.event(usage(10, count));
     await reply.raw(DONE);
     reply.end();
@@ -231,13 +231,13 @@ export function bytes(buffer, size = buffer.length) {
 }
 
 /** The bytes of a reply that ends well; `newline` between the lines. */
-export function recorded(values, newline = '\n') {
-  const lines = [...values.map((value) => `data: ${JSON.stringify(value)}`), 'data: [DONE]'];
-  return Buffer.from(lines.map((line) => line + newline + newline).join(''));
+export function recorded(values, newline = "\n") {
+  const lines = [...values.map((value) => `data: ${JSON.stringify(value)}`), "data: [DONE]"];
+  return Buffer.from(lines.map((line) => line + newline + newline).join(""));
 }
 
 function json(response, code, body, headers = {}) {
-  response.writeHead(code, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
+  response.writeHead(code, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
 }
 
 async function readAll(stream) {

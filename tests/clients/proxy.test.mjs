@@ -1,18 +1,18 @@
 // Behind nginx as Debian ships it, with nothing said about buffering: the head of the stream alone keeps it flowing.
 
-import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
-import { startAlm } from './alm.mjs';
-import * as fake from './fake-upstream.mjs';
-import { events } from './sse.mjs';
+import { startAlm } from "./alm.mjs";
+import * as fake from "./fake-upstream.mjs";
+import { events } from "./sse.mjs";
 
 const POLLS_MAX = 100;
 const POLL_PAUSE_MS = 50;
@@ -28,64 +28,64 @@ after(async () => {
   await app?.stop();
 });
 
-test('each word passes nginx before the next one is said', async () => {
-  const words = ['one ', 'two ', 'three'];
+test("each word passes nginx before the next one is said", async () => {
+  const words = ["one ", "two ", "three"];
   const gates = words.map(() => Promise.withResolvers());
   const org = await app.org({ upstream: [fake.gated(...words.map((word, at) => [gates[at].promise, word]))] });
   org.api = `${proxy.base}/api/v1`;
   gates[0].resolve();
   let heard = 0;
   let last;
-  for await (const event of events((await org.chat('Hello')).body)) {
-    if (event.chunk?.type === 'text-delta') gates[++heard]?.resolve();
+  for await (const event of events((await org.chat("Hello")).body)) {
+    if (event.chunk?.type === "text-delta") gates[++heard]?.resolve();
     last = event;
   }
   assert.equal(heard, words.length);
   assert.ok(last.done);
 });
 
-test('a failure passes nginx as it is', async () => {
+test("a failure passes nginx as it is", async () => {
   const org = await app.org();
   org.api = `${proxy.base}/api/v1`;
-  const response = await org.chat('Hello', { authorization: 'Bearer nonsense' });
-  assert.deepEqual([response.status, (await response.json()).error.code], [401, 'UNAUTHORIZED']);
+  const response = await org.chat("Hello", { authorization: "Bearer nonsense" });
+  assert.deepEqual([response.status, (await response.json()).error.code], [401, "UNAUTHORIZED"]);
 });
 
 /** nginx with every setting at its default, in a folder of its own. */
 async function startNginx(target) {
-  const folder = await mkdtemp(join(tmpdir(), 'alm-nginx-'));
+  const folder = await mkdtemp(join(tmpdir(), "alm-nginx-"));
   const port = await freePort();
-  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+  const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((name) => `${name}_temp_path ${folder}/${name};`)
-    .join(' ');
+    .join(" ");
   const config = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;
     events {}
     http { access_log off; ${paths} server { listen 127.0.0.1:${port}; location / { proxy_pass ${target}; } } }`;
-  await writeFile(join(folder, 'nginx.conf'), config);
+  await writeFile(join(folder, "nginx.conf"), config);
   const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-  const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], {
+  const child = spawn("nginx", ["-p", folder, "-c", join(folder, "nginx.conf")], {
     env,
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ["ignore", "inherit", "inherit"],
   });
-  await once(child, 'spawn');
+  await once(child, "spawn");
   const base = `http://127.0.0.1:${port}`;
   for (let poll = 0; !(await fetch(base).catch(() => undefined)); poll++) {
-    assert.ok(poll < POLLS_MAX && child.exitCode === null, 'nginx does not answer');
+    assert.ok(poll < POLLS_MAX && child.exitCode === null, "nginx does not answer");
     await sleep(POLL_PAUSE_MS);
   }
   return {
     base,
     async stop() {
-      child.kill('SIGTERM');
-      await once(child, 'exit');
+      child.kill("SIGTERM");
+      await once(child, "exit");
       await rm(folder, { recursive: true, force: true });
     },
   };
 }
 
 async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
   const { port } = server.address();
   server.close();
   return port;

@@ -1,19 +1,19 @@
 // The AI SDKs people have: the oldest 6, the last strict 6, the newest 6, and 7.
 
-import { Chat as NewestChat } from '@ai-sdk/react';
-import * as newest from 'ai';
-import * as first from 'ai-6-0-0';
-import * as strict from 'ai-6-0-230';
-import * as seven from 'ai-7';
-import { Chat as FirstChat } from 'react-6-0-0';
-import { Chat as SevenChat } from 'react-7';
+import { Chat as NewestChat } from "@ai-sdk/react";
+import * as newest from "ai";
+import * as first from "ai-6-0-0";
+import * as strict from "ai-6-0-230";
+import * as seven from "ai-7";
+import { Chat as FirstChat } from "react-6-0-0";
+import { Chat as SevenChat } from "react-7";
 
 /** Every version, with its name, and what `useChat` of its time keeps its messages in. */
 export const sdks = [
-  { name: 'ai 6.0.0', sdk: first, Chat: FirstChat },
-  { name: 'ai 6.0.230', sdk: strict },
-  { name: 'ai 6 newest', sdk: newest, Chat: NewestChat },
-  { name: 'ai 7', sdk: seven, Chat: SevenChat },
+  { name: "ai 6.0.0", sdk: first, Chat: FirstChat },
+  { name: "ai 6.0.230", sdk: strict },
+  { name: "ai 6 newest", sdk: newest, Chat: NewestChat },
+  { name: "ai 7", sdk: seven, Chat: SevenChat },
 ];
 
 export { newest };
@@ -47,7 +47,7 @@ export function plain(value) {
 /** A `Chat` without a view: the core that `useChat` wraps, keeping its messages in memory. */
 export function memoryChat(sdk, { id, api, headers, messages = [], fetch: send, transport, ...options }) {
   const state = {
-    status: 'ready',
+    status: "ready",
     error: undefined,
     messages,
     pushMessage: (message) => (state.messages = [...state.messages, message]),

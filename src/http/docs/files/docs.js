@@ -29,7 +29,8 @@ function describeCaller() {
   const inOrg = slug ? ` and ${slug}` : "";
   const caller = document.getElementById("caller");
   if (key.value.trim()) caller.textContent = `Every call carries this key${inOrg}. Reloading forgets it.`;
-  else if (me) caller.textContent = `Signed in as ${me.user.email}: every call carries that${inOrg}. A key would go first.`;
+  else if (me)
+    caller.textContent = `Signed in as ${me.user.email}: every call carries that${inOrg}. A key would go first.`;
   else caller.textContent = "No key and nobody signed in: calls are anonymous.";
   const home = slug && me ? `/${encodeURIComponent(slug)}/settings` : "/login";
   document.getElementById("settings").href = home;

@@ -27,12 +27,14 @@ const page = form({
   },
 });
 
-document.getElementById("main").append(
-  h("h1", "Sign in"),
-  page,
-  h("p.quiet", "First time here? Open the link that ", h("code", "alm serve"), " printed when it started."),
-  h("p.quiet", h("a", { href: "/docs/" }, "API documentation")),
-);
+document
+  .getElementById("main")
+  .append(
+    h("h1", "Sign in"),
+    page,
+    h("p.quiet", "First time here? Open the link that ", h("code", "alm serve"), " printed when it started."),
+    h("p.quiet", h("a", { href: "/docs/" }, "API documentation")),
+  );
 page.elements.email.focus();
 
 // Whoever is signed in already need not do it again.

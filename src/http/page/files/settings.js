@@ -28,7 +28,13 @@ const SECTIONS = {
 const main = document.getElementById("main");
 const nav = document.getElementById("sections");
 const links = Object.entries(SECTIONS).map(([name, { title }]) => h("a", { href: `#${name}` }, title));
-fill(nav, h("ul", links.map((link) => h("li", link))));
+fill(
+  nav,
+  h(
+    "ul",
+    links.map((link) => h("li", link)),
+  ),
+);
 
 let me;
 let shown;
@@ -37,7 +43,8 @@ async function start() {
   try {
     me = await call("GET", "/auth/me");
   } catch (refused) {
-    if (refused.status === 401) return location.replace(`/login?next=${encodeURIComponent(location.pathname + location.hash)}`);
+    if (refused.status === 401)
+      return location.replace(`/login?next=${encodeURIComponent(location.pathname + location.hash)}`);
     return fill(main, failure(refused, start));
   }
   const slug = decodeURIComponent(location.pathname.split("/")[1]);
@@ -54,7 +61,11 @@ function showOrgs(slug) {
   const others = me.orgs.filter((org) => org.slug !== slug);
   const chosen = h("strong", slug);
   if (others.length === 0) return fill(document.getElementById("orgs"), chosen);
-  const choice = h("select", { "aria-label": "Organization" }, [{ slug }, ...others].map((org) => h("option", { value: org.slug }, org.slug)));
+  const choice = h(
+    "select",
+    { "aria-label": "Organization" },
+    [{ slug }, ...others].map((org) => h("option", { value: org.slug }, org.slug)),
+  );
   choice.addEventListener("change", () => location.assign(`/${choice.value}/settings`));
   return fill(document.getElementById("orgs"), choice);
 }
@@ -62,7 +73,10 @@ function showOrgs(slug) {
 const nowhere = (slug) => [
   h("h1", "Not your organization"),
   h("p", `${me.user.email} does not belong to ${slug}, or there is no organization of that name.`),
-  h("ul", me.orgs.map((org) => h("li", h("a", { href: `/${org.slug}/settings` }, org.slug)))),
+  h(
+    "ul",
+    me.orgs.map((org) => h("li", h("a", { href: `/${org.slug}/settings` }, org.slug))),
+  ),
 ];
 
 async function show({ moved }) {
@@ -93,7 +107,11 @@ async function showSection(section, page) {
   } catch (refused) {
     if (page.signal.aborted) return;
     if (!(refused instanceof Refused)) throw refused;
-    fill(main, h("h1", section.title), failure(refused, () => showSection(section, page)));
+    fill(
+      main,
+      h("h1", section.title),
+      failure(refused, () => showSection(section, page)),
+    );
   }
 }
 

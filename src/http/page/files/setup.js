@@ -6,7 +6,13 @@ import { field, form, input, Wrong } from "./lib/form.js";
 import { strength } from "./lib/strength.js";
 
 const code = input("code", { value: location.hash.slice(1), spellcheck: "false", required: true });
-const slug = input("orgSlug", { placeholder: "acme", spellcheck: "false", autocapitalize: "none", maxlength: "64", autofocus: true });
+const slug = input("orgSlug", {
+  placeholder: "acme",
+  spellcheck: "false",
+  autocapitalize: "none",
+  maxlength: "64",
+  autofocus: true,
+});
 const password = input("password", { type: "password", autocomplete: "new-password" });
 const meter = strength(password);
 
@@ -42,9 +48,7 @@ const page = form({
   },
 });
 
-document.getElementById("main").append(
-  h("h1", "Welcome"),
-  h("p.lead", "Three answers, and your own agent platform is ready."),
-  page,
-);
+document
+  .getElementById("main")
+  .append(h("h1", "Welcome"), h("p.lead", "Three answers, and your own agent platform is ready."), page);
 slug.focus();

@@ -29,8 +29,16 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
     },
     { "aria-pressed": "false" },
   );
-  const ofSession = [button("Rename", rename, { hidden: !session }), button("Delete", remove, { hidden: !session, class: "danger" })];
-  const actions = h("div.card-actions", button("Show as curl", () => showCurl(curl())), toggle, ofSession);
+  const ofSession = [
+    button("Rename", rename, { hidden: !session }),
+    button("Delete", remove, { hidden: !session, class: "danger" }),
+  ];
+  const actions = h(
+    "div.card-actions",
+    button("Show as curl", () => showCurl(curl())),
+    toggle,
+    ofSession,
+  );
   const head = h("header", h("a.back", { href: "#sessions" }, "All sessions"), title, actions);
   return {
     element: h("section.chat", { "aria-label": "Session" }, head, messages, stream, offer, spoken.element, box),
@@ -59,8 +67,19 @@ function showCurl(command) {
   return dialog(
     "The same with curl",
     (close) => [
-      h("p", "With a key in the variable ", h("code", "ALM_KEY"), ". ", h("code", "-N"), " shows each event as it arrives."),
-      h("div.copyable", h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, command), copyButton(() => command, "Copy command")),
+      h(
+        "p",
+        "With a key in the variable ",
+        h("code", "ALM_KEY"),
+        ". ",
+        h("code", "-N"),
+        " shows each event as it arrives.",
+      ),
+      h(
+        "div.copyable",
+        h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, command),
+        copyButton(() => command, "Copy command"),
+      ),
       h("div.actions", h("button.primary", { type: "button", onclick: () => close() }, "Close")),
     ],
     { wide: true },

@@ -18,7 +18,12 @@ const FOLLOW_PAUSES_MS = [500, 2_000, 5_000];
 /** Longest label made of a question. */
 const LABEL_CHARS_MAX = 60;
 
-const SUGGESTIONS = ["Summarise the periodic table in 3 sentences.", "Think: is 221 prime?", "What time is it?", "Show me Markdown"];
+const SUGGESTIONS = [
+  "Summarise the periodic table in 3 sentences.",
+  "Think: is 221 prime?",
+  "What time is it?",
+  "Show me Markdown",
+];
 
 const part = (id) => encodeURIComponent(id);
 
@@ -32,7 +37,16 @@ export async function showChat(element, { id, agent, signal, rename, remove, cha
     call("GET", "/agents?limit=100", undefined, { signal }),
     id && call("GET", `/sessions/${part(id)}`, undefined, { signal }),
   ]);
-  const chat = new Chat({ models: models.items, agents: agents.items, session, agent, signal, rename, remove, changed });
+  const chat = new Chat({
+    models: models.items,
+    agents: agents.items,
+    session,
+    agent,
+    signal,
+    rename,
+    remove,
+    changed,
+  });
   if (session) await chat.showHistory();
   else fill(chat.view.messages, chat.suggestions());
   fill(element, chat.view.element);
@@ -76,7 +90,8 @@ class Chat {
   }
 
   suggestions() {
-    const suggestion = (text) => h("button", { type: "button", onclick: () => this.box.set(text) && this.send() }, text);
+    const suggestion = (text) =>
+      h("button", { type: "button", onclick: () => this.box.set(text) && this.send() }, text);
     return nothing(
       "What would you like to ask?",
       "The reply is streamed and stored by the same API that your programs use.",
@@ -128,7 +143,9 @@ class Chat {
     put(newest);
     const [last] = newest.items;
     if (last?.status !== "interrupted" || last.role !== "assistant") return;
-    this.offer("Go on with the interrupted reply", () => request("POST", `${this.path}/resume`, {}, this), { before: last.parts });
+    this.offer("Go on with the interrupted reply", () => request("POST", `${this.path}/resume`, {}, this), {
+      before: last.parts,
+    });
   }
 
   /** Asks what is in the box; what cannot be asked comes back into it. */

@@ -8,12 +8,25 @@ export function composer({ models, agents, agent, isNew, send, stop }) {
   const text = h("textarea", { rows: "2", placeholder: "Ask something", "aria-label": "Message" });
   const wrong = h("p.alert", { role: "alert", hidden: true });
   const chosen = agents.find(({ id, slug }) => id === agent || slug === agent);
-  const who = select("agentId", agents.map(({ id, name }) => [id, name]), chosen?.id, { "aria-label": "Agent" });
+  const who = select(
+    "agentId",
+    agents.map(({ id, name }) => [id, name]),
+    chosen?.id,
+    { "aria-label": "Agent" },
+  );
   who.hidden = !isNew;
-  const model = select("model", [["", "The agent's model"], ...models.map(({ id }) => [id, id])], "", { "aria-label": "Model" });
+  const model = select("model", [["", "The agent's model"], ...models.map(({ id }) => [id, id])], "", {
+    "aria-label": "Model",
+  });
   const go = h("button.primary", { type: "submit" }, "Send");
   const halt = h("button", { type: "button", hidden: true, onclick: stop }, "Stop");
-  const form = h("form.composer", { "aria-label": "Ask" }, wrong, text, h("div.composer-row", who, model, h("span.grow"), halt, go));
+  const form = h(
+    "form.composer",
+    { "aria-label": "Ask" },
+    wrong,
+    text,
+    h("div.composer-row", who, model, h("span.grow"), halt, go),
+  );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     send();

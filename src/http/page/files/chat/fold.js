@@ -1,7 +1,14 @@
 // A reply as it arrives: chunks in, the parts of the message out, as the AI SDK's client holds them.
 
 /** A message of which nothing has come yet. */
-export const silent = (parts = []) => ({ id: null, parts, metadata: {}, state: "arriving", error: null, open: new Map() });
+export const silent = (parts = []) => ({
+  id: null,
+  parts,
+  metadata: {},
+  state: "arriving",
+  error: null,
+  open: new Map(),
+});
 
 /** Takes one chunk into the message. */
 export function fold(message, chunk) {
@@ -15,7 +22,8 @@ export function fold(message, chunk) {
   else if (type.startsWith("source-") || type === "file") message.parts.push({ ...chunk });
   else if (type === "data-error") message.error = chunk.data;
   else if (type.startsWith("data-") && !chunk.transient) foldData(message, chunk);
-  else if (type === "error") Object.assign(message, { state: "failed", error: { message: chunk.errorText, ...message.error } });
+  else if (type === "error")
+    Object.assign(message, { state: "failed", error: { message: chunk.errorText, ...message.error } });
   else if (type === "abort") message.state = "stopped";
   else if (type === "finish" && message.state === "arriving") message.state = "complete";
 }
@@ -50,7 +58,8 @@ function foldTool(message, chunk) {
     "tool-input-start": () => become(fresh(), { state: "input-streaming" }),
     "tool-input-delta": () => (known.rawInput = (known.rawInput ?? "") + chunk.inputTextDelta),
     "tool-input-available": () => forget(become(inStep ?? fresh(), { state: "input-available", input }), "rawInput"),
-    "tool-input-error": () => become(inStep ?? fresh(), { state: "output-error", input: null, rawInput: input, errorText }),
+    "tool-input-error": () =>
+      become(inStep ?? fresh(), { state: "output-error", input: null, rawInput: input, errorText }),
     "tool-approval-request": () => become(known, { state: "approval-requested", approval: { id: chunk.approvalId } }),
     "tool-output-available": () => become(known, { state: "output-available", output: chunk.output }),
     "tool-output-error": () => become(known, { state: "output-error", input: known.input ?? null, errorText }),
@@ -75,6 +84,7 @@ function merged(old, added) {
   const isObject = (value) => value?.constructor === Object;
   if (!isObject(old) || !isObject(added)) return added;
   const result = { ...old };
-  for (const key of Object.keys(added).filter((key) => !NOT_KEYS.includes(key))) result[key] = merged(old[key], added[key]);
+  for (const key of Object.keys(added).filter((key) => !NOT_KEYS.includes(key)))
+    result[key] = merged(old[key], added[key]);
   return result;
 }

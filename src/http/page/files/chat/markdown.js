@@ -46,7 +46,8 @@ const blocks = {
   text: (t, depth) => (t.tokens ? inlines(t.tokens, depth) : decoded(t.text)),
   html: (t) => h("p.plain", t.raw),
   blockquote: (t, depth) => h("blockquote", children(t.tokens, depth)),
-  list: (t, depth) => h(t.ordered ? "ol" : "ul", { start: t.ordered && t.start !== 1 ? t.start : null }, items(t, depth)),
+  list: (t, depth) =>
+    h(t.ordered ? "ol" : "ul", { start: t.ordered && t.start !== 1 ? t.start : null }, items(t, depth)),
   code: (t) => code(t.text, t.lang),
   table: (t, depth) => table(t, depth),
 };
@@ -67,7 +68,8 @@ const spans = {
 
 const block = (token, depth) => made(blocks, token, depth);
 const inline = (token, depth) => made(spans, token, depth);
-const children = (tokens, depth) => (tokens ?? []).map((token) => (blocks[token.type] ? block(token, depth) : inline(token, depth)));
+const children = (tokens, depth) =>
+  (tokens ?? []).map((token) => (blocks[token.type] ? block(token, depth) : inline(token, depth)));
 const inlines = (tokens, depth) => (tokens ?? []).map((token) => inline(token, depth));
 const items = (list, depth) => list.items.map((item) => h("li", children(item.tokens, depth)));
 
@@ -82,7 +84,11 @@ export function code(text, language) {
   const label = (language ?? "").split(/\s/)[0];
   return h(
     "figure.code",
-    h("figcaption", h("span", label || "text"), copyButton(() => text)),
+    h(
+      "figcaption",
+      h("span", label || "text"),
+      copyButton(() => text),
+    ),
     h("pre", { tabindex: "0", role: "region", "aria-label": label ? `Code, ${label}` : "Code" }, h("code", text)),
   );
 }
@@ -92,7 +98,14 @@ function table({ header, rows, align }, depth) {
   return h(
     "div.scrolls",
     { tabindex: "0", role: "region", "aria-label": "Table" },
-    h("table", h("thead", h("tr", header.map(cell("th")))), h("tbody", rows.map((row) => h("tr", row.map(cell("td")))))),
+    h(
+      "table",
+      h("thead", h("tr", header.map(cell("th")))),
+      h(
+        "tbody",
+        rows.map((row) => h("tr", row.map(cell("td")))),
+      ),
+    ),
   );
 }
 

@@ -74,7 +74,10 @@ const kinds = {
   },
   data: () => {
     const element = h("details.aside");
-    return { element, update: (part) => fill(element, h("summary", `Data: ${part.type.slice(5)}`), code(json(part.data), "json")) };
+    return {
+      element,
+      update: (part) => fill(element, h("summary", `Data: ${part.type.slice(5)}`), code(json(part.data), "json")),
+    };
   },
 };
 
@@ -96,7 +99,9 @@ function toolContent(part) {
     ["Answer", part.output],
     ["Error", part.errorText],
   ];
-  return sections.filter(([, value]) => value !== undefined).map(([title, value]) => [h("h4", title), code(json(value), "json")]);
+  return sections
+    .filter(([, value]) => value !== undefined)
+    .map(([title, value]) => [h("h4", title), code(json(value), "json")]);
 }
 
 function json(value) {
@@ -115,7 +120,10 @@ function showSources(list, parts) {
   const sources = parts.filter(({ type }) => type.startsWith("source-"));
   if (list.childElementCount === sources.length) return;
   list.hidden = sources.length === 0;
-  fill(list, sources.map((part) => h("li", link(part.url, part.title ?? part.url ?? part.filename))));
+  fill(
+    list,
+    sources.map((part) => h("li", link(part.url, part.title ?? part.url ?? part.filename))),
+  );
 }
 
 const ENDINGS = { stopped: "Stopped", interrupted: "Interrupted", error: "Broke off", failed: "Broke off" };
@@ -130,7 +138,9 @@ function footOf({ role, metadata = {}, status, state, createdAt, error }) {
     model,
     usage?.totalTokens !== undefined && `${number(usage.totalTokens)} tokens`,
     costMicrocents > 0 && money(costMicrocents),
-    timeToFirstTokenMs !== undefined && durationMs !== undefined && `first word after ${duration(timeToFirstTokenMs)}, all in ${duration(durationMs)}`,
+    timeToFirstTokenMs !== undefined &&
+      durationMs !== undefined &&
+      `first word after ${duration(timeToFirstTokenMs)}, all in ${duration(durationMs)}`,
     (createdAt ?? metadata.createdAt) && moment(createdAt ?? metadata.createdAt),
   ];
   return facts.filter(Boolean).map((fact) => h("span", fact));

@@ -9,7 +9,11 @@ const PAINT_MS = 60;
 /** What is kept of the raw events. */
 const RAW_CHARS_MAX = 200_000;
 
-const SPOKEN = { complete: "The reply is complete.", stopped: "The reply was stopped.", failed: "The reply broke off." };
+const SPOKEN = {
+  complete: "The reply is complete.",
+  stopped: "The reply was stopped.",
+  failed: "The reply broke off.",
+};
 
 /** One reply in a chat; `replaces` is the view of the one that it stands for, `before` are the parts that it goes on from. */
 export class Reply {

@@ -87,8 +87,10 @@ function once(wanted) {
 }
 
 const stepUp = () =>
-  askPassword("Your password, please", "This changes who may do what, or money. Say once more that it is you.", (password) =>
-    call("POST", "/auth/step-up", { password }, { asks: false }),
+  askPassword(
+    "Your password, please",
+    "This changes who may do what, or money. Say once more that it is you.",
+    (password) => call("POST", "/auth/step-up", { password }, { asks: false }),
   );
 
 const signInAgain = () =>

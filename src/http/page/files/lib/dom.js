@@ -44,7 +44,8 @@ function append(element, children) {
 
 /** Puts these in the place of all that is in `element`. The focus is not lost with what had it. */
 export function fill(element, ...children) {
-  const focused = element.contains(document.activeElement) && element !== document.activeElement ? document.activeElement : null;
+  const focused =
+    element.contains(document.activeElement) && element !== document.activeElement ? document.activeElement : null;
   element.replaceChildren();
   append(element, children);
   if (focused) focusLike(focused, element);

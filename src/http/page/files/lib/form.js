@@ -81,7 +81,8 @@ function show(element, alert, refused) {
   const rest = (refused.details?.fields ?? []).filter(({ field, message }) => !showBeside(element, field, message));
   const first = element.querySelector("[aria-invalid]");
   if (rest.length > 0 || !first) {
-    alert.textContent = rest.length > 0 ? rest.map((f) => `${f.field}: ${f.message}`).join("; ") : sentence(refused.message);
+    alert.textContent =
+      rest.length > 0 ? rest.map((f) => `${f.field}: ${f.message}`).join("; ") : sentence(refused.message);
     alert.hidden = false;
   }
   first?.focus();

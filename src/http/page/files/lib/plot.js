@@ -31,7 +31,14 @@ export function columns(title, rows) {
     h("figcaption", title, highest && h("span.quiet", ` · most on ${highest.label}: ${highest.text}`)),
     picture,
     h("div.ends", { "aria-hidden": "true" }, h("span", rows[0].label), h("span", rows.at(-1).label)),
-    h("details", h("summary", "As a table"), table(title, rows.filter((row) => row.value > 0))),
+    h(
+      "details",
+      h("summary", "As a table"),
+      table(
+        title,
+        rows.filter((row) => row.value > 0),
+      ),
+    ),
   );
 }
 
@@ -40,13 +47,28 @@ export function bars(title, rows) {
   const most = Math.max(...rows.map((row) => row.value), 1);
   const sorted = rows.toSorted((a, b) => b.value - a.value);
   const bar = ({ value }) =>
-    svg("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect.hit", { width: 100, height: 8 }), svg("rect.bar", { width: (value / most) * 100, height: 8 }));
+    svg(
+      "svg",
+      { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("rect.hit", { width: 100, height: 8 }),
+      svg("rect.bar", { width: (value / most) * 100, height: 8 }),
+    );
   return h(
     "figure.bars",
     h("figcaption", title),
-    h("ul", sorted.map((row) => h("li", h("span.name", row.label), h("span.quiet", row.text), bar(row)))),
+    h(
+      "ul",
+      sorted.map((row) => h("li", h("span.name", row.label), h("span.quiet", row.text), bar(row))),
+    ),
   );
 }
 
 const table = (title, rows) =>
-  h("table", h("caption.away", title), h("tbody", rows.map((row) => h("tr", h("th", { scope: "row" }, row.label), h("td", row.text)))));
+  h(
+    "table",
+    h("caption.away", title),
+    h(
+      "tbody",
+      rows.map((row) => h("tr", h("th", { scope: "row" }, row.label), h("td", row.text))),
+    ),
+  );

@@ -4,7 +4,12 @@ import { h } from "./dom.js";
 
 /** Grey lines where something will be. */
 export const loading = (lines = 3) =>
-  h("div.loading", { role: "status" }, h("span.away", "Loading…"), Array.from({ length: lines }, () => h("div.line", { "aria-hidden": "true" })));
+  h(
+    "div.loading",
+    { role: "status" },
+    h("span.away", "Loading…"),
+    Array.from({ length: lines }, () => h("div.line", { "aria-hidden": "true" })),
+  );
 
 /** Nothing there yet, and what to do about it. */
 export const nothing = (title, text, ...actions) => h("div.nothing", h("h2", title), h("p", text), actions);

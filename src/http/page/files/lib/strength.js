@@ -11,7 +11,12 @@ const COMMON = /^(password|passwort|qwerty|letmein|welcome|admin|iloveyou|abc|12
 
 /** At most so many bits: as if each character that is no repetition or neighbour had been thrown with dice. */
 export function bitsAtMost(password) {
-  const kinds = [[/[a-z]/, 26], [/[A-Z]/, 26], [/\d/, 10], [/[^a-zA-Z\d]/, 33]];
+  const kinds = [
+    [/[a-z]/, 26],
+    [/[A-Z]/, 26],
+    [/\d/, 10],
+    [/[^a-zA-Z\d]/, 33],
+  ];
   const alphabet = kinds.reduce((sum, [kind, size]) => sum + (kind.test(password) ? size : 0), 0);
   const codes = [...password].map((character) => character.codePointAt(0));
   const fresh = codes.filter((code, at) => at === 0 || Math.abs(code - codes[at - 1]) > 1).length;
@@ -25,8 +30,10 @@ export function judge(password) {
   const missing = PASSWORD_CHARS_MIN - [...password].length;
   if (missing > 0) return [0, `At least ${PASSWORD_CHARS_MIN} characters: ${missing} more.`];
   const bits = bitsAtMost(password);
-  if (COMMON.test(password) || bits < FAIR_BITS) return [1, "Weak: a program that guesses finds it soon. You may still use it."];
-  if (bits < GOOD_BITS) return [2, "Fair: it holds against guessing at this page, perhaps not against someone who has stolen the file."];
+  if (COMMON.test(password) || bits < FAIR_BITS)
+    return [1, "Weak: a program that guesses finds it soon. You may still use it."];
+  if (bits < GOOD_BITS)
+    return [2, "Fair: it holds against guessing at this page, perhaps not against someone who has stolen the file."];
   return [3, "Good, if you have it from nowhere else."];
 }
 

@@ -21,7 +21,13 @@ export async function account(page) {
   );
   const reload = async () => {
     const { items } = await call("GET", "/auth/sessions", undefined, page);
-    fill(list, h("ul.cards", items.map((signIn) => h("li.card", card(signIn, reload)))));
+    fill(
+      list,
+      h(
+        "ul.cards",
+        items.map((signIn) => h("li.card", card(signIn, reload))),
+      ),
+    );
   };
   await reload();
 }

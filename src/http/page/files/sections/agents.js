@@ -25,7 +25,13 @@ export async function agents(page) {
   const reload = async () => {
     const found = [];
     for await (const items of pages("/agents")) found.push(...items);
-    fill(list, h("ul.cards", found.map((agent) => h("li.card", card(agent, edit, reload)))));
+    fill(
+      list,
+      h(
+        "ul.cards",
+        found.map((agent) => h("li.card", card(agent, edit, reload))),
+      ),
+    );
   };
   models = (await call("GET", "/models", undefined, page)).items;
   await reload();
@@ -41,9 +47,22 @@ function card(agent, edit, reload) {
       !isActive && h("span.badge.off", "inactive"),
       h(
         "div.card-actions",
-        h("a.button.small", { href: `#sessions/new/${slug}`, "aria-label": `Talk to ${name}`, hidden: !isActive }, "Talk"),
+        h(
+          "a.button.small",
+          { href: `#sessions/new/${slug}`, "aria-label": `Talk to ${name}`, hidden: !isActive },
+          "Talk",
+        ),
         h("button.small", { type: "button", "aria-label": `Edit ${name}`, onclick: () => edit(agent) }, "Edit"),
-        slug !== ALA && h("button.small", { type: "button", "aria-label": `${isActive ? "Deactivate" : "Activate"} ${name}`, onclick: () => turn(agent).then(reload) }, isActive ? "Deactivate" : "Activate"),
+        slug !== ALA &&
+          h(
+            "button.small",
+            {
+              type: "button",
+              "aria-label": `${isActive ? "Deactivate" : "Activate"} ${name}`,
+              onclick: () => turn(agent).then(reload),
+            },
+            isActive ? "Deactivate" : "Activate",
+          ),
       ),
     ),
     description && h("p", description),
@@ -60,11 +79,20 @@ function card(agent, edit, reload) {
 const fact = (term, value) => h("div", h("dt", term), h("dd", value));
 
 /** An emoji as it is; a picture's address is not fetched. */
-export const avatar = ({ avatar, name }) => (avatar && !avatar.includes(":") && avatar.length <= 8 ? avatar : [...(name ?? "?")][0]);
+export const avatar = ({ avatar, name }) =>
+  avatar && !avatar.includes(":") && avatar.length <= 8 ? avatar : [...(name ?? "?")][0];
 
 async function turn(agent) {
   const isActive = !agent.isActive;
-  if (!isActive && !(await ask(`Deactivate ${agent.name}?`, "It answers nobody until it is active again. Its sessions keep their history.", "Deactivate"))) return;
+  if (
+    !isActive &&
+    !(await ask(
+      `Deactivate ${agent.name}?`,
+      "It answers nobody until it is active again. Its sessions keep their history.",
+      "Deactivate",
+    ))
+  )
+    return;
   await call("PATCH", `/agents/${agent.id}`, { isActive });
   notify(`${agent.name} is ${isActive ? "active" : "inactive"}.`);
 }
@@ -92,13 +120,22 @@ function fieldsOf(agent, isAla, models) {
   const settings = agent?.settings ?? {};
   const known = models.map(({ id }) => [id, id]);
   // A model may have gone since it was chosen; it must not be lost by looking at it.
-  if (agent?.model && known.every(([id]) => id !== agent.model)) known.push([agent.model, `${agent.model} (not there now)`]);
+  if (agent?.model && known.every(([id]) => id !== agent.model))
+    known.push([agent.model, `${agent.model} (not there now)`]);
   const mayUse = (tool) => !agent?.allowedTools || agent.allowedTools.includes(tool);
   const others = (agent?.allowedTools ?? []).filter((tool) => !Object.hasOwn(TOOLS, tool));
   return [
     !isAla && field("Name", input("name", { value: agent?.name ?? "", maxlength: "255", autofocus: true })),
-    field("Description", input("description", { value: agent?.description ?? "", maxlength: "5000" }), "For people: what it is good at."),
-    field("System prompt", textarea("systemPrompt", { value: agent?.systemPrompt ?? "", rows: 6, maxlength: "100000" }), "What the model is told before every conversation."),
+    field(
+      "Description",
+      input("description", { value: agent?.description ?? "", maxlength: "5000" }),
+      "For people: what it is good at.",
+    ),
+    field(
+      "System prompt",
+      textarea("systemPrompt", { value: agent?.systemPrompt ?? "", rows: 6, maxlength: "100000" }),
+      "What the model is told before every conversation.",
+    ),
     !isAla && field("Model", select("model", [["", "The organization's default"], ...known], agent?.model ?? "")),
     h(
       "fieldset",
@@ -108,15 +145,30 @@ function fieldsOf(agent, isAla, models) {
     ),
     h(
       "div.row",
-      field("Temperature", input("temperature", { value: settings.temperature ?? "", inputmode: "decimal", placeholder: "the model's own" }), "0 to 2"),
-      field("Step limit", input("maxSteps", { value: settings.maxSteps ?? "", inputmode: "numeric", placeholder: "20" }), "Model calls in one reply, 1 to 50"),
+      field(
+        "Temperature",
+        input("temperature", {
+          value: settings.temperature ?? "",
+          inputmode: "decimal",
+          placeholder: "the model's own",
+        }),
+        "0 to 2",
+      ),
+      field(
+        "Step limit",
+        input("maxSteps", { value: settings.maxSteps ?? "", inputmode: "numeric", placeholder: "20" }),
+        "Model calls in one reply, 1 to 50",
+      ),
     ),
   ];
 }
 
 function removal(agent, close) {
   const remove = async () => {
-    if (!(await ask(`Delete ${agent.name}?`, "Its sessions keep their history. This cannot be undone.", "Delete agent"))) return;
+    if (
+      !(await ask(`Delete ${agent.name}?`, "Its sessions keep their history. This cannot be undone.", "Delete agent"))
+    )
+      return;
     await call("DELETE", `/agents/${agent.id}`);
     notify(`${agent.name} is deleted.`);
     close(true);

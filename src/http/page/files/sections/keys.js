@@ -17,9 +17,20 @@ const SCOPES = {
 };
 
 /** Days until a key expires. */
-const EXPIRIES = [["", "Never"], ["7", "In 7 days"], ["30", "In 30 days"], ["90", "In 90 days"], ["365", "In a year"]];
+const EXPIRIES = [
+  ["", "Never"],
+  ["7", "In 7 days"],
+  ["30", "In 30 days"],
+  ["90", "In 90 days"],
+  ["365", "In a year"],
+];
 /** Seconds that an old key works beside its successor. */
-const OVERLAPS = [["0", "At once"], ["3600", "In an hour"], ["86400", "In a day"], ["604800", "In a week"]];
+const OVERLAPS = [
+  ["0", "At once"],
+  ["3600", "In an hour"],
+  ["86400", "In a day"],
+  ["604800", "In a week"],
+];
 
 const DAY_MS = 86_400_000;
 
@@ -29,12 +40,11 @@ export async function keys(page) {
   const create = () => createKey().then((made) => made && reload());
   fill(
     page.main,
+    h("div.head", h("h1", "API keys"), h("button.primary", { type: "button", onclick: create }, "Create key")),
     h(
-      "div.head",
-      h("h1", "API keys"),
-      h("button.primary", { type: "button", onclick: create }, "Create key"),
+      "p.lead",
+      "A key lets a program of yours call the API. Keep it on servers: never in a page, an app or a repository.",
     ),
-    h("p.lead", "A key lets a program of yours call the API. Keep it on servers: never in a page, an app or a repository."),
     list,
   );
   const reload = async () => show(list, (await call("GET", "/api-keys", undefined, page)).items, reload, create);
@@ -43,7 +53,13 @@ export async function keys(page) {
 
 function show(list, keys, reload, create) {
   if (keys.length === 0) return fill(list, welcome(create));
-  return fill(list, h("ul.cards", keys.map((key) => h("li.card", card(key, reload)))));
+  return fill(
+    list,
+    h(
+      "ul.cards",
+      keys.map((key) => h("li.card", card(key, reload))),
+    ),
+  );
 }
 
 const welcome = (create) => [
@@ -56,7 +72,11 @@ const welcome = (create) => [
   h(
     "ul.steps",
     h("li", h("a", { href: "#sessions/new" }, "Talk to Ala"), " in the playground. The built-in model needs nothing."),
-    h("li", h("a", { href: "#models" }, "Connect a model"), ": Ollama, llama.cpp, or any server that speaks the OpenAI API."),
+    h(
+      "li",
+      h("a", { href: "#models" }, "Connect a model"),
+      ": Ollama, llama.cpp, or any server that speaks the OpenAI API.",
+    ),
     h("li", h("a", { href: "/docs/" }, "Read the API"), " and try each operation where it is described."),
   ),
 ];
@@ -70,8 +90,16 @@ function card(key, reload) {
       h(`span.badge.${key.env}`, key.env),
       h(
         "div.card-actions",
-        h("button.small", { type: "button", onclick: () => again(rotate), "aria-label": `Rotate ${key.name}` }, "Rotate"),
-        h("button.small.danger", { type: "button", onclick: () => again(revoke), "aria-label": `Revoke ${key.name}` }, "Revoke"),
+        h(
+          "button.small",
+          { type: "button", onclick: () => again(rotate), "aria-label": `Rotate ${key.name}` },
+          "Rotate",
+        ),
+        h(
+          "button.small.danger",
+          { type: "button", onclick: () => again(revoke), "aria-label": `Revoke ${key.name}` },
+          "Revoke",
+        ),
       ),
     ),
     h(
@@ -91,9 +119,23 @@ async function createKey() {
   const made = await dialog("Create a key", (close) =>
     form({
       content: [
-        field("Label", input("name", { maxlength: "120", placeholder: "My back end", autofocus: true }), "Where it will be used, so that you know it again."),
-        field("Environment", select("env", [["live", "Live"], ["test", "Test: never spends; paid models are answered by the built-in one"]])),
-        h("fieldset", h("legend", "May"), Object.entries(SCOPES).map(([scope, text]) => checkbox("scopes", scope, text, true))),
+        field(
+          "Label",
+          input("name", { maxlength: "120", placeholder: "My back end", autofocus: true }),
+          "Where it will be used, so that you know it again.",
+        ),
+        field(
+          "Environment",
+          select("env", [
+            ["live", "Live"],
+            ["test", "Test: never spends; paid models are answered by the built-in one"],
+          ]),
+        ),
+        h(
+          "fieldset",
+          h("legend", "May"),
+          Object.entries(SCOPES).map(([scope, text]) => checkbox("scopes", scope, text, true)),
+        ),
         field("Expires", select("days", EXPIRIES)),
       ],
       submit: "Create key",
@@ -119,9 +161,17 @@ async function reveal(made, title) {
     title,
     (close) => [
       h("p", "This is the only time it is shown: only its hash is stored. Copy it now to where it will be used."),
-      h("div.copyable", key, copyButton(() => made.key, "Copy key")),
+      h(
+        "div.copyable",
+        key,
+        copyButton(() => made.key, "Copy key"),
+      ),
       h("h3", "Try it"),
-      h("div.copyable", h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, curl), copyButton(() => curl, "Copy command")),
+      h(
+        "div.copyable",
+        h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, curl),
+        copyButton(() => curl, "Copy command"),
+      ),
       h("div.actions", h("button.primary", { type: "button", onclick: () => close() }, "I have stored it")),
     ],
     { mustAnswer: true, wide: true },
@@ -132,7 +182,10 @@ async function rotate(key) {
   const made = await dialog(`Rotate ${key.name}`, (close) =>
     form({
       content: [
-        h("p", "You get a new key of the same name and rights. The old one works until the time below, so that nothing breaks in between."),
+        h(
+          "p",
+          "You get a new key of the same name and rights. The old one works until the time below, so that nothing breaks in between.",
+        ),
         field("The old key ends", select("overlapSeconds", OVERLAPS, "86400")),
       ],
       submit: "Make the new key",
@@ -147,7 +200,11 @@ async function rotate(key) {
 }
 
 async function revoke(key) {
-  const yes = await ask(`Revoke ${key.name}?`, "Whatever uses it stops working at once. This cannot be undone.", "Revoke key");
+  const yes = await ask(
+    `Revoke ${key.name}?`,
+    "Whatever uses it stops working at once. This cannot be undone.",
+    "Revoke key",
+  );
   if (!yes) return false;
   await call("DELETE", `/api-keys/${key.id}`);
   notify(`${key.name} is revoked.`);

@@ -25,13 +25,33 @@ export async function sessions(page) {
     const { signal } = leave;
     page.main.classList.toggle("reading", Boolean(id));
     list.mark(id);
-    if (!id) return fill(open, nothing("Nothing is open", "Choose a session, or begin a new one.", h("a.button.primary", { href: "#sessions/new" }, "New chat")));
+    if (!id)
+      return fill(
+        open,
+        nothing(
+          "Nothing is open",
+          "Choose a session, or begin a new one.",
+          h("a.button.primary", { href: "#sessions/new" }, "New chat"),
+        ),
+      );
     fill(open, loading(4));
     try {
-      await showChat(open, { id: id === "new" ? null : id, agent, signal, rename, remove, changed: (made) => list.reload(made) });
+      await showChat(open, {
+        id: id === "new" ? null : id,
+        agent,
+        signal,
+        rename,
+        remove,
+        changed: (made) => list.reload(made),
+      });
     } catch (refused) {
       if (signal.aborted) return undefined;
-      fill(open, refused.status === 404 ? nothing("No such session", "It was deleted, or never was.") : failure(refused, () => follow([id, agent])));
+      fill(
+        open,
+        refused.status === 404
+          ? nothing("No such session", "It was deleted, or never was.")
+          : failure(refused, () => follow([id, agent])),
+      );
     }
     return undefined;
   };
@@ -43,7 +63,12 @@ export async function sessions(page) {
 function sessionList(page) {
   const items = h("ul");
   const more = h("button.small", { type: "button", hidden: true, onclick: () => load(cursor) }, "Show more");
-  const search = h("input", { type: "search", placeholder: "Search", "aria-label": "Search sessions and messages", autocomplete: "off" });
+  const search = h("input", {
+    type: "search",
+    placeholder: "Search",
+    "aria-label": "Search sessions and messages",
+    autocomplete: "off",
+  });
   const found = h("p.away", { role: "status" });
   const body = h("div.list-body", loading(5));
   let cursor = null;
@@ -58,10 +83,16 @@ function sessionList(page) {
     if (search.value.trim()) query.set("q", search.value.trim());
     if (after) query.set("cursor", after);
     try {
-      const answer = await call("GET", `/sessions?${query}`, undefined, { signal: AbortSignal.any([asked.signal, page.signal]) });
+      const answer = await call("GET", `/sessions?${query}`, undefined, {
+        signal: AbortSignal.any([asked.signal, page.signal]),
+      });
       show(answer, after);
     } catch (refused) {
-      if (refused.name !== "AbortError") fill(body, failure(refused, () => load(after)));
+      if (refused.name !== "AbortError")
+        fill(
+          body,
+          failure(refused, () => load(after)),
+        );
     }
   };
   const show = (answer, after) => {
@@ -72,7 +103,12 @@ function sessionList(page) {
     more.hidden = !answer.hasMore;
     const isSearch = search.value.trim() !== "";
     if (isSearch) found.textContent = `${count(items.childElementCount, "session")} found`;
-    fill(body, items.childElementCount > 0 ? [items, more] : h("p.quiet.pad", isSearch ? "Nothing holds these words." : "No sessions yet."));
+    fill(
+      body,
+      items.childElementCount > 0
+        ? [items, more]
+        : h("p.quiet.pad", isSearch ? "Nothing holds these words." : "No sessions yet."),
+    );
     mark(marked);
   };
   const mark = (id) => {
@@ -88,10 +124,14 @@ function sessionList(page) {
     typing = setTimeout(() => load().finally(() => body.removeAttribute("aria-busy")), TYPING_MS);
   });
   const head = h("div.list-head", search, h("a.button.primary", { href: "#sessions/new" }, "New chat"));
-  return { element: h("nav.list", { "aria-label": "Sessions" }, head, found, body), reload: (made) => {
-    marked = made ?? marked;
-    return load();
-  }, mark };
+  return {
+    element: h("nav.list", { "aria-label": "Sessions" }, head, found, body),
+    reload: (made) => {
+      marked = made ?? marked;
+      return load();
+    },
+    mark,
+  };
 }
 
 const STATES = { running: "is writing…", awaiting_approval: "waits for you", interrupted: "interrupted" };
@@ -103,7 +143,12 @@ function row({ id, label, status, agentName, updatedAt, snippet }) {
       "a",
       { href: `#sessions/${encodeURIComponent(id)}`, "data-id": id },
       h("span.label", label),
-      h("span.quiet", [agentName, STATES[status]].filter(Boolean).join(" · "), agentName || STATES[status] ? " · " : "", moment(updatedAt)),
+      h(
+        "span.quiet",
+        [agentName, STATES[status]].filter(Boolean).join(" · "),
+        agentName || STATES[status] ? " · " : "",
+        moment(updatedAt),
+      ),
       snippet && h("span.snippet", snippet),
     ),
   );
@@ -124,7 +169,8 @@ function rename(session) {
 }
 
 async function remove(session) {
-  if (!(await ask(`Delete “${session.label}”?`, "Its messages go with it. This cannot be undone.", "Delete session"))) return false;
+  if (!(await ask(`Delete “${session.label}”?`, "Its messages go with it. This cannot be undone.", "Delete session")))
+    return false;
   await call("DELETE", `/sessions/${encodeURIComponent(session.id)}`);
   notify("The session is deleted.");
   return true;

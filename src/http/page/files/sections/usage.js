@@ -21,11 +21,23 @@ export async function usage(page) {
   const deposit = () => addMoney().then((done) => done && again());
   fill(
     page.main,
-    h("div.head", h("h1", "Usage"), page.isOwner && h("button.primary", { type: "button", onclick: deposit }, "Add to the balance")),
+    h(
+      "div.head",
+      h("h1", "Usage"),
+      page.isOwner && h("button.primary", { type: "button", onclick: deposit }, "Add to the balance"),
+    ),
     figures,
-    h("div.head", h("h2", "This month"), groupChoice((by) => showPlot(plot, by, page))),
+    h(
+      "div.head",
+      h("h2", "This month"),
+      groupChoice((by) => showPlot(plot, by, page)),
+    ),
     plot,
-    h("div.head", h("h2", "Ledger"), h("button.small", { type: "button", onclick: (event) => exportCsv(event.target) }, "Export as CSV")),
+    h(
+      "div.head",
+      h("h2", "Ledger"),
+      h("button.small", { type: "button", onclick: (event) => exportCsv(event.target) }, "Export as CSV"),
+    ),
     ledger,
   );
   await Promise.all([again(), showPlot(plot, "day", page)]);
@@ -36,10 +48,19 @@ function groupChoice(choose) {
     "div.choice",
     { role: "group", "aria-label": "Group by" },
     Object.entries(GROUPS).map(([by, text]) =>
-      h("button.small", { type: "button", "aria-pressed": String(by === "day"), onclick: (event) => {
-        for (const button of event.target.parentElement.children) button.setAttribute("aria-pressed", String(button === event.target));
-        choose(by);
-      } }, text),
+      h(
+        "button.small",
+        {
+          type: "button",
+          "aria-pressed": String(by === "day"),
+          onclick: (event) => {
+            for (const button of event.target.parentElement.children)
+              button.setAttribute("aria-pressed", String(button === event.target));
+            choose(by);
+          },
+        },
+        text,
+      ),
     ),
   );
 }
@@ -51,9 +72,17 @@ async function showFigures(figures, page) {
     figures,
     h(
       "dl",
-      figure("Balance", money(balanceMicrocents), heldMicrocents > 0 ? `${money(heldMicrocents)} held by running replies` : "nothing held"),
+      figure(
+        "Balance",
+        money(balanceMicrocents),
+        heldMicrocents > 0 ? `${money(heldMicrocents)} held by running replies` : "nothing held",
+      ),
       figure("Spent this month", money(currentMonth.costMicrocents), count(currentMonth.turns, "reply", "replies")),
-      figure("Tokens this month", short(currentMonth.inputTokens + currentMonth.outputTokens), `${number(currentMonth.inputTokens)} in, ${number(currentMonth.outputTokens)} out`),
+      figure(
+        "Tokens this month",
+        short(currentMonth.inputTokens + currentMonth.outputTokens),
+        `${number(currentMonth.inputTokens)} in, ${number(currentMonth.outputTokens)} out`,
+      ),
     ),
   );
 }
@@ -67,11 +96,19 @@ async function showPlot(plot, by, page) {
     namesOf(by),
   ]);
   plot.removeAttribute("aria-busy");
-  if (items.length === 0) return fill(plot, nothing("Nothing yet this month", "Every reply is counted here, also those that cost nothing."));
+  if (items.length === 0)
+    return fill(plot, nothing("Nothing yet this month", "Every reply is counted here, also those that cost nothing."));
   const paid = items.some((item) => item.costMicrocents > 0);
   const value = (item) => (paid ? item.costMicrocents : item.inputTokens + item.outputTokens);
-  const text = (item) => [paid ? money(item.costMicrocents) : `${short(value(item))} tokens`, count(item.turns, "reply", "replies")].join(", ");
-  const rows = items.map((item) => ({ label: names.get(item.key) ?? item.key ?? "none", value: value(item), text: text(item) }));
+  const text = (item) =>
+    [paid ? money(item.costMicrocents) : `${short(value(item))} tokens`, count(item.turns, "reply", "replies")].join(
+      ", ",
+    );
+  const rows = items.map((item) => ({
+    label: names.get(item.key) ?? item.key ?? "none",
+    value: value(item),
+    text: text(item),
+  }));
   const title = `${paid ? "Cost" : "Tokens"} by ${GROUPS[by].toLowerCase()}`;
   return fill(plot, by === "day" ? columns(title, withEmptyDays(rows, from, now)) : bars(title, rows));
 }
@@ -98,7 +135,8 @@ const KINDS = { deposit: "Deposit", reserve: "Held for a reply", settle: "Reply 
 
 async function showLedger(ledger, page) {
   const { items } = await call("GET", `/billing/transactions?limit=${LATEST}`, undefined, page);
-  if (items.length === 0) return fill(ledger, nothing("No entries", "Money that comes and goes is written down here and never changed."));
+  if (items.length === 0)
+    return fill(ledger, nothing("No entries", "Money that comes and goes is written down here and never changed."));
   return fill(
     ledger,
     h(
@@ -106,8 +144,28 @@ async function showLedger(ledger, page) {
       { tabindex: "0", role: "region", "aria-label": "Ledger" },
       h(
         "table",
-        h("thead", h("tr", ["When", "What", "Balance", "Held", "Note"].map((title) => h(/Balance|Held/.test(title) ? "th.amount" : "th", { scope: "col" }, title)))),
-        h("tbody", items.map((entry) => h("tr", h("td", moment(entry.createdAt)), h("td", KINDS[entry.kind] ?? entry.kind), h("td.amount", signed(entry.amountMicrocents)), h("td.amount", signed(entry.heldMicrocents)), h("td", entry.note)))),
+        h(
+          "thead",
+          h(
+            "tr",
+            ["When", "What", "Balance", "Held", "Note"].map((title) =>
+              h(/Balance|Held/.test(title) ? "th.amount" : "th", { scope: "col" }, title),
+            ),
+          ),
+        ),
+        h(
+          "tbody",
+          items.map((entry) =>
+            h(
+              "tr",
+              h("td", moment(entry.createdAt)),
+              h("td", KINDS[entry.kind] ?? entry.kind),
+              h("td.amount", signed(entry.amountMicrocents)),
+              h("td.amount", signed(entry.heldMicrocents)),
+              h("td", entry.note),
+            ),
+          ),
+        ),
       ),
     ),
   );
@@ -120,7 +178,10 @@ function addMoney() {
     form({
       content: [
         h("p", "Only what paid models cost is taken from it. No money moves anywhere: it is your own limit."),
-        field("Amount in US dollars", input("amountMicrocents", { inputmode: "decimal", placeholder: "10.00", autofocus: true })),
+        field(
+          "Amount in US dollars",
+          input("amountMicrocents", { inputmode: "decimal", placeholder: "10.00", autofocus: true }),
+        ),
         field("Note", input("note", { maxlength: "255" }), "May be left out."),
       ],
       submit: "Add",
@@ -141,7 +202,17 @@ function exportCsv(button) {
   return busy(button, "Collecting…", async () => {
     const rows = [["when", "kind", "amount_usd", "held_usd", "turn", "note", "id"]];
     for await (const items of pages("/billing/transactions")) {
-      rows.push(...items.map((e) => [e.createdAt, e.kind, e.amountMicrocents / USD, e.heldMicrocents / USD, e.turnId ?? "", e.note, e.id]));
+      rows.push(
+        ...items.map((e) => [
+          e.createdAt,
+          e.kind,
+          e.amountMicrocents / USD,
+          e.heldMicrocents / USD,
+          e.turnId ?? "",
+          e.note,
+          e.id,
+        ]),
+      );
     }
     saveCsv(`alm-ledger-${new Date().toISOString().slice(0, 10)}.csv`, rows);
   });

@@ -31,7 +31,11 @@ export async function models(page) {
   const add = () => connect().then((provider) => provider && reload(provider.id));
   fill(
     page.main,
-    h("div.head", h("h1", "Models"), page.isOwner && h("button.primary", { type: "button", onclick: add }, "Connect a provider")),
+    h(
+      "div.head",
+      h("h1", "Models"),
+      page.isOwner && h("button.primary", { type: "button", onclick: add }, "Connect a provider"),
+    ),
     h("p.lead", "A provider is any server that speaks the OpenAI API: on this machine, in your network, or a service."),
     providers,
     found,
@@ -52,22 +56,43 @@ function showLocal(found, servers, reload) {
         const made = await call("POST", "/providers", body);
         await reload(made.id);
       });
-    return h("div.offer-card", h("p", h("strong", name ?? slug), " answers at ", h("code", baseUrl), ` with ${count(models.length, "model")}.`), h("button.primary", { type: "button", onclick: take }, "Connect"));
+    return h(
+      "div.offer-card",
+      h("p", h("strong", name ?? slug), " answers at ", h("code", baseUrl), ` with ${count(models.length, "model")}.`),
+      h("button.primary", { type: "button", onclick: take }, "Connect"),
+    );
   };
   fill(found, servers.map(offer));
 }
 
 function showProviders(element, providers, context) {
   if (providers.length === 0) {
-    return fill(element, nothing("No provider yet", "Until there is one, the built-in demo model answers: it needs nothing, and says that it is a demo."));
+    return fill(
+      element,
+      nothing(
+        "No provider yet",
+        "Until there is one, the built-in demo model answers: it needs nothing, and says that it is a demo.",
+      ),
+    );
   }
-  return fill(element, h("ul.cards", providers.map((provider) => h("li.card", card(provider, context)))));
+  return fill(
+    element,
+    h(
+      "ul.cards",
+      providers.map((provider) => h("li.card", card(provider, context))),
+    ),
+  );
 }
 
 function card(provider, { page, reload, tested }) {
   const { id, slug, baseUrl, local, hasApiKey, apiKeyEnv, models } = provider;
   const test = testPanel(provider);
-  const button = (text, onclick, danger) => h(danger ? "button.small.danger" : "button.small", { type: "button", onclick, "aria-label": `${text} ${slug}` }, text);
+  const button = (text, onclick, danger) =>
+    h(
+      danger ? "button.small.danger" : "button.small",
+      { type: "button", onclick, "aria-label": `${text} ${slug}` },
+      text,
+    );
   const refresh = (event) =>
     busy(event.target, "Asking…", async () => {
       const { models } = await call("POST", `/providers/${id}/refresh`);
@@ -75,7 +100,14 @@ function card(provider, { page, reload, tested }) {
       await reload();
     });
   const remove = async () => {
-    if (!(await ask(`Remove ${slug}?`, "Its models are gone from this organization; agents that use them fail until they get another.", "Remove"))) return;
+    if (
+      !(await ask(
+        `Remove ${slug}?`,
+        "Its models are gone from this organization; agents that use them fail until they get another.",
+        "Remove",
+      ))
+    )
+      return;
     await call("DELETE", `/providers/${id}`);
     notify(`${slug} is removed.`);
     await reload();
@@ -90,7 +122,14 @@ function card(provider, { page, reload, tested }) {
       "div.card-head",
       h("h2", slug),
       h(`span.badge.${local ? "live" : "off"}`, local ? "this machine" : "remote"),
-      page.isOwner && h("div.card-actions", testButton, button("Refresh", refresh), button("Edit", edit), button("Remove", remove, true)),
+      page.isOwner &&
+        h(
+          "div.card-actions",
+          testButton,
+          button("Refresh", refresh),
+          button("Edit", edit),
+          button("Remove", remove, true),
+        ),
     ),
     h(
       "dl.facts",
@@ -104,14 +143,30 @@ function card(provider, { page, reload, tested }) {
 
 function showModels(element, models) {
   const row = ({ id, pricing, contextWindow, local }) =>
-    h("tr", h("th", { scope: "row" }, h("code", id)), h("td", price(pricing)), h("td", contextWindow ? `${number(contextWindow)} tokens` : "unknown"), h("td", local ? "this machine" : "remote"));
+    h(
+      "tr",
+      h("th", { scope: "row" }, h("code", id)),
+      h("td", price(pricing)),
+      h("td", contextWindow ? `${number(contextWindow)} tokens` : "unknown"),
+      h("td", local ? "this machine" : "remote"),
+    );
   fill(
     element,
     h("p.quiet", "Prices are in US dollars per million tokens, as you have entered them."),
     h(
       "div.scrolls",
       { tabindex: "0", role: "region", "aria-label": "All models" },
-      h("table", h("thead", h("tr", ["Model", "Price", "Window", "Where"].map((title) => h("th", { scope: "col" }, title)))), h("tbody", models.map(row))),
+      h(
+        "table",
+        h(
+          "thead",
+          h(
+            "tr",
+            ["Model", "Price", "Window", "Where"].map((title) => h("th", { scope: "col" }, title)),
+          ),
+        ),
+        h("tbody", models.map(row)),
+      ),
     ),
   );
 }
@@ -119,8 +174,12 @@ function showModels(element, models) {
 function showDefault(element, models, org, page) {
   const known = models.map(({ id }) => [id, id]);
   const { defaultModel } = org;
-  if (defaultModel && known.every(([id]) => id !== defaultModel)) known.push([defaultModel, `${defaultModel} (not there now)`]);
-  const choice = select("defaultModel", [["", "The built-in demo/ala"], ...known], defaultModel ?? "", { id: "default-model", disabled: !page.isOwner });
+  if (defaultModel && known.every(([id]) => id !== defaultModel))
+    known.push([defaultModel, `${defaultModel} (not there now)`]);
+  const choice = select("defaultModel", [["", "The built-in demo/ala"], ...known], defaultModel ?? "", {
+    id: "default-model",
+    disabled: !page.isOwner,
+  });
   let before = choice.value;
   choice.addEventListener("change", async () => {
     try {
@@ -132,5 +191,9 @@ function showDefault(element, models, org, page) {
       notify(refused.message);
     }
   });
-  fill(element, h("label", { for: "default-model" }, "Asked when neither the chat nor its agent names a model"), choice);
+  fill(
+    element,
+    h("label", { for: "default-model" }, "Asked when neither the chat nor its agent names a model"),
+    choice,
+  );
 }

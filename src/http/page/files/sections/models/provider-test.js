@@ -19,12 +19,22 @@ export function testPanel({ id }) {
   return { element, run };
 }
 
-const step = (state, text, time) => h(`li.${state}`, h("span", text), time !== undefined && h("span.quiet", duration(time)));
+const step = (state, text, time) =>
+  h(`li.${state}`, h("span", text), time !== undefined && h("span.quiet", duration(time)));
 
 function show(element, { reachMs, modelsMs, models, model, firstTokenMs, replyMs }) {
-  const spoke = firstTokenMs === null ? step("fails", `${model} ended without a word`) : step("done", `${model} said its first word`, firstTokenMs);
+  const spoke =
+    firstTokenMs === null
+      ? step("fails", `${model} ended without a word`)
+      : step("done", `${model} said its first word`, firstTokenMs);
   fill(
     element,
-    h("ol.steps", step("done", "It answers", reachMs), step("done", `It listed ${count(models.length, "model")}`, modelsMs), spoke, step("done", "Its reply was complete", replyMs)),
+    h(
+      "ol.steps",
+      step("done", "It answers", reachMs),
+      step("done", `It listed ${count(models.length, "model")}`, modelsMs),
+      spoke,
+      step("done", "Its reply was complete", replyMs),
+    ),
   );
 }
