@@ -101,7 +101,7 @@ test("a reply that breaks off says so, and can be tried again", async () => {
   await alm.signedIn(async (page) => {
     await open(page, "sessions/new");
     await ask(page, "Show an error");
-    await page.locator(".foot strong", { hasText: "Broke off" }).waitFor();
+    await page.locator(".foot strong", { hasText: "Failed" }).waitFor();
     await page.getByRole("button", { name: "Try again" }).click();
     await stopButton(page).waitFor();
     await page.getByRole("button", { name: "Try again" }).waitFor();
@@ -116,7 +116,7 @@ test("a reply that a crash interrupted goes on where it was", async () => {
     // Once a second what was said is put where a crash leaves it.
     await replies(page).getByText("Johann Döbereiner had noticed triads").waitFor();
     await alm.crash();
-    await page.getByRole("button", { name: "Go on with the interrupted reply" }).click();
+    await page.getByRole("button", { name: "Continue the interrupted reply" }).click();
     await stopButton(page).waitFor();
     await written(page);
     assert.equal(await replies(page).count(), 1);
@@ -135,7 +135,7 @@ test("every kind of part is shown", async () => {
     await page.locator("summary", { hasText: "Thought" }).click();
     await ask(page, "What time is it?");
     await page.locator("summary", { hasText: "current_time · done" }).click();
-    await page.getByRole("heading", { name: "Answer", exact: true }).waitFor();
+    await page.getByRole("heading", { name: "Result", exact: true }).waitFor();
     await written(page);
     await ask(page, "Show me Markdown");
     await replies(page).getByRole("cell", { name: "Oganesson" }).waitFor();
@@ -182,7 +182,7 @@ test("a session is found, renamed and deleted", async () => {
     await list.getByRole("link", { name: "Insects" }).waitFor();
     await page.getByRole("button", { name: "Delete" }).click();
     await page.getByRole("button", { name: "Delete session" }).click();
-    await list.getByText("Nothing holds these words.").waitFor();
+    await list.getByText("No matches.").waitFor();
     await page.goto("about:blank");
   });
 });

@@ -24,13 +24,13 @@ test("the printed link leads to a stream on the command line", async () => {
   await withPage(alm.base, async (page) => {
     await page.goto(alm.link);
     await fillSetup(page);
-    await page.getByText("Good, if you have it from nowhere else.").waitFor();
+    await page.getByText("Strong, if you use it nowhere else.").waitFor();
     await page.getByText(`${alm.base}/acme/settings`).waitFor();
     await page.getByRole("button", { name: "Set up alm" }).click();
     await page.waitForURL("**/acme/settings");
 
     await page.getByRole("button", { name: "Create key" }).last().click();
-    await page.getByLabel("Label").fill("My back end");
+    await page.getByLabel("Name").fill("My back end");
     await page.getByRole("dialog").getByRole("button", { name: "Create key" }).click();
     const command = await page.getByRole("region", { name: "Command" }).textContent();
     const { stdout } = await shell(command);

@@ -134,7 +134,7 @@ for (const look of LOOKS) {
         ["models", "Edit openai"],
         ["agents", "Create agent"],
         ["agents", "Edit Ala"],
-        ["usage", "Add to the balance"],
+        ["usage", "Add to balance"],
         ["sessions/new", "Show as curl"],
       ];
       for (const [section, button] of openers) {
@@ -173,7 +173,7 @@ test("everything can be reached and done with the keyboard alone", async () => {
     const focused = () =>
       page.evaluate(() => document.activeElement.textContent.trim() || document.activeElement.tagName);
     await page.keyboard.press("Tab");
-    assert.equal(await focused(), "Skip to the content");
+    assert.equal(await focused(), "Skip to content");
     await page.keyboard.press("Enter");
     await page.keyboard.press("Tab");
     assert.equal(await focused(), "Create key");
@@ -262,11 +262,11 @@ test("the first minute, in pictures", async () => {
           .evaluate((shown) => (shown.textContent = shown.textContent.replace(/:\d+\//, ":2560/")));
         await picture(page, "setup-desktop-light");
         await page.getByRole("button", { name: "Set up alm" }).click();
-        await page.getByRole("heading", { name: "Make your first key" }).waitFor();
+        await page.getByRole("heading", { name: "Create your first key" }).waitFor();
         await assertSound(page, "an empty list of keys");
         await picture(page, "first-desktop-light");
         await page.getByRole("button", { name: "Create key" }).last().click();
-        await page.getByLabel("Label").fill("My back end");
+        await page.getByLabel("Name").fill("My back end");
         await page.getByRole("dialog").getByRole("button", { name: "Create key" }).click();
         await page.getByRole("button", { name: "I have stored it" }).waitFor();
         await assertSound(page, "a key, shown once");

@@ -17,7 +17,7 @@ const card = (page, name) =>
 async function create(page, label) {
   await open(page, "keys");
   await page.getByRole("button", { name: "Create key" }).first().click();
-  await page.getByLabel("Label").fill(label);
+  await page.getByLabel("Name").fill(label);
   await dialog(page).getByRole("button", { name: "Create key" }).click();
   return shownKey(page);
 }
@@ -70,7 +70,7 @@ test("a key that is rotated works beside its successor until it ends, and one th
     const old = await create(page, "Turned");
     await stored(page);
     await page.getByRole("button", { name: "Rotate Turned" }).click();
-    await dialog(page).getByRole("button", { name: "Make the new key" }).click();
+    await dialog(page).getByRole("button", { name: "Create new key" }).click();
     const fresh = await shownKey(page);
     await stored(page);
     assert.notEqual(fresh, old);
@@ -79,7 +79,7 @@ test("a key that is rotated works beside its successor until it ends, and one th
     for (const left of [1, 0]) {
       await page.getByRole("button", { name: "Revoke Turned" }).first().click();
       await dialog(page).getByRole("button", { name: "Revoke key" }).click();
-      await page.getByText("Turned is revoked.").last().waitFor();
+      await page.getByText("Revoked Turned.").last().waitFor();
       await page.waitForFunction(
         (left) => document.querySelectorAll('[aria-label="Revoke Turned"]').length === left,
         left,
@@ -93,7 +93,7 @@ test("a key has the scopes, the environment and the end that were chosen", async
   await alm.signedIn(async (page) => {
     await open(page, "keys");
     await page.getByRole("button", { name: "Create key" }).first().click();
-    await page.getByLabel("Label").fill("Narrow");
+    await page.getByLabel("Name").fill("Narrow");
     await page.getByLabel("Environment").selectOption("test");
     await page.getByLabel("Write: ").uncheck();
     await page.getByLabel("Read: ").uncheck();
@@ -103,7 +103,7 @@ test("a key has the scopes, the environment and the end that were chosen", async
     await stored(page);
     const text = await card(page, "Narrow").innerText();
     assert.match(text, /test/);
-    assert.match(text, /May\s+chat\s/);
+    assert.match(text, /Scopes\s+chat\s/);
     assert.match(text, /Expires\s+\w+ \d+, \d{4}/);
   });
 });
@@ -123,7 +123,7 @@ test("a password is asked for where the server wants one, and what was typed is 
     });
     await open(page, "keys");
     await page.getByRole("button", { name: "Create key" }).first().click();
-    await page.getByLabel("Label").fill("After a password");
+    await page.getByLabel("Name").fill("After a password");
     await page.keyboard.press("Enter");
     const password = page.getByRole("textbox", { name: "Password" });
     await password.fill("not it at all");
@@ -142,10 +142,10 @@ test("a refusal leaves the form as it was filled in", async () => {
     await open(page, "keys");
     await page.route("**/api/v1/api-keys", (route) => route.abort());
     await page.getByRole("button", { name: "Create key" }).first().click();
-    await page.getByLabel("Label").fill("Kept");
+    await page.getByLabel("Name").fill("Kept");
     await page.keyboard.press("Enter");
-    await page.getByText("The server does not answer.").waitFor();
-    assert.equal(await page.getByLabel("Label").inputValue(), "Kept");
+    await page.getByText("Cannot reach the server.").waitFor();
+    assert.equal(await page.getByLabel("Name").inputValue(), "Kept");
     await page.unroute("**/api/v1/api-keys");
     await page.keyboard.press("Enter");
     await shownKey(page);

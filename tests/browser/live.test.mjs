@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { silent, withEvent } from "../../src/http/docs/files/reply.js";
+import { emptyReply, withEvent } from "../../src/http/docs/files/reply.js";
 import { eventSplitter } from "../../src/http/page/files/chat/sse.js";
 
 const STREAM =
@@ -23,7 +23,7 @@ test("a reply is its text deltas, and ends as its last chunk says", () => {
   const text = '{"type":"text-delta","delta":"hi"}';
   const states = { "": "complete", '{"type":"abort"}': "stopped", '{"type":"error","errorText":"no"}': "failed" };
   for (const [last, state] of Object.entries(states)) {
-    const reply = [text, text, last, "[DONE]"].reduce(withEvent, silent);
+    const reply = [text, text, last, "[DONE]"].reduce(withEvent, emptyReply);
     assert.equal(reply.state, state, last);
     assert.ok(reply.text.startsWith("hihi"));
   }

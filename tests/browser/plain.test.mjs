@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
-import { fold, silent } from "../../src/http/page/files/chat/fold.js";
+import { fold, emptyMessage } from "../../src/http/page/files/chat/fold.js";
 import { csv } from "../../src/http/page/files/lib/csv.js";
 import { duration, microcents, money, price } from "../../src/http/page/files/lib/format.js";
 import { judge } from "../../src/http/page/files/lib/strength.js";
@@ -13,14 +13,14 @@ const GOLDEN = new URL("../golden/fold/", import.meta.url);
 for (const name of readdirSync(GOLDEN)) {
   test(`${name}: the page holds the parts that the SDK holds`, () => {
     const { before, chunks, parts } = JSON.parse(readFileSync(new URL(name, GOLDEN), "utf8"));
-    const message = silent(structuredClone(before));
+    const message = emptyMessage(structuredClone(before));
     for (const chunk of chunks) fold(message, chunk);
     assert.deepEqual(JSON.parse(JSON.stringify(message.parts)), parts);
   });
 }
 
 test("metadata is merged, and no prototype with it", () => {
-  const message = silent();
+  const message = emptyMessage();
   fold(message, { type: "start", messageMetadata: { model: "m", usage: { inputTokens: 1 } } });
   fold(message, JSON.parse('{"type":"finish","messageMetadata":{"usage":{"outputTokens":2},"__proto__":{"x":1}}}'));
   assert.deepEqual(message.metadata, { model: "m", usage: { inputTokens: 1, outputTokens: 2 } });

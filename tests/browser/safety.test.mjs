@@ -138,7 +138,7 @@ test("what a model streams is only text, and so are its tool calls", async () =>
     await page.getByLabel("Model").selectOption("hostile/m");
     await page.getByRole("textbox", { name: "Message" }).fill(HOSTILE);
     await page.keyboard.press("Enter");
-    await page.locator(".parts > .prose").getByText("Picture: picture").first().waitFor();
+    await page.locator(".parts > .prose").getByText("Image: picture").first().waitFor();
     await page.getByRole("button", { name: "Send" }).waitFor();
     for (const summary of await page.locator("summary").all()) await summary.click();
     await page.getByRole("button", { name: "Raw stream" }).click();

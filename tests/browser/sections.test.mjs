@@ -25,9 +25,9 @@ const card = (page, name) =>
 async function connect(page, slug, baseUrl) {
   await open(page, "models");
   await page.getByRole("button", { name: "Connect a provider" }).click();
-  await page.getByRole("button", { name: "Something else" }).click();
+  await page.getByRole("button", { name: "Other" }).click();
   await page.getByLabel("Slug").fill(slug);
-  await page.getByLabel("Address").fill(baseUrl);
+  await page.getByLabel("Base URL").fill(baseUrl);
   await page.getByRole("dialog").getByRole("button", { name: "Connect" }).click();
   await card(page, slug).waitFor();
 }
@@ -36,28 +36,28 @@ test("a provider is connected, tested step by step, priced, and made the default
   await alm.signedIn(async (page) => {
     await connect(page, "scripted", upstream.endpoint([text("Hello")]).baseUrl);
     await card(page, "scripted")
-      .getByText(/first word/)
+      .getByText(/first token/)
       .waitFor();
     assert.match(await card(page, "scripted").innerText(), /\d+ ms/);
 
     await page.getByRole("button", { name: "Edit scripted" }).click();
-    await page.getByLabel("Price in").fill("0.25");
-    await page.getByLabel("Price out").fill("2");
-    await page.getByLabel("Window").fill("8192");
+    await page.getByLabel("Input price").fill("0.25");
+    await page.getByLabel("Output price").fill("2");
+    await page.getByLabel("Context window").fill("8192");
     await page.getByRole("button", { name: "Save" }).click();
     const row = page.getByRole("row", { name: /scripted\/m/ });
     await row.getByText("$0.25 in, $2.00 out").waitFor();
     await row.getByText("8,192 tokens").waitFor();
 
-    await page.getByLabel("Asked when").selectOption("scripted/m");
+    await page.getByLabel("Used when").selectOption("scripted/m");
     await page.getByText("Saved: scripted/m.").waitFor();
     assert.equal((await asPerson(page, "GET", "/org")).defaultModel, "scripted/m");
-    await page.getByLabel("Asked when").selectOption("");
-    await page.getByText("Saved: The built-in").waitFor();
+    await page.getByLabel("Used when").selectOption("");
+    await page.getByText("Saved: Built-in").waitFor();
   });
 });
 
-test("a provider that refuses or is not there is told in words", async () => {
+test("a provider that refuses or is not there is explained in words", async () => {
   await alm.signedIn(async (page) => {
     await connect(page, "closed", "http://127.0.0.1:1/v1");
     await card(page, "closed").locator(".fails").waitFor();
@@ -81,10 +81,10 @@ test("a server of this machine is offered, and connected with one click", async 
       { times: 1 },
     );
     await open(page, "models");
-    await page.getByText(/Ollama answers at .* with 1 model\./).waitFor();
+    await page.getByText(/Ollama is running at .* with 1 model\./).waitFor();
     await page.getByRole("button", { name: "Connect", exact: true }).click();
     await card(page, "ollama")
-      .getByText(/first word/)
+      .getByText(/first token/)
       .waitFor();
   });
 });
@@ -95,7 +95,7 @@ test("every preset fills in its address", async () => {
     await page.getByRole("button", { name: "Connect a provider" }).click();
     for (const name of ["Ollama", "llama.cpp", "LM Studio", "vLLM", "OpenAI", "OpenRouter", "Groq", "Mistral"]) {
       await page.getByRole("button", { name, exact: true }).click();
-      assert.match(await page.getByLabel("Address").inputValue(), /^https?:\/\/.+\/v1$/, name);
+      assert.match(await page.getByLabel("Base URL").inputValue(), /^https?:\/\/.+\/v1$/, name);
     }
   });
 });
@@ -115,7 +115,7 @@ test("Ala is first and keeps her name; another agent is made, changed and put to
     await page.getByLabel("Search earlier sessions").uncheck();
     await page.getByLabel("Temperature").fill("3");
     await page.getByRole("dialog").getByRole("button", { name: "Create agent" }).click();
-    await page.getByText("A number from 0 to 2, or nothing.").waitFor();
+    await page.getByText("Enter a number from 0 to 2, or leave it empty.").waitFor();
     await page.getByLabel("Temperature").fill("0.4");
     await page.getByLabel("Step limit").fill("5");
     await page.getByRole("dialog").getByRole("button", { name: "Create agent" }).click();
@@ -134,10 +134,10 @@ test("Ala is first and keeps her name; another agent is made, changed and put to
 test("a deposit, what it was spent on, and the ledger as a file", async () => {
   await alm.signedIn(async (page) => {
     await open(page, "usage");
-    await page.getByRole("button", { name: "Add to the balance" }).click();
+    await page.getByRole("button", { name: "Add to balance" }).click();
     await page.getByLabel("Amount").fill("ten");
     await page.getByRole("button", { name: "Add", exact: true }).click();
-    await page.getByText("An amount such as 10 or 2.50.").waitFor();
+    await page.getByText("Enter an amount, such as 10 or 2.50.").waitFor();
     await page.getByLabel("Amount").fill("12.5");
     await page.getByLabel("Note").fill('=1+1, "quoted"');
     await page.getByRole("button", { name: "Add", exact: true }).click();
@@ -160,7 +160,7 @@ test("a deposit, what it was spent on, and the ledger as a file", async () => {
       await page.locator(".bars").getByText(label, { exact: true }).waitFor();
     }
     await page.getByRole("button", { name: "Day", exact: true }).click();
-    await page.getByText("As a table").click();
+    await page.getByText("Show as a table").click();
     await page.getByRole("rowheader", { name: new Date().toISOString().slice(0, 10) }).waitFor();
 
     const [download] = await Promise.all([
@@ -191,8 +191,8 @@ test("other browsers are seen and signed out, and the password is changed", asyn
     assert.equal(await elsewhere(), 200);
     await open(page, "account");
     while ((await elsewhere()) === 200) {
-      const before = await page.getByRole("button", { name: "Sign it out" }).count();
-      await page.getByRole("button", { name: "Sign it out" }).first().click();
+      const before = await page.getByRole("button", { name: "Sign out that browser" }).count();
+      await page.getByRole("button", { name: "Sign out that browser" }).first().click();
       await page.waitForFunction((before) => document.querySelectorAll("main .card .danger").length < before, before);
     }
 
@@ -202,7 +202,7 @@ test("other browsers are seen and signed out, and the password is changed", asyn
     await page.locator("main .alert, main .wrong").filter({ visible: true }).waitFor();
     await page.getByLabel("Current password").fill(PASSWORD);
     await page.getByRole("button", { name: "Change password" }).click();
-    await page.getByText("The password is changed.").waitFor();
+    await page.getByText("Password changed.").waitFor();
     assert.equal((await login(PASSWORD)).status, 401);
     const changed = await page.request.post("/api/v1/auth/password", {
       data: { currentPassword: "another horse battery staple", newPassword: PASSWORD },

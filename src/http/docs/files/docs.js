@@ -1,4 +1,4 @@
-// Swagger UI over /openapi.json, with things of our own: a key that rides on every call, or the sign-in that this browser
+// Swagger UI over /openapi.json, with additions of our own: a key that every call sends, or the sign-in that this browser
 // has, and replies shown while they stream.
 //
 // Rule: the key lives in its input field and nowhere else, and goes to this origin only.
@@ -21,25 +21,25 @@ function sign(request) {
   return request;
 }
 
-/** Who is signed in with this browser; nobody until the server has said so. */
+/** Who is signed in with this browser; undefined until the server has said so. */
 let me;
 
 function describeCaller() {
   const slug = org.value.trim();
-  const inOrg = slug ? ` and ${slug}` : "";
+  const inOrg = slug ? ` and organization ${slug}` : "";
   const caller = document.getElementById("caller");
-  if (key.value.trim()) caller.textContent = `Every call carries this key${inOrg}. Reloading forgets it.`;
+  if (key.value.trim()) caller.textContent = `Every call sends this key${inOrg}. Reloading the page forgets it.`;
   else if (me)
-    caller.textContent = `Signed in as ${me.user.email}: every call carries that${inOrg}. A key would go first.`;
-  else caller.textContent = "No key and nobody signed in: calls are anonymous.";
+    caller.textContent = `Signed in as ${me.user.email}: every call uses this sign-in${inOrg}. A key takes precedence.`;
+  else caller.textContent = "No key and not signed in: calls are anonymous.";
   const home = slug && me ? `/${encodeURIComponent(slug)}/settings` : "/login";
   document.getElementById("settings").href = home;
   document.getElementById("settings").textContent = me ? "Settings" : "Sign in";
 }
 
 async function recogniseSignIn() {
-  const answer = await fetch("/api/v1/auth/me").catch(() => undefined);
-  if (answer?.ok) me = (await answer.json()).data;
+  const response = await fetch("/api/v1/auth/me").catch(() => undefined);
+  if (response?.ok) me = (await response.json()).data;
   if (me && !org.value) org.value = me.orgs[0]?.slug ?? "";
   describeCaller();
 }

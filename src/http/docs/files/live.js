@@ -2,13 +2,13 @@
 // Swagger UI itself shows a reply when it has ended, and still does: the body is read twice.
 
 import { events } from "/_page/chat/sse.js";
-import { silent, withEvent } from "/docs/reply.js";
+import { emptyReply, withEvent } from "/docs/reply.js";
 
-/** Operation ("post /api/v1/chat") → what its last stream has said so far; a new object at every change. */
+/** Operation ("post /api/v1/chat") → what its last stream has sent so far; a new object at every change. */
 const replies = new Map();
 const watchers = new Set();
 
-function tell(operation, reply) {
+function publish(operation, reply) {
   replies.set(operation, reply);
   for (const watcher of watchers) watcher();
 }
@@ -18,29 +18,29 @@ function subscribe(watcher) {
   return () => watchers.delete(watcher);
 }
 
-async function show(operation, answer) {
-  let reply = silent;
-  tell(operation, reply);
+async function show(operation, response) {
+  let reply = emptyReply;
+  publish(operation, reply);
   try {
-    for await (const data of events(answer)) {
+    for await (const data of events(response)) {
       reply = withEvent(reply, data);
-      tell(operation, reply);
+      publish(operation, reply);
     }
-    tell(operation, reply.state === "arriving" ? { ...reply, state: "ended early" } : reply);
+    publish(operation, reply.state === "arriving" ? { ...reply, state: "ended early" } : reply);
   } catch {
-    tell(operation, { ...reply, state: "cut off" });
+    publish(operation, { ...reply, state: "cut off" });
   }
 }
 
 /** `fetch`, which also shows an event stream in the panel of `operation`. */
 function watchedFetch(operation) {
   return async (url, options) => {
-    tell(operation, undefined);
-    const answer = await fetch(url, options);
-    if (!answer.body || !answer.headers.get("content-type")?.startsWith("text/event-stream")) return answer;
-    const [shown, kept] = answer.body.tee();
+    publish(operation, undefined);
+    const response = await fetch(url, options);
+    if (!response.body || !response.headers.get("content-type")?.startsWith("text/event-stream")) return response;
+    const [shown, kept] = response.body.tee();
     show(operation, new Response(shown));
-    return new Response(kept, answer);
+    return new Response(kept, response);
   };
 }
 

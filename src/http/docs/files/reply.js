@@ -1,4 +1,4 @@
-// What the live panel says of a reply, after each of its events.
+// What the live panel shows of a reply, after each of its events.
 
 /** What the panel keeps of the raw events; the reply below it has all of them. */
 const RAW_CHARS_MAX = 200_000;
@@ -20,4 +20,4 @@ export function withEvent(reply, data) {
 }
 
 /** A reply of which nothing has come yet. */
-export const silent = { text: "", raw: "", events: 0, state: "arriving" };
+export const emptyReply = { text: "", raw: "", events: 0, state: "arriving" };

@@ -37,5 +37,5 @@ document
   );
 page.elements.email.focus();
 
-// Whoever is signed in already need not do it again.
+// Those who are signed in already need not do it again.
 call("GET", "/auth/me", undefined, { asks: false }).then(go, () => {});

@@ -2,7 +2,7 @@
 //
 // The section is in the fragment (`#sessions/ID`), so links, the back button and a reload work without the server.
 
-import { call, caller, Refused } from "./lib/api.js";
+import { call, caller, ApiError } from "./lib/api.js";
 import { busy, fill, h, notify } from "./lib/dom.js";
 import { account } from "./sections/account.js";
 import { agents } from "./sections/agents.js";
@@ -13,7 +13,7 @@ import { usage } from "./sections/usage.js";
 import { failure } from "./lib/states.js";
 
 /**
- * By the first word of the fragment. Each shows itself in `page.main` and may answer how to follow the rest of the fragment.
+ * By the first word of the fragment. Each shows itself in `page.main` and may return a function that follows the rest of the fragment.
  * Calls take the page as their options: its `signal` ends them when the section is left.
  */
 const SECTIONS = {
@@ -42,10 +42,10 @@ let shown;
 async function start() {
   try {
     me = await call("GET", "/auth/me");
-  } catch (refused) {
-    if (refused.status === 401)
+  } catch (error) {
+    if (error.status === 401)
       return location.replace(`/login?next=${encodeURIComponent(location.pathname + location.hash)}`);
-    return fill(main, failure(refused, start));
+    return fill(main, failure(error, start));
   }
   const slug = decodeURIComponent(location.pathname.split("/")[1]);
   const org = me.orgs.find((org) => org.slug === slug);
@@ -71,8 +71,8 @@ function showOrgs(slug) {
 }
 
 const nowhere = (slug) => [
-  h("h1", "Not your organization"),
-  h("p", `${me.user.email} does not belong to ${slug}, or there is no organization of that name.`),
+  h("h1", "No access to this organization"),
+  h("p", `${me.user.email} is not a member of ${slug}, or no organization has that name.`),
   h(
     "ul",
     me.orgs.map((org) => h("li", h("a", { href: `/${org.slug}/settings` }, org.slug))),
@@ -104,13 +104,13 @@ async function showSection(section, page) {
   const here = shown;
   try {
     here.follow = await section.show(page);
-  } catch (refused) {
+  } catch (error) {
     if (page.signal.aborted) return;
-    if (!(refused instanceof Refused)) throw refused;
+    if (!(error instanceof ApiError)) throw error;
     fill(
       main,
       h("h1", section.title),
-      failure(refused, () => showSection(section, page)),
+      failure(error, () => showSection(section, page)),
     );
   }
 }
@@ -119,9 +119,9 @@ document.getElementById("sign-out").addEventListener("click", (event) =>
   busy(event.target, "Signing out…", async () => {
     try {
       await call("POST", "/auth/logout", undefined, { asks: false });
-    } catch (refused) {
+    } catch (error) {
       // Whose sign-in has ended is signed out already.
-      if (refused.status !== 401) throw refused;
+      if (error.status !== 401) throw error;
     }
     location.assign("/login");
   }),
@@ -133,10 +133,10 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 
-// What the server refuses is said by whoever asked it, where there is a place for it, and here where there is none.
+// An error is shown where the call was made, if there is a place for it, and here if there is none.
 addEventListener("unhandledrejection", (event) => {
   if (event.reason?.name === "AbortError") event.preventDefault();
-  if (!(event.reason instanceof Refused)) return;
+  if (!(event.reason instanceof ApiError)) return;
   event.preventDefault();
   notify(event.reason.message);
 });

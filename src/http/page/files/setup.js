@@ -2,7 +2,7 @@
 
 import { call } from "./lib/api.js";
 import { h } from "./lib/dom.js";
-import { field, form, input, Wrong } from "./lib/form.js";
+import { field, form, input, FieldError } from "./lib/form.js";
 import { strength } from "./lib/strength.js";
 
 const code = input("code", { value: location.hash.slice(1), spellcheck: "false", required: true });
@@ -21,7 +21,7 @@ slug.addEventListener("input", () => {
   address.textContent = `${location.origin}/${slug.value.trim() || "acme"}/settings`;
 });
 
-const codeField = field("Setup code", code, "The part after # of the link that alm serve printed.");
+const codeField = field("Setup code", code, "The part after # in the link that alm serve printed.");
 codeField.hidden = code.value !== "";
 
 const page = form({
@@ -35,14 +35,14 @@ const page = form({
   submit: "Set up alm",
   working: "Setting up…",
   send: async ({ code, orgSlug, email, password }) => {
-    if (!code.trim()) throw new Wrong("code", "Open the link that alm serve printed, or copy its code here.");
+    if (!code.trim()) throw new FieldError("code", "Open the link that alm serve printed, or paste its code here.");
     const values = { code: code.trim(), orgSlug: orgSlug.trim(), email: email.trim(), password };
     try {
       await call("POST", "/auth/setup", values, { asks: false });
-    } catch (refused) {
+    } catch (error) {
       // The code may be the one that is wrong, so it has to be seen.
-      if (!refused.details?.fields) codeField.hidden = false;
-      throw refused;
+      if (!error.details?.fields) codeField.hidden = false;
+      throw error;
     }
     location.replace(`/${values.orgSlug}/settings`);
   },
@@ -50,5 +50,5 @@ const page = form({
 
 document
   .getElementById("main")
-  .append(h("h1", "Welcome"), h("p.lead", "Three answers, and your own agent platform is ready."), page);
+  .append(h("h1", "Welcome"), h("p.lead", "Three fields, and your own agent platform is ready."), page);
 slug.focus();

@@ -27,7 +27,7 @@ export function announcer() {
     begin() {
       said = 0;
       text = "";
-      say("The reply begins.");
+      say("The reply has started.");
     },
     grow(whole) {
       text = whole;

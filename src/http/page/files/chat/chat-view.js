@@ -50,7 +50,7 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
     toEnd() {
       messages.scrollTop = messages.scrollHeight;
     },
-    /** Does what may make the messages longer; whoever reads their end keeps seeing it. */
+    /** Does what may make the messages longer; a reader at the end stays there. */
     keepingTheEnd(work) {
       const isNear = messages.scrollHeight - messages.scrollTop - messages.clientHeight < NEAR_END_PX;
       work();
@@ -65,16 +65,9 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
 
 function showCurl(command) {
   return dialog(
-    "The same with curl",
+    "The same request with curl",
     (close) => [
-      h(
-        "p",
-        "With a key in the variable ",
-        h("code", "ALM_KEY"),
-        ". ",
-        h("code", "-N"),
-        " shows each event as it arrives.",
-      ),
+      h("p", "Set ", h("code", "ALM_KEY"), " to an API key. ", h("code", "-N"), " shows each event as it arrives."),
       h(
         "div.copyable",
         h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, command),

@@ -1,6 +1,6 @@
-// One session: its history, the reply that is being written, and the box to go on.
+// One session: its history, the reply that is being written, and the box to ask from.
 //
-// Rule: a reply belongs to the server. Whoever reloads, loses the network or comes later follows it from its start.
+// Rule: a reply belongs to the server. A page that reloads, loses the network or comes later follows it from its start.
 
 import { call, request } from "../lib/api.js";
 import { chatCurl } from "../lib/curl.js";
@@ -28,8 +28,8 @@ const SUGGESTIONS = [
 const part = (id) => encodeURIComponent(id);
 
 /**
- * Shows a session in `element`, or with `id: null` one that is yet to be made. `changed(id)` is called when lists of
- * sessions may have changed, with the id of one that was just made; `rename` and `remove` ask the person and answer what came of it.
+ * Shows a session in `element`, or with `id: null` one that is yet to be created. `changed(id)` is called when lists of
+ * sessions may have changed, with the id of one that was just created; `rename` and `remove` ask the person and return the result.
  */
 export async function showChat(element, { id, agent, signal, rename, remove, changed }) {
   const [models, agents, session] = await Promise.all([
@@ -53,7 +53,7 @@ export async function showChat(element, { id, agent, signal, rename, remove, cha
   chat.box.focus();
   if (!session) return;
   chat.view.toEnd();
-  // Not waited for: it goes on for as long as a reply does.
+  // Not awaited: it lasts as long as a reply does.
   chat.follow();
 }
 
@@ -143,7 +143,7 @@ class Chat {
     put(newest);
     const [last] = newest.items;
     if (last?.status !== "interrupted" || last.role !== "assistant") return;
-    this.offer("Go on with the interrupted reply", () => request("POST", `${this.path}/resume`, {}, this), {
+    this.offer("Continue the interrupted reply", () => request("POST", `${this.path}/resume`, {}, this), {
       before: last.parts,
     });
   }
@@ -155,10 +155,10 @@ class Chat {
     this.box.set("");
     if (!this.session) fill(this.view.messages);
     const mine = this.add({ role: "user", parts: [{ type: "text", text }] });
-    const refuse = (refused) => {
+    const refuse = (error) => {
       mine.element.remove();
       if (!this.session) fill(this.view.messages, this.suggestions());
-      this.box.giveBack(text, refused);
+      this.box.giveBack(text, error);
     };
     const open = async () => {
       if (!this.session) await this.make(text);
@@ -178,7 +178,7 @@ class Chat {
   }
 
   /** Follows the reply that is being written, if there is one. */
-  follow(refuse = (refused) => this.box.giveBack("", refused)) {
+  follow(refuse = (error) => this.box.giveBack("", error)) {
     return this.run(() => request("GET", `${this.path}/stream`, undefined, this), refuse, { quiet: true });
   }
 
@@ -188,11 +188,11 @@ class Chat {
 
   /** Shows a button below the messages that begins another reply, in the `place` of one that was. */
   offer(text, open, place) {
-    const begin = () => this.run(open, (refused) => this.box.giveBack("", refused), { place });
+    const begin = () => this.run(open, (error) => this.box.giveBack("", error), { place });
     fill(this.view.offer, h("button", { type: "button", onclick: begin }, text));
   }
 
-  /** Reads a reply to its end, wherever `open` finds it; `refuse` is told why it did not begin. */
+  /** Reads a reply to its end, wherever `open` finds it; `refuse` gets the error if it did not begin. */
   async run(open, refuse, { quiet = false, place } = {}) {
     if (this.running) return;
     this.running = true;
@@ -201,8 +201,8 @@ class Chat {
     const reply = new Reply(this, place);
     try {
       await reply.read(await open());
-    } catch (refused) {
-      if (!reply.begun && !this.signal.aborted) refuse(refused);
+    } catch (error) {
+      if (!reply.begun && !this.signal.aborted) refuse(error);
     }
     this.running = false;
     if (this.signal.aborted) return;
@@ -225,7 +225,7 @@ class Chat {
     this.offer("Try again", () => request("POST", "/chat", again, this), { replaces: view });
   }
 
-  /** The connection was lost in mid-reply, which goes on at the server. */
+  /** The connection was lost in mid-reply, which continues on the server. */
   async findAgain(reply) {
     for (const pause of FOLLOW_PAUSES_MS) {
       await new Promise((resolve) => setTimeout(resolve, pause));

@@ -48,9 +48,9 @@ export function composer({ models, agents, agent, isNew, send, stop }) {
     /** The agent and the model that were chosen, where they were. */
     choice: () => ({ ...(!who.hidden && { agentId: who.value }), ...(model.value && { model: model.value }) }),
     /** What could not be asked, and why. What was typed meanwhile stays. */
-    giveBack(asked, refused) {
+    giveBack(asked, error) {
       text.value = [asked, text.value].filter(Boolean).join("\n");
-      fill(wrong, refused.message, refused.status === 402 && [" ", h("a", { href: "#usage" }, "Add to the balance")]);
+      fill(wrong, error.message, error.status === 402 && [" ", h("a", { href: "#usage" }, "Add to balance")]);
       wrong.hidden = false;
       text.focus();
     },

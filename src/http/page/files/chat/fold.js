@@ -1,7 +1,7 @@
 // A reply as it arrives: chunks in, the parts of the message out, as the AI SDK's client holds them.
 
 /** A message of which nothing has come yet. */
-export const silent = (parts = []) => ({
+export const emptyMessage = (parts = []) => ({
   id: null,
   parts,
   metadata: {},

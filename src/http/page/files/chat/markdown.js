@@ -63,7 +63,7 @@ const spans = {
   del: (t, depth) => h("del", inlines(t.tokens, depth)),
   checkbox: (t) => (t.checked ? "☑ " : "☐ "),
   link: (t, depth) => link(t.href, inlines(t.tokens, depth)),
-  image: (t) => link(t.href, [`Picture: ${t.text || t.href}`]),
+  image: (t) => link(t.href, [`Image: ${t.text || t.href}`]),
 };
 
 const block = (token, depth) => made(blocks, token, depth);

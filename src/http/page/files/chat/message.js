@@ -82,13 +82,13 @@ const kinds = {
 };
 
 const TOOL_STATES = {
-  "input-streaming": "is being called…",
-  "input-available": "is running…",
-  "approval-requested": "waits for someone to allow it",
-  "approval-responded": "was answered",
+  "input-streaming": "calling…",
+  "input-available": "running…",
+  "approval-requested": "waiting for approval",
+  "approval-responded": "answered",
   "output-available": "done",
   "output-error": "failed",
-  "output-denied": "was not allowed",
+  "output-denied": "denied",
 };
 
 const toolState = (part) => TOOL_STATES[part.state] ?? part.state;
@@ -96,7 +96,7 @@ const toolState = (part) => TOOL_STATES[part.state] ?? part.state;
 function toolContent(part) {
   const sections = [
     ["Arguments", part.input ?? part.rawInput],
-    ["Answer", part.output],
+    ["Result", part.output],
     ["Error", part.errorText],
   ];
   return sections
@@ -126,7 +126,7 @@ function showSources(list, parts) {
   );
 }
 
-const ENDINGS = { stopped: "Stopped", interrupted: "Interrupted", error: "Broke off", failed: "Broke off" };
+const ENDINGS = { stopped: "Stopped", interrupted: "Interrupted", error: "Failed", failed: "Failed" };
 
 function footOf({ role, metadata = {}, status, state, createdAt, error }) {
   if (role === "user") return [];
@@ -140,7 +140,7 @@ function footOf({ role, metadata = {}, status, state, createdAt, error }) {
     costMicrocents > 0 && money(costMicrocents),
     timeToFirstTokenMs !== undefined &&
       durationMs !== undefined &&
-      `first word after ${duration(timeToFirstTokenMs)}, all in ${duration(durationMs)}`,
+      `first token after ${duration(timeToFirstTokenMs)}, done in ${duration(durationMs)}`,
     (createdAt ?? metadata.createdAt) && moment(createdAt ?? metadata.createdAt),
   ];
   return facts.filter(Boolean).map((fact) => h("span", fact));

@@ -1,6 +1,6 @@
 // A reply while it arrives: events in, a growing message on the page, at a pace that a page and a listener can bear.
 
-import { fold, silent } from "./fold.js";
+import { fold, emptyMessage } from "./fold.js";
 import { messageView } from "./message.js";
 import { events } from "./sse.js";
 
@@ -12,16 +12,16 @@ const RAW_CHARS_MAX = 200_000;
 const SPOKEN = {
   complete: "The reply is complete.",
   stopped: "The reply was stopped.",
-  failed: "The reply broke off.",
+  failed: "The reply failed.",
 };
 
-/** One reply in a chat; `replaces` is the view of the one that it stands for, `before` are the parts that it goes on from. */
+/** One reply in a chat; `replaces` is the view of the one that it stands for, `before` are the parts that it continues. */
 export class Reply {
   constructor(chat, { replaces, before = [] } = {}) {
     this.chat = chat;
     this.replaces = replaces;
     this.known = null;
-    this.message = Object.assign(silent(structuredClone(before)), { role: "assistant" });
+    this.message = Object.assign(emptyMessage(structuredClone(before)), { role: "assistant" });
     this.painting = undefined;
   }
 
@@ -58,7 +58,7 @@ export class Reply {
     chat.changed();
   }
 
-  /** A reply that goes on shows all that it had before, and one that is asked for again stands for the one before. */
+  /** A reply that is continued shows all that it had before, and one that is asked for again stands for the one before. */
   takePlace() {
     const { id } = this.message;
     this.known = id;

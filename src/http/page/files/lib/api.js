@@ -1,4 +1,4 @@
-// The way to the API: JSON in and out of the envelope, and a password asked for where the server wants one.
+// The way to the API: JSON in and out of the envelope, and a password asked for where the server wants one (step-up).
 //
 // Rule: who is signed in is known by the cookie, which no script can read. Nothing is kept in any storage of the browser.
 
@@ -8,8 +8,8 @@ import { field, form, input } from "./form.js";
 
 const PREFIX = "/api/v1";
 
-/** What the server refused, in its own words. */
-export class Refused extends Error {
+/** An error that the API returned, in its own words. */
+export class ApiError extends Error {
   constructor(status, { code = "UNKNOWN", message, requestId, details = {} }) {
     super(message);
     Object.assign(this, { status, code, requestId, details });
@@ -19,7 +19,7 @@ export class Refused extends Error {
 /** Who calls; set once the page knows. */
 export const caller = { org: null, email: "" };
 
-/** A call that answers JSON: `data` of the envelope. */
+/** A call that returns JSON: `data` of the envelope. */
 export async function call(method, path, body, options) {
   const response = await request(method, path, body, options);
   return response.status === 204 ? undefined : (await response.json()).data;
@@ -36,16 +36,16 @@ export async function* pages(path, limit = 100) {
 }
 
 /**
- * A call that answers the response, of which only good ones come back. Where the server wants a password first, the person
+ * A call that returns the response if it is a success, and throws otherwise. Where the server wants a password first, the person
  * is asked for it and the call made again; `asks: false` leaves that out.
  */
 export async function request(method, path, body, { signal, headers, asks = true } = {}) {
   for (;;) {
     const response = await reach(method, path, body, { signal, headers });
     if (response.ok) return response;
-    const refused = await refusalOf(response);
-    const password = asks && passwordWanted(refused);
-    if (!password || !(await once(password))) throw refused;
+    const error = await errorOf(response);
+    const password = asks && passwordWanted(error);
+    if (!password || !(await once(password))) throw error;
   }
 }
 
@@ -60,41 +60,42 @@ async function reach(method, path, body, { signal, headers }) {
     return await fetch(PREFIX + path, init);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused(0, { code: "UNREACHABLE", message: "The server does not answer. Nothing is lost: try again." });
+    throw new ApiError(0, {
+      code: "UNREACHABLE",
+      message: "Cannot reach the server. Nothing you typed is lost: try again.",
+    });
   }
 }
 
-async function refusalOf(response) {
+async function errorOf(response) {
   try {
-    return new Refused(response.status, (await response.json()).error);
+    return new ApiError(response.status, (await response.json()).error);
   } catch {
-    return new Refused(response.status, { message: `The server answered ${response.status} and no reason.` });
+    return new ApiError(response.status, { message: `The server returned ${response.status} without an explanation.` });
   }
 }
 
-function passwordWanted(refused) {
-  if (refused.details?.stepUp) return stepUp;
-  if (refused.status === 401 && caller.email) return signInAgain;
+function passwordWanted(error) {
+  if (error.details?.stepUp) return stepUp;
+  if (error.status === 401 && caller.email) return signInAgain;
   return undefined;
 }
 
 let asking = null;
 
-/** Several calls may be refused at once; the person is asked once. */
+/** Several calls may fail at once; the person is asked once. */
 function once(wanted) {
   asking ??= wanted().finally(() => (asking = null));
   return asking;
 }
 
 const stepUp = () =>
-  askPassword(
-    "Your password, please",
-    "This changes who may do what, or money. Say once more that it is you.",
-    (password) => call("POST", "/auth/step-up", { password }, { asks: false }),
+  askPassword("Confirm your password", "This changes access or money. Enter your password to confirm.", (password) =>
+    call("POST", "/auth/step-up", { password }, { asks: false }),
   );
 
 const signInAgain = () =>
-  askPassword("Sign in again", "Your sign-in has ended. What you typed is still here.", (password) =>
+  askPassword("Sign in again", "Your sign-in has expired. Nothing you typed is lost.", (password) =>
     call("POST", "/auth/login", { email: caller.email, password }, { asks: false }),
   );
 
@@ -106,7 +107,7 @@ async function askPassword(title, text, send) {
         h("input", { type: "hidden", autocomplete: "username", value: caller.email }),
         field("Password", input("password", { type: "password", autocomplete: "current-password", autofocus: true })),
       ],
-      submit: "Go on",
+      submit: "Continue",
       working: "Checking…",
       cancel: () => close(false),
       send: async ({ password }) => {

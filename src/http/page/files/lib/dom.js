@@ -90,13 +90,15 @@ export function notify(text) {
 /** How long a note stays. */
 const NOTE_MS = 5_000;
 
-/** A button that copies what `text()` gives. */
+/** A button that copies what `text()` returns. */
 export function copyButton(text, label = "Copy") {
   const button = h("button.small", { type: "button" }, label);
   button.addEventListener("click", async () => {
     const done = await copy(text());
-    button.textContent = done ? "Copied" : "Select it and copy";
-    notify(done ? "Copied to the clipboard." : "This browser does not let the page copy. Select the text and copy it.");
+    button.textContent = done ? "Copied" : "Select and copy";
+    notify(
+      done ? "Copied to the clipboard." : "This browser does not allow copying here. Select the text and copy it.",
+    );
     setTimeout(() => (button.textContent = label), NOTE_MS / 2);
   });
   return button;

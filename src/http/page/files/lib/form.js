@@ -1,4 +1,4 @@
-// Forms: each field with its label, hint and refusal; a submit that shows that it works and loses nothing that was typed.
+// Forms: each field with its label, hint and error; a submit that shows progress and loses nothing that was typed.
 
 import { busy, h, newId } from "./dom.js";
 
@@ -48,8 +48,8 @@ export function form({ content, submit, working = "Saving…", send, cancel, dan
     busy(button, working, async () => {
       try {
         await send(valuesOf(element));
-      } catch (refused) {
-        show(element, alert, refused);
+      } catch (error) {
+        show(element, alert, error);
       }
     });
   });
@@ -77,12 +77,12 @@ function clear(element, alert) {
   for (const control of element.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
 }
 
-function show(element, alert, refused) {
-  const rest = (refused.details?.fields ?? []).filter(({ field, message }) => !showBeside(element, field, message));
+function show(element, alert, error) {
+  const rest = (error.details?.fields ?? []).filter(({ field, message }) => !showBeside(element, field, message));
   const first = element.querySelector("[aria-invalid]");
   if (rest.length > 0 || !first) {
     alert.textContent =
-      rest.length > 0 ? rest.map((f) => `${f.field}: ${f.message}`).join("; ") : sentence(refused.message);
+      rest.length > 0 ? rest.map((f) => `${f.field}: ${f.message}`).join("; ") : sentence(error.message);
     alert.hidden = false;
   }
   first?.focus();
@@ -98,8 +98,8 @@ function showBeside(element, name, message) {
   return true;
 }
 
-/** What is wrong with a field, said by this page and not by the server. */
-export class Wrong extends Error {
+/** An error of one field, found by this page and not by the server. */
+export class FieldError extends Error {
   constructor(field, message) {
     super(message);
     this.details = { fields: [{ field, message }] };

@@ -41,7 +41,7 @@ export const duration = (ms) => (ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 
 export const price = (pricing) =>
   pricing ? `${cents.format(pricing.inputPerMillion)} in, ${cents.format(pricing.outputPerMillion)} out` : "free";
 
-/** A moment: how long ago, and exactly when for whoever points at it. */
+/** A moment: how long ago, and exactly when shown on hover. */
 export function moment(text, nothing = "never") {
   if (!text) return nothing;
   const at = new Date(text);

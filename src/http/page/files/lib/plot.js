@@ -1,4 +1,4 @@
-// Small plots of one series, as SVG; the same figures are there as a table for whoever cannot see them.
+// Small plots of one series, as SVG; the same figures are there as a table for those who cannot see them.
 
 import { h, svg } from "./dom.js";
 
@@ -28,12 +28,12 @@ export function columns(title, rows) {
   const highest = rows.find((row) => row.value === most);
   return h(
     "figure.columns",
-    h("figcaption", title, highest && h("span.quiet", ` · most on ${highest.label}: ${highest.text}`)),
+    h("figcaption", title, highest && h("span.quiet", ` · highest on ${highest.label}: ${highest.text}`)),
     picture,
     h("div.ends", { "aria-hidden": "true" }, h("span", rows[0].label), h("span", rows.at(-1).label)),
     h(
       "details",
-      h("summary", "As a table"),
+      h("summary", "Show as a table"),
       table(
         title,
         rows.filter((row) => row.value > 0),

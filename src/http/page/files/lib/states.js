@@ -15,12 +15,12 @@ export const loading = (lines = 3) =>
 export const nothing = (title, text, ...actions) => h("div.nothing", h("h2", title), h("p", text), actions);
 
 /** It could not be had: why, and another try. */
-export const failure = (refused, again) =>
+export const failure = (error, again) =>
   h(
     "div.nothing.failed",
     { role: "alert" },
     h("h2", "This could not be loaded"),
-    h("p", refused.message),
-    refused.requestId && h("p.quiet", "Request ", h("code", refused.requestId)),
+    h("p", error.message),
+    error.requestId && h("p.quiet", "Request ID: ", h("code", error.requestId)),
     h("button", { type: "button", onclick: () => again() }, "Try again"),
   );

@@ -26,20 +26,18 @@ export function bitsAtMost(password) {
 
 /** What to say of a password: how full the meter is, of 3, and the words. */
 export function judge(password) {
-  if (password === "") return [0, "A sentence of several words is strong and easy to keep in mind."];
+  if (password === "") return [0, "Several words together are strong and easy to remember."];
   const missing = PASSWORD_CHARS_MIN - [...password].length;
-  if (missing > 0) return [0, `At least ${PASSWORD_CHARS_MIN} characters: ${missing} more.`];
+  if (missing > 0) return [0, `At least ${PASSWORD_CHARS_MIN} characters, ${missing} more to go.`];
   const bits = bitsAtMost(password);
-  if (COMMON.test(password) || bits < FAIR_BITS)
-    return [1, "Weak: a program that guesses finds it soon. You may still use it."];
-  if (bits < GOOD_BITS)
-    return [2, "Fair: it holds against guessing at this page, perhaps not against someone who has stolen the file."];
-  return [3, "Good, if you have it from nowhere else."];
+  if (COMMON.test(password) || bits < FAIR_BITS) return [1, "Weak: easy to guess for a program. You can still use it."];
+  if (bits < GOOD_BITS) return [2, "Fair: safe from guessing on this page, but perhaps not if the database is stolen."];
+  return [3, "Strong, if you use it nowhere else."];
 }
 
 /** A meter that follows the password field. */
 export function strength(password) {
-  const meter = h("meter", { min: 0, max: 3, low: 2, high: 3, optimum: 3, "aria-label": "Strength of the password" });
+  const meter = h("meter", { min: 0, max: 3, low: 2, high: 3, optimum: 3, "aria-label": "Password strength" });
   const words = h("p.hint", { role: "status" });
   const follow = () => {
     const [level, text] = judge(password.value);

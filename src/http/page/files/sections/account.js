@@ -36,14 +36,18 @@ function card(signIn, reload) {
   const isHere = signIn.current;
   const end = async () => {
     await call("DELETE", `/auth/sessions/${signIn.id}`);
-    notify("That browser is signed out.");
+    notify("Signed out that browser.");
     await reload();
   };
   return [
     h(
       "div.card-head",
       h("h3", isHere ? "This browser" : "Another browser"),
-      h("div.card-actions", !isHere && h("button.small.danger", { type: "button", onclick: end }, "Sign it out")),
+      h(
+        "div.card-actions",
+        !isHere &&
+          h("button.small.danger", { type: "button", onclick: end, "aria-label": "Sign out that browser" }, "Sign out"),
+      ),
     ),
     h(
       "dl.facts",
@@ -69,7 +73,7 @@ function passwordForm(me) {
       await call("POST", "/auth/password", values);
       element.reset();
       fresh.dispatchEvent(new Event("input"));
-      notify("The password is changed.");
+      notify("Password changed.");
     },
   });
   return element;

@@ -1,9 +1,9 @@
-// Agents: who answers. Ala is always there and always first; the others are made, changed and put to rest here.
+// Agents. Ala is always there and always first; the others are created, changed, deactivated and deleted here.
 
 import { call, pages } from "../lib/api.js";
 import { ask, dialog } from "../lib/dialog.js";
 import { fill, h, notify } from "../lib/dom.js";
-import { checkbox, field, form, input, select, textarea, Wrong } from "../lib/form.js";
+import { checkbox, field, form, input, select, textarea, FieldError } from "../lib/form.js";
 import { moment } from "../lib/format.js";
 import { loading } from "../lib/states.js";
 
@@ -19,7 +19,7 @@ export async function agents(page) {
   fill(
     page.main,
     h("div.head", h("h1", "Agents"), h("button.primary", { type: "button", onclick: () => edit() }, "Create agent")),
-    h("p.lead", "An agent is a model with instructions, tools and a name. Programs ask for it by its slug."),
+    h("p.lead", "An agent is a model with instructions, tools and a name. Programs select it by its slug."),
     list,
   );
   const reload = async () => {
@@ -49,8 +49,8 @@ function card(agent, edit, reload) {
         "div.card-actions",
         h(
           "a.button.small",
-          { href: `#sessions/new/${slug}`, "aria-label": `Talk to ${name}`, hidden: !isActive },
-          "Talk",
+          { href: `#sessions/new/${slug}`, "aria-label": `Chat with ${name}`, hidden: !isActive },
+          "Chat",
         ),
         h("button.small", { type: "button", "aria-label": `Edit ${name}`, onclick: () => edit(agent) }, "Edit"),
         slug !== ALA &&
@@ -69,9 +69,9 @@ function card(agent, edit, reload) {
     h(
       "dl.facts",
       fact("Slug", h("code", slug)),
-      fact("Model", model ?? "the organization's"),
+      fact("Model", model ?? "organization default"),
       fact("Tools", allowedTools ? allowedTools.join(", ") || "none" : "all"),
-      fact("Changed", moment(updatedAt)),
+      fact("Updated", moment(updatedAt)),
     ),
   ];
 }
@@ -88,19 +88,19 @@ async function turn(agent) {
     !isActive &&
     !(await ask(
       `Deactivate ${agent.name}?`,
-      "It answers nobody until it is active again. Its sessions keep their history.",
+      "It does not reply until you activate it again. Its sessions keep their history.",
       "Deactivate",
     ))
   )
     return;
   await call("PATCH", `/agents/${agent.id}`, { isActive });
-  notify(`${agent.name} is ${isActive ? "active" : "inactive"}.`);
+  notify(`${isActive ? "Activated" : "Deactivated"} ${agent.name}.`);
 }
 
 function editAgent(agent, models) {
   const isAla = agent?.slug === ALA;
   return dialog(
-    agent ? `Edit ${agent.name}` : "Create an agent",
+    agent ? `Edit ${agent.name}` : "Create agent",
     (close) =>
       form({
         content: [...fieldsOf(agent, isAla, models), agent && !isAla && removal(agent, close)],
@@ -121,7 +121,7 @@ function fieldsOf(agent, isAla, models) {
   const known = models.map(({ id }) => [id, id]);
   // A model may have gone since it was chosen; it must not be lost by looking at it.
   if (agent?.model && known.every(([id]) => id !== agent.model))
-    known.push([agent.model, `${agent.model} (not there now)`]);
+    known.push([agent.model, `${agent.model} (not available)`]);
   const mayUse = (tool) => !agent?.allowedTools || agent.allowedTools.includes(tool);
   const others = (agent?.allowedTools ?? []).filter((tool) => !Object.hasOwn(TOOLS, tool));
   return [
@@ -129,14 +129,14 @@ function fieldsOf(agent, isAla, models) {
     field(
       "Description",
       input("description", { value: agent?.description ?? "", maxlength: "5000" }),
-      "For people: what it is good at.",
+      "What the agent is good at; shown to people.",
     ),
     field(
       "System prompt",
       textarea("systemPrompt", { value: agent?.systemPrompt ?? "", rows: 6, maxlength: "100000" }),
-      "What the model is told before every conversation.",
+      "Sent to the model before every conversation.",
     ),
-    !isAla && field("Model", select("model", [["", "The organization's default"], ...known], agent?.model ?? "")),
+    !isAla && field("Model", select("model", [["", "Organization default"], ...known], agent?.model ?? "")),
     h(
       "fieldset",
       h("legend", "Tools"),
@@ -150,14 +150,14 @@ function fieldsOf(agent, isAla, models) {
         input("temperature", {
           value: settings.temperature ?? "",
           inputmode: "decimal",
-          placeholder: "the model's own",
+          placeholder: "model default",
         }),
-        "0 to 2",
+        "From 0 to 2",
       ),
       field(
         "Step limit",
         input("maxSteps", { value: settings.maxSteps ?? "", inputmode: "numeric", placeholder: "20" }),
-        "Model calls in one reply, 1 to 50",
+        "Model calls per reply, from 1 to 50",
       ),
     ),
   ];
@@ -170,7 +170,7 @@ function removal(agent, close) {
     )
       return;
     await call("DELETE", `/agents/${agent.id}`);
-    notify(`${agent.name} is deleted.`);
+    notify(`Deleted ${agent.name}.`);
     close(true);
   };
   return h("p", h("button.small.danger", { type: "button", onclick: remove }, "Delete this agent"));
@@ -190,7 +190,7 @@ function bodyOf(values, agent, isAla) {
   // New agents know no null: what is absent is the default.
   if (!agent && all) delete body.allowedTools;
   if (isAla) return body;
-  if (!values.name.trim()) throw new Wrong("name", "Give it a name.");
+  if (!values.name.trim()) throw new FieldError("name", "Enter a name.");
   return { ...body, name: values.name, model: values.model || (agent ? null : undefined) };
 }
 
@@ -198,6 +198,7 @@ function numberIn(values, name, least, most) {
   const text = values[name].trim().replace(",", ".");
   if (text === "") return undefined;
   const value = Number(text);
-  if (!(value >= least && value <= most)) throw new Wrong(name, `A number from ${least} to ${most}, or nothing.`);
+  if (!(value >= least && value <= most))
+    throw new FieldError(name, `Enter a number from ${least} to ${most}, or leave it empty.`);
   return value;
 }

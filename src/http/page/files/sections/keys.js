@@ -1,4 +1,4 @@
-// API keys: the list, and a key's life: made, shown once, replaced, revoked.
+// API keys: the list, and a key's life: created, shown once, replaced, revoked.
 //
 // Rule: a key is in one dialog, until the person says that it is stored, and after that nowhere in this page.
 
@@ -6,13 +6,13 @@ import { call } from "../lib/api.js";
 import { chatCurl } from "../lib/curl.js";
 import { ask, dialog } from "../lib/dialog.js";
 import { copyButton, fill, h, notify } from "../lib/dom.js";
-import { checkbox, field, form, input, select, Wrong } from "../lib/form.js";
+import { checkbox, field, form, input, select, FieldError } from "../lib/form.js";
 import { moment } from "../lib/format.js";
 import { loading, nothing } from "../lib/states.js";
 
 const SCOPES = {
-  read: "Read: everything that can be listed and read",
-  chat: "Chat: sessions and replies; enough for the whole quickstart",
+  read: "Read: list and read everything",
+  chat: "Chat: use sessions and get replies; enough for the quickstart",
   write: "Write: change agents and projects",
 };
 
@@ -26,7 +26,7 @@ const EXPIRIES = [
 ];
 /** Seconds that an old key works beside its successor. */
 const OVERLAPS = [
-  ["0", "At once"],
+  ["0", "Immediately"],
   ["3600", "In an hour"],
   ["86400", "In a day"],
   ["604800", "In a week"],
@@ -43,7 +43,7 @@ export async function keys(page) {
     h("div.head", h("h1", "API keys"), h("button.primary", { type: "button", onclick: create }, "Create key")),
     h(
       "p.lead",
-      "A key lets a program of yours call the API. Keep it on servers: never in a page, an app or a repository.",
+      "A key lets your program call the API. Keep it on a server, never in a web page, an app or a repository.",
     ),
     list,
   );
@@ -64,20 +64,24 @@ function show(list, keys, reload, create) {
 
 const welcome = (create) => [
   nothing(
-    "Make your first key",
-    "Then the quickstart works as it stands: list agents, make a session, stream a reply.",
+    "Create your first key",
+    "Then the quickstart works as written: list agents, create a session, stream a reply.",
     h("button.primary", { type: "button", onclick: create }, "Create key"),
   ),
   h("h2.after", "Or look around first"),
   h(
     "ul.steps",
-    h("li", h("a", { href: "#sessions/new" }, "Talk to Ala"), " in the playground. The built-in model needs nothing."),
+    h(
+      "li",
+      h("a", { href: "#sessions/new" }, "Chat with Ala"),
+      " in the playground. The built-in model needs no setup.",
+    ),
     h(
       "li",
       h("a", { href: "#models" }, "Connect a model"),
-      ": Ollama, llama.cpp, or any server that speaks the OpenAI API.",
+      ": Ollama, llama.cpp, or any server with an OpenAI-compatible API.",
     ),
-    h("li", h("a", { href: "/docs/" }, "Read the API"), " and try each operation where it is described."),
+    h("li", h("a", { href: "/docs/" }, "Read the API docs"), " and try each operation there."),
   ),
 ];
 
@@ -104,8 +108,8 @@ function card(key, reload) {
     ),
     h(
       "dl.facts",
-      fact("Begins with", h("code", `${key.prefix}…`)),
-      fact("May", key.scopes.join(", ")),
+      fact("Starts with", h("code", `${key.prefix}…`)),
+      fact("Scopes", key.scopes.join(", ")),
       fact("Created", moment(key.createdAt)),
       fact("Last used", moment(key.lastUsedAt)),
       fact("Expires", moment(key.expiresAt)),
@@ -116,24 +120,24 @@ function card(key, reload) {
 const fact = (term, value) => h("div", h("dt", term), h("dd", value));
 
 async function createKey() {
-  const made = await dialog("Create a key", (close) =>
+  const made = await dialog("Create key", (close) =>
     form({
       content: [
         field(
-          "Label",
+          "Name",
           input("name", { maxlength: "120", placeholder: "My back end", autofocus: true }),
-          "Where it will be used, so that you know it again.",
+          "Where it will be used, so that you recognize it later.",
         ),
         field(
           "Environment",
           select("env", [
             ["live", "Live"],
-            ["test", "Test: never spends; paid models are answered by the built-in one"],
+            ["test", "Test: costs nothing; the built-in model replies in place of paid ones"],
           ]),
         ),
         h(
           "fieldset",
-          h("legend", "May"),
+          h("legend", "Scopes"),
           Object.entries(SCOPES).map(([scope, text]) => checkbox("scopes", scope, text, true)),
         ),
         field("Expires", select("days", EXPIRIES)),
@@ -142,8 +146,8 @@ async function createKey() {
       working: "Creating…",
       cancel: close,
       send: async ({ name, env, scopes, days }) => {
-        if (!name.trim()) throw new Wrong("name", "Give it a label.");
-        if (scopes.length === 0) throw new Error("A key that may do nothing is of no use: choose at least one.");
+        if (!name.trim()) throw new FieldError("name", "Enter a name.");
+        if (scopes.length === 0) throw new Error("Choose at least one scope.");
         const expiresAt = days ? new Date(Date.now() + days * DAY_MS).toISOString() : undefined;
         close(await call("POST", "/api-keys", { name: name.trim(), env, scopes, expiresAt }));
       },
@@ -160,7 +164,7 @@ async function reveal(made, title) {
   await dialog(
     title,
     (close) => [
-      h("p", "This is the only time it is shown: only its hash is stored. Copy it now to where it will be used."),
+      h("p", "This key is shown only once, because only its hash is stored. Copy it now to where it will be used."),
       h(
         "div.copyable",
         key,
@@ -184,29 +188,29 @@ async function rotate(key) {
       content: [
         h(
           "p",
-          "You get a new key of the same name and rights. The old one works until the time below, so that nothing breaks in between.",
+          "This creates a new key with the same name and scopes. The old key works until the time below, so that nothing breaks in between.",
         ),
-        field("The old key ends", select("overlapSeconds", OVERLAPS, "86400")),
+        field("The old key expires", select("overlapSeconds", OVERLAPS, "86400")),
       ],
-      submit: "Make the new key",
-      working: "Making it…",
+      submit: "Create new key",
+      working: "Creating…",
       cancel: close,
       send: async ({ overlapSeconds }) =>
         close(await call("POST", `/api-keys/${key.id}/rotate`, { overlapSeconds: Number(overlapSeconds) })),
     }),
   );
-  if (made) await reveal(made, `The new key of ${made.name}`);
+  if (made) await reveal(made, `New key for ${made.name}`);
   return made !== undefined;
 }
 
 async function revoke(key) {
   const yes = await ask(
     `Revoke ${key.name}?`,
-    "Whatever uses it stops working at once. This cannot be undone.",
+    "Programs that use it stop working immediately. This cannot be undone.",
     "Revoke key",
   );
   if (!yes) return false;
   await call("DELETE", `/api-keys/${key.id}`);
-  notify(`${key.name} is revoked.`);
+  notify(`Revoked ${key.name}.`);
   return true;
 }

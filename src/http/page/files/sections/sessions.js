@@ -4,7 +4,7 @@ import { call } from "../lib/api.js";
 import { showChat } from "../chat/chat.js";
 import { ask, dialog } from "../lib/dialog.js";
 import { fill, h, notify } from "../lib/dom.js";
-import { field, form, input, Wrong } from "../lib/form.js";
+import { field, form, input, FieldError } from "../lib/form.js";
 import { count, moment } from "../lib/format.js";
 import { failure, loading, nothing } from "../lib/states.js";
 
@@ -12,7 +12,7 @@ import { failure, loading, nothing } from "../lib/states.js";
 const TYPING_MS = 200;
 const PAGE = 30;
 
-/** Shows the section; answers how to follow `#sessions/…`. */
+/** Shows the section; returns a function that follows `#sessions/…`. */
 export async function sessions(page) {
   const list = sessionList(page);
   const open = h("div.open");
@@ -29,8 +29,8 @@ export async function sessions(page) {
       return fill(
         open,
         nothing(
-          "Nothing is open",
-          "Choose a session, or begin a new one.",
+          "No session is open",
+          "Choose a session, or start a new one.",
           h("a.button.primary", { href: "#sessions/new" }, "New chat"),
         ),
       );
@@ -44,13 +44,13 @@ export async function sessions(page) {
         remove,
         changed: (made) => list.reload(made),
       });
-    } catch (refused) {
+    } catch (error) {
       if (signal.aborted) return undefined;
       fill(
         open,
-        refused.status === 404
-          ? nothing("No such session", "It was deleted, or never was.")
-          : failure(refused, () => follow([id, agent])),
+        error.status === 404
+          ? nothing("No such session", "It was deleted or never existed.")
+          : failure(error, () => follow([id, agent])),
       );
     }
     return undefined;
@@ -87,11 +87,11 @@ function sessionList(page) {
         signal: AbortSignal.any([asked.signal, page.signal]),
       });
       show(answer, after);
-    } catch (refused) {
-      if (refused.name !== "AbortError")
+    } catch (error) {
+      if (error.name !== "AbortError")
         fill(
           body,
-          failure(refused, () => load(after)),
+          failure(error, () => load(after)),
         );
     }
   };
@@ -105,9 +105,7 @@ function sessionList(page) {
     if (isSearch) found.textContent = `${count(items.childElementCount, "session")} found`;
     fill(
       body,
-      items.childElementCount > 0
-        ? [items, more]
-        : h("p.quiet.pad", isSearch ? "Nothing holds these words." : "No sessions yet."),
+      items.childElementCount > 0 ? [items, more] : h("p.quiet.pad", isSearch ? "No matches." : "No sessions yet."),
     );
     mark(marked);
   };
@@ -134,7 +132,7 @@ function sessionList(page) {
   };
 }
 
-const STATES = { running: "is writing…", awaiting_approval: "waits for you", interrupted: "interrupted" };
+const STATES = { running: "replying…", awaiting_approval: "needs approval", interrupted: "interrupted" };
 
 function row({ id, label, status, agentName, updatedAt, snippet }) {
   return h(
@@ -155,13 +153,13 @@ function row({ id, label, status, agentName, updatedAt, snippet }) {
 }
 
 function rename(session) {
-  return dialog("Rename the session", (close) =>
+  return dialog("Rename session", (close) =>
     form({
       content: field("Label", input("label", { value: session.label, maxlength: "255", autofocus: true })),
       submit: "Rename",
       cancel: close,
       send: async ({ label }) => {
-        if (!label.trim()) throw new Wrong("label", "Give it a label.");
+        if (!label.trim()) throw new FieldError("label", "Enter a label.");
         close(await call("PATCH", `/sessions/${encodeURIComponent(session.id)}`, { label }));
       },
     }),
@@ -169,9 +167,11 @@ function rename(session) {
 }
 
 async function remove(session) {
-  if (!(await ask(`Delete “${session.label}”?`, "Its messages go with it. This cannot be undone.", "Delete session")))
+  if (
+    !(await ask(`Delete “${session.label}”?`, "Its messages are deleted too. This cannot be undone.", "Delete session"))
+  )
     return false;
   await call("DELETE", `/sessions/${encodeURIComponent(session.id)}`);
-  notify("The session is deleted.");
+  notify("Session deleted.");
   return true;
 }

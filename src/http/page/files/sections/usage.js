@@ -1,10 +1,10 @@
-// Usage and balance: what there is, what this month took, and the ledger.
+// Usage and balance: the balance, what this month cost, and the ledger.
 
 import { call, pages } from "../lib/api.js";
 import { saveCsv } from "../lib/csv.js";
 import { dialog } from "../lib/dialog.js";
 import { busy, fill, h, notify } from "../lib/dom.js";
-import { field, form, input, Wrong } from "../lib/form.js";
+import { field, form, input, FieldError } from "../lib/form.js";
 import { count, microcents, moment, money, number, short, USD } from "../lib/format.js";
 import { bars, columns } from "../lib/plot.js";
 import { loading, nothing } from "../lib/states.js";
@@ -24,7 +24,7 @@ export async function usage(page) {
     h(
       "div.head",
       h("h1", "Usage"),
-      page.isOwner && h("button.primary", { type: "button", onclick: deposit }, "Add to the balance"),
+      page.isOwner && h("button.primary", { type: "button", onclick: deposit }, "Add to balance"),
     ),
     figures,
     h(
@@ -75,7 +75,7 @@ async function showFigures(figures, page) {
       figure(
         "Balance",
         money(balanceMicrocents),
-        heldMicrocents > 0 ? `${money(heldMicrocents)} held by running replies` : "nothing held",
+        heldMicrocents > 0 ? `${money(heldMicrocents)} held by running replies` : "none held",
       ),
       figure("Spent this month", money(currentMonth.costMicrocents), count(currentMonth.turns, "reply", "replies")),
       figure(
@@ -97,7 +97,7 @@ async function showPlot(plot, by, page) {
   ]);
   plot.removeAttribute("aria-busy");
   if (items.length === 0)
-    return fill(plot, nothing("Nothing yet this month", "Every reply is counted here, also those that cost nothing."));
+    return fill(plot, nothing("Nothing yet this month", "Every reply is counted here, even a free one."));
   const paid = items.some((item) => item.costMicrocents > 0);
   const value = (item) => (paid ? item.costMicrocents : item.inputTokens + item.outputTokens);
   const text = (item) =>
@@ -126,17 +126,17 @@ function withEmptyDays(rows, from, now) {
   const days = [];
   for (const day = new Date(from); day <= now; day.setUTCDate(day.getUTCDate() + 1)) {
     const label = day.toISOString().slice(0, 10);
-    days.push(known.get(label) ?? { label, value: 0, text: "nothing" });
+    days.push(known.get(label) ?? { label, value: 0, text: "none" });
   }
   return days;
 }
 
-const KINDS = { deposit: "Deposit", reserve: "Held for a reply", settle: "Reply paid", release: "Hold released" };
+const KINDS = { deposit: "Deposit", reserve: "Held for a reply", settle: "Reply charged", release: "Hold released" };
 
 async function showLedger(ledger, page) {
   const { items } = await call("GET", `/billing/transactions?limit=${LATEST}`, undefined, page);
   if (items.length === 0)
-    return fill(ledger, nothing("No entries", "Money that comes and goes is written down here and never changed."));
+    return fill(ledger, nothing("No entries", "Every deposit and charge is recorded here and never changed."));
   return fill(
     ledger,
     h(
@@ -174,24 +174,24 @@ async function showLedger(ledger, page) {
 const signed = (amount) => (amount === 0 ? "–" : `${amount > 0 ? "+" : "−"}${money(Math.abs(amount))}`);
 
 function addMoney() {
-  return dialog("Add to the balance", (close) =>
+  return dialog("Add to balance", (close) =>
     form({
       content: [
-        h("p", "Only what paid models cost is taken from it. No money moves anywhere: it is your own limit."),
+        h("p", "Replies of paid models are charged to the balance. No real money moves: it is a limit that you set."),
         field(
           "Amount in US dollars",
           input("amountMicrocents", { inputmode: "decimal", placeholder: "10.00", autofocus: true }),
         ),
-        field("Note", input("note", { maxlength: "255" }), "May be left out."),
+        field("Note", input("note", { maxlength: "200" }), "Optional."),
       ],
       submit: "Add",
       working: "Adding…",
       cancel: close,
       send: async ({ amountMicrocents, note }) => {
         const amount = microcents(amountMicrocents);
-        if (!amount) throw new Wrong("amountMicrocents", "An amount such as 10 or 2.50.");
+        if (!amount) throw new FieldError("amountMicrocents", "Enter an amount, such as 10 or 2.50.");
         await call("POST", "/billing/deposit", { amountMicrocents: amount, note: note.trim() || undefined });
-        notify(`${money(amount)} are added.`);
+        notify(`Added ${money(amount)}.`);
         close(true);
       },
     }),
@@ -199,7 +199,7 @@ function addMoney() {
 }
 
 function exportCsv(button) {
-  return busy(button, "Collecting…", async () => {
+  return busy(button, "Exporting…", async () => {
     const rows = [["when", "kind", "amount_usd", "held_usd", "turn", "note", "id"]];
     for await (const items of pages("/billing/transactions")) {
       rows.push(

@@ -1,4 +1,4 @@
-// Models: where they come from, whether they answer, what they cost, and which one is asked when nobody chose.
+// Models: where they come from, whether they work, what they cost, and which one is the default.
 
 import { call } from "../../lib/api.js";
 import { ask } from "../../lib/dialog.js";
@@ -36,10 +36,13 @@ export async function models(page) {
       h("h1", "Models"),
       page.isOwner && h("button.primary", { type: "button", onclick: add }, "Connect a provider"),
     ),
-    h("p.lead", "A provider is any server that speaks the OpenAI API: on this machine, in your network, or a service."),
+    h(
+      "p.lead",
+      "A provider is any server with an OpenAI-compatible API: on this machine, on your network, or a hosted service.",
+    ),
     providers,
     found,
-    h("h2", "The organization's default"),
+    h("h2", "Default model"),
     chosen,
     h("h2", "All models"),
     all,
@@ -58,7 +61,13 @@ function showLocal(found, servers, reload) {
       });
     return h(
       "div.offer-card",
-      h("p", h("strong", name ?? slug), " answers at ", h("code", baseUrl), ` with ${count(models.length, "model")}.`),
+      h(
+        "p",
+        h("strong", name ?? slug),
+        " is running at ",
+        h("code", baseUrl),
+        ` with ${count(models.length, "model")}.`,
+      ),
       h("button.primary", { type: "button", onclick: take }, "Connect"),
     );
   };
@@ -71,7 +80,7 @@ function showProviders(element, providers, context) {
       element,
       nothing(
         "No provider yet",
-        "Until there is one, the built-in demo model answers: it needs nothing, and says that it is a demo.",
+        "Until you connect one, the built-in demo model replies. It needs no setup, and says that it is a demo.",
       ),
     );
   }
@@ -94,7 +103,7 @@ function card(provider, { page, reload, tested }) {
       text,
     );
   const refresh = (event) =>
-    busy(event.target, "Asking…", async () => {
+    busy(event.target, "Refreshing…", async () => {
       const { models } = await call("POST", `/providers/${id}/refresh`);
       notify(`${slug} has ${count(models.length, "model")}.`);
       await reload();
@@ -103,20 +112,20 @@ function card(provider, { page, reload, tested }) {
     if (
       !(await ask(
         `Remove ${slug}?`,
-        "Its models are gone from this organization; agents that use them fail until they get another.",
+        "This organization loses its models. Agents that use them fail until they are given another.",
         "Remove",
       ))
     )
       return;
     await call("DELETE", `/providers/${id}`);
-    notify(`${slug} is removed.`);
+    notify(`Removed ${slug}.`);
     await reload();
   };
   const edit = () => editProvider(provider).then((done) => done && reload(id));
   const testButton = button("Test", () => test.run(testButton));
-  // Who has just connected one wants to know whether it works.
+  // One that was just connected is tested at once.
   if (tested === id) queueMicrotask(() => test.run(testButton));
-  const key = hasApiKey ? "kept, sealed" : apiKeyEnv ? `from ${apiKeyEnv}` : "none";
+  const key = hasApiKey ? "stored encrypted" : apiKeyEnv ? `from ${apiKeyEnv}` : "none";
   return [
     h(
       "div.card-head",
@@ -133,7 +142,7 @@ function card(provider, { page, reload, tested }) {
     ),
     h(
       "dl.facts",
-      h("div", h("dt", "Address"), h("dd", h("code", baseUrl))),
+      h("div", h("dt", "Base URL"), h("dd", h("code", baseUrl))),
       h("div", h("dt", "Key"), h("dd", key)),
       h("div", h("dt", "Models"), h("dd", number(models.length))),
     ),
@@ -152,7 +161,7 @@ function showModels(element, models) {
     );
   fill(
     element,
-    h("p.quiet", "Prices are in US dollars per million tokens, as you have entered them."),
+    h("p.quiet", "Prices are in US dollars per million tokens, as you entered them."),
     h(
       "div.scrolls",
       { tabindex: "0", role: "region", "aria-label": "All models" },
@@ -162,7 +171,7 @@ function showModels(element, models) {
           "thead",
           h(
             "tr",
-            ["Model", "Price", "Window", "Where"].map((title) => h("th", { scope: "col" }, title)),
+            ["Model", "Price", "Context window", "Where"].map((title) => h("th", { scope: "col" }, title)),
           ),
         ),
         h("tbody", models.map(row)),
@@ -175,8 +184,8 @@ function showDefault(element, models, org, page) {
   const known = models.map(({ id }) => [id, id]);
   const { defaultModel } = org;
   if (defaultModel && known.every(([id]) => id !== defaultModel))
-    known.push([defaultModel, `${defaultModel} (not there now)`]);
-  const choice = select("defaultModel", [["", "The built-in demo/ala"], ...known], defaultModel ?? "", {
+    known.push([defaultModel, `${defaultModel} (not available)`]);
+  const choice = select("defaultModel", [["", "Built-in: demo/ala"], ...known], defaultModel ?? "", {
     id: "default-model",
     disabled: !page.isOwner,
   });
@@ -186,14 +195,10 @@ function showDefault(element, models, org, page) {
       await call("PATCH", "/org", { defaultModel: choice.value || null });
       before = choice.value;
       notify(`Saved: ${choice.selectedOptions[0].textContent}.`);
-    } catch (refused) {
+    } catch (error) {
       choice.value = before;
-      notify(refused.message);
+      notify(error.message);
     }
   });
-  fill(
-    element,
-    h("label", { for: "default-model" }, "Asked when neither the chat nor its agent names a model"),
-    choice,
-  );
+  fill(element, h("label", { for: "default-model" }, "Used when neither the chat nor its agent names a model"), choice);
 }

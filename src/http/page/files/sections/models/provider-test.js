@@ -9,11 +9,11 @@ export function testPanel({ id }) {
   const element = h("div.test", { role: "status" });
   const run = (button) =>
     busy(button, "Testing…", async () => {
-      fill(element, h("ol.steps", step("waits", "Asking for its models and a first word…")));
+      fill(element, h("ol.steps", step("waits", "Listing its models and requesting a reply…")));
       try {
         show(element, await call("POST", `/providers/${id}/test`));
-      } catch (refused) {
-        fill(element, h("ol.steps", step("fails", refused.message)));
+      } catch (error) {
+        fill(element, h("ol.steps", step("fails", error.message)));
       }
     });
   return { element, run };
@@ -25,16 +25,16 @@ const step = (state, text, time) =>
 function show(element, { reachMs, modelsMs, models, model, firstTokenMs, replyMs }) {
   const spoke =
     firstTokenMs === null
-      ? step("fails", `${model} ended without a word`)
-      : step("done", `${model} said its first word`, firstTokenMs);
+      ? step("fails", `${model} returned an empty reply`)
+      : step("done", `${model} sent its first token`, firstTokenMs);
   fill(
     element,
     h(
       "ol.steps",
-      step("done", "It answers", reachMs),
-      step("done", `It listed ${count(models.length, "model")}`, modelsMs),
+      step("done", "Server reached", reachMs),
+      step("done", `Listed ${count(models.length, "model")}`, modelsMs),
       spoke,
-      step("done", "Its reply was complete", replyMs),
+      step("done", "Reply complete", replyMs),
     ),
   );
 }

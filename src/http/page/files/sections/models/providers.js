@@ -3,11 +3,11 @@
 import { call } from "../../lib/api.js";
 import { dialog } from "../../lib/dialog.js";
 import { fill, h, notify } from "../../lib/dom.js";
-import { field, form, input, Wrong } from "../../lib/form.js";
+import { field, form, input, FieldError } from "../../lib/form.js";
 
 const KIND = "openai-compatible";
 
-/** Asks where the models are; answers the provider that was made. */
+/** Asks where the models are; returns the provider that was created. */
 export async function connect() {
   const presets = (await call("GET", "/providers/presets")).items;
   return dialog(
@@ -30,8 +30,8 @@ export async function connect() {
           presetChoice(presets, choose),
           h(
             "div.row",
-            field("Slug", slug, "Its models will be slug/model."),
-            field("Address", baseUrl, "Up to and without /chat/completions."),
+            field("Slug", slug, "Its models are named slug/model."),
+            field("Base URL", baseUrl, "The API's base URL, such as http://127.0.0.1:11434/v1."),
           ),
           key,
         ],
@@ -39,7 +39,7 @@ export async function connect() {
         working: "Connecting…",
         cancel: close,
         send: async ({ slug, baseUrl, apiKey }) => {
-          if (!slug.trim()) throw new Wrong("slug", "Give it a slug, such as local.");
+          if (!slug.trim()) throw new FieldError("slug", "Enter a slug, such as local.");
           const body = {
             slug: slug.trim(),
             kind: KIND,
@@ -76,11 +76,11 @@ function presetChoice(presets, choose) {
   };
   return h(
     "fieldset",
-    h("legend", "What is it?"),
+    h("legend", "Kind of server"),
     h(
       "div.presets",
       presets.map((preset) => button(preset.name ?? preset.slug, preset)),
-      button("Something else", undefined),
+      button("Other", undefined),
     ),
   );
 }
@@ -89,7 +89,7 @@ const keyField = (label) =>
   field(
     label,
     input("apiKey", { type: "password", autocomplete: "off", spellcheck: "false" }),
-    "Servers on this machine mostly need none. It is sealed before it is stored, and never shown again.",
+    "Servers on this machine usually need none. It is stored encrypted and never shown again.",
   );
 
 /** Changes a provider; whether it was changed. */
@@ -105,10 +105,13 @@ export function editProvider(provider) {
     (close) =>
       form({
         content: [
-          field("Address", input("baseUrl", { value: provider.baseUrl, inputmode: "url", spellcheck: "false" })),
-          keyField(provider.hasApiKey ? "New API key (empty: as it is)" : "API key"),
+          field("Base URL", input("baseUrl", { value: provider.baseUrl, inputmode: "url", spellcheck: "false" })),
+          keyField(provider.hasApiKey ? "New API key (leave empty to keep the current one)" : "API key"),
           h("h3", "Models and prices"),
-          h("p.hint", "In US dollars per million tokens. Empty prices: free. The window is in tokens."),
+          h(
+            "p.hint",
+            "Prices are in US dollars per million tokens; empty means free. The context window is in tokens.",
+          ),
           h(
             "div.scrolls",
             { tabindex: "0", role: "region", "aria-label": "Models and prices" },
@@ -118,14 +121,14 @@ export function editProvider(provider) {
                 "thead",
                 h(
                   "tr",
-                  ["Model", "In", "Out", "Window"].map((title) => h("th", { scope: "col" }, title)),
+                  ["Model", "Input", "Output", "Context window"].map((title) => h("th", { scope: "col" }, title)),
                   h("td"),
                 ),
               ),
               rows,
             ),
           ),
-          h("p", h("button.small", { type: "button", onclick: add }, "Add a model")),
+          h("p", h("button.small", { type: "button", onclick: add }, "Add model")),
         ],
         submit: "Save",
         cancel: close,
@@ -136,7 +139,7 @@ export function editProvider(provider) {
             models: [...rows.rows].map(readRow).filter(Boolean),
           };
           await call("PATCH", `/providers/${provider.id}`, body);
-          notify(`${provider.slug} is saved.`);
+          notify(`Saved ${provider.slug}.`);
           close(true);
         },
       }),
@@ -150,14 +153,14 @@ function modelRow(model) {
   const row = h(
     "tr",
     cell("Model", model?.id, { class: "wide-cell", spellcheck: "false" }),
-    cell("Price in", model?.pricing?.inputPerMillion, { inputmode: "decimal" }),
-    cell("Price out", model?.pricing?.outputPerMillion, { inputmode: "decimal" }),
-    cell("Window", model?.contextWindow, { inputmode: "numeric" }),
+    cell("Input price", model?.pricing?.inputPerMillion, { inputmode: "decimal" }),
+    cell("Output price", model?.pricing?.outputPerMillion, { inputmode: "decimal" }),
+    cell("Context window", model?.contextWindow, { inputmode: "numeric" }),
     h(
       "td",
       h(
         "button.small",
-        { type: "button", "aria-label": `Leave out ${model?.id ?? "this model"}`, onclick: () => row.remove() },
+        { type: "button", "aria-label": `Remove ${model?.id ?? "this model"}`, onclick: () => row.remove() },
         "×",
       ),
     ),
@@ -181,6 +184,6 @@ function readRow(row) {
     : undefined;
   const contextWindow = window === "" ? undefined : Number(window);
   if (contextWindow !== undefined && !Number.isInteger(contextWindow))
-    throw new Error(`The window of ${id} is a whole number of tokens, or nothing.`);
+    throw new Error(`The context window of ${id} must be a whole number of tokens, or empty.`);
   return { id, pricing, contextWindow };
 }
