@@ -1,4 +1,4 @@
-#![no_main]
 //! `alm::properties::request`, for any bytes.
+#![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| alm::properties::request(bytes));

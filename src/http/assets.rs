@@ -3,6 +3,8 @@
 //! Rule: a file is looked up by its exact name, so no request can reach outside the folder.
 //! Deliberately absent: an expiry. The files change with the binary and the browser is near; a 304 is cheap.
 
+use std::{collections::BTreeMap, io::Write};
+
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use include_dir::Dir;
@@ -12,7 +14,6 @@ use poem::{
     http::{HeaderMap, StatusCode, header},
 };
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, io::Write};
 
 /// One folder of baked-in files.
 pub struct Assets(BTreeMap<&'static str, Asset>);
@@ -111,9 +112,11 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use flate2::read::GzDecoder;
     use std::{io::Read, sync::LazyLock};
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
 
     static DIR: Dir = include_dir::include_dir!("$CARGO_MANIFEST_DIR/src/http/docs/files");
     static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&DIR));

@@ -182,5 +182,4 @@ impl Balance {
 }
 
 #[cfg(test)]
-#[path = "tool_calls_tests.rs"]
 mod tests;

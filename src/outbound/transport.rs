@@ -3,10 +3,12 @@
 //! Rule: a socket is blocking until its call hands it over, non-blocking while a body streams, and blocking again in
 //! the pool.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;

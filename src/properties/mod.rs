@@ -4,6 +4,7 @@
 //! is read off a [`tape::Tape`], so that every input is a case and a longer one is only a longer case.
 //! In no build but those two: `cfg(any(test, fuzzing))`.
 
+mod cut; // a body → its pieces
 mod fold; // chunks → parts that the SDK takes
 mod order; // what a client may be sent
 mod reply; // a provider's body → deltas → chunks
@@ -22,21 +23,3 @@ pub use request::request;
 #[cfg(test)]
 pub(crate) use tool_calls::assert_told;
 pub use tool_calls::tool_calls;
-
-/// Bytes in front of a body that say how it is cut into pieces.
-const CUTS: usize = 4;
-
-/// The pieces of a body, each of at most 256 bytes, by sizes that are used in turn; and the body.
-fn cut(bytes: &[u8]) -> (Vec<&[u8]>, &[u8]) {
-    let (sizes, body) = bytes.split_at(CUTS.min(bytes.len()));
-    let (mut pieces, mut rest) = (Vec::new(), body);
-    for size in sizes.iter().cycle().map(|&size| usize::from(size) + 1) {
-        if rest.is_empty() {
-            break;
-        }
-        let (piece, tail) = rest.split_at(size.min(rest.len()));
-        pieces.push(piece);
-        rest = tail;
-    }
-    (pieces, body)
-}

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{cut, fold::assert_sound, order::Order, tool_calls::assert_told};
+use super::{cut::cut, fold::assert_sound, order::Order, tool_calls::assert_told};
 use crate::{
     model::{Delta, Ending, openai::Decoder, sse::Parser},
     store::turns::Outcome,

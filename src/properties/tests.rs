@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::CUTS;
+use super::cut::CUTS;
 
 /// Words of a wire between any bytes, behind sizes to cut it by.
 fn written_with(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {

@@ -5,11 +5,13 @@
 
 mod place;
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use place::{FAKE_ALM, Place, REPOSITORY, Who, checksum, names_in, release_name, serve_release, which};
 

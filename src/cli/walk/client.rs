@@ -2,9 +2,12 @@
 //!
 //! Rule: it knows the API from outside only: statuses, envelopes, server-sent events.
 
+use std::{
+    io::{BufRead, BufReader, Read},
+    time::Duration,
+};
+
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
-use std::time::Duration;
 
 /// For a whole call, the streamed answer included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);

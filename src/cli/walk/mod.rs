@@ -7,9 +7,11 @@ mod client;
 #[cfg(test)]
 mod tests;
 
-use client::{Answer, Call, Client, Streamed};
-use serde_json::{Value, json};
 use std::io::{self, IsTerminal, Write};
+
+use serde_json::{Value, json};
+
+use client::{Answer, Call, Client, Streamed};
 
 /// The quickstart's own prompt.
 const PROMPT: &str = "Summarise the periodic table in 3 sentences.";

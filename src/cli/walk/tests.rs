@@ -1,9 +1,12 @@
 //! Against a server of a few lines that says what the API promises, but for one lie.
 
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::{TcpListener, TcpStream},
+    str, thread,
+};
+
 use super::*;
-use std::io::{BufRead, BufReader, Read};
-use std::net::{TcpListener, TcpStream};
-use std::{str, thread};
 
 const ANSWER: &str = "The periodic table lists the elements.";
 

@@ -6,7 +6,8 @@
 //! content security policy holds the browser to the first two.
 //! Deliberately absent: a copy of the document. The page shows what the server serves.
 
-use crate::http::assets::Assets;
+use std::sync::LazyLock;
+
 use include_dir::{Dir, include_dir};
 use poem::{
     Request, Response, Route,
@@ -14,7 +15,8 @@ use poem::{
     get,
     http::{HeaderValue, header},
 };
-use std::sync::LazyLock;
+
+use crate::http::assets::Assets;
 
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/src/http/docs/files");
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&FILES));
@@ -42,8 +44,9 @@ async fn file(request: Request) -> poem::Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use poem::{Endpoint, http::StatusCode};
+
+    use super::*;
 
     async fn get(path: &str) -> Response {
         let app = Route::new().nest("/docs", routes());

@@ -8,7 +8,8 @@
 //! policy holds the browser to all three. Rule: the pages hold no data, so anyone may have them: what they show comes from the API.
 //! Deliberately absent: a build step.
 
-use crate::http::assets::Assets;
+use std::sync::LazyLock;
+
 use include_dir::{Dir, include_dir};
 use poem::{
     IntoEndpoint, Request, Response, Route,
@@ -16,7 +17,8 @@ use poem::{
     get,
     http::{HeaderValue, header},
 };
-use std::sync::LazyLock;
+
+use crate::http::assets::Assets;
 
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/src/http/page/files");
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&FILES));
@@ -50,8 +52,9 @@ fn answer(name: &str, request: &Request) -> poem::Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use poem::{Endpoint, http::StatusCode};
+
+    use super::*;
 
     /// What all of it may weigh, without what is vendored.
     const BYTES_MAX: usize = 150 * 1_024;

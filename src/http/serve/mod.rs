@@ -8,17 +8,6 @@
 //! something is said to it, which a silent stream does every few seconds.
 //! Deliberately absent: TLS (a proxy's work), and a limit on slow request bodies (who reads a body bounds it).
 
-use crate::error::{Error, Result};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
-use poem::{
-    Endpoint,
-    http::uri::Scheme,
-    web::{LocalAddr, RemoteAddr},
-};
 use std::{
     convert::Infallible,
     future::pending,
@@ -31,12 +20,25 @@ use std::{
     },
     time::Duration,
 };
+
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use poem::{
+    Endpoint,
+    http::uri::Scheme,
+    web::{LocalAddr, RemoteAddr},
+};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
+
+use crate::error::{Error, Result};
 
 /// Connections the kernel keeps for us until we accept them.
 const BACKLOG_CONNECTIONS: u32 = 4096;

@@ -2,17 +2,19 @@
 //!
 //! Rule: every test waits for what the other side does, never for a clock of its own.
 
-use super::*;
+use std::sync::Mutex;
+
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, Empty};
 use poem::{Body, Request, Response, Route, endpoint::make_sync, get};
-use std::sync::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
+
+use super::*;
 
 const GET_HI: &[u8] = b"GET /hi HTTP/1.1\r\nhost: x\r\n\r\n";
 const GET_STREAM: &[u8] = b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n";

@@ -2,8 +2,9 @@
 //!
 //! Rule: only reads.
 
-use crate::model::{Content, Message, Request};
 use serde_json::Value;
+
+use crate::model::{Content, Message, Request};
 
 /// A request, with the last thing the person said taken out of it.
 pub(super) struct Asked<'a> {

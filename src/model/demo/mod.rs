@@ -11,9 +11,10 @@ mod texts;
 
 pub use script::Script;
 
+use serde_json::{Value, json};
+
 use super::Request;
 use asked::Asked;
-use serde_json::{Value, json};
 
 /// How much of a person's words, or of a tool's, is said back.
 const QUOTE_CHARS_MAX: usize = 2_000;

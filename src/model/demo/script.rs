@@ -2,8 +2,9 @@
 //!
 //! Rule: only `next` waits. What is said and what it costs is settled before the first word.
 
-use crate::model::{Content, Delta, Ending, Finish, Message, Request, ToolCall, Usage};
 use std::{collections::VecDeque, time::Duration};
+
+use crate::model::{Content, Delta, Ending, Finish, Message, Request, ToolCall, Usage};
 
 /// How long a word takes: a little faster than anyone reads.
 const WORD_PAUSE_MS: u64 = 20;

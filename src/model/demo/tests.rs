@@ -1,8 +1,9 @@
 //! What the demo model promises: the same answer to the same question, and every kind of part.
 
+use std::time::Duration;
+
 use super::*;
 use crate::model::{Content, Delta, Ending, Finish, Message, ToolSpec};
-use std::time::Duration;
 
 fn user(text: &str) -> Message {
     Message::User(vec![Content::Text(text.into())])

@@ -2,12 +2,13 @@
 //!
 //! Rule: every body ends in an [`Ending`]; how its bytes are split changes nothing; one reply has at most one fault.
 
+use std::borrow::Cow;
+
 use super::fault::{CUT_OFF, TOO_LONG, UNREADABLE, explain};
 use super::wire::{Annotation, Chunk, Delta as WireDelta, ToolCall as WireToolCall, Words};
 use crate::model::sse::{self, EVENT_BYTES_MAX, Event};
 use crate::model::tool_calls::{Fragment, ToolCalls};
 use crate::model::{Delta, Ending, Finish, Usage};
-use std::borrow::Cow;
 
 /// Reads one reply, however its bytes are split.
 #[derive(Debug, Default)]
@@ -229,5 +230,4 @@ fn source(annotation: &Annotation<'_>) -> Option<Delta> {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

@@ -2,12 +2,14 @@
 //!
 //! Rule: every request has a body. What a model cannot be shown is named in words, so that it can say so.
 
-use super::data_url;
-use crate::model::{Content, Message, Request, ToolCall, ToolSpec};
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+
+use super::data_url;
+use crate::model::{Content, Message, Request, ToolCall, ToolSpec};
 
 /// What differs between servers in what they accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,5 +237,4 @@ fn file_in_words(media_type: &str, url: &str, filename: Option<&str>) -> String 
 }
 
 #[cfg(test)]
-#[path = "encode_tests.rs"]
 mod tests;

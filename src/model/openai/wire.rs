@@ -3,11 +3,11 @@
 //! Rule: borrows from the body; what is not needed is not read. A field of an impossible type fails the chunk,
 //! unless it is only a count.
 
+use std::{borrow::Cow, fmt};
+
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
-use std::fmt;
 
 /// No count goes further, so that sums and prices stay far from overflow.
 const TOKENS_MAX: f64 = u32::MAX as f64;

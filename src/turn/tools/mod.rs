@@ -5,22 +5,13 @@
 
 use serde_json::Value;
 
-use crate::{
-    model::ToolSpec,
-    store::{Store, Tenant},
-};
+use crate::model::ToolSpec;
 
+mod context;
 mod current_time;
 mod search_history;
 
-/// What a tool may use.
-#[derive(Clone)]
-pub struct Context {
-    pub store: Store,
-    pub tenant: Tenant,
-    /// The session that asks.
-    pub session_id: String,
-}
+pub use context::Context;
 
 /// A tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

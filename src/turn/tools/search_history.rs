@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::context::Context;
 
 /// Hits a model gets at most, and when it names no number.
 const HITS_MAX: usize = 20;

@@ -1,7 +1,8 @@
 //! Requests as the wire has them.
 
-use super::*;
 use serde_json::json;
+
+use super::*;
 
 const PLAIN: WireOptions =
     WireOptions { include_usage: false, completion_tokens_field: CompletionTokensField::MaxTokens };

@@ -1,8 +1,9 @@
 //! Tool calls in pieces, put together.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::properties::assert_told;
-use proptest::prelude::*;
 
 /// `(index, id, name, arguments)`, where `""` is none.
 type Row = (Option<i64>, &'static str, &'static str, &'static str);
