@@ -2,22 +2,14 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { gated, startFakeUpstream, status, text } from "../clients/fake-upstream.mjs";
+import { gated, status, text } from "../clients/fake-upstream.mjs";
 import { asPerson, open, startOwned } from "./person.mjs";
 
 let alm;
-let upstream;
 let providers = 0;
 
-before(async () => {
-  alm = await startOwned();
-  upstream = await startFakeUpstream();
-});
-
-after(async () => {
-  await alm?.stop();
-  await upstream?.stop();
-});
+before(async () => (alm = await startOwned({ upstream: true })));
+after(() => alm?.stop());
 
 /** A promise, and the function that settles it. */
 function gate() {
@@ -30,7 +22,7 @@ function gate() {
 async function chatWith(page, replies) {
   await open(page, "keys");
   const slug = `fake-${++providers}`;
-  const { baseUrl } = upstream.endpoint(replies);
+  const { baseUrl } = alm.upstream.endpoint(replies);
   await asPerson(page, "POST", "/providers", { slug, kind: "openai-compatible", baseUrl, models: [{ id: "m" }] });
   await open(page, "sessions/new");
   await page.getByLabel("Model").selectOption(`${slug}/m`);

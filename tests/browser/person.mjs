@@ -1,14 +1,19 @@
 // The owner of a fresh server, at a browser.
 
 import { startEmpty } from "../clients/alm.mjs";
+import { startFakeUpstream } from "../clients/fake-upstream.mjs";
 import { withPage } from "./browser.mjs";
 
 export const EMAIL = "you@example.com";
 export const PASSWORD = "correct horse battery staple";
 export const ORG = "acme";
 
-/** A server that has been set up; `signedIn(use)` is a browser of its owner's. */
-export async function startOwned() {
+/**
+ * A server that has been set up; `signedIn(use)` is a browser of its owner's. With `upstream: true` a fake model stands
+ * beside it, as `upstream`.
+ */
+export async function startOwned({ upstream: withUpstream = false } = {}) {
+  const upstream = withUpstream ? await startFakeUpstream() : undefined;
   const alm = await startEmpty();
   const code = new URL(alm.link).hash.slice(1);
   await post(alm, "/auth/setup", { code, orgSlug: ORG, email: EMAIL, password: PASSWORD });
@@ -25,7 +30,11 @@ export async function startOwned() {
       },
       options,
     );
-  return { ...alm, signedIn };
+  const stop = async () => {
+    await alm.stop();
+    await upstream?.stop();
+  };
+  return { ...alm, upstream, signedIn, stop };
 }
 
 async function post(alm, path, body) {

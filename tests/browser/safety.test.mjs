@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { chunk, chunks, startFakeUpstream, toolCall, usage } from "../clients/fake-upstream.mjs";
+import { chunk, chunks, toolCall, usage } from "../clients/fake-upstream.mjs";
 import { asPerson, open, startOwned } from "./person.mjs";
 
 const HOSTILE = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>"'><svg onload=window.hacked=1>`;
@@ -28,17 +28,9 @@ ${HOSTILE}
 `;
 
 let alm;
-let upstream;
 
-before(async () => {
-  alm = await startOwned();
-  upstream = await startFakeUpstream();
-});
-
-after(async () => {
-  await alm?.stop();
-  await upstream?.stop();
-});
+before(async () => (alm = await startOwned({ upstream: true })));
+after(() => alm?.stop());
 
 /** Nothing ran, and what was shown as text is text. */
 async function assertHarmless(page) {
@@ -123,7 +115,7 @@ test("what a model streams is only text, and so are its tool calls", async () =>
       chunk({}, "stop"),
       usage(),
     );
-    const { baseUrl } = upstream.endpoint([
+    const { baseUrl } = alm.upstream.endpoint([
       toolCall("search_history", [JSON.stringify({ query: HOSTILE })]),
       toolCall(`x`, [HOSTILE]),
       said,

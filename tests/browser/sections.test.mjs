@@ -3,21 +3,13 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { startFakeUpstream, status, text } from "../clients/fake-upstream.mjs";
+import { status, text } from "../clients/fake-upstream.mjs";
 import { EMAIL, ORG, PASSWORD, asPerson, open, startOwned } from "./person.mjs";
 
 let alm;
-let upstream;
 
-before(async () => {
-  alm = await startOwned();
-  upstream = await startFakeUpstream();
-});
-
-after(async () => {
-  await alm?.stop();
-  await upstream?.stop();
-});
+before(async () => (alm = await startOwned({ upstream: true })));
+after(() => alm?.stop());
 
 const card = (page, name) =>
   page.getByRole("listitem").filter({ has: page.getByRole("heading", { name, exact: true }) });
@@ -34,7 +26,7 @@ async function connect(page, slug, baseUrl) {
 
 test("a provider is connected, tested step by step, priced, and made the default", async () => {
   await alm.signedIn(async (page) => {
-    await connect(page, "scripted", upstream.endpoint([text("Hello")]).baseUrl);
+    await connect(page, "scripted", alm.upstream.endpoint([text("Hello")]).baseUrl);
     await card(page, "scripted")
       .getByText(/first token/)
       .waitFor();
@@ -61,7 +53,7 @@ test("a provider that refuses or is not there is explained in words", async () =
   await alm.signedIn(async (page) => {
     await connect(page, "closed", "http://127.0.0.1:1/v1");
     await card(page, "closed").locator(".fails").waitFor();
-    await connect(page, "refusing", upstream.endpoint([status(401)]).baseUrl);
+    await connect(page, "refusing", alm.upstream.endpoint([status(401)]).baseUrl);
     await card(page, "refusing").locator(".fails").waitFor();
     assert.match(await card(page, "refusing").locator(".fails").innerText(), /key/i);
     await page.getByRole("button", { name: "Remove closed" }).click();
@@ -72,7 +64,7 @@ test("a provider that refuses or is not there is explained in words", async () =
 
 test("a server of this machine is offered, and connected with one click", async () => {
   await alm.signedIn(async (page) => {
-    const { baseUrl } = upstream.endpoint([text("Hello")]);
+    const { baseUrl } = alm.upstream.endpoint([text("Hello")]);
     // Its usual port may be anybody's on this machine, so the search itself is left to the tests of the API.
     const found = { slug: "ollama", name: "Ollama", baseUrl, models: ["m"] };
     await page.route(
@@ -144,7 +136,7 @@ test("a deposit, what it was spent on, and the ledger as a file", async () => {
     await page.locator(".figure").getByText("$12.50").waitFor();
 
     const models = [{ id: "m", pricing: { inputPerMillion: "1000", outputPerMillion: "1000" } }];
-    const { baseUrl } = upstream.endpoint([text("Hello")]);
+    const { baseUrl } = alm.upstream.endpoint([text("Hello")]);
     await asPerson(page, "POST", "/providers", { slug: "paid", kind: "openai-compatible", baseUrl, models });
     await page.request.post("/api/v1/chat", {
       data: { model: "paid/m", messages: [{ role: "user", content: "Hi" }] },

@@ -1,0 +1,105 @@
+// What the forms know of the server's rules is what the server does: lengths, and the tools that an agent may use.
+
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { startEmpty } from "../clients/alm.mjs";
+import { text } from "../clients/fake-upstream.mjs";
+import { EMAIL, ORG, PASSWORD, asPerson, open, startOwned } from "./person.mjs";
+
+const PAGES = new URL("../../src/http/page/files/", import.meta.url);
+
+/** Where what is typed goes, by script and name of the field; the call that takes it. */
+const SENT = {
+  "sections/agents.js name": ["POST", "/agents", (name) => ({ name })],
+  "sections/agents.js description": ["PATCH", "/agents/ala", (description) => ({ description })],
+  "sections/agents.js systemPrompt": ["PATCH", "/agents/ala", (systemPrompt) => ({ systemPrompt })],
+  "sections/keys.js name": ["POST", "/api-keys", (name) => ({ name })],
+  "sections/models/providers.js slug": [
+    "POST",
+    "/providers",
+    (slug) => ({ slug, kind: "openai-compatible", baseUrl: "http://127.0.0.1:1/v1", models: [] }),
+  ],
+  "sections/sessions.js label": ["POST", "/sessions", (label) => ({ label, agentId: "ala" })],
+  "sections/usage.js note": ["POST", "/billing/deposit", (note) => ({ amountMicrocents: 1, note })],
+};
+
+/** The slug of the first organization, which is sent once, to a fresh server. */
+const SETUP = "setup.js orgSlug";
+
+/** Each `maxlength` of the pages: script and name of the field, and the number. */
+function limits() {
+  const scripts = readdirSync(PAGES, { recursive: true }).filter((name) => /^(?!.*marked).*\.js$/.test(name));
+  return scripts.flatMap((script) => {
+    const source = readFileSync(new URL(script, PAGES), "utf8");
+    const fields = [...source.matchAll(/(?:input|textarea)\("(\w+)",[^()]*?maxlength: "(\d+)"/g)];
+    assert.equal(
+      fields.length,
+      source.split("maxlength").length - 1,
+      `${script}: a maxlength in a form not known here`,
+    );
+    return fields.map(([, name, chars]) => [`${script} ${name}`, Number(chars)]);
+  });
+}
+
+let alm;
+
+before(async () => (alm = await startOwned({ upstream: true })));
+after(() => alm?.stop());
+
+test("a field takes as much as the server does, and no more", async () => {
+  const known = limits();
+  assert.deepEqual(known.map(([field]) => field).sort(), [...Object.keys(SENT), SETUP].sort());
+  await alm.signedIn(async (page) => {
+    await open(page, "keys");
+    for (const [field, chars] of known.filter(([field]) => field !== SETUP)) {
+      const [method, path, body] = SENT[field];
+      const send = (length) => asPerson(page, method, path, body("a".repeat(length)));
+      const name = field.split(" ")[1];
+      await assert.rejects(send(chars + 1), new RegExp(`422 .*"${name}"`), `${field}: ${chars + 1}`);
+      await send(chars);
+    }
+  });
+});
+
+test("the form of the setup takes a slug as long as the server does", async () => {
+  const fresh = await startEmpty();
+  const [, chars] = limits().find(([field]) => field === SETUP);
+  const code = new URL(fresh.link).hash.slice(1);
+  const send = async (orgSlug) => {
+    const response = await fetch(`${fresh.base}/api/v1/auth/setup`, {
+      method: "POST",
+      headers: { "content-type": "application/json", origin: fresh.base },
+      body: JSON.stringify({ code, orgSlug, email: EMAIL, password: PASSWORD }),
+    });
+    return response.status;
+  };
+  try {
+    assert.equal(await send("a".repeat(chars + 1)), 422);
+    assert.ok((await send("a".repeat(chars))) < 300);
+  } finally {
+    await fresh.stop();
+  }
+});
+
+test("the form of an agent offers exactly the tools that are built in", async () => {
+  await alm.signedIn(async (page) => {
+    const endpoint = alm.upstream.endpoint([text("Hello")]);
+    await open(page, "agents");
+    const models = [{ id: "m" }];
+    await asPerson(page, "POST", "/providers", {
+      slug: "seen",
+      kind: "openai-compatible",
+      baseUrl: endpoint.baseUrl,
+      models,
+    });
+    await page.request.post("/api/v1/chat", {
+      data: { model: "seen/m", messages: [{ role: "user", content: "Hi" }] },
+      headers: { origin: alm.base, "x-alumia-org": ORG },
+    });
+    const builtIn = endpoint.requests[0].body.tools.map((tool) => tool.function.name);
+    await page.getByRole("button", { name: "Create agent" }).click();
+    const offered = await page.locator("dialog [name=tools]").evaluateAll((boxes) => boxes.map((box) => box.value));
+    assert.deepEqual(offered.sort(), builtIn.sort());
+  });
+});
