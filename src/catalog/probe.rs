@@ -25,7 +25,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a provider answered.
 #[derive(Debug)]
-pub struct Tested {
+pub struct TestReport {
     /// Until it began to answer.
     pub reach: Duration,
     /// Until it had said which models it has.
@@ -41,18 +41,18 @@ pub struct Tested {
 
 /// A usual server that answers on this machine.
 #[derive(Debug)]
-pub struct Found {
+pub struct LocalServer {
     pub preset: &'static Preset,
     pub models: Vec<String>,
 }
 
 /// Asks a provider for its models, then a model (the first it lists if none is named) for a few words. What fails says so in words.
-pub async fn test(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<Tested> {
+pub async fn test(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<TestReport> {
     let late = || Error::ModelUnavailable("the provider did not end its reply within 120 seconds".into());
     timeout(TEST_TIMEOUT, test_unbounded(upstreams, endpoint, model)).await.map_err(|_| late())?
 }
 
-async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<Tested> {
+async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<TestReport> {
     let started = Instant::now();
     let mut reach = Duration::ZERO;
     let models = upstreams.list_models_from(endpoint, || reach = started.elapsed()).await?;
@@ -82,21 +82,21 @@ async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Optio
     if let Some(Delta::Fault(sentence)) = deltas.iter().find(|delta| matches!(delta, Delta::Fault(_))) {
         return Err(Error::ModelUnavailable(sentence.clone()));
     }
-    Ok(Tested { reach, listed, models, model, first_token, reply: asked.elapsed() })
+    Ok(TestReport { reach, listed, models, model, first_token, reply: asked.elapsed() })
 }
 
 /// The usual servers that answer on this machine, with their models.
-pub async fn on_this_machine(upstreams: &Upstreams) -> Vec<Found> {
+pub async fn local_servers(upstreams: &Upstreams) -> Vec<LocalServer> {
     let usual: Vec<_> = PRESETS.iter().filter(|preset| is_loopback(preset.base_url)).collect();
-    answering(upstreams, &usual).await
+    responding(upstreams, &usual).await
 }
 
-async fn answering(upstreams: &Upstreams, presets: &[&'static Preset]) -> Vec<Found> {
+async fn responding(upstreams: &Upstreams, presets: &[&'static Preset]) -> Vec<LocalServer> {
     let ask = |preset: &&'static Preset| {
         let (preset, endpoint) = (*preset, endpoint(preset.slug, preset.base_url, None, Vec::new()));
         async move {
             let models = timeout(LOOK_TIMEOUT, upstreams.list_models(&endpoint)).await.ok()?.ok()?;
-            Some(Found { preset, models })
+            Some(LocalServer { preset, models })
         }
     };
     join_all(presets.iter().map(ask)).await.into_iter().flatten().collect()
@@ -127,7 +127,7 @@ mod tests {
         // A server that takes the connection and says nothing.
         let silent = Server::start(|_, peer| peer.request().map(drop));
         let presets = [usual("near", &near), usual("other", &other), usual("silent", &silent)];
-        let found = answering(&upstreams, &presets).await;
+        let found = responding(&upstreams, &presets).await;
         let shown: Vec<_> = found.iter().map(|found| (found.preset.slug, &found.models[..])).collect();
         assert_eq!(shown, [("near", &["llama3.2:3b".to_owned()][..])]);
     }

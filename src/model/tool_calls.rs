@@ -1,4 +1,4 @@
-//! Tool calls from fragments: servers agree on neither indexes nor ids, so a fragment is placed by all that it says.
+//! Tool calls from fragments: servers agree on neither indexes nor ids, so all that a fragment says decides where it belongs.
 //!
 //! Rule: a call is over when the reply is over, never when its arguments happen to parse; no call is lost; a fragment
 //! costs the same whatever came before it.
@@ -55,7 +55,7 @@ impl ToolCalls {
     pub fn push(&mut self, fragment: Fragment<'_>, out: &mut Vec<Delta>) -> Result<(), TooMuch> {
         let fragment = Fragment { id: unless_blank(fragment.id), name: unless_blank(fragment.name), ..fragment };
         self.bytes += fragment.arguments.len();
-        let at = self.place(&fragment).unwrap_or_else(|| {
+        let at = self.position(&fragment).unwrap_or_else(|| {
             self.bytes += fragment.id.map_or(0, str::len) + fragment.name.map_or(0, str::len);
             self.calls.push(Call::default());
             self.calls.len() - 1
@@ -83,8 +83,8 @@ impl ToolCalls {
         std::mem::take(&mut self.calls).into_iter().map(whole).collect()
     }
 
-    /// The call a fragment continues, the newest if several fit; none if it begins one.
-    fn place(&self, fragment: &Fragment<'_>) -> Option<usize> {
+    /// The position of the call a fragment continues, of the newest if several fit; none if it begins one.
+    fn position(&self, fragment: &Fragment<'_>) -> Option<usize> {
         let newest = |fits: &dyn Fn(&Call) -> bool| self.calls.iter().rposition(fits);
         let has_id = |call: &Call| fragment.id.is_some() && call.wire_id.as_deref() == fragment.id;
         let has_index = |call: &Call| fragment.index.is_some() && call.index == fragment.index;

@@ -23,7 +23,7 @@ use super::failure::SendError;
 /// What a dying pooled connection may still say: a TLS goodbye of 24 to 31 bytes, which is less than any useful head.
 const GOODBYE_BYTES_MAX: usize = 31;
 /// The holder of a socket that no call uses.
-const NOBODY: u64 = 0;
+const NO_CALL: u64 = 0;
 
 /// Which connection a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) struct Socket {
 /// Who uses a socket, and how.
 #[derive(Default)]
 pub(super) struct Usage {
-    /// The call that uses the socket, or [`NOBODY`].
+    /// The call that uses the socket, or [`NO_CALL`].
     pub(super) holder: u64,
     /// A body is being read: the socket is non-blocking.
     pub(super) streaming: bool,
@@ -72,7 +72,7 @@ pub(super) type Head = (response::Parts, BodyReader<'static>, Option<Arc<Socket>
 
 impl Call {
     pub(super) fn new(connection: Connection) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(NOBODY + 1);
+        static NEXT: AtomicU64 = AtomicU64::new(NO_CALL + 1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Call { id, connection, cancelled: AtomicBool::new(false), socket: Mutex::new(None) }
     }

@@ -184,7 +184,7 @@ impl Providers {
     #[oai(path = "/providers/local", method = "get", operation_id = "list_local_servers")]
     async fn list_local_servers(&self, caller: Caller<Owner>) -> Result<Data<Items<LocalServer>>, ApiError> {
         let known = caller.org().providers()?;
-        let mut found = probe::on_this_machine(caller.app.catalog.upstreams()).await;
+        let mut found = probe::local_servers(caller.app.catalog.upstreams()).await;
         found.retain(|found| known.iter().all(|known| known.base_url != found.preset.base_url));
         Ok(Data::of(&Items::all(found)))
     }
@@ -322,8 +322,8 @@ fn key_of(text: Option<String>, variable: Option<String>) -> Result<Option<NewKe
     }
 }
 
-impl From<probe::Tested> for ProviderTest {
-    fn from(tested: probe::Tested) -> Self {
+impl From<probe::TestReport> for ProviderTest {
+    fn from(tested: probe::TestReport) -> Self {
         let ms = |time: Duration| time.as_millis() as u64;
         ProviderTest {
             reach_ms: ms(tested.reach),
@@ -347,8 +347,8 @@ impl From<&catalog::Preset> for Preset {
     }
 }
 
-impl From<probe::Found> for LocalServer {
-    fn from(found: probe::Found) -> Self {
+impl From<probe::LocalServer> for LocalServer {
+    fn from(found: probe::LocalServer) -> Self {
         let Preset { slug, name, base_url, .. } = found.preset.into();
         LocalServer { slug, name, base_url, models: found.models }
     }

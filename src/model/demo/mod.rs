@@ -1,9 +1,9 @@
 //! The built-in model `demo/ala`: prepared answers that need nothing, and show every kind of part.
 //!
 //! Rule: the same request has the same reply, word for word, and no reply claims to be more than a demo.
-//! Reading order: the table `ACTS`, then `asked.rs` (what was said), `script.rs` (the performance), `texts.rs`.
+//! Reading order: the table `ACTS`, then `prompt.rs` (what was said), `script.rs` (the performance), `texts.rs`.
 
-mod asked;
+mod prompt;
 mod script;
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ pub use script::Script;
 use serde_json::{Value, json};
 
 use super::Request;
-use asked::Asked;
+use prompt::Prompt;
 
 /// How much of a person's words, or of a tool's, is said back.
 const QUOTE_CHARS_MAX: usize = 2_000;
@@ -22,20 +22,20 @@ const LONG_WORDS_DEFAULT: usize = 500;
 const LONG_WORDS_MAX: usize = 5_000;
 const PRIME_MAX: usize = 99_999;
 
-/// The whole reply to a request, written before its first word is heard.
+/// The whole reply to a request, written before its first word is sent.
 pub fn reply(request: &Request) -> Script {
-    let asked = Asked::of(request);
+    let prompt = Prompt::of(request);
     let mut script = Script::new();
-    let (_, play) = ACTS.iter().find(|(hears, _)| hears(&asked)).expect("the last act hears everything");
-    play(&asked, &mut script);
+    let (_, play) = ACTS.iter().find(|(cue, _)| cue(&prompt)).expect("the last act fits every prompt");
+    play(&prompt, &mut script);
     script.seal(request)
 }
 
-type Act = (fn(&Asked) -> bool, fn(&Asked, &mut Script));
+type Act = (fn(&Prompt) -> bool, fn(&Prompt, &mut Script));
 
-/// What is played to whom: the first that hears its cue.
+/// What is played when: the first act whose cue fits.
 const ACTS: &[Act] = &[
-    (|a| !a.tool_answers().is_empty(), tell_tool_answers),
+    (|a| !a.tool_results().is_empty(), report_tool_results),
     (|a| !a.files().is_empty(), decline_files),
     (|a| a.has_word(&["help"]) || a.says(&["what can you do", "what can you show"]), |_, s| s.say(texts::HELP)),
     (|a| a.says(&["show an error", "show me an error", "raise an error", "simulate an error"]), break_off),
@@ -45,7 +45,7 @@ const ACTS: &[Act] = &[
         call_unknown,
     ),
     (|a| a.tool_named().is_some(), call_named),
-    (|a| asks_time(a) || asks_search(a), call_asked),
+    (|a| asks_time(a) || asks_search(a), call_built_in),
     (|a| a.says(&["did i just ask", "did i just say", "my last question", "my previous question"]), recall_last),
     (|a| a.says(&["my first question", "did i ask first", "did i first ask", "my first message"]), recall_first),
     (
@@ -53,8 +53,8 @@ const ACTS: &[Act] = &[
         recall_all,
     ),
     (|a| a.says(&["what is my name", "what's my name", "who am i"]), recall_name),
-    (|a| a.says(&["your instructions", "your system prompt"]), tell_instructions),
-    (|a| asked::given_name(&a.text).is_some(), greet),
+    (|a| a.says(&["your instructions", "your system prompt"]), quote_instructions),
+    (|a| prompt::given_name(&a.text).is_some(), greet),
     (|a| a.says(&["long answer", "essay"]) || (a.has_word(&["words"]) && a.number().is_some()), speak_long),
     (|a| a.has_word(&["prime"]) || thinks(a), reason),
     (|a| a.has_word(&["source", "sources", "cite", "citation", "link", "links"]), cite),
@@ -70,20 +70,20 @@ const ACTS: &[Act] = &[
     (|_| true, admit),
 ];
 
-fn asks_time(asked: &Asked) -> bool {
-    asked.says(&["what time", "time is it", "the time now", "tell me the time", "current time"])
+fn asks_time(prompt: &Prompt) -> bool {
+    prompt.says(&["what time", "time is it", "the time now", "tell me the time", "current time"])
 }
 
-fn asks_search(asked: &Asked) -> bool {
-    asked.says(&["search my history", "search my chats", "search my sessions", "search history"])
+fn asks_search(prompt: &Prompt) -> bool {
+    prompt.says(&["search my history", "search my chats", "search my sessions", "search history"])
 }
 
-fn thinks(asked: &Asked) -> bool {
-    asked.has_word(&["think", "reason", "reasoning"]) || asked.says(&["step by step"])
+fn thinks(prompt: &Prompt) -> bool {
+    prompt.has_word(&["think", "reason", "reasoning"]) || prompt.says(&["step by step"])
 }
 
-fn tell_tool_answers(asked: &Asked, script: &mut Script) {
-    for (at, (tool, answer)) in asked.tool_answers().into_iter().enumerate() {
+fn report_tool_results(prompt: &Prompt, script: &mut Script) {
+    for (at, (tool, answer)) in prompt.tool_results().into_iter().enumerate() {
         let opening = if at == 0 { "" } else { "\n\n" };
         match serde_json::from_str::<Value>(answer) {
             Ok(Value::String(text)) => {
@@ -101,8 +101,8 @@ fn tell_tool_answers(asked: &Asked, script: &mut Script) {
     }
 }
 
-fn decline_files(asked: &Asked, script: &mut Script) {
-    let names: Vec<_> = asked.files().into_iter().map(|name| format!("`{}`", quote(name))).collect();
+fn decline_files(prompt: &Prompt, script: &mut Script) {
+    let names: Vec<_> = prompt.files().into_iter().map(|name| format!("`{}`", quote(name))).collect();
     let names = names.join(", ");
     script.say(&format!(
         "I have received {names}, and it is stored with your message. Reading it takes a real model, though; I am only the \
@@ -110,40 +110,40 @@ fn decline_files(asked: &Asked, script: &mut Script) {
     ));
 }
 
-fn break_off(_: &Asked, script: &mut Script) {
+fn break_off(_: &Prompt, script: &mut Script) {
     script.say(texts::BEFORE_FAULT);
     script.fault(texts::FAULT);
 }
 
-fn call_badly(asked: &Asked, script: &mut Script) {
+fn call_badly(prompt: &Prompt, script: &mut Script) {
     // A tool that exists shows best that it is the arguments that are refused.
-    let tool = asked.request.tools.first().map_or("current_time", |tool| &tool.name);
+    let tool = prompt.request.tools.first().map_or("current_time", |tool| &tool.name);
     script.say(&format!("I call `{tool}`, and break off in the middle of its arguments.\n\n"));
-    script.call(asked.call_id(1), tool, r#"{"zone": "Europe/"#);
+    script.call(prompt.call_id(1), tool, r#"{"zone": "Europe/"#);
 }
 
-fn call_unknown(asked: &Asked, script: &mut Script) {
+fn call_unknown(prompt: &Prompt, script: &mut Script) {
     script.say("I call a tool that nobody has given me.\n\n");
-    script.call(asked.call_id(1), "make_coffee", r#"{"cups": 2}"#);
+    script.call(prompt.call_id(1), "make_coffee", r#"{"cups": 2}"#);
 }
 
-fn call_named(asked: &Asked, script: &mut Script) {
-    let Some(tool) = asked.tool_named() else { return };
-    script.call(asked.call_id(1), tool, asked.object().unwrap_or("{}"));
+fn call_named(prompt: &Prompt, script: &mut Script) {
+    let Some(tool) = prompt.tool_named() else { return };
+    script.call(prompt.call_id(1), tool, prompt.object().unwrap_or("{}"));
 }
 
 /// Both tools at once, if both were asked for.
-fn call_asked(asked: &Asked, script: &mut Script) {
+fn call_built_in(prompt: &Prompt, script: &mut Script) {
     let mut calls = Vec::new();
-    if asks_time(asked) {
+    if asks_time(prompt) {
         calls.push(("current_time", json!({})));
     }
-    if asks_search(asked) {
-        let parameter = asked.first_parameter("search_history").unwrap_or("query");
-        let query = asked.after(&[" for ", " about "]).unwrap_or("periodic table");
+    if asks_search(prompt) {
+        let parameter = prompt.first_parameter("search_history").unwrap_or("query");
+        let query = prompt.after(&[" for ", " about "]).unwrap_or("periodic table");
         calls.push(("search_history", json!({ parameter: query })));
     }
-    let missing: Vec<_> = calls.iter().filter(|(tool, _)| !asked.has_tool(tool)).map(|(tool, _)| *tool).collect();
+    let missing: Vec<_> = calls.iter().filter(|(tool, _)| !prompt.has_tool(tool)).map(|(tool, _)| *tool).collect();
     if !missing.is_empty() {
         let tools = missing.join("` and `");
         return script.say(&format!(
@@ -151,26 +151,26 @@ fn call_asked(asked: &Asked, script: &mut Script) {
         ));
     }
     for (at, (tool, arguments)) in calls.iter().enumerate() {
-        script.call(asked.call_id(at + 1), tool, &arguments.to_string());
+        script.call(prompt.call_id(at + 1), tool, &arguments.to_string());
     }
 }
 
-fn recall_last(asked: &Asked, script: &mut Script) {
-    match asked.earlier().last() {
+fn recall_last(prompt: &Prompt, script: &mut Script) {
+    match prompt.earlier().last() {
         Some(text) => script.say(&format!("You asked me: “{}”", quote(text))),
         None => script.say("Nothing yet: this is your first message in this session."),
     }
 }
 
-fn recall_first(asked: &Asked, script: &mut Script) {
-    match asked.earlier().first() {
+fn recall_first(prompt: &Prompt, script: &mut Script) {
+    match prompt.earlier().first() {
         Some(text) => script.say(&format!("Your first message in this session was: “{}”", quote(text))),
         None => script.say("This very one: it is your first message in this session."),
     }
 }
 
-fn recall_all(asked: &Asked, script: &mut Script) {
-    let earlier = asked.earlier();
+fn recall_all(prompt: &Prompt, script: &mut Script) {
+    let earlier = prompt.earlier();
     if earlier.is_empty() {
         return script.say("Nothing yet: this is your first message in this session.");
     }
@@ -180,27 +180,27 @@ fn recall_all(asked: &Asked, script: &mut Script) {
     }
 }
 
-fn recall_name(asked: &Asked, script: &mut Script) {
-    match asked.name_given() {
+fn recall_name(prompt: &Prompt, script: &mut Script) {
+    match prompt.name_given() {
         Some(name) => script.say(&format!("You are {name}: you told me so earlier in this session.")),
         None => script.say("You have not told me yet. Say “My name is …”, and ask me again."),
     }
 }
 
-fn tell_instructions(asked: &Asked, script: &mut Script) {
-    match asked.system_prompt() {
+fn quote_instructions(prompt: &Prompt, script: &mut Script) {
+    match prompt.system_prompt() {
         Some(prompt) => script.say(&format!("This agent gives me these instructions:\n\n{}", quote(prompt))),
         None => script.say("I have none: this agent has no system prompt."),
     }
 }
 
-fn greet(asked: &Asked, script: &mut Script) {
-    let name = asked.name_given().map(|name| format!(", {name}")).unwrap_or_default();
+fn greet(prompt: &Prompt, script: &mut Script) {
+    let name = prompt.name_given().map(|name| format!(", {name}")).unwrap_or_default();
     script.say(&format!("Hello{name}! I am the built-in demo model. Say `help` to see what I can show you."));
 }
 
-fn speak_long(asked: &Asked, script: &mut Script) {
-    let words_min = asked.number().unwrap_or(LONG_WORDS_DEFAULT).clamp(1, LONG_WORDS_MAX);
+fn speak_long(prompt: &Prompt, script: &mut Script) {
+    let words_min = prompt.number().unwrap_or(LONG_WORDS_DEFAULT).clamp(1, LONG_WORDS_MAX);
     let mut words = 0;
     while words < words_min {
         if words > 0 {
@@ -218,8 +218,8 @@ fn speak_long(asked: &Asked, script: &mut Script) {
 }
 
 /// Is a number prime? Something that can truly be thought through.
-fn reason(asked: &Asked, script: &mut Script) {
-    let number = asked.number().filter(|n| (2..=PRIME_MAX).contains(n)).unwrap_or(221);
+fn reason(prompt: &Prompt, script: &mut Script) {
+    let number = prompt.number().filter(|n| (2..=PRIME_MAX).contains(n)).unwrap_or(221);
     script.think(&format!("Is {number} prime? I try every prime whose square is at most {number}. "));
     for candidate in (2..).take_while(|c| c * c <= number).filter(|c| divisor(*c).is_none()) {
         let (quotient, rest) = (number / candidate, number % candidate);
@@ -238,28 +238,28 @@ fn divisor(number: usize) -> Option<usize> {
     (2..).take_while(|c| c * c <= number).find(|c| number.is_multiple_of(*c))
 }
 
-fn cite(_: &Asked, script: &mut Script) {
+fn cite(_: &Prompt, script: &mut Script) {
     script.say(texts::CITED);
     for (url, title) in texts::SOURCES {
         script.cite(url, title);
     }
 }
 
-fn summarise(asked: &Asked, script: &mut Script) {
-    let sentences = asked.number().unwrap_or(3).clamp(1, texts::PERIODIC_TABLE.len());
+fn summarise(prompt: &Prompt, script: &mut Script) {
+    let sentences = prompt.number().unwrap_or(3).clamp(1, texts::PERIODIC_TABLE.len());
     script.say(&texts::PERIODIC_TABLE[..sentences].join(" "));
 }
 
-fn write_code(asked: &Asked, script: &mut Script) {
-    let asked_for = texts::CODE.iter().find(|(language, _)| asked.has_word(&[language]));
+fn write_code(prompt: &Prompt, script: &mut Script) {
+    let asked_for = texts::CODE.iter().find(|(language, _)| prompt.has_word(&[language]));
     script.say(asked_for.unwrap_or(&texts::CODE[0]).1);
 }
 
-fn admit(asked: &Asked, script: &mut Script) {
-    if asked.text.trim().is_empty() {
+fn admit(prompt: &Prompt, script: &mut Script) {
+    if prompt.text.trim().is_empty() {
         return script.say(texts::SELF);
     }
-    script.say(&format!("You said: “{}”\n\nI have no answer prepared for that. {}", quote(&asked.text), texts::SELF));
+    script.say(&format!("You said: “{}”\n\nI have no answer prepared for that. {}", quote(&prompt.text), texts::SELF));
 }
 
 fn quote(text: &str) -> String {

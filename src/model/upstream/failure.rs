@@ -144,16 +144,16 @@ impl Failure {
     }
 
     /// What the caller reads. `who` is such as `the provider ollama`.
-    pub(super) fn into_error(self, who: &str, asked: Purpose) -> Error {
+    pub(super) fn into_error(self, who: &str, purpose: Purpose) -> Error {
         let message = match self {
             Failure::TooMany => "too many requests wait for a model: try again in a moment",
             Failure::NoDescriptor => NO_DESCRIPTOR,
-            failure => return Error::ModelUnavailable(failure.sentence(who, asked)),
+            failure => return Error::ModelUnavailable(failure.sentence(who, purpose)),
         };
         Error::Unavailable { message, retry_after: Duration::from_secs(1) }
     }
 
-    fn sentence(&self, who: &str, asked: Purpose) -> String {
+    fn sentence(&self, who: &str, purpose: Purpose) -> String {
         match self {
             Failure::Refused => format!("nothing answers at {who}: is the model server running?"),
             Failure::NameUnknown => {
@@ -172,7 +172,7 @@ impl Failure {
             ),
             Failure::Stale | Failure::Lost => format!("{who} closed the connection without an answer: try again"),
             Failure::NotHttp => format!("what answers at {who} does not speak HTTP: check the provider's base URL"),
-            Failure::Status { code, .. } => status_sentence(*code, who, asked),
+            Failure::Status { code, .. } => status_sentence(*code, who, purpose),
             Failure::Explained(why) => (*why).to_owned(),
             Failure::WebPage => {
                 format!("{who} answered with a web page: check the provider's base URL, which often ends in /v1")
@@ -185,8 +185,8 @@ impl Failure {
     }
 }
 
-fn status_sentence(code: u16, who: &str, asked: Purpose) -> String {
-    match (code, asked) {
+fn status_sentence(code: u16, who: &str, purpose: Purpose) -> String {
+    match (code, purpose) {
         (300..=399, _) => {
             format!("{who} points elsewhere, and no key is sent there: check the provider's base URL")
         }

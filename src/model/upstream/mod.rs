@@ -225,7 +225,7 @@ impl Reply {
                 Poll::Ready(Step::Read)
             }
             Poll::Ready(Err(error)) => {
-                tracing::debug!(place = self.authority, %error, "a reply broke");
+                tracing::debug!(authority = self.authority, %error, "a reply broke");
                 Poll::Ready(Step::Broken(format!("the connection to {} broke in the middle of the reply", self.who)))
             }
         }

@@ -197,8 +197,8 @@ async fn a_missing_head_is_given_up() {
 
 #[tokio::test]
 async fn nobody_there_is_said_so() {
-    let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let sentence = ask(&upstreams(), &endpoint(format!("http://{place}/v1"))).await.unwrap_err();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sentence = ask(&upstreams(), &endpoint(format!("http://{address}/v1"))).await.unwrap_err();
     assert_eq!(sentence, "nothing answers at the provider ollama: is the model server running?");
 }
 

@@ -1,4 +1,4 @@
-//! What the built-in model was asked: the conversation, looked at the few ways it needs.
+//! What the built-in model was prompt: the conversation, looked at the few ways it needs.
 //!
 //! Rule: only reads.
 
@@ -7,14 +7,14 @@ use serde_json::Value;
 use crate::model::{Content, Message, Request};
 
 /// A request, with the last thing the person said taken out of it.
-pub(super) struct Asked<'a> {
+pub(super) struct Prompt<'a> {
     pub(super) request: &'a Request,
     /// As it was written.
     pub(super) text: String,
     lower: String,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Prompt<'a> {
     pub(super) fn of(request: &'a Request) -> Self {
         let text = said(request).next_back().unwrap_or_default();
         Self { request, lower: text.to_lowercase(), text }
@@ -82,9 +82,9 @@ impl<'a> Asked<'a> {
 
     /// The tool that the person told us to call by its name.
     pub(super) fn tool_named(&self) -> Option<&'a str> {
-        let is_told = self.has_word(&["call", "use", "run"]);
+        let wants_call = self.has_word(&["call", "use", "run"]);
         // The longest name wins: one tool's name may begin another's.
-        let named = self.request.tools.iter().filter(|tool| is_told && self.text.contains(&tool.name));
+        let named = self.request.tools.iter().filter(|tool| wants_call && self.text.contains(&tool.name));
         named.map(|tool| tool.name.as_str()).max_by_key(|name| name.len())
     }
 
@@ -102,7 +102,7 @@ impl<'a> Asked<'a> {
     }
 
     /// What tools answered since the model last spoke: the tool's name and its answer.
-    pub(super) fn tool_answers(&self) -> Vec<(&'a str, &'a str)> {
+    pub(super) fn tool_results(&self) -> Vec<(&'a str, &'a str)> {
         let messages = &self.request.messages;
         let from = messages.iter().rposition(|m| !matches!(m, Message::Tool { .. })).map_or(0, |at| at + 1);
         let answers = messages[from..].iter().filter_map(|message| match message {
