@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use poem_openapi::{OpenApi, OpenApiService, registry::Registry};
 use serde_json::{Map, Value, json};
 
-use super::api::{API_PREFIX, Api, api};
+use super::api::{API_PREFIX, Api};
 
 const TITLE: &str = "Alumia v1 agent API";
 const DESCRIPTION: &str = "Organizations, agents, sessions with stored history, and chat as an AI SDK v6 UI message \
@@ -26,9 +26,9 @@ const PATH_EXAMPLES: [(&str, &str); 7] = [
 ];
 
 /// The document as it is served, deterministic.
-pub fn document() -> String {
+pub fn document() -> &'static str {
     static DOCUMENT: LazyLock<String> = LazyLock::new(build);
-    DOCUMENT.clone()
+    &DOCUMENT
 }
 
 /// Every schema that a request body may have.
@@ -42,8 +42,9 @@ pub(crate) fn schemas() -> &'static Registry {
 }
 
 fn build() -> String {
-    let service =
-        OpenApiService::new(api(), TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION).url_prefix(API_PREFIX);
+    let service = OpenApiService::new(Api::default(), TITLE, env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .url_prefix(API_PREFIX);
     let mut document: Value = serde_json::from_str(&service.spec()).expect("poem writes JSON");
     // Absent means "where this document is served"; an empty list means nothing at all.
     if let Some(root) = document.as_object_mut() {
@@ -90,4 +91,51 @@ fn add_headers(operation: &mut Value, is_post: bool) {
 
 fn entries(object: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     object.as_object_mut().into_iter().flat_map(Map::iter_mut)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::http::{
+        api::OPERATIONS,
+        wire::operation::{Repeats, needs_row},
+    };
+
+    /// Every operation of the document, with its method.
+    fn operations(document: &Value) -> Vec<(&str, &Value)> {
+        let paths = document["paths"].as_object().unwrap().values();
+        paths.flat_map(|path| path.as_object().unwrap()).map(|(method, operation)| (&**method, operation)).collect()
+    }
+
+    #[test]
+    fn every_operation_that_needs_a_row_has_one_and_every_row_an_operation() {
+        let document: Value = serde_json::from_str(super::document()).unwrap();
+        let needed: Vec<_> = operations(&document)
+            .into_iter()
+            .filter(|(method, operation)| needs_row(method, operation.get("requestBody").is_some()))
+            .map(|(_, operation)| operation["operationId"].as_str().unwrap())
+            .collect();
+        let rows: Vec<_> = OPERATIONS.iter().map(|row| row.id).collect();
+        assert_eq!(rows.len(), rows.iter().collect::<BTreeSet<_>>().len(), "two rows of one operation");
+        assert_eq!(rows.into_iter().collect::<BTreeSet<_>>(), needed.into_iter().collect::<BTreeSet<_>>());
+    }
+
+    #[test]
+    fn a_response_with_a_key_in_it_is_not_stored() {
+        let document: Value = serde_json::from_str(super::document()).unwrap();
+        let shows_key = |operation: &Value| {
+            let data = &operation["responses"]["201"]["content"]["application/json"];
+            let schema = data["schema"]["properties"]["data"]["$ref"].as_str().and_then(|name| name.rsplit('/').next());
+            schema.is_some_and(|name| !document["components"]["schemas"][name]["properties"]["key"].is_null())
+        };
+        let secret: BTreeSet<_> = operations(&document)
+            .into_iter()
+            .filter(|(_, operation)| shows_key(operation))
+            .map(|(_, operation)| operation["operationId"].as_str().unwrap())
+            .collect();
+        let refused = OPERATIONS.iter().filter(|row| row.repeats == Repeats::Refused).map(|row| row.id);
+        assert_eq!(secret, refused.collect::<BTreeSet<_>>());
+    }
 }

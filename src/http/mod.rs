@@ -6,12 +6,18 @@
 
 use std::sync::Arc;
 
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get, handler, http::Method, web::Redirect};
+use poem::{
+    Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::BoxEndpoint, get, handler, http::Method,
+    web::Redirect,
+};
 use poem_openapi::OpenApiService;
 
 use self::{
-    api::{API_PREFIX, Api, api},
-    edge::health,
+    api::{API_PREFIX, Api, OPERATIONS},
+    edge::{
+        Edge, health,
+        operations::{Operations, allow_header, methods_of},
+    },
     state::App,
     wire::data,
 };
@@ -32,34 +38,36 @@ pub(crate) use document::schemas;
 
 /// The whole server as one endpoint that never fails.
 pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
-    let around = ["/healthz", "/health", "/readyz", "/openapi.json", "/docs/", "/docs/*name", "/"];
-    let pages = ["/setup", "/login", "/:org/settings", "/_page/*name"];
-    let mut allow = edge::methods_of::<Api>(API_PREFIX);
-    allow.extend(
-        around
-            .into_iter()
-            .chain(pages)
-            .map(|path| (path.to_owned(), edge::allow_header([Method::GET.as_str()].into_iter()))),
-    );
-    let routes = Route::new()
-        .nest(
-            API_PREFIX,
-            edge::idempotency::Once::new(OpenApiService::new(api(), "", "").into_endpoint().map_to_response()),
-        )
-        .at("/healthz", get(health::healthz))
-        .at("/health", get(health::healthz))
-        .at("/readyz", get(health::readyz))
-        .at("/openapi.json", get(openapi))
-        .nest("/docs", docs::routes())
-        .nest(page::FILES_PREFIX, page::files())
-        .at("/setup", page::page("setup.html"))
-        .at("/login", page::page("login.html"))
-        .at("/:org/settings", page::page("settings.html"))
-        .at("/", get(front_door));
-    edge::Edge::new(routes.map_to_response(), app, allow)
+    let operations = Operations::new(Api::default(), &OPERATIONS, schemas());
+    let api = OpenApiService::new(operations, "", "").into_endpoint();
+    let mut allow = methods_of::<Api>(API_PREFIX);
+    let mut routes = Route::new().nest(API_PREFIX, api);
+    for (path, endpoint) in around() {
+        allow.insert(path.to_owned(), allow_header([Method::GET.as_str()].into_iter()));
+        routes = routes.at(path, endpoint);
+    }
+    Edge::new(routes.map_to_response(), app, allow)
 }
 
-/// Whoever opens the server in a browser comes in; the page sends those who are signed in on to their settings.
+/// What there is besides the API, all of it for GET.
+fn around() -> [(&'static str, BoxEndpoint<'static>); 12] {
+    [
+        ("/healthz", get(health::healthz).boxed()),
+        ("/health", get(health::healthz).boxed()),
+        ("/readyz", get(health::readyz).boxed()),
+        ("/openapi.json", get(openapi).boxed()),
+        ("/docs", docs::file().boxed()),
+        ("/docs/", docs::file().boxed()),
+        ("/docs/*name", docs::file().boxed()),
+        (page::FILES_PATH, page::file().boxed()),
+        ("/setup", page::page("setup.html").boxed()),
+        ("/login", page::page("login.html").boxed()),
+        ("/:org/settings", page::page("settings.html").boxed()),
+        ("/", get(front_door).boxed()),
+    ]
+}
+
+/// A browser that opens the server gets the sign-in page, which sends people who are signed in to their settings.
 #[handler]
 fn front_door() -> Redirect {
     Redirect::see_other("/login")

@@ -39,12 +39,12 @@ const MAY_USE: &str = "
 
 /// The same inside `http`; `mod` is `http/mod.rs`.
 const HTTP_MAY_USE: &str = "
-    wire        document
+    wire
     serve
     assets
     state
     auth        wire state
-    edge        wire state auth api
+    edge        wire state auth
     api         wire state auth
     page        assets
     docs        assets

@@ -171,6 +171,7 @@ impl Example for AgentPatch {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct Agents;
 
 #[OpenApi(tag = "Tag::Agents")]
@@ -232,7 +233,7 @@ impl Agents {
         id: Path<String>,
     ) -> Result<Data<Deleted>, ApiError> {
         caller.org().delete_agent(id.0).await?;
-        Ok(Data::of(&Deleted::DONE))
+        Ok(Data::deleted())
     }
 }
 

@@ -9,7 +9,7 @@ use super::tags::Tag;
 use crate::{
     error::Result,
     http::{
-        auth::{Caller, Fresh, Read},
+        auth::{Caller, Read, SteppedUp},
         wire::{
             body::JsonBody,
             check::{Checks, collapse_space},
@@ -125,6 +125,7 @@ impl Example for Rotation {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct ApiKeys;
 
 #[OpenApi(tag = "Tag::ApiKeys")]
@@ -141,7 +142,7 @@ impl ApiKeys {
     #[oai(path = "/api-keys", method = "post", operation_id = "create_api_key")]
     async fn create_api_key(
         &self,
-        caller: Caller<Fresh>,
+        caller: Caller<SteppedUp>,
         body: JsonBody<KeyRequest>,
     ) -> Result<Created<NewApiKey>, ApiError> {
         let KeyRequest { name, env, scopes, expires_at } = body.0.checked()?;
@@ -158,7 +159,7 @@ impl ApiKeys {
     #[oai(path = "/api-keys/:id/rotate", method = "post", operation_id = "rotate_api_key")]
     async fn rotate_api_key(
         &self,
-        caller: Caller<Fresh>,
+        caller: Caller<SteppedUp>,
         id: Path<String>,
         body: JsonBody<Rotation>,
     ) -> Result<Created<NewApiKey>, ApiError> {
@@ -175,9 +176,9 @@ impl ApiKeys {
     ///
     /// It stops working at once. Needs a signed-in browser session.
     #[oai(path = "/api-keys/:id", method = "delete", operation_id = "delete_api_key")]
-    async fn delete_api_key(&self, caller: Caller<Fresh>, id: Path<String>) -> Result<Data<Deleted>, ApiError> {
+    async fn delete_api_key(&self, caller: Caller<SteppedUp>, id: Path<String>) -> Result<Data<Deleted>, ApiError> {
         caller.org().revoke_key(id.0).await?;
-        Ok(Data::of(&Deleted::DONE))
+        Ok(Data::deleted())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     catalog,
     error::{Error, Result},
     http::{
-        auth::{Caller, FreshOwner, Read},
+        auth::{Caller, OwnerSteppedUp, Read},
         wire::{
             body::JsonBody,
             check::{Checks, page_limit},
@@ -139,6 +139,7 @@ enum GroupBy {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct BillingApi;
 
 #[OpenApi(tag = "Tag::Billing")]
@@ -169,7 +170,7 @@ impl BillingApi {
     #[oai(path = "/billing/deposit", method = "post", operation_id = "create_deposit")]
     async fn create_deposit(
         &self,
-        caller: Caller<FreshOwner>,
+        caller: Caller<OwnerSteppedUp>,
         body: JsonBody<Deposit>,
     ) -> Result<Created<Billing>, ApiError> {
         let note = body.0.note.unwrap_or_default();

@@ -20,11 +20,7 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{Caller, Chat, ReadOrChat},
-        wire::{
-            body::{HISTORY_BYTES_MAX, JsonBody},
-            data::Data,
-            envelope::ApiError,
-        },
+        wire::{body::JsonBody, data::Data, envelope::ApiError},
     },
     id,
     key::Env,
@@ -106,6 +102,7 @@ impl Example for ChatRequest {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct Chats;
 
 #[OpenApi(tag = "Tag::Chat")]
@@ -114,11 +111,7 @@ impl Chats {
     ///
     /// The answer is stored whether or not the client stays to read it. `finish` and `[DONE]` come after it is durable.
     #[oai(path = "/chat", method = "post", operation_id = "create_chat")]
-    async fn create_chat(
-        &self,
-        caller: Caller<Chat>,
-        body: JsonBody<ChatRequest, HISTORY_BYTES_MAX>,
-    ) -> Result<UiStream, ApiError> {
+    async fn create_chat(&self, caller: Caller<Chat>, body: JsonBody<ChatRequest>) -> Result<UiStream, ApiError> {
         admit(&caller)?;
         let ask = body.0.into_ask(asker(&caller))?;
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))

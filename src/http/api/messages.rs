@@ -20,9 +20,9 @@ use crate::{
     http::{
         auth::{Caller, Chat, ReadOrChat},
         wire::{
-            body::{HISTORY_BYTES_MAX, JsonBody},
+            body::JsonBody,
             check::{Checks, metadata_text},
-            data::{Data, Items, MadeOrKnown, Shape, write_json},
+            data::{CreatedOrExisting, Data, Items, Shape, write_json},
             envelope::ApiError,
             moment::{Moment, StoredJson},
         },
@@ -155,6 +155,7 @@ impl Example for MessageRequest {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct Messages;
 
 #[OpenApi(tag = "Tag::Sessions")]
@@ -198,11 +199,15 @@ impl Messages {
         &self,
         caller: Caller<Chat>,
         id: Path<String>,
-        body: JsonBody<MessageRequest, HISTORY_BYTES_MAX>,
-    ) -> Result<MadeOrKnown<Message>, ApiError> {
+        body: JsonBody<MessageRequest>,
+    ) -> Result<CreatedOrExisting<Message>, ApiError> {
         let (message, is_new) = caller.org().append_message(id.0.clone(), body.0.into_new()?).await?;
         let write = |out: &mut Vec<u8>| write_message(out, &json_text(&id), &message.as_deref());
-        Ok(if is_new { MadeOrKnown::Made(Data::written(write)) } else { MadeOrKnown::Known(Data::written(write)) })
+        Ok(if is_new {
+            CreatedOrExisting::Created(Data::written(write))
+        } else {
+            CreatedOrExisting::Existing(Data::written(write))
+        })
     }
 }
 

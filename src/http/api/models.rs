@@ -75,6 +75,7 @@ pub(super) struct ListedModel {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct Models;
 
 #[OpenApi(tag = "Tag::Models")]

@@ -46,6 +46,7 @@ impl Example for OrgPatch {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct OrgApi;
 
 #[OpenApi(tag = "Tag::Org")]

@@ -122,6 +122,7 @@ impl Example for ProjectPatch {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct Projects;
 
 #[OpenApi(tag = "Tag::Projects")]
@@ -186,7 +187,7 @@ impl Projects {
         id: Path<String>,
     ) -> Result<Data<Deleted>, ApiError> {
         caller.org().delete_project(id.0).await?;
-        Ok(Data::of(&Deleted::DONE))
+        Ok(Data::deleted())
     }
 }
 

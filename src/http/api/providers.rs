@@ -15,7 +15,7 @@ use crate::{
     catalog::{self, NewKey, PRESETS, probe},
     error::{Error, Result},
     http::{
-        auth::{Caller, FreshOwner, Owner, Read},
+        auth::{Caller, Owner, OwnerSteppedUp, Read},
         wire::{
             body::JsonBody,
             data::{Created, Data, Deleted, Items},
@@ -161,6 +161,7 @@ struct LocalServer {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct Providers;
 
 #[OpenApi(tag = "Tag::Models")]
@@ -195,7 +196,7 @@ impl Providers {
     #[oai(path = "/providers", method = "post", operation_id = "create_provider")]
     async fn create_provider(
         &self,
-        caller: Caller<FreshOwner>,
+        caller: Caller<OwnerSteppedUp>,
         body: JsonBody<NewProvider>,
     ) -> Result<Created<Provider>, ApiError> {
         let provider = caller.app.catalog.prepare(body.0.try_into()?)?;
@@ -220,7 +221,7 @@ impl Providers {
     #[oai(path = "/providers/:id", method = "patch", operation_id = "update_provider")]
     async fn update_provider(
         &self,
-        caller: Caller<FreshOwner>,
+        caller: Caller<OwnerSteppedUp>,
         /// The provider's id or slug.
         id: Path<String>,
         body: JsonBody<ProviderPatch>,
@@ -237,12 +238,12 @@ impl Providers {
     #[oai(path = "/providers/:id", method = "delete", operation_id = "delete_provider")]
     async fn delete_provider(
         &self,
-        caller: Caller<FreshOwner>,
+        caller: Caller<OwnerSteppedUp>,
         /// The provider's id or slug.
         id: Path<String>,
     ) -> Result<Data<Deleted>, ApiError> {
         caller.org().delete_provider(id.0).await?;
-        Ok(Data::of(&Deleted::DONE))
+        Ok(Data::deleted())
     }
 
     /// Reach a provider, list its models, stream a few words
@@ -267,7 +268,7 @@ impl Providers {
     #[oai(path = "/providers/:id/refresh", method = "post", operation_id = "refresh_provider")]
     async fn refresh_provider(
         &self,
-        caller: Caller<FreshOwner>,
+        caller: Caller<OwnerSteppedUp>,
         /// The provider's id or slug.
         id: Path<String>,
     ) -> Result<Data<Provider>, ApiError> {

@@ -125,6 +125,7 @@ impl Example for SessionPatch {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct Sessions;
 
 #[OpenApi(tag = "Tag::Sessions")]
@@ -199,7 +200,7 @@ impl Sessions {
     #[oai(path = "/sessions/:id", method = "delete", operation_id = "delete_session")]
     async fn delete_session(&self, caller: Caller<Chat>, id: Path<String>) -> Result<Data<Deleted>, ApiError> {
         caller.org().delete_session(id.0).await?;
-        Ok(Data::of(&Deleted::DONE))
+        Ok(Data::deleted())
     }
 }
 

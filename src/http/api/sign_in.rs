@@ -17,10 +17,11 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{
-            Person, app_of,
+            Person,
             cookie::{self, WithCookie},
+            identity::app_of,
         },
-        state::{App, rate_limit::client_network, setup_code, throttle::Try},
+        state::{App, rate_limit::client_network, setup_code, throttle::Attempt},
         wire::{
             body::JsonBody,
             check::Checks,
@@ -161,6 +162,7 @@ struct SignInItem {
 }
 
 /// The operations.
+#[derive(Default)]
 pub struct SignIns;
 
 #[OpenApi(tag = "Tag::SignIn")]
@@ -178,9 +180,9 @@ impl SignIns {
         if app.store.has_org()? {
             return Err(orgs::set_up_already().into());
         }
-        let attempt = app.waits.begin(client_network(request), None, Instant::now())?;
+        let attempt = app.throttle.begin(client_network(request), None, Instant::now())?;
         setup_code::check(app.setup.as_ref(), &asked.code)?;
-        attempt.was_right();
+        attempt.succeeded();
         let mut checks = Checks::default();
         checks.also(id::check_org_slug("orgSlug", &asked.org_slug))?;
         checks.also(id::check_email("email", &asked.email))?;
@@ -200,7 +202,7 @@ impl SignIns {
         JsonBody(asked): JsonBody<Login>,
     ) -> Result<WithCookie<Data<Me>>, ApiError> {
         let app = visited(request)?;
-        let attempt = app.waits.begin(client_network(request), Some(&asked.email), Instant::now())?;
+        let attempt = app.throttle.begin(client_network(request), Some(&asked.email), Instant::now())?;
         let known = app.store.credentials(&asked.email)?;
         let (user_id, hash) = known.map_or((None, None), |known| (Some(known.user_id), known.password_hash));
         let right = verify(app, attempt, asked.password, hash.clone()).await?;
@@ -229,7 +231,7 @@ impl SignIns {
     #[oai(path = "/auth/logout", method = "post", operation_id = "log_out")]
     async fn log_out(&self, person: Person, request: &Request) -> Result<WithCookie<Data<Deleted>>, ApiError> {
         person.own().end_sign_in(person.sign_in.id.clone()).await?;
-        Ok(WithCookie(Data::of(&Deleted::DONE), cookie::forget(request)?))
+        Ok(WithCookie(Data::deleted(), cookie::forget(request)?))
     }
 
     /// Read who is signed in
@@ -250,7 +252,7 @@ impl SignIns {
     #[oai(path = "/auth/sessions/:id", method = "delete", operation_id = "delete_sign_in")]
     async fn delete_sign_in(&self, person: Person, id: Path<String>) -> Result<Data<Deleted>, ApiError> {
         person.own().end_sign_in(id.0).await?;
-        Ok(Data::of(&Deleted::DONE))
+        Ok(Data::deleted())
     }
 
     /// Change the password, and end every other sign-in
@@ -276,13 +278,13 @@ fn visited(request: &Request) -> Result<&Arc<App>> {
 }
 
 /// Whether a try was right; a password too long to be anyone's is not hashed.
-async fn verify(app: &App, attempt: Try<'_>, text: String, hash: Option<String>) -> Result<bool> {
+async fn verify(app: &App, attempt: Attempt<'_>, text: String, hash: Option<String>) -> Result<bool> {
     if text.len() > password::PASSWORD_BYTES_MAX {
         return Ok(false);
     }
     let right = app.hashing.run(move || Ok(password::verify(&text, hash.as_deref()))).await?;
     if right {
-        attempt.was_right();
+        attempt.succeeded();
     }
     Ok(right)
 }
@@ -290,7 +292,7 @@ async fn verify(app: &App, attempt: Try<'_>, text: String, hash: Option<String>)
 /// Accepts the password of whoever is signed in.
 async fn check_password(person: &Person, request: &Request, text: String) -> Result<()> {
     let (app, email) = (&person.app, &person.sign_in.email);
-    let attempt = app.waits.begin(client_network(request), Some(email), Instant::now())?;
+    let attempt = app.throttle.begin(client_network(request), Some(email), Instant::now())?;
     let hash = app.store.credentials(email)?.and_then(|known| known.password_hash);
     if verify(app, attempt, text, hash).await? {
         return Ok(());

@@ -71,7 +71,7 @@ impl IntoResponse for UiStream {
         if self.test_mode {
             headers.insert(TEST_MODE, HeaderValue::from_static("true"));
         }
-        // For `Once`: the same question again joins this turn.
+        // For `IdempotencyLayer`: a repeated request joins this turn.
         response.set_data(self.turn);
         response
     }

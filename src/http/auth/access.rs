@@ -17,7 +17,7 @@ pub enum Shown<'a> {
     Person {
         role: Role,
         /// Whether their password was given lately.
-        fresh: bool,
+        stepped_up: bool,
     },
 }
 
@@ -38,11 +38,11 @@ pub struct Chat;
 /// Changing agents and projects.
 pub struct Write;
 /// What a person does at a browser and no key does, after giving their password lately: their own keys.
-pub struct Fresh;
+pub struct SteppedUp;
 /// What the organization's owner does at a browser.
 pub struct Owner;
 /// What the owner does after giving their password lately: money and providers.
-pub struct FreshOwner;
+pub struct OwnerSteppedUp;
 
 impl Access for Read {
     fn prove(shown: Shown<'_>) -> Result<Self> {
@@ -68,11 +68,11 @@ impl Access for Write {
     }
 }
 
-impl Access for Fresh {
+impl Access for SteppedUp {
     const BY_KEY: bool = false;
 
     fn prove(shown: Shown<'_>) -> Result<Self> {
-        shown.is_fresh().map(|()| Fresh)
+        shown.has_stepped_up().map(|()| SteppedUp)
     }
 }
 
@@ -84,12 +84,12 @@ impl Access for Owner {
     }
 }
 
-impl Access for FreshOwner {
+impl Access for OwnerSteppedUp {
     const BY_KEY: bool = false;
 
     /// The role first: who will never be let in is not asked for a password.
     fn prove(shown: Shown<'_>) -> Result<Self> {
-        shown.is_owner().and_then(|()| shown.is_fresh()).map(|()| FreshOwner)
+        shown.is_owner().and_then(|()| shown.has_stepped_up()).map(|()| OwnerSteppedUp)
     }
 }
 
@@ -106,7 +106,7 @@ impl Shown<'_> {
 
     fn is_owner(self) -> Result<()> {
         match self {
-            Shown::Key(_) => Err(no_key_may()),
+            Shown::Key(_) => Err(keys_refused()),
             Shown::Person { role: Role::Owner, .. } => Ok(()),
             Shown::Person { role: Role::Member, .. } => {
                 Err(Error::forbidden("only the organization's owner may do this"))
@@ -114,11 +114,11 @@ impl Shown<'_> {
         }
     }
 
-    fn is_fresh(self) -> Result<()> {
+    fn has_stepped_up(self) -> Result<()> {
         match self {
-            Shown::Key(_) => Err(no_key_may()),
-            Shown::Person { fresh: true, .. } => Ok(()),
-            Shown::Person { fresh: false, .. } => Err(Error::Forbidden {
+            Shown::Key(_) => Err(keys_refused()),
+            Shown::Person { stepped_up: true, .. } => Ok(()),
+            Shown::Person { stepped_up: false, .. } => Err(Error::Forbidden {
                 message: "give your password once more, at POST /api/v1/auth/step-up, then try again".into(),
                 step_up: true,
             }),
@@ -127,7 +127,7 @@ impl Shown<'_> {
 }
 
 /// Why a key is turned away where only a person may go.
-pub(super) fn no_key_may() -> Error {
+pub fn keys_refused() -> Error {
     Error::forbidden("this needs a signed-in browser session: an API key never may")
 }
 
@@ -138,24 +138,24 @@ mod tests {
     #[test]
     fn no_key_is_a_signed_in_person() {
         let key = Shown::Key(&Scope::ALL);
-        assert!(Fresh::prove(key).is_err() && Owner::prove(key).is_err() && FreshOwner::prove(key).is_err());
+        assert!(SteppedUp::prove(key).is_err() && Owner::prove(key).is_err() && OwnerSteppedUp::prove(key).is_err());
         assert!(Read::prove(Shown::Key(&[Scope::Chat])).is_err());
         assert!(ReadOrChat::prove(Shown::Key(&[Scope::Chat])).is_ok());
     }
 
     #[test]
     fn a_person_is_asked_for_their_password_only_where_it_would_let_them_in() {
-        let person = |role, fresh| Shown::Person { role, fresh };
+        let person = |role, stepped_up| Shown::Person { role, stepped_up };
         let asks = |result: Result<()>| matches!(result, Err(Error::Forbidden { step_up: true, .. }));
         for role in [Role::Owner, Role::Member] {
             assert!(Write::prove(person(role, false)).is_ok());
-            assert!(Fresh::prove(person(role, true)).is_ok());
-            assert!(asks(Fresh::prove(person(role, false)).map(drop)));
+            assert!(SteppedUp::prove(person(role, true)).is_ok());
+            assert!(asks(SteppedUp::prove(person(role, false)).map(drop)));
         }
         assert!(Owner::prove(person(Role::Owner, false)).is_ok());
-        assert!(FreshOwner::prove(person(Role::Owner, true)).is_ok());
-        assert!(asks(FreshOwner::prove(person(Role::Owner, false)).map(drop)));
-        assert!(!asks(FreshOwner::prove(person(Role::Member, false)).map(drop)));
-        assert!(FreshOwner::prove(person(Role::Member, true)).is_err());
+        assert!(OwnerSteppedUp::prove(person(Role::Owner, true)).is_ok());
+        assert!(asks(OwnerSteppedUp::prove(person(Role::Owner, false)).map(drop)));
+        assert!(!asks(OwnerSteppedUp::prove(person(Role::Member, false)).map(drop)));
+        assert!(OwnerSteppedUp::prove(person(Role::Member, true)).is_err());
     }
 }

@@ -13,15 +13,18 @@ use poem_openapi::{
     registry::{MetaSecurityScheme, Registry},
 };
 
-use self::access::Shown;
-pub use self::access::{Access, Chat, Fresh, FreshOwner, Owner, Read, ReadOrChat, Write};
+pub use self::access::{Access, Chat, Owner, OwnerSteppedUp, Read, ReadOrChat, SteppedUp, Write};
+use self::{
+    access::Shown,
+    identity::{Identity, ORG_HEADER, app_of, presented_key, signed_in},
+};
 use crate::{
     error::{Error, Result},
     http::{
         state::{App, rate_limit::client_network},
         wire::{envelope::ApiError, request_id::RequestId},
     },
-    key::{self, Env},
+    key::Env,
     store::{
         self, Tenant,
         idempotency::Claim,
@@ -33,6 +36,7 @@ use crate::{
 
 mod access;
 pub mod cookie;
+pub mod identity;
 
 /// The precision of a key's last use.
 const KEY_USE_PRECISION: Duration = Duration::from_secs(60);
@@ -166,41 +170,37 @@ fn scheme(ty: &'static str, description: &'static str) -> MetaSecurityScheme {
     }
 }
 
-/// What the edge has put around a request.
-pub fn app_of(request: &Request) -> Result<&Arc<App>> {
-    request.data().ok_or_else(|| Error::internal("a handler was reached without the app around it"))
-}
-
 fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
-    let app = app_of(request)?;
+    let app = app_of(request)?.clone();
     let request_id = request.data::<RequestId>().cloned();
     let request_id = request_id.ok_or_else(|| Error::internal("a handler was reached without a request id"))?;
     let claim = request.data::<Claim>().cloned();
-    let Some(key) = presented_key(request) else {
-        let sign_in =
-            signed_in(app, request)?.ok_or_else(|| nobody(request, if A::BY_KEY { NO_KEY } else { NO_PERSON }))?;
-        let member = app.store.person(&sign_in.user_id).membership(request.header("x-alumia-org"))?;
-        let member =
-            member.ok_or_else(|| Error::forbidden("you are no member of the organization that you ask for"))?;
-        let fresh = Timestamp::now() < sign_in.stepped_up_until();
-        let access = A::prove(Shown::Person { role: member.role, fresh })?;
-        return Ok(Caller { access, app: app.clone(), tenant: member.tenant, env: Env::Live, request_id, claim });
-    };
-    let Some(holder) = app.store.key_holder(&key::hash(key))? else {
-        app.failed_keys.count(&client_network(request))?;
-        return Err(Error::Unauthorized("this API key is unknown, revoked or expired"));
-    };
-    note_use(app, &holder);
-    if request.header("x-alumia-org").is_some_and(|slug| slug != holder.org_slug) {
-        return Err(Error::forbidden("this key belongs to another organization than the header X-Alumia-Org names"));
+    match Identity::of(request)? {
+        Identity::Nobody => Err(nobody(request, if A::BY_KEY { NO_KEY } else { NO_PERSON })),
+        Identity::UnknownKey => {
+            app.failed_keys.count(&client_network(request))?;
+            Err(Error::Unauthorized("this API key is unknown, revoked or expired"))
+        }
+        Identity::Person(_, None) => Err(Error::forbidden("you are not a member of that organization")),
+        Identity::Person(sign_in, Some(member)) => {
+            let stepped_up = Timestamp::now() < sign_in.stepped_up_until();
+            let access = A::prove(Shown::Person { role: member.role, stepped_up })?;
+            Ok(Caller { access, app, tenant: member.tenant, env: Env::Live, request_id, claim })
+        }
+        Identity::Key(holder) => {
+            note_use(&app, &holder);
+            if request.header(ORG_HEADER).is_some_and(|slug| slug != holder.org_slug) {
+                return Err(Error::forbidden("this key belongs to another organization than X-Alumia-Org names"));
+            }
+            let KeyHolder { tenant, env, scopes, .. } = holder;
+            Ok(Caller { access: A::prove(Shown::Key(&scopes))?, app, tenant, env, request_id, claim })
+        }
     }
-    let KeyHolder { tenant, env, scopes, .. } = holder;
-    Ok(Caller { access: A::prove(Shown::Key(&scopes))?, app: app.clone(), tenant, env, request_id, claim })
 }
 
-/// What nobody is told who might have sent a key.
+/// The refusal where a key would do.
 const NO_KEY: &str = "send an API key: `Authorization: Bearer alm_…`, or the header `x-api-key`";
-/// What nobody is told where only a person may go.
+/// The refusal where only a signed-in person may go.
 const NO_PERSON: &str = "sign in first: POST /api/v1/auth/login";
 
 /// Why a request speaks for nobody; `otherwise` where it does not even try to.
@@ -214,62 +214,15 @@ fn nobody(request: &Request, otherwise: &'static str) -> Error {
 fn identify_person(request: &Request) -> Result<Person> {
     let app = app_of(request)?;
     if presented_key(request).is_some() {
-        return Err(access::no_key_may());
+        return Err(access::keys_refused());
     }
     let sign_in = signed_in(app, request)?.ok_or_else(|| nobody(request, NO_PERSON))?;
     Ok(Person { app: app.clone(), sign_in })
 }
 
-/// The sign-in of the request's cookie. What it may not do, since no page of ours asks for it, it is not looked up for.
-fn signed_in(app: &App, request: &Request) -> Result<Option<SignIn>> {
-    let Some(cookie) = cookie::presented(request) else { return Ok(None) };
-    cookie::check_origin(request)?;
-    app.store.sign_in(&key::hash(cookie))
-}
-
-/// Whom a request speaks for, if anybody who is known, and what tells them from others. Whether they may is not asked.
-pub fn speaker(request: &Request) -> Result<Option<(String, Tenant)>> {
-    let app = app_of(request)?;
-    if let Some(key) = presented_key(request) {
-        return Ok(app.store.key_holder(&key::hash(key))?.map(|holder| (holder.key_id, holder.tenant)));
-    }
-    let Some(sign_in) = signed_in(app, request)? else { return Ok(None) };
-    let member = app.store.person(&sign_in.user_id).membership(request.header("x-alumia-org"))?;
-    Ok(member.map(|member| (sign_in.user_id, member.tenant)))
-}
-
-/// The key of `Authorization: Bearer`, whose scheme is case-insensitive, or of `x-api-key`.
-fn presented_key(request: &Request) -> Option<&str> {
-    let bearer = request.header("authorization").and_then(|value| {
-        let (scheme, key) = value.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-    });
-    bearer.or_else(|| request.header("x-api-key").map(str::trim)).filter(|key| !key.is_empty())
-}
-
 fn note_use(app: &App, holder: &KeyHolder) {
-    let fresh = |used: Timestamp| Timestamp::now().since(used) < KEY_USE_PRECISION;
-    if !holder.last_used_at.is_some_and(fresh) {
+    let recent = |used: Timestamp| Timestamp::now().since(used) < KEY_USE_PRECISION;
+    if !holder.last_used_at.is_some_and(recent) {
         app.store.note_key_use(holder.key_id.clone());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_scheme_is_case_insensitive_and_the_alias_stands_in_for_it() {
-        let key = |name: &str, value: &str| {
-            let request = Request::builder().header(name, value).finish();
-            presented_key(&request).map(str::to_owned)
-        };
-        for value in ["Bearer k", "bearer k", "BEARER  k "] {
-            assert_eq!(key("authorization", value).as_deref(), Some("k"));
-        }
-        assert_eq!(key("x-api-key", "k").as_deref(), Some("k"));
-        for value in ["Basic k", "k", "Bearer ", ""] {
-            assert_eq!(key("authorization", value), None);
-        }
     }
 }

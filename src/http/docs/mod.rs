@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
 use poem::{
-    Request, Response, Route,
+    Request, Response, RouteMethod,
     endpoint::make,
     get,
     http::{HeaderValue, header},
@@ -25,13 +25,12 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&FILES));
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The page and its files; made to be nested at `/docs`, where the page looks for them.
-pub fn routes() -> Route {
-    let files = || get(make(file));
-    Route::new().at("/", files()).at("/*name", files())
+/// The page and its files, at `/docs` and `/docs/*name`, where the page looks for them.
+pub fn file() -> RouteMethod {
+    get(make(answer))
 }
 
-async fn file(request: Request) -> poem::Result<Response> {
+async fn answer(request: Request) -> poem::Result<Response> {
     let name = match request.raw_path_param("name").unwrap_or_default() {
         "" => "index.html",
         name => name,
@@ -44,12 +43,12 @@ async fn file(request: Request) -> poem::Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    use poem::{Endpoint, http::StatusCode};
+    use poem::{Endpoint, Route, http::StatusCode};
 
     use super::*;
 
     async fn get(path: &str) -> Response {
-        let app = Route::new().nest("/docs", routes());
+        let app = Route::new().at("/docs", file()).at("/docs/", file()).at("/docs/*name", file());
         app.get_response(Request::builder().uri_str(path).finish()).await
     }
 

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use poem::{
     Body, Endpoint, Request, Response,
-    http::{HeaderName, HeaderValue, Method, StatusCode},
+    endpoint::BoxEndpoint,
+    http::{HeaderName, HeaderValue, StatusCode},
 };
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -20,15 +21,15 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::{Error, Result},
     http::{
-        api::API_PREFIX,
-        auth,
+        auth::identity::{Identity, ORG_HEADER, app_of},
         state::{
             App,
-            in_flight::{Head, Known, Name},
+            in_flight::{Head, Lookup, Name},
         },
         wire::{
-            body::{self, BODY_BYTES_MAX, HISTORY_BYTES_MAX},
+            body,
             envelope::ApiError,
+            operation::{Operation, Repeats},
             request_id::RequestId,
             stream::stream_response,
         },
@@ -46,36 +47,38 @@ const KEY_CHARS_MAX: usize = 255;
 /// Bytes of an answer that is kept; a longer one is noted and not kept.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// The API, remembering.
-pub struct Once<E> {
-    inner: Arc<E>,
+/// Around one operation, whose row says what it remembers.
+pub struct IdempotencyLayer {
+    inner: Arc<BoxEndpoint<'static>>,
+    operation: Operation,
 }
 
-impl<E> Once<E> {
-    /// Around the API.
-    pub fn new(inner: E) -> Self {
-        Once { inner: Arc::new(inner) }
+impl IdempotencyLayer {
+    /// Around `inner`.
+    pub fn new(inner: Arc<BoxEndpoint<'static>>, operation: Operation) -> Self {
+        IdempotencyLayer { inner, operation }
     }
 }
 
-impl<E: Endpoint<Output = Response> + 'static> Endpoint for Once<E> {
+impl Endpoint for IdempotencyLayer {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let Some(Named { app, tenant, name, bytes_max, keeps_answer }) = named(&request).map_err(ApiError)? else {
+        let Some(Named { app, tenant, name }) = named(&mut request).map_err(ApiError)? else {
             return self.inner.call(request).await;
         };
         let sent = request.take_body();
-        let body = body::read_capped(&request, sent, bytes_max).await.map_err(ApiError)?;
+        let body = body::read_capped(&request, sent, self.operation.body_bytes_max).await.map_err(ApiError)?;
         let claim = Claim { name, body_hash: Sha256::digest(&body).into() };
         match app.in_flight.begin(&claim, || app.store.done_request(&name)).map_err(ApiError)? {
-            Known::Running(live, head) => return Ok(with_head(Body::from_bytes_stream(live.reader()), head)),
-            Known::Done(done) => return Ok(again(&app, done, &tenant, &request).map_err(ApiError)?),
-            Known::Nothing => {}
+            Lookup::Running(live, head) => return Ok(with_head(Body::from_bytes_stream(live.reader()), head)),
+            Lookup::Done(done) => return Ok(replay(&app, done, &tenant, &request).map_err(ApiError)?),
+            Lookup::Nothing => {}
         }
         request.set_body(body);
         request.set_data(claim.clone());
-        let (inner, first) = (self.inner.clone(), First { app, claim, keeps_answer });
+        let (inner, first) =
+            (self.inner.clone(), First { app, claim, keeps_answer: self.operation.repeats == Repeats::Replayed });
         let answered = tokio::spawn(async move { first.answer(inner.call(request).await).await });
         answered.await.map_err(|error| ApiError(Error::internal(error)))?
     }
@@ -132,7 +135,7 @@ impl Drop for First {
 }
 
 /// The answer of a request that was done.
-fn again(app: &App, done: Done, tenant: &Tenant, request: &Request) -> Result<Response> {
+fn replay(app: &App, done: Done, tenant: &Tenant, request: &Request) -> Result<Response> {
     let head = done.answer.as_ref().map(head_of).transpose()?;
     if let Some(turn) = done.turn {
         let request_id = request.data::<RequestId>().map_or("", RequestId::as_str);
@@ -171,39 +174,25 @@ struct Named {
     app: Arc<App>,
     tenant: Tenant,
     name: Name,
-    /// The cap of its body.
-    bytes_max: usize,
-    /// Whether its answer may lie in the file.
-    keeps_answer: bool,
 }
 
-/// What a request that is to be remembered is remembered by; `None` for all others.
-fn named(request: &Request) -> Result<Option<Named>> {
-    let path = request.original_uri().path();
-    let route = path.strip_prefix(API_PREFIX).unwrap_or(path);
-    let Some(key) = request.header(IDEMPOTENCY_KEY).filter(|_| request.method() == Method::POST) else {
-        return Ok(None);
-    };
-    // Signing in twice harms nobody, and no cookie is to lie in the file.
-    if route.starts_with("/auth/") {
+/// What a request with an `Idempotency-Key` is remembered by; `None` for all others.
+fn named(request: &mut Request) -> Result<Option<Named>> {
+    if request.header(IDEMPOTENCY_KEY).is_none() {
         return Ok(None);
     }
-    // Who is nobody is told so by the handler, as always.
-    let (Some(app), Some((who, tenant))) = (request.data::<Arc<App>>(), auth::speaker(request)?) else {
-        return Ok(None);
-    };
+    // The handler refuses a caller who is unknown, as it does without the header.
+    let Some((who, tenant)) = Identity::keep(request)?.speaker() else { return Ok(None) };
+    let key = request.header(IDEMPOTENCY_KEY).unwrap_or_default();
     if !(1..=KEY_CHARS_MAX).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
     }
     let mut name = Sha256::new();
-    for part in [&who, request.header("x-alumia-org").unwrap_or_default(), route, key] {
+    for part in [&who, request.header(ORG_HEADER).unwrap_or_default(), request.uri().path(), key] {
         name.update(part.len().to_le_bytes());
         name.update(part);
     }
-    let bytes_max = if route.ends_with("/messages") || route == "/chat" { HISTORY_BYTES_MAX } else { BODY_BYTES_MAX };
-    // An API key is shown once, and stored nowhere.
-    let keeps_answer = !route.starts_with("/api-keys");
-    Ok(Some(Named { app: app.clone(), tenant, name: name.finalize().into(), bytes_max, keeps_answer }))
+    Ok(Some(Named { app: app_of(request)?.clone(), tenant, name: name.finalize().into() }))
 }
 
 #[cfg(test)]

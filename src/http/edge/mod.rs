@@ -4,7 +4,7 @@
 //! Rule: nothing of a query string or a header is logged. A path is logged as its pattern.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
     time::Instant,
@@ -16,10 +16,7 @@ use poem::{
     error::{MethodNotAllowedError, NotFoundError, ParsePathError},
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
 };
-use poem_openapi::{
-    OpenApi,
-    error::{ParseParamError, ParsePathError as ParsePathParamError},
-};
+use poem_openapi::error::{ParseParamError, ParsePathError as ParsePathParamError};
 use tracing::Instrument;
 
 use self::linger::linger;
@@ -38,6 +35,7 @@ pub mod health;
 pub mod idempotency;
 mod linger;
 pub mod metrics;
+pub mod operations;
 
 /// The pattern of requests that match none.
 const NO_ROUTE: &str = "none";
@@ -55,12 +53,12 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
 pub struct Edge<E> {
     inner: E,
     app: Arc<App>,
-    allow: HashMap<String, String>,
+    allow: BTreeMap<String, String>,
 }
 
 impl<E: Endpoint<Output = Response>> Edge<E> {
     /// `allow` says which methods each path pattern has.
-    pub fn new(inner: E, app: Arc<App>, allow: HashMap<String, String>) -> Self {
+    pub fn new(inner: E, app: Arc<App>, allow: BTreeMap<String, String>) -> Self {
         Edge { inner, app, allow }
     }
 
@@ -156,45 +154,4 @@ fn refusal_of(error: &poem::Error, allow: Option<&String>) -> Refusal {
     }
     tracing::error!(%error, "internal error");
     Refusal::internal()
-}
-
-/// The methods of every pattern of `A`, for the header `Allow`.
-pub fn methods_of<A: OpenApi>(prefix: &str) -> HashMap<String, String> {
-    let paths = A::meta().into_iter().flat_map(|meta| meta.paths);
-    paths
-        .map(|path| {
-            let methods = path.operations.iter().map(|operation| operation.method.as_str());
-            (format!("{prefix}{}", as_pattern(&path.path)), allow_header(methods))
-        })
-        .collect()
-}
-
-/// The value of `Allow`; poem answers HEAD wherever there is a GET.
-pub fn allow_header<'a>(methods: impl Iterator<Item = &'a str>) -> String {
-    let methods: Vec<_> = methods.flat_map(|m| if m == "GET" { vec!["GET", "HEAD"] } else { vec![m] }).collect();
-    methods.join(", ")
-}
-
-/// A path of the document as poem's router names it: `/agents/{id}` is `/agents/:param0`.
-fn as_pattern(path: &str) -> String {
-    let mut parameters = 0;
-    let segments = path.split('/').map(|segment| {
-        if !segment.starts_with('{') {
-            return segment.to_owned();
-        }
-        parameters += 1;
-        format!(":param{}", parameters - 1)
-    });
-    segments.collect::<Vec<_>>().join("/")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_documented_path_becomes_the_pattern_of_the_router() {
-        assert_eq!(as_pattern("/s/{id}/m/{n}"), "/s/:param0/m/:param1");
-        assert_eq!(allow_header(["GET", "POST"].into_iter()), "GET, HEAD, POST");
-    }
 }

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
 use poem::{
-    IntoEndpoint, Request, Response, Route,
+    Request, Response, RouteMethod,
     endpoint::make,
     get,
     http::{HeaderValue, header},
@@ -24,22 +24,20 @@ static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/src/http/page/files");
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&FILES));
 
 /// Where the pages' files are: no slug of an organization begins so.
-pub const FILES_PREFIX: &str = "/_page";
+pub const FILES_PATH: &str = "/_page/*name";
 
 /// A picture that a message carries is shown from `data:`; everything else comes from this origin or not at all.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// The files of the pages; made to be nested at [`FILES_PREFIX`], where the pages look for them.
-pub fn files() -> Route {
-    let file =
-        make(|request: Request| async move { answer(request.raw_path_param("name").unwrap_or_default(), &request) });
-    Route::new().at("/*name", get(file))
+/// The files of the pages, at [`FILES_PATH`], where the pages look for them.
+pub fn file() -> RouteMethod {
+    get(make(|request: Request| async move { answer(request.raw_path_param("name").unwrap_or_default(), &request) }))
 }
 
 /// One page, wherever it is put.
-pub fn page(name: &'static str) -> impl IntoEndpoint {
+pub fn page(name: &'static str) -> RouteMethod {
     get(make(move |request: Request| async move { answer(name, &request) }))
 }
 
@@ -52,12 +50,13 @@ fn answer(name: &str, request: &Request) -> poem::Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    use poem::{Endpoint, http::StatusCode};
+    use poem::{Endpoint, Route, http::StatusCode};
 
     use super::*;
 
     /// What all of it may weigh, without what is vendored.
     const BYTES_MAX: usize = 150 * 1_024;
+    const PREFIX: &str = "/_page";
     const VENDORED: &str = "chat/marked/";
 
     /// Every file, by name.
@@ -73,7 +72,7 @@ mod tests {
     }
 
     async fn ask(path: &str) -> Response {
-        let app = Route::new().nest(FILES_PREFIX, files()).at("/:org/settings", page("settings.html"));
+        let app = Route::new().at(FILES_PATH, file()).at("/:org/settings", page("settings.html"));
         app.get_response(Request::builder().uri_str(path).finish()).await
     }
 
@@ -81,7 +80,7 @@ mod tests {
     async fn a_page_and_all_that_it_names_are_served_under_the_policy() {
         let quoted =
             texts().into_iter().filter(|(name, _)| name.ends_with(".html")).flat_map(|(_, text)| text.split('"'));
-        let named: Vec<_> = quoted.filter(|text| text.starts_with(FILES_PREFIX)).collect();
+        let named: Vec<_> = quoted.filter(|text| text.starts_with(PREFIX)).collect();
         assert!(named.len() > 9, "{named:?}");
         for path in named.into_iter().chain(["/acme/settings"]) {
             let answer = ask(path).await;
@@ -105,7 +104,7 @@ mod tests {
                         step => steps.push(step),
                     }
                 }
-                let path = format!("{FILES_PREFIX}/{}", steps.join("/"));
+                let path = format!("{PREFIX}/{}", steps.join("/"));
                 assert_eq!(ask(&path).await.status(), StatusCode::OK, "{name} imports {import}");
             }
         }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     bridge::Bridge, cors::Cors, counters::Metrics, hosts::Hosts, in_flight::InFlight, rate_limit::RateLimit,
-    setup_code::SetupCode, throttle::Waits,
+    setup_code::SetupCode, throttle::Throttle,
 };
 use crate::{
     catalog::Catalog,
@@ -45,7 +45,7 @@ pub struct App {
     pub chat_rate: RateLimit<String>,
     pub failed_keys: RateLimit<IpAddr>,
     /// Passwords and setup codes that were wrong.
-    pub waits: Waits,
+    pub throttle: Throttle,
     pub in_flight: InFlight,
 }
 
@@ -74,7 +74,7 @@ impl App {
             draining: AtomicBool::new(false),
             chat_rate: RateLimit::per_minute(admission.chats_per_minute),
             failed_keys: RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
-            waits: Waits::default(),
+            throttle: Throttle::default(),
             in_flight: InFlight::default(),
         }
     }

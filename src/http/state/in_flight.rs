@@ -31,7 +31,7 @@ struct Entry {
 pub type Head = (StatusCode, HeaderMap);
 
 /// What became of the first request of a name.
-pub enum Known {
+pub enum Lookup {
     /// There was none: the one who asks is the first now.
     Nothing,
     Running(Arc<RunningTurn>, Head),
@@ -40,21 +40,21 @@ pub enum Known {
 
 impl InFlight {
     /// Looks a request up. `done` looks into the file, under the lock: else one that ends meanwhile is in neither place.
-    pub fn begin(&self, claim: &Claim, done: impl FnOnce() -> Result<Option<Done>>) -> Result<Known> {
+    pub fn begin(&self, claim: &Claim, done: impl FnOnce() -> Result<Option<Done>>) -> Result<Lookup> {
         let same = |body_hash| if body_hash == claim.body_hash { Ok(()) } else { Err(other_body()) };
         let mut entries = self.entries();
         if let Some(entry) = entries.get(&claim.name) {
             same(entry.body_hash)?;
             let running = entry.running.clone();
             let not_yet = || Error::Conflict("the first request with this Idempotency-Key is still running".into());
-            return running.map(|(live, head)| Known::Running(live, head)).ok_or_else(not_yet);
+            return running.map(|(live, head)| Lookup::Running(live, head)).ok_or_else(not_yet);
         }
         if let Some(done) = done()? {
             same(done.body_hash)?;
-            return Ok(Known::Done(done));
+            return Ok(Lookup::Done(done));
         }
         entries.insert(claim.name, Entry { body_hash: claim.body_hash, running: None });
-        Ok(Known::Nothing)
+        Ok(Lookup::Nothing)
     }
 
     /// Lets others join a reply that is being written.
@@ -86,12 +86,12 @@ mod tests {
         let in_flight = InFlight::default();
         let claim = |body| Claim { name: [1; 32], body_hash: [body; 32] };
         let begin = |body| in_flight.begin(&claim(body), || Ok(None));
-        assert!(matches!(begin(0), Ok(Known::Nothing)));
+        assert!(matches!(begin(0), Ok(Lookup::Nothing)));
         assert!(matches!(begin(0), Err(Error::Conflict(_))));
         assert!(matches!(begin(1), Err(Error::Invalid(_))));
         in_flight.join(&[1; 32], (RunningTurn::new(), (StatusCode::OK, HeaderMap::new())));
-        assert!(matches!(begin(0), Ok(Known::Running(..))));
+        assert!(matches!(begin(0), Ok(Lookup::Running(..))));
         in_flight.end(&[1; 32]);
-        assert!(matches!(begin(1), Ok(Known::Nothing)));
+        assert!(matches!(begin(1), Ok(Lookup::Nothing)));
     }
 }

@@ -55,21 +55,21 @@ impl Tries {
 
 /// The wrong tries so far.
 #[derive(Debug, Default)]
-pub struct Waits {
+pub struct Throttle {
     tries: Mutex<HashMap<Target, Tries>>,
 }
 
 /// A try that has begun. Dropped, it was wrong.
 #[must_use]
-pub struct Try<'a> {
-    waits: &'a Waits,
+pub struct Attempt<'a> {
+    throttle: &'a Throttle,
     account: Option<Target>,
     network: Target,
 }
 
-impl Waits {
+impl Throttle {
     /// Begins a try from `network` at the account of that e-mail address, or at none; says how long to wait if it comes too early.
-    pub fn begin(&self, network: IpAddr, email: Option<&str>, now: Instant) -> Result<Try<'_>> {
+    pub fn begin(&self, network: IpAddr, email: Option<&str>, now: Instant) -> Result<Attempt<'_>> {
         let network = Target::Network(network);
         let account = email.map(|email| Target::Account(email.to_ascii_lowercase()));
         let mut tries = self.lock();
@@ -80,7 +80,7 @@ impl Waits {
         }
         targets().for_each(|target| count(&mut tries, target.clone(), now));
         drop(tries);
-        Ok(Try { waits: self, account, network })
+        Ok(Attempt { throttle: self, account, network })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Target, Tries>> {
@@ -88,10 +88,10 @@ impl Waits {
     }
 }
 
-impl Try<'_> {
+impl Attempt<'_> {
     /// It was right.
-    pub fn was_right(self) {
-        let mut tries = self.waits.lock();
+    pub fn succeeded(self) {
+        let mut tries = self.throttle.lock();
         self.account.as_ref().map(|account| tries.remove(account));
         if let Some(known) = tries.get_mut(&self.network) {
             known.wrong = known.wrong.saturating_sub(1);
@@ -130,8 +130,8 @@ mod tests {
     }
 
     /// How long the next try has to wait; one that need not is made, and is wrong.
-    fn wrong(waits: &Waits, network: u32, email: &str, now: Instant) -> Duration {
-        match waits.begin(from(network), Some(email), now) {
+    fn wrong(throttle: &Throttle, network: u32, email: &str, now: Instant) -> Duration {
+        match throttle.begin(from(network), Some(email), now) {
             Ok(_wrong) => Duration::ZERO,
             Err(Error::TooManyRequests { retry_after }) => retry_after,
             Err(other) => panic!("{other}"),
@@ -140,51 +140,51 @@ mod tests {
 
     #[test]
     fn after_five_in_a_row_each_wrong_one_waits_longer_than_the_one_before() {
-        let (waits, mut now) = (Waits::default(), Instant::now());
-        (0..5).for_each(|_| assert_eq!(wrong(&waits, 1, "a@b.c", now), Duration::ZERO));
+        let (throttle, mut now) = (Throttle::default(), Instant::now());
+        (0..5).for_each(|_| assert_eq!(wrong(&throttle, 1, "a@b.c", now), Duration::ZERO));
         for seconds in [10, 20, 40, 80, 160, 320, 640, 900, 900] {
-            assert_eq!(wrong(&waits, 1, "a@b.c", now), Duration::from_secs(seconds));
+            assert_eq!(wrong(&throttle, 1, "a@b.c", now), Duration::from_secs(seconds));
             now += Duration::from_secs(seconds);
-            assert_eq!(wrong(&waits, 1, "a@b.c", now), Duration::ZERO);
+            assert_eq!(wrong(&throttle, 1, "a@b.c", now), Duration::ZERO);
         }
-        assert_eq!(wrong(&waits, 1, "a@b.c", now + FORGOTTEN_AFTER), Duration::ZERO);
+        assert_eq!(wrong(&throttle, 1, "a@b.c", now + FORGOTTEN_AFTER), Duration::ZERO);
     }
 
     #[test]
     fn an_account_waits_for_every_address_and_an_address_for_every_account() {
-        let (waits, now) = (Waits::default(), Instant::now());
-        (0..5).for_each(|n| assert_eq!(wrong(&waits, n, "a@b.c", now), Duration::ZERO));
-        assert_eq!(wrong(&waits, 9, "A@B.C", now), WAIT_FIRST);
-        (0..5).for_each(|n| assert_eq!(wrong(&waits, 7, &n.to_string(), now), Duration::ZERO));
-        assert_eq!(wrong(&waits, 7, "new@b.c", now), WAIT_FIRST);
-        assert_eq!(wrong(&waits, 8, "new@b.c", now), Duration::ZERO);
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        (0..5).for_each(|n| assert_eq!(wrong(&throttle, n, "a@b.c", now), Duration::ZERO));
+        assert_eq!(wrong(&throttle, 9, "A@B.C", now), WAIT_FIRST);
+        (0..5).for_each(|n| assert_eq!(wrong(&throttle, 7, &n.to_string(), now), Duration::ZERO));
+        assert_eq!(wrong(&throttle, 7, "new@b.c", now), WAIT_FIRST);
+        assert_eq!(wrong(&throttle, 8, "new@b.c", now), Duration::ZERO);
     }
 
     #[test]
     fn a_right_one_clears_the_account_and_its_own_try_of_the_address() {
-        let (waits, now) = (Waits::default(), Instant::now());
-        (0..4).for_each(|_| assert_eq!(wrong(&waits, 1, "mine", now), Duration::ZERO));
-        waits.begin(from(1), Some("mine"), now).unwrap().was_right();
-        assert_eq!(wrong(&waits, 1, "other", now), Duration::ZERO);
-        assert_eq!(wrong(&waits, 1, "mine", now), WAIT_FIRST, "the address had five wrong ones");
-        assert_eq!(wrong(&waits, 2, "mine", now), Duration::ZERO, "the account had none");
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        (0..4).for_each(|_| assert_eq!(wrong(&throttle, 1, "mine", now), Duration::ZERO));
+        throttle.begin(from(1), Some("mine"), now).unwrap().succeeded();
+        assert_eq!(wrong(&throttle, 1, "other", now), Duration::ZERO);
+        assert_eq!(wrong(&throttle, 1, "mine", now), WAIT_FIRST, "the address had five wrong ones");
+        assert_eq!(wrong(&throttle, 2, "mine", now), Duration::ZERO, "the account had none");
     }
 
     #[test]
     fn tries_at_once_are_counted_before_they_are_known_to_be_wrong() {
-        let (waits, now) = (Waits::default(), Instant::now());
-        let running: Vec<_> = (0..5).map(|_| waits.begin(from(1), Some("a"), now).unwrap()).collect();
-        assert_eq!(wrong(&waits, 1, "a", now), WAIT_FIRST);
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let running: Vec<_> = (0..5).map(|_| throttle.begin(from(1), Some("a"), now).unwrap()).collect();
+        assert_eq!(wrong(&throttle, 1, "a", now), WAIT_FIRST);
         drop(running);
     }
 
     #[test]
     fn what_is_remembered_has_a_bound() {
-        let (waits, now) = (Waits::default(), Instant::now());
+        let (throttle, now) = (Throttle::default(), Instant::now());
         // Each is an account and an address.
         for n in 0..REMEMBERED_MAX as u32 / 2 + 5 {
-            assert_eq!(wrong(&waits, n, &n.to_string(), now), Duration::ZERO);
+            assert_eq!(wrong(&throttle, n, &n.to_string(), now), Duration::ZERO);
         }
-        assert_eq!(waits.tries.lock().unwrap().len(), REMEMBERED_MAX);
+        assert_eq!(throttle.tries.lock().unwrap().len(), REMEMBERED_MAX);
     }
 }

@@ -15,24 +15,16 @@ use poem_openapi::{
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::{data, envelope};
-use crate::{
-    error::{Error, Result},
-    http::schemas,
-};
-
-/// The cap of every body that says nothing else.
-pub const BODY_BYTES_MAX: usize = 128 * 1024;
-/// The cap where whole histories with their files travel.
-pub const HISTORY_BYTES_MAX: usize = 20 * 1024 * 1024;
+use super::{data, envelope::ApiError, operation::BodyRules};
+use crate::error::{Error, Result};
 
 /// How long a whole body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A body of at most `BYTES_MAX` bytes that holds a `T`.
-pub struct JsonBody<T, const BYTES_MAX: usize = BODY_BYTES_MAX>(pub T);
+/// A body that holds a `T`, of at most the bytes that its operation's row allows.
+pub struct JsonBody<T>(pub T);
 
-impl<'a, T: ParseFromJSON, const BYTES_MAX: usize> ApiExtractor<'a> for JsonBody<T, BYTES_MAX> {
+impl<'a, T: ParseFromJSON> ApiExtractor<'a> for JsonBody<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
     type ParamType = ();
     type ParamRawType = ();
@@ -51,8 +43,10 @@ impl<'a, T: ParseFromJSON, const BYTES_MAX: usize> ApiExtractor<'a> for JsonBody
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let bytes = read(request, body, BYTES_MAX).await.map_err(envelope::ApiError)?;
-        Ok(JsonBody(decode(&bytes, schemas()).map_err(envelope::ApiError)?))
+        let rules = request.data::<BodyRules>().copied();
+        let rules = rules.ok_or_else(|| ApiError(Error::internal("a body is read of an operation without a row")))?;
+        let bytes = read(request, body, rules.bytes_max).await.map_err(ApiError)?;
+        Ok(JsonBody(decode(&bytes, rules.schemas).map_err(ApiError)?))
     }
 }
 

@@ -79,9 +79,11 @@ pub struct Deleted {
     deleted: bool,
 }
 
-impl Deleted {
-    /// It is.
-    pub const DONE: Deleted = Deleted { deleted: true };
+impl Data<Deleted> {
+    /// It was deleted.
+    pub fn deleted() -> Self {
+        Self::of(&Deleted { deleted: true })
+    }
 }
 
 /// An object that has all of `properties`.
@@ -146,21 +148,21 @@ impl<T: Shape, const STATUS: u16> ApiResponse for Data<T, STATUS> {
 }
 
 /// What was made, or what was there already under the same id.
-pub enum MadeOrKnown<T> {
-    Made(Created<T>),
-    Known(Data<T>),
+pub enum CreatedOrExisting<T> {
+    Created(Created<T>),
+    Existing(Data<T>),
 }
 
-impl<T> IntoResponse for MadeOrKnown<T> {
+impl<T> IntoResponse for CreatedOrExisting<T> {
     fn into_response(self) -> Response {
         match self {
-            MadeOrKnown::Made(made) => made.into_response(),
-            MadeOrKnown::Known(known) => known.into_response(),
+            CreatedOrExisting::Created(created) => created.into_response(),
+            CreatedOrExisting::Existing(existing) => existing.into_response(),
         }
     }
 }
 
-impl<T: Shape> ApiResponse for MadeOrKnown<T> {
+impl<T: Shape> ApiResponse for CreatedOrExisting<T> {
     fn meta() -> MetaResponses {
         let MetaResponses { mut responses } = Created::<T>::meta();
         responses.extend(Data::<T>::meta().responses);

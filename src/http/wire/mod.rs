@@ -7,5 +7,6 @@ pub mod check;
 pub mod data;
 pub mod envelope;
 pub mod moment;
+pub mod operation;
 pub mod request_id;
 pub mod stream;

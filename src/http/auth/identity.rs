@@ -1,0 +1,123 @@
+//! Who is calling, looked up once for each request.
+//!
+//! Rule: whoever asks first puts the identity into the request's data; everyone later reads it there.
+//! Deliberately absent: permissions. `access.rs` decides them.
+
+use std::sync::Arc;
+
+use poem::Request;
+
+use super::cookie;
+use crate::{
+    error::{Error, Result},
+    http::state::App,
+    key,
+    store::{
+        Tenant,
+        keys::KeyHolder,
+        sign_ins::{Membership, SignIn},
+    },
+};
+
+/// Names the organization a request is for.
+pub const ORG_HEADER: &str = "x-alumia-org";
+
+/// Whom a request speaks for.
+#[derive(Debug, Clone)]
+pub enum Identity {
+    /// The holder of a valid key.
+    Key(KeyHolder),
+    /// A key that is unknown, revoked or expired.
+    UnknownKey,
+    /// A signed-in person, and their membership in the organization of the request.
+    Person(SignIn, Option<Membership>),
+    /// Neither a key nor a valid sign-in.
+    Nobody,
+}
+
+impl Identity {
+    /// As it was found before, or looked up now.
+    pub fn of(request: &Request) -> Result<Self> {
+        match request.data::<Identity>() {
+            Some(found) => Ok(found.clone()),
+            None => Self::look_up(request),
+        }
+    }
+
+    /// Looks it up and leaves it with the request.
+    pub fn keep(request: &mut Request) -> Result<Self> {
+        let identity = Self::of(request)?;
+        request.set_data(identity.clone());
+        Ok(identity)
+    }
+
+    /// What distinguishes this caller from others, and their organization; `None` without either.
+    pub fn speaker(self) -> Option<(String, Tenant)> {
+        match self {
+            Identity::Key(holder) => Some((holder.key_id, holder.tenant)),
+            Identity::Person(sign_in, Some(member)) => Some((sign_in.user_id, member.tenant)),
+            Identity::Person(_, None) | Identity::UnknownKey | Identity::Nobody => None,
+        }
+    }
+
+    fn look_up(request: &Request) -> Result<Self> {
+        let app = app_of(request)?;
+        if let Some(key) = presented_key(request) {
+            return Ok(app.store.key_holder(&key::hash(key))?.map_or(Identity::UnknownKey, Identity::Key));
+        }
+        let Some(sign_in) = signed_in(app, request)? else { return Ok(Identity::Nobody) };
+        let member = app.store.person(&sign_in.user_id).membership(request.header(ORG_HEADER))?;
+        Ok(Identity::Person(sign_in, member))
+    }
+}
+
+/// The app, which the edge puts into every request's data.
+pub fn app_of(request: &Request) -> Result<&Arc<App>> {
+    request.data().ok_or_else(|| Error::internal("a handler was reached without the app around it"))
+}
+
+/// The sign-in of the request's cookie. A request with a foreign origin is refused before the look-up.
+pub fn signed_in(app: &App, request: &Request) -> Result<Option<SignIn>> {
+    let Some(cookie) = cookie::presented(request) else { return Ok(None) };
+    cookie::check_origin(request)?;
+    app.store.sign_in(&key::hash(cookie))
+}
+
+/// The key of `Authorization: Bearer`, whose scheme is case-insensitive, or of `x-api-key`.
+pub fn presented_key(request: &Request) -> Option<&str> {
+    let bearer = request.header("authorization").and_then(|value| {
+        let (scheme, key) = value.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    bearer.or_else(|| request.header("x-api-key").map(str::trim)).filter(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_case_insensitive_and_the_alias_stands_in_for_it() {
+        let key = |name: &str, value: &str| {
+            let request = Request::builder().header(name, value).finish();
+            presented_key(&request).map(str::to_owned)
+        };
+        for value in ["Bearer k", "bearer k", "BEARER  k "] {
+            assert_eq!(key("authorization", value).as_deref(), Some("k"));
+        }
+        assert_eq!(key("x-api-key", "k").as_deref(), Some("k"));
+        for value in ["Basic k", "k", "Bearer ", ""] {
+            assert_eq!(key("authorization", value), None);
+        }
+    }
+
+    #[test]
+    fn an_identity_that_was_found_is_not_looked_up_again() {
+        // Without an app there is nothing to look it up in.
+        let mut request = Request::builder().header("x-api-key", "k").finish();
+        Identity::keep(&mut request).unwrap_err();
+        request.set_data(Identity::UnknownKey);
+        assert!(matches!(Identity::of(&request), Ok(Identity::UnknownKey)));
+        assert!(matches!(Identity::keep(&mut request), Ok(Identity::UnknownKey)));
+    }
+}

@@ -1,0 +1,44 @@
+//! What an operation declares of itself beside its types: the cap of its body, and what becomes of its response.
+//!
+//! Rule: `JsonBody` and the layer for `Idempotency-Key` read the same row. An operation without a row is never served.
+
+use poem_openapi::registry::Registry;
+
+/// The cap of an ordinary body.
+pub const BODY_BYTES_MAX: usize = 128 * 1024;
+/// The cap where whole histories with their files travel.
+pub const HISTORY_BYTES_MAX: usize = 20 * 1024 * 1024;
+
+/// One row of the table of operations.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// Its operation id.
+    pub id: &'static str,
+    /// The cap of its body, in bytes.
+    pub body_bytes_max: usize,
+    pub repeats: Repeats,
+}
+
+/// What an `Idempotency-Key` does for an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeats {
+    /// The response is stored, and a repeat receives it.
+    Replayed,
+    /// The response holds a secret and is not stored: a repeat is refused.
+    Refused,
+    /// The header is ignored.
+    Executed,
+}
+
+/// What reading a body takes; in the data of every request to an operation with a row.
+#[derive(Clone, Copy)]
+pub struct BodyRules {
+    pub bytes_max: usize,
+    /// Every schema a body may have.
+    pub schemas: &'static Registry,
+}
+
+/// Whether an operation must have a row: it takes a body, or `Idempotency-Key` applies to its method.
+pub fn needs_row(method: &str, takes_body: bool) -> bool {
+    takes_body || method.eq_ignore_ascii_case("POST")
+}
