@@ -1,4 +1,4 @@
-//! Secrets at rest: providers' keys, sealed with a key that lies beside the database and never in it.
+//! Secrets at rest: providers' keys, sealed with a key in a file beside the database and never in it.
 //!
 //! A stolen backup of the database alone opens nothing. Rule: a sealed value is bound to its place (`context`), so it
 //! cannot be moved to another row.
@@ -25,7 +25,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// With the key in `file`, which is made, readable by its owner alone, if it is missing.
+    /// With the key in `file`, which is created, readable by its owner alone, if it is missing.
     pub fn open(file: &Path) -> Result<Self> {
         let unusable = |what: &str| Error::failed(format!("cannot use the key file {}: {what}", file.display()));
         if !file.exists() {
@@ -34,7 +34,8 @@ impl Sealer {
             write_new(file, &key).map_err(|error| unusable(&error.to_string()))?;
         }
         let key = std::fs::read(file).map_err(|error| unusable(&error.to_string()))?;
-        let cipher = ChaCha20Poly1305::new_from_slice(&key).map_err(|_| unusable("it must hold exactly 32 bytes"))?;
+        let cipher =
+            ChaCha20Poly1305::new_from_slice(&key).map_err(|_| unusable("it must be exactly 32 bytes long"))?;
         Ok(Sealer { cipher })
     }
 
@@ -59,7 +60,7 @@ impl Sealer {
     }
 }
 
-/// Links the finished file into place: of two processes that start at once, one makes it and the other finds it whole.
+/// Links the finished file into place: of two processes that start at once, one creates it and the other finds it complete.
 fn write_new(file: &Path, key: &[u8]) -> std::io::Result<()> {
     let draft = file.with_extension(format!("new-{}", std::process::id()));
     let mut options = std::fs::OpenOptions::new();

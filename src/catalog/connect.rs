@@ -1,7 +1,7 @@
 //! What a provider has to be, and what is kept of it.
 //!
-//! Rule: a key comes in here as text and goes on sealed. Rule: keys and headers belong to the host they were given for; whoever moves
-//! a provider to another host gives them again, or else could have them sent anywhere.
+//! Rule: a key comes in here as text and leaves sealed. Rule: keys and headers belong to the host they were given for; to move a
+//! provider to another host is to give them again, or they could be sent anywhere.
 
 use super::{Catalog, DEMO_PROVIDER, PRESETS, endpoint, origin_of};
 use crate::{
@@ -150,7 +150,7 @@ fn check_headers(headers: &[(String, String)]) -> Result<()> {
         return Err(Error::invalid("headers", "must be at most 32"));
     }
     let sent = endpoint("", "http://127.0.0.1", None, headers.to_vec()).check();
-    sent.map_err(|_| Error::invalid("headers", "hold a name or a value that HTTP does not allow"))
+    sent.map_err(|_| Error::invalid("headers", "contain a name or a value that HTTP does not allow"))
 }
 
 fn check_models(models: &[ProviderModel]) -> Result<()> {

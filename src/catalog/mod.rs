@@ -29,7 +29,7 @@ pub mod probe; // whether it works
 
 pub use connect::{NewKey, NewProvider, ProviderChange};
 
-/// The model that needs nothing, and that chats get when nobody chose another.
+/// The model that needs nothing, and the default of a chat.
 pub const DEMO_MODEL: &str = "demo/ala";
 /// The provider of that model, whose slug no other may take.
 pub const DEMO_PROVIDER: &str = "demo";
@@ -43,7 +43,7 @@ pub struct Preset {
     pub base_url: &'static str,
 }
 
-/// The providers whose base URL nobody should have to look up.
+/// The providers whose base URL is known.
 pub const PRESETS: [Preset; 8] = [
     Preset { slug: "ollama", name: "Ollama", base_url: "http://127.0.0.1:11434/v1" },
     Preset { slug: "llamacpp", name: "llama.cpp", base_url: "http://127.0.0.1:8080/v1" },
@@ -221,7 +221,9 @@ pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result
         (Some(sealed), _) => Some(open(sealed, &provider.seal_context())?),
         (None, Some(variable)) => Some(std::env::var(variable).map_err(|_| {
             let slug = &provider.slug;
-            Error::ModelUnavailable(format!("the environment of the server lacks {variable}, the key of {slug}"))
+            Error::ModelUnavailable(format!(
+                "{variable} is not set in the server's environment: it holds the key of {slug}"
+            ))
         })?),
         (None, None) => None,
     };

@@ -48,7 +48,7 @@ pub struct LocalServer {
 
 /// Asks a provider for its models, then a model (the first it lists if none is named) for a few words. What fails says so in words.
 pub async fn test(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<TestReport> {
-    let late = || Error::ModelUnavailable("the provider did not end its reply within 120 seconds".into());
+    let late = || Error::ModelUnavailable("the provider did not finish its reply within 120 seconds".into());
     timeout(TEST_TIMEOUT, test_unbounded(upstreams, endpoint, model)).await.map_err(|_| late())?
 }
 
@@ -57,8 +57,7 @@ async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Optio
     let mut reach = Duration::ZERO;
     let models = upstreams.list_models_from(endpoint, || reach = started.elapsed()).await?;
     let listed = started.elapsed();
-    let none =
-        || Error::ModelUnavailable("the provider answers, and has no models: load or pull one there first".into());
+    let none = || Error::ModelUnavailable("the provider is up but has no models: load or pull one first".into());
     let model = model.or_else(|| models.first().cloned()).ok_or_else(none)?;
     let request = Request {
         model: model.clone(),

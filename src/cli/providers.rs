@@ -36,7 +36,7 @@ pub(super) enum Providers {
         #[arg(long, value_name = "FILE")]
         ca_file: Option<PathBuf>,
     },
-    /// Forget a provider, its key and its models
+    /// Remove a provider, its key and its models
     Remove {
         /// The organization's slug
         #[arg(long)]
@@ -51,25 +51,25 @@ pub(super) struct Add {
     /// The organization's slug
     #[arg(long)]
     org: String,
-    /// What its models' ids begin with
+    /// The provider's slug, with which its models' ids begin
     #[arg(long)]
     slug: String,
-    /// Up to and without /chat/completions, such as http://127.0.0.1:11434/v1
+    /// The API's base URL, such as http://127.0.0.1:11434/v1
     #[arg(long, value_name = "URL")]
     base_url: String,
-    /// A file with the provider's key, which is kept sealed
+    /// A file with the provider's key, which is stored sealed
     #[arg(long, value_name = "FILE", conflicts_with = "api_key_env")]
     api_key_file: Option<PathBuf>,
-    /// The variable that holds the key where the server runs; nothing is kept
+    /// The variable of the server's environment that holds the key; nothing is stored
     #[arg(long, value_name = "VARIABLE")]
     api_key_env: Option<String>,
     /// A model, as the provider names it; repeat for more
     #[arg(long = "model", value_name = "ID", required = true)]
     models: Vec<String>,
-    /// What the tokens of the first, second, … --model cost: US dollars per million, in and out; free when absent
+    /// The price of the first, second, … --model in US dollars per million tokens, in and out; free when absent
     #[arg(long = "price", value_name = "IN/OUT")]
     prices: Vec<String>,
-    /// How many tokens the first, second, … --model can hold
+    /// The context window of the first, second, … --model, in tokens
     #[arg(long = "context", value_name = "TOKENS")]
     context_windows: Vec<u32>,
 }
@@ -84,7 +84,7 @@ impl Providers {
                 let store = place.store()?;
                 let tenant = store.org_by_slug(&org)?.tenant();
                 block_on(store.org(&tenant).delete_provider(slug.clone()))?;
-                place.print(|| json!({ "removed": slug }), || format!("{slug} and its models are gone"));
+                place.print(|| json!({ "removed": slug }), || format!("Removed {slug} and its models"));
                 Ok(())
             }
         }
@@ -109,7 +109,7 @@ impl Add {
             || json!({ "id": provider.id, "slug": provider.slug, "models": ids }),
             || {
                 format!(
-                    "{} answers as {}\nnext: alm providers test {} --org {}",
+                    "Added {}: {}\nnext: alm providers test {} --org {}",
                     provider.base_url,
                     ids.join(", "),
                     provider.slug,
@@ -121,7 +121,7 @@ impl Add {
     }
 
     fn models(&self) -> Result<Vec<ProviderModel>> {
-        let too_many = |flag: &str| Error::invalid(flag, "must not stand more often than --model");
+        let too_many = |flag: &str| Error::invalid(flag, "given more often than --model");
         if self.prices.len() > self.models.len() {
             return Err(too_many("--price"));
         }
@@ -170,7 +170,7 @@ fn list(place: &Place, org: &str) -> Result<()> {
     Ok(())
 }
 
-/// Each step says how long it took, so that a slow provider is told from a wrong one.
+/// Each step says how long it took, so that a slow provider can be told from a wrong one.
 async fn test(place: &Place, org: &str, slug: &str, ca_file: Option<PathBuf>) -> Result<()> {
     let store = place.store()?;
     let tenant = store.org_by_slug(org)?.tenant();

@@ -2,7 +2,7 @@
 //!
 //! ureq is blocking, yet its body reader keeps all its state when a read says `WouldBlock`, and goes on at the next
 //! one. So connecting, TLS, sending and the head run as ureq runs them, on a thread; then the socket turns
-//! non-blocking and the body is read by whoever polls it. `call.rs` ends them.
+//! non-blocking and the body is read by the task that polls it. `call.rs` ends them.
 //!
 //! Rule: dropping is cancelling, and nothing else is: both the future of [`Client::send`] and [`Body`].
 //! Rule: a redirect is not followed. ureq would turn a POST into a GET, and a key belongs to the host it was given for.
@@ -12,7 +12,7 @@
 
 mod call; // one request, and the socket it holds
 mod failure; // why no head came
-mod policy; // whom a request trusts
+mod policy; // which authorities a request trusts
 mod transport; // ureq's own interface
 
 #[cfg(test)]

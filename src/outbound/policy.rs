@@ -1,4 +1,4 @@
-//! Whom a request trusts, and what goes around a proxy.
+//! Which authorities a request trusts, and what goes around a proxy.
 
 use std::{net::IpAddr, path::Path};
 
@@ -17,7 +17,7 @@ pub(super) fn authorities(path: &Path) -> Result<RootCerts> {
         .filter_map(|item| if let Ok(PemItem::Certificate(certificate)) = item { Some(certificate) } else { None })
         .collect();
     if certificates.is_empty() {
-        return Err(Error::invalid("--ca-file", format!("there is no PEM certificate in {}", path.display())));
+        return Err(Error::invalid("--ca-file", format!("{} contains no PEM certificate", path.display())));
     }
     Ok(RootCerts::from(certificates))
 }

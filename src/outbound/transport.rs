@@ -175,7 +175,7 @@ impl Transport for ReadyTransport {
         Ok(n > 0)
     }
 
-    /// Asked when a body is over, and again when the connection is taken from the pool: nobody uses it in between.
+    /// Asked when a body is over, and again when the connection is taken from the pool: no call uses it in between.
     fn is_open(&mut self) -> bool {
         let mut usage = locked(&self.socket.usage);
         *usage = Usage { reused: true, ..Usage::default() };
@@ -188,7 +188,7 @@ impl Transport for ReadyTransport {
     }
 }
 
-/// A timeout of the socket, told as ureq's timeout it stands for.
+/// A timeout of the socket as the timeout of ureq that it stands for.
 fn timed<T>(result: io::Result<T>, timeout: NextTimeout) -> Result<T, Error> {
     result.map_err(|e| match e.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(timeout.reason),

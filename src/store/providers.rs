@@ -17,7 +17,7 @@ use crate::{
 pub struct Provider {
     pub id: String,
     pub slug: String,
-    /// Up to and without `/chat/completions`.
+    /// The API's base URL, such as `http://127.0.0.1:11434/v1`.
     pub base_url: String,
     /// Opens with the context [`Provider::seal_context`] and nowhere else.
     pub api_key_sealed: Option<Vec<u8>>,

@@ -158,7 +158,7 @@ fn a_provider_that_cannot_be_is_refused_by_its_flag_and_one_that_is_away_by_its_
     assert!(
         app.alm(&["providers", "test", "away", "--org", "acme"])
             .fails(1)
-            .contains("nothing answers at the provider away")
+            .contains("cannot connect to the provider away")
     );
     assert!(app.alm(&["providers", "test", "nobody", "--org", "acme"]).fails(1).contains("provider"));
 }

@@ -121,7 +121,7 @@ fn a_test_says_what_is_wrong_in_words() {
         let error = owner.post(&format!("/providers/{slug}/test"), json!({})).fails(502, "MODEL_UNAVAILABLE");
         error["message"].as_str().unwrap().to_owned()
     };
-    assert!(test("away", &nobody()).contains("nothing answers at the provider away"));
+    assert!(test("away", &nobody()).contains("cannot connect to the provider away"));
     let (locked, empty) = (FakeModel::start([Answer::status(401)]), FakeModel::start([list(&[])]));
     assert!(test("locked", &locked.base_url()).contains("key"));
     assert!(test("empty", &empty.base_url()).contains("no models"));

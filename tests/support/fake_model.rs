@@ -117,7 +117,7 @@ impl FakeModel {
         Self::start([Answer::text(text)])
     }
 
-    /// Up to and without `/chat/completions`.
+    /// The API's base URL.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }

@@ -1,4 +1,4 @@
-//! What lies in the folder: the database and the key file.
+//! What is in the folder: the database and the key file.
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -19,10 +19,15 @@ pub(super) fn check_modes(folder: &Path, key_file: &Path) -> Vec<Check> {
     let open_to_others = |file: &Path| {
         let mode = std::fs::metadata(file).ok()?.permissions().mode();
         let file = file.display();
-        (mode & OTHERS != 0).then(|| Check::fail("permissions", format!("others may read {file}: chmod 600 {file}")))
+        (mode & OTHERS != 0)
+            .then(|| Check::fail("permissions", format!("other users can read {file}: run `chmod 600 {file}`")))
     };
     let wrong: Vec<_> = [&folder.join(file::FILE_NAME), key_file].into_iter().filter_map(open_to_others).collect();
-    if wrong.is_empty() { vec![Check::ok("permissions", "only the owner reads database and key")] } else { wrong }
+    if wrong.is_empty() {
+        vec![Check::ok("permissions", "only the owner can read the database and the key file")]
+    } else {
+        wrong
+    }
 }
 
 /// Whether this binary knows the file's schema.
@@ -34,7 +39,9 @@ pub(super) fn check_version(file: &Inspected, path: &Path) -> Check {
         let facts = format!("{}, {}, schema {}", path.display(), size_text(bytes), file.version()?);
         Ok(match file.age()? {
             std::cmp::Ordering::Equal => Check::ok("file", facts),
-            std::cmp::Ordering::Less => Check::ok("file", format!("{facts}: the next command copies and upgrades it")),
+            std::cmp::Ordering::Less => {
+                Check::ok("file", format!("{facts}: the next command copies it, then upgrades it"))
+            }
             std::cmp::Ordering::Greater => Check::fail(
                 "file",
                 format!("{facts} is newer than this alm: use the alm that wrote it, or a newer one"),
@@ -47,7 +54,7 @@ pub(super) fn check_version(file: &Inspected, path: &Path) -> Check {
 /// Whether every page, index and reference is whole.
 pub(super) fn check_pages(file: &Inspected) -> Check {
     let judge = |faults: Vec<String>| match faults.first() {
-        None => Check::ok("integrity", "pages, indexes and references are whole"),
+        None => Check::ok("integrity", "pages, indexes and references are intact"),
         Some(first) => Check::fail("integrity", format!("{first}: restore a backup with `alm restore FILE --force`")),
     };
     Check::of("integrity", file.faults().map(judge))
@@ -57,7 +64,7 @@ pub(super) fn check_pages(file: &Inspected) -> Check {
 pub(super) fn check_ledger(file: &Inspected) -> Check {
     let judge = |audit: file::audit::Audit| match audit.findings.first() {
         None => Check::ok("ledger", format!("adds up for {}", count_text(audit.books.len() as u64, "organization"))),
-        Some(first) => Check::fail("ledger", format!("{first}: `alm ledger verify` has the rest")),
+        Some(first) => Check::fail("ledger", format!("{first}: `alm ledger verify` lists the rest")),
     };
     Check::of("ledger", file.audit().map(judge))
 }
@@ -70,30 +77,35 @@ pub(super) fn check_clock(file: &Inspected) -> Check {
 fn of_clock(now: Timestamp, newest: Option<Timestamp>) -> Check {
     match newest {
         Some(newest) if newest.since(now) > AHEAD_MAX => {
-            Check::fail("clock", format!("it is {now} here, and the file has something of {newest}: set the clock"))
+            Check::fail("clock", format!("it is {now}, but the file has an entry of {newest}: set the clock"))
         }
         _ => Check::ok("clock", now.to_string()),
     }
 }
 
-/// Whether the key file opens what was sealed with it. It is not made here, so a wrong place is not hidden.
+/// Whether the key file opens what was sealed with it. It is not created here, so that a wrong path shows.
 pub(in crate::cli) fn check_key_file(place: &Place, file: &Inspected) -> Check {
     let look = || -> Result<Check> {
         let key_file = place.key_file()?;
         let name = key_file.display();
         if !file.is_current()? {
-            return Ok(Check::warn("key file", "the file's schema is older: ask again when it is upgraded"));
+            return Ok(Check::warn(
+                "key file",
+                "not checked: the file has an older schema; run this again after its upgrade",
+            ));
         }
         let mut providers = file.providers()?;
         providers.retain(|(_, provider)| provider.api_key_sealed.is_some());
         if !key_file.exists() && providers.is_empty() {
-            return Ok(Check::ok("key file", format!("{name} is made when a provider's key is kept")));
+            return Ok(Check::ok("key file", format!("{name} is created when the first provider key is stored")));
         }
         if !key_file.exists() {
             let keys = count_text(providers.len() as u64, "sealed key");
             return Ok(Check::fail(
                 "key file",
-                format!("{name} is missing, and {keys} need it: put it back, or add the providers again"),
+                format!(
+                    "{name} is missing, and without it {keys} cannot be opened: put it back, or add the providers again"
+                ),
             ));
         }
         let sealer = Sealer::open(&key_file)?;
@@ -106,8 +118,8 @@ pub(in crate::cli) fn check_key_file(place: &Place, file: &Inspected) -> Check {
             Some((org, provider)) => Check::fail(
                 "key file",
                 format!(
-                    "{name} does not open the key of {} of {org}: put the file back that it was sealed with, or add the \
-                     provider again",
+                    "{name} does not open the key of {} of {org}: put back the file that it was sealed with, or add \
+                     the provider again",
                     provider.slug
                 ),
             ),

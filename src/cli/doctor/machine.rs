@@ -16,7 +16,7 @@ use crate::{
 const FILES_WANTED: u64 = 16_384;
 /// Room below which a server is about to stop writing.
 const FREE_BYTES_MIN: u64 = 64_000_000;
-/// Room below which somebody should look.
+/// Room below which a person should look.
 const FREE_BYTES_LOW: u64 = 1_000_000_000;
 
 /// The bits of a mode by which others than the owner get in.
@@ -35,7 +35,7 @@ fn of_limit(hard: u64) -> Check {
         _ => Check::warn(
             "open files",
             format!(
-                "at most {hard}, a full server uses {FILES_WANTED}: raise it with LimitNOFILE= of systemd or `ulimit -Hn`"
+                "at most {hard}, but a full server needs {FILES_WANTED}: raise it with LimitNOFILE= in systemd or `ulimit -Hn`"
             ),
         ),
     }
@@ -51,17 +51,19 @@ pub(super) fn check_folder(folder: &Path) -> Check {
         let place = folder.display();
         Ok(match left_over.as_slice() {
             _ if mode & OTHERS != 0 => {
-                Check::warn("folder", format!("others may look into {place}: chmod 700 {place}"))
+                Check::warn("folder", format!("other users can read {place}: run `chmod 700 {place}`"))
             }
             [] => Check::ok("folder", place.to_string()),
-            _ => Check::warn("folder", format!("a copy was cut off in {place}: delete {}", left_over.join(", "))),
+            _ => {
+                Check::warn("folder", format!("an unfinished copy is left in {place}: delete {}", left_over.join(", ")))
+            }
         })
     };
     let looked: std::io::Result<Check> = look();
     Check::of("folder", looked.map_err(|error| Error::failed(format!("cannot read {}: {error}", folder.display()))))
 }
 
-/// What the folder lies on.
+/// What disk the folder is on.
 pub(super) fn check_disk(folder: &Path) -> Check {
     let looked: Result<Check> = Disk::under(folder).map(of_disk);
     Check::of("disk", looked)
@@ -73,18 +75,18 @@ fn of_disk(disk: Disk) -> Check {
     match (disk.kind, disk.free_bytes) {
         (Kind::Network, _) => Check::fail(
             "disk",
-            format!("{name} is a network file system, which damages a database: move the folder to a local disk"),
+            format!("{name} is a network file system, which can damage a database: move the folder to a local disk"),
         ),
-        (_, ..FREE_BYTES_MIN) => Check::fail("disk", format!("{free} are free: make room, or writes fail")),
+        (_, ..FREE_BYTES_MIN) => Check::fail("disk", format!("only {free} free: make room before writes fail")),
         (Kind::Unknown, _) => Check::warn(
             "disk",
-            format!("{name} does not say what is behind it: if it is a network, move the folder; {free} are free"),
+            format!(
+                "{free} free; what is behind {name} is unknown: if it is a network, move the folder to a local disk"
+            ),
         ),
-        (Kind::Memory, _) => {
-            Check::warn("disk", format!("{name} forgets everything when the machine stops; {free} are free"))
-        }
-        (Kind::Local, ..FREE_BYTES_LOW) => Check::warn("disk", format!("only {free} are free")),
-        (Kind::Local, _) => Check::ok("disk", format!("{free} are free")),
+        (Kind::Memory, _) => Check::warn("disk", format!("{free} free; {name} is lost when the machine stops")),
+        (Kind::Local, ..FREE_BYTES_LOW) => Check::warn("disk", format!("only {free} free")),
+        (Kind::Local, _) => Check::ok("disk", format!("{free} free")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `alm doctor`: looks at everything that a server depends on, and says what to do about what is wrong.
 //!
-//! Rule: it only looks. Nothing is made, upgraded or repaired, so it may run at any moment, beside a server too. What a
+//! Rule: it only looks. Nothing is created, upgraded or repaired, so it may run at any moment, beside a server too. What a
 //! server cannot live with fails; what somebody should know is a warning. No line holds a secret.
 
 use std::{fmt, path::PathBuf};
@@ -51,7 +51,8 @@ impl Doctor {
             checks.extend(file::check_modes(&folder, &place.key_file()?));
             checks.extend(self.check_file(place, &folder.join(FILE_NAME)));
         } else {
-            let missing = format!("there is no {}: `alm serve` makes it, or name another", folder.display());
+            let missing =
+                format!("{} does not exist: `alm serve` creates it, or name another folder", folder.display());
             checks.push(Check::fail("folder", missing));
         }
         let failed = checks.iter().filter(|check| check.level == Level::Fail).count();
@@ -67,16 +68,16 @@ impl Doctor {
 
     fn check_file(&self, place: &Place, path: &std::path::Path) -> Vec<Check> {
         if !path.exists() {
-            return vec![Check::warn("file", format!("there is no {} yet: `alm serve` makes it", path.display()))];
+            return vec![Check::warn("file", format!("{} does not exist yet: `alm serve` creates it", path.display()))];
         }
         let file = match Inspected::open(path) {
             Ok(file) => file,
             Err(error) => {
-                return vec![Check::fail("file", format!("{error}; `alm restore FILE --force` has the way back"))];
+                return vec![Check::fail("file", format!("{error}; restore a backup: `alm restore FILE --force`"))];
             }
         };
         let mut checks = vec![file::check_version(&file, path), file::check_pages(&file)];
-        // What stands in a file of another schema is for the binary that knows it.
+        // What is in a file of another schema is for the binary that knows it.
         if file.is_current().unwrap_or(false) {
             checks.extend([file::check_ledger(&file), file::check_clock(&file), check_key_file(place, &file)]);
             checks.extend(providers::check(place, &file, self.ca_file.clone()));

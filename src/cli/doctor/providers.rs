@@ -1,4 +1,4 @@
-//! Whether providers answer. They are asked for their models, all at once, and nothing is generated.
+//! Whether providers respond. They are asked for their models, all at once, and nothing is generated.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -29,10 +29,10 @@ pub(super) fn check(place: &Place, file: &Inspected, ca_file: Option<PathBuf>) -
         for (org, provider) in &stored {
             endpoints.push((format!("provider {org}/{}", provider.slug), catalog::endpoint_of(provider, open)));
         }
-        let ambient = EnvProvider::from_env(|name| std::env::var(name).ok());
-        let named = ambient.iter().map(|ambient| ambient.endpoint().clone());
+        let env_providers = EnvProvider::from_env(|name| std::env::var(name).ok());
+        let named = env_providers.iter().map(|named| named.endpoint().clone());
         endpoints
-            .extend(named.map(|endpoint| (format!("provider {} of the environment", endpoint.name), Ok(endpoint))));
+            .extend(named.map(|endpoint| (format!("provider {} from the environment", endpoint.name), Ok(endpoint))));
         block_on(async {
             let upstreams = Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() })?;
             let asked = endpoints.into_iter().map(|(what, endpoint)| ask(&upstreams, what, endpoint));
@@ -47,13 +47,13 @@ async fn ask(upstreams: &Upstreams, what: String, endpoint: Result<Endpoint>) ->
     let endpoint = match endpoint {
         Ok(endpoint) => endpoint,
         // A variable that the server has may be missing here.
-        Err(error @ Error::ModelUnavailable(_)) => return Check::warn(what, format!("not asked: {error}")),
+        Err(error @ Error::ModelUnavailable(_)) => return Check::warn(what, format!("not checked: {error}")),
         Err(error) => return Check::fail(what, error.to_string()),
     };
     match upstreams.list_models(&endpoint).await {
         Ok(models) => Check::ok(
             what,
-            format!("lists {} after {} ms", count_text(models.len() as u64, "model"), started.elapsed().as_millis()),
+            format!("lists {} in {} ms", count_text(models.len() as u64, "model"), started.elapsed().as_millis()),
         ),
         Err(error) => Check::fail(what, error.to_string()),
     }

@@ -39,7 +39,7 @@ struct Provider {
     slug: String,
     kind: ProviderKind,
     base_url: String,
-    /// Whether it answers on the server's own machine.
+    /// Whether it runs on the server's own machine.
     local: bool,
     /// Whether a key is kept; the key itself is never shown.
     has_api_key: bool,
@@ -51,7 +51,7 @@ struct Provider {
     updated_at: Moment,
 }
 
-/// How a provider is spoken to.
+/// The protocol of a provider.
 #[derive(Debug, Clone, Copy, Enum, Serialize)]
 #[oai(rename_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
@@ -66,7 +66,7 @@ enum ProviderKind {
 struct NewProvider {
     slug: String,
     kind: ProviderKind,
-    /// Up to and without `/chat/completions`; known for the usual slugs.
+    /// The API's base URL, such as `http://127.0.0.1:11434/v1`; known for the usual slugs.
     base_url: Option<String>,
     /// Sealed at rest, never shown.
     api_key: Option<String>,
@@ -74,7 +74,7 @@ struct NewProvider {
     api_key_env: Option<String>,
     /// Extra request headers, never shown. They are not sealed: a key belongs in `apiKey`.
     headers: Option<BTreeMap<String, String>>,
-    /// None when absent; `POST /providers/{id}/refresh` takes over what there is.
+    /// None when absent; `POST /providers/{id}/refresh` fetches the provider's list.
     models: Option<Vec<ListedModel>>,
 }
 
@@ -116,14 +116,14 @@ impl Example for ProviderPatch {
     }
 }
 
-/// How a provider answered.
+/// How a provider responded.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 struct ProviderTest {
-    /// Until it began to answer at all.
+    /// Until it began to respond at all.
     reach_ms: u64,
-    /// Until it had said which models it has.
+    /// Until it had listed its models.
     models_ms: u64,
     models: Vec<String>,
     /// The model that was asked for a few words.
@@ -135,7 +135,7 @@ struct ProviderTest {
     reply_ms: u64,
 }
 
-/// A provider whose address nobody should have to look up.
+/// A provider whose address is known.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "ProviderPreset", rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -144,11 +144,11 @@ struct Preset {
     /// What people call it.
     name: String,
     base_url: String,
-    /// Whether it answers on the server's own machine.
+    /// Whether it runs on the server's own machine.
     local: bool,
 }
 
-/// A server of models that answers on this machine and is not connected yet.
+/// A model server that runs on this machine and is not connected yet.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -178,9 +178,9 @@ impl Providers {
         Ok(Data::of(&Items::all(PRESETS.iter().collect())))
     }
 
-    /// Look for servers of models on this machine
+    /// Find model servers on this machine
     ///
-    /// Asks the usual ports of Ollama, llama.cpp, LM Studio and vLLM on 127.0.0.1, for a second at most. Lists those that answer and
+    /// Asks the usual ports of Ollama, llama.cpp, LM Studio and vLLM on 127.0.0.1, for a second at most. Lists those that respond and
     /// are not connected yet. Needs a signed-in browser session of the owner's.
     #[oai(path = "/providers/local", method = "get", operation_id = "list_local_servers")]
     async fn list_local_servers(&self, caller: Caller<Owner>) -> Result<Data<Items<LocalServer>>, ApiError> {
@@ -232,7 +232,7 @@ impl Providers {
         Ok(Data::of(&changed.into()))
     }
 
-    /// Forget a provider, its key and its models
+    /// Remove a provider, its key and its models
     ///
     /// Needs a signed-in browser session of the owner's.
     #[oai(path = "/providers/:id", method = "delete", operation_id = "delete_provider")]
@@ -248,7 +248,7 @@ impl Providers {
 
     /// Reach a provider, list its models, stream a few words
     ///
-    /// What fails is a 502 that says why. Needs a signed-in browser session of the owner's.
+    /// A failure is a 502 that says why. Needs a signed-in browser session of the owner's.
     #[oai(path = "/providers/:id/test", method = "post", operation_id = "test_provider")]
     async fn test_provider(
         &self,
@@ -262,9 +262,9 @@ impl Providers {
         Ok(Data::of(&probe::test(caller.app.catalog.upstreams(), &endpoint, model).await?.into()))
     }
 
-    /// Take over the list of models a provider has
+    /// Fetch the list of models that a provider has
     ///
-    /// What is known of a model stays: its price, its window. Needs a signed-in browser session of the owner's.
+    /// Known prices and context windows stay. Needs a signed-in browser session of the owner's.
     #[oai(path = "/providers/:id/refresh", method = "post", operation_id = "refresh_provider")]
     async fn refresh_provider(
         &self,
@@ -314,7 +314,7 @@ impl TryFrom<ProviderPatch> for catalog::ProviderChange {
 /// the environment could be sent to a host of the owner's choice.
 fn key_of(text: Option<String>, variable: Option<String>) -> Result<Option<NewKey>> {
     match (text, variable) {
-        (Some(_), Some(_)) => Err(Error::invalid("apiKeyEnv", "must not stand beside apiKey")),
+        (Some(_), Some(_)) => Err(Error::invalid("apiKeyEnv", "must not be given with apiKey")),
         (Some(text), None) => Ok(Some(NewKey::Text(Secret::new(text)))),
         (None, Some(name)) if !name.starts_with(KEY_VARIABLE_PREFIX) => {
             Err(Error::invalid("apiKeyEnv", format!("must begin with {KEY_VARIABLE_PREFIX}")))

@@ -5,13 +5,13 @@
 use serde_json::Value;
 
 /// The reply held something that is not a chunk.
-pub(super) const UNREADABLE: &str = "the model sent something unreadable";
+pub(super) const UNREADABLE: &str = "the model sent something that cannot be read";
 /// The reply ended without saying why.
 pub(super) const CUT_OFF: &str = "the model's reply was cut off";
 /// The reply outgrew a cap of ours.
-pub(super) const TOO_LONG: &str = "the model sent more at once than is allowed";
+pub(super) const TOO_LONG: &str = "the model sent too much at once";
 /// Nothing better is known.
-const FAILED: &str = "the model failed while answering";
+const FAILED: &str = "the model failed during its reply";
 
 /// Signs by which an error is known, and its sentence. The first that fits counts.
 const KNOWN: [(&[&str], &str); 4] = [

@@ -1,6 +1,7 @@
 //! Where a provider answers, and the requests it is sent.
 //!
-//! Rule: callers read an endpoint's name, the log its host and port, nobody the rest. Keys are marked sensitive, so no log of a header holds one.
+//! Rule: callers see an endpoint's name, the log its host and port, and nothing shows the rest. Keys are marked sensitive, so no
+//! log of a header holds one.
 
 use bytes::Bytes;
 
@@ -47,7 +48,7 @@ impl Endpoint {
     fn uri(&self, path: &str) -> Result<Uri> {
         let uri = format!("{}{path}", self.base_url.trim_end_matches('/')).parse::<Uri>().ok();
         uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()).ok_or_else(|| {
-            Error::ModelUnavailable("the provider's base URL is no http:// or https:// URL: correct it".into())
+            Error::ModelUnavailable("the provider's base URL is not an http:// or https:// URL: correct it".into())
         })
     }
 
@@ -61,7 +62,8 @@ impl Endpoint {
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
         for (name, value) in bearer.into_iter().chain(own) {
             let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
-                let sentence = "the provider's API key or a header of it holds characters that HTTP does not allow";
+                let sentence =
+                    "the provider's API key or one of its headers contains characters that HTTP does not allow";
                 return Err(Error::ModelUnavailable(sentence.into()));
             };
             value.set_sensitive(true);

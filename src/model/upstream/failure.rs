@@ -18,7 +18,7 @@ use crate::{
 pub(super) const RETRIES_MAX: u32 = 2;
 /// The first pause, doubled with each retry, then varied by half so that many callers do not come back as one.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
-/// Longer than this nobody waits: the one who asked should know and decide.
+/// A longer pause is not waited for: the caller should know of it and decide.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// Why a request got no reply.
@@ -117,7 +117,7 @@ impl Failure {
         page.then_some(Failure::WebPage)
     }
 
-    /// The same, but for a refused request whose reason can be told from the body; the words are ours.
+    /// The same, but for a refused request whose reason the body shows; the words are ours.
     pub(super) fn explained(self, said: &str) -> Self {
         let why = explain(said);
         match self {
@@ -146,7 +146,7 @@ impl Failure {
     /// What the caller reads. `who` is such as `the provider ollama`.
     pub(super) fn into_error(self, who: &str, purpose: Purpose) -> Error {
         let message = match self {
-            Failure::TooMany => "too many requests wait for a model: try again in a moment",
+            Failure::TooMany => "too many requests are waiting for models: try again in a moment",
             Failure::NoDescriptor => NO_DESCRIPTOR,
             failure => return Error::ModelUnavailable(failure.sentence(who, purpose)),
         };
@@ -155,31 +155,31 @@ impl Failure {
 
     fn sentence(&self, who: &str, purpose: Purpose) -> String {
         match self {
-            Failure::Refused => format!("nothing answers at {who}: is the model server running?"),
+            Failure::Refused => format!("cannot connect to {who}: is the model server running?"),
             Failure::NameUnknown => {
-                format!("the host name of {who} cannot be looked up: check the provider's base URL")
+                format!("the host name of {who} cannot be resolved: check the provider's base URL")
             }
             Failure::Unreachable => format!("no connection to {who}: check the address and the network"),
             Failure::HeadTimeout => {
-                format!("{who} took the request and did not begin to answer in time: is the model still loading?")
+                format!("{who} accepted the request but did not reply in time: is the model still loading?")
             }
             Failure::Tls => format!(
                 "no secure connection to {who}: if a private authority signed its certificate, start the server \
                  with --ca-file; if it speaks plain HTTP, begin the base URL with http://"
             ),
             Failure::Proxy => format!(
-                "the proxy let no connection through to {who}: check HTTPS_PROXY and NO_PROXY (SOCKS is not supported)"
+                "the proxy refused to connect to {who}: check HTTPS_PROXY and NO_PROXY (SOCKS is not supported)"
             ),
-            Failure::Stale | Failure::Lost => format!("{who} closed the connection without an answer: try again"),
-            Failure::NotHttp => format!("what answers at {who} does not speak HTTP: check the provider's base URL"),
+            Failure::Stale | Failure::Lost => format!("{who} closed the connection without a response: try again"),
+            Failure::NotHttp => format!("{who} does not speak HTTP: check the provider's base URL"),
             Failure::Status { code, .. } => status_sentence(*code, who, purpose),
             Failure::Explained(why) => (*why).to_owned(),
             Failure::WebPage => {
-                format!("{who} answered with a web page: check the provider's base URL, which often ends in /v1")
+                format!("{who} returned a web page: check the provider's base URL, which often ends in /v1")
             }
-            Failure::NoList => format!("{who} sent no list of models: check the provider's base URL"),
+            Failure::NoList => format!("{who} returned no list of models: check the provider's base URL"),
             Failure::TooMany | Failure::NoDescriptor | Failure::Other => {
-                format!("the request to {who} failed: the server's log says why")
+                format!("the request to {who} failed: see the server log")
             }
         }
     }
@@ -188,21 +188,21 @@ impl Failure {
 fn status_sentence(code: u16, who: &str, purpose: Purpose) -> String {
     match (code, purpose) {
         (300..=399, _) => {
-            format!("{who} points elsewhere, and no key is sent there: check the provider's base URL")
+            format!("{who} redirects elsewhere, and redirects are not followed: check the provider's base URL")
         }
-        (401 | 403, _) => format!("{who} refused the key: check the provider's API key"),
+        (401 | 403, _) => format!("{who} rejected the key: check the provider's API key"),
         (404, Purpose::Reply(model)) => {
             format!("{who} does not know the model {model}: pull it, or check the base URL")
         }
-        (404 | 405, _) => format!("{who} has nothing at this path: check the provider's base URL"),
+        (404 | 405, _) => format!("{who} has no such path: check the provider's base URL"),
         (413, _) => format!("the conversation is too large for {who}"),
-        (429, _) => format!("{who} takes no more requests for now: wait, or check its quota"),
+        (429, _) => format!("{who} is limiting requests: wait, or check its quota"),
         (400 | 422, Purpose::Reply(model)) => format!(
-            "{who} refused the request: the model {model} may not support the agent's tools, \
+            "{who} rejected the request: the model {model} may not support the agent's tools, \
              settings or files"
         ),
         (500.., _) => format!("{who} failed with status {code}: try again"),
-        _ => format!("{who} refused the request with status {code}"),
+        _ => format!("{who} rejected the request with status {code}"),
     }
 }
 
@@ -281,7 +281,7 @@ mod tests {
             Error::ModelUnavailable(sentence) => sentence,
             other => panic!("{other:?}"),
         };
-        assert_eq!(said(Failure::Refused), "nothing answers at the provider ollama: is the model server running?");
+        assert_eq!(said(Failure::Refused), "cannot connect to the provider ollama: is the model server running?");
         let cases = [
             (Failure::NameUnknown, "base URL"),
             (Failure::Unreachable, "network"),

@@ -1,7 +1,7 @@
 //! Asking an OpenAI-compatible provider: a request becomes a running reply, a running reply becomes deltas.
 //!
 //! Rule: what fails before the response head fails [`Upstreams::start`], with a sentence of ours; what fails after it is
-//! a [`Delta::Fault`], because what has arrived counts. Nothing an upstream wrote of an error goes further than the log.
+//! a [`Delta::Fault`], because what has arrived counts. Nothing an upstream wrote about an error leaves the log.
 //! Rule: dropping is cancelling. A dropped `start` or [`Reply`] closes its connection at once, and waits no more.
 //! Deliberately absent: a bound on a reply's length and duration, which is the turn's.
 
@@ -66,7 +66,7 @@ impl Upstreams {
         let http = endpoint.request(Method::POST, "/chat/completions", encode(request, &endpoint.wire))?;
         let response = self.send(endpoint, &authority, http).await;
         let response = response.map_err(|failure| {
-            tracing::warn!(authority, ?failure, "a provider did not answer");
+            tracing::warn!(authority, ?failure, "a provider did not reply");
             failure.into_error(&endpoint.who(), Purpose::Reply(&request.model))
         })?;
         Ok(Reply {
@@ -236,7 +236,7 @@ impl Reply {
             let deadline = self.read_at + self.idle_timeout;
             if deadline <= Instant::now() {
                 let seconds = self.idle_timeout.as_secs_f32();
-                let sentence = format!("{} sent nothing for {seconds} seconds: the reply was given up", self.who);
+                let sentence = format!("{} sent nothing for {seconds} seconds: the reply was abandoned", self.who);
                 return Poll::Ready(Step::Broken(sentence));
             }
             self.idle.as_mut().reset(deadline);

@@ -178,7 +178,7 @@ async fn a_silent_reply_is_given_up() {
     });
     let options = outbound::Options { idle_timeout: Duration::from_millis(50), ..outbound::Options::default() };
     let (deltas, finish) = ask(&Upstreams::new(&options).unwrap(), &at(&server)).await.unwrap();
-    let fault = "the provider ollama sent nothing for 0.05 seconds: the reply was given up";
+    let fault = "the provider ollama sent nothing for 0.05 seconds: the reply was abandoned";
     assert_eq!((deltas.last(), finish), (Some(&Delta::Fault(fault.into())), Finish::Error));
     assert_eq!(ended.recv().await, Some(()), "its connection is closed");
 }
@@ -191,7 +191,7 @@ async fn a_missing_head_is_given_up() {
     });
     let options = outbound::Options { head_timeout: Duration::from_millis(50), ..outbound::Options::default() };
     let sentence = ask(&Upstreams::new(&options).unwrap(), &at(&server)).await.unwrap_err();
-    assert!(sentence.contains("did not begin to answer in time"), "{sentence}");
+    assert!(sentence.contains("did not reply in time"), "{sentence}");
     assert_eq!(server.connections(), 1);
 }
 
@@ -199,7 +199,7 @@ async fn a_missing_head_is_given_up() {
 async fn nobody_there_is_said_so() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let sentence = ask(&upstreams(), &endpoint(format!("http://{address}/v1"))).await.unwrap_err();
-    assert_eq!(sentence, "nothing answers at the provider ollama: is the model server running?");
+    assert_eq!(sentence, "cannot connect to the provider ollama: is the model server running?");
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn a_name_that_cannot_be_looked_up_is_said_so() {
     // Longer than a name may be, so that no resolver is asked.
     let host = "x".repeat(70);
     let sentence = ask(&upstreams(), &endpoint(format!("http://{host}/v1"))).await.unwrap_err();
-    assert!(sentence.starts_with("the host name of the provider ollama cannot be looked up"), "{sentence}");
+    assert!(sentence.starts_with("the host name of the provider ollama cannot be resolved"), "{sentence}");
 }
 
 #[tokio::test]
@@ -227,13 +227,13 @@ async fn a_busy_provider_is_asked_twice_more() {
 async fn a_refusal_is_final_and_its_words_go_no_further() {
     let cases = [
         ("400 Bad", "", "the model tiny may not support"),
-        ("401 Who", "", "refused the key"),
-        ("403 No", "", "refused the key"),
+        ("401 Who", "", "rejected the key"),
+        ("403 No", "", "rejected the key"),
         ("404 What", "", "does not know the model tiny: pull it"),
-        ("429 Slow", "retry-after: 60\r\n", "takes no more requests for now"),
+        ("429 Slow", "retry-after: 60\r\n", "is limiting requests"),
         ("500 Oops", "retry-after: 1\r\n", "failed with status 500"),
         ("200 OK", "content-type: text/html\r\n", "a web page"),
-        ("302 Found", "location: /v1/chat/completions\r\n", "points elsewhere"),
+        ("302 Found", "location: /v1/chat/completions\r\n", "redirects elsewhere"),
     ];
     for (status, headers, expected) in cases {
         let server = Server::responding(move |number, _| if number == 0 { refusal(status, headers) } else { whole() });
@@ -254,7 +254,7 @@ async fn no_key_follows_a_redirect() {
         let location = location.clone();
         let server = Server::responding(move |_, _| refusal(status, &location));
         let sentence = ask(&upstreams(), &at(&server)).await.unwrap_err();
-        assert!(sentence.contains("points elsewhere"), "{sentence}");
+        assert!(sentence.contains("redirects elsewhere"), "{sentence}");
     }
     assert_eq!(elsewhere.connections(), 0);
 }
@@ -354,5 +354,5 @@ async fn models_are_listed_in_the_order_of_the_provider() {
     }
     let server = Server::responding(|_, _| "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi".into());
     let failed = upstreams().list_models(&at(&server)).await.unwrap_err().to_string();
-    assert!(failed.contains("sent no list of models"), "{failed}");
+    assert!(failed.contains("returned no list of models"), "{failed}");
 }
