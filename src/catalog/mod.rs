@@ -25,9 +25,10 @@ use crate::{
 };
 
 mod connect; // what a provider has to be
-pub mod probe; // whether it works
+mod probe; // whether it works
 
 pub use connect::{NewKey, NewProvider, ProviderChange};
+pub use probe::{LocalServer, TestReport};
 
 /// The model that needs nothing, and the default of a chat.
 pub const DEMO_MODEL: &str = "demo/ala";
@@ -92,7 +93,7 @@ pub struct ResolvedModel {
 pub struct EnvProvider {
     slug: &'static str,
     endpoint: Endpoint,
-    /// What it said it has; unknown until it was asked.
+    /// What it listed; unknown until it was asked.
     models: RwLock<Option<Vec<String>>>,
 }
 
@@ -136,7 +137,7 @@ impl Catalog {
             return Ok(ResolvedModel { model: stored_model(&provider, known), source });
         }
         let named = self.env_providers.iter().find(|named| named.slug == slug).ok_or_else(unknown)?;
-        // Until it has said what it has, the provider itself is the judge.
+        // Until it has listed its models, the provider itself is the judge.
         if name.is_empty() || named.names().is_some_and(|names| names.iter().all(|known| known != name)) {
             return Err(unknown());
         }
@@ -148,29 +149,24 @@ impl Catalog {
         endpoint_of(provider, |sealed, context| self.sealer.unseal(sealed, context))
     }
 
-    /// The way to every provider.
-    pub fn upstreams(&self) -> &Upstreams {
-        &self.upstreams
-    }
-
     fn source(&self, endpoint: Endpoint) -> Source {
         Source::Upstream { upstreams: self.upstreams.clone(), endpoint: Box::new(endpoint) }
     }
 
-    /// Asks the environment's providers what they have; whether all of them said. One that does not answer keeps what
-    /// it said before.
+    /// Asks the environment's providers for their models; whether all of them responded. One that does not respond keeps
+    /// what it listed before.
     pub async fn refresh_env_providers(&self) -> bool {
-        let mut all_said = true;
+        let mut all_responded = true;
         for named in &self.env_providers {
             match self.upstreams.list_models(&named.endpoint).await {
                 Ok(names) => named.set_names(names),
                 Err(error) => {
-                    all_said = false;
+                    all_responded = false;
                     tracing::info!(provider = named.slug, %error, "its models are not known");
                 }
             }
         }
-        all_said
+        all_responded
     }
 }
 

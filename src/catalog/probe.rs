@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::{PRESETS, Preset, endpoint, is_loopback};
+use super::{Catalog, PRESETS, Preset, endpoint, is_loopback};
 use crate::{
     error::{Error, Result},
     model::{
         Content, Delta, Message, Request,
         upstream::{Endpoint, Upstreams},
     },
+    store::providers::Provider,
 };
 
 /// Tokens that a test asks for.
@@ -23,19 +24,19 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long each usual port is asked.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a provider answered.
+/// How a provider responded to a test.
 #[derive(Debug)]
 pub struct TestReport {
-    /// Until it began to answer.
+    /// Until it began to respond.
     pub reach: Duration,
-    /// Until it had said which models it has.
+    /// Until it had listed its models.
     pub listed: Duration,
     pub models: Vec<String>,
     /// The model that was asked for a few words.
     pub model: String,
     /// Until its first token; absent if it ended without one.
     pub first_token: Option<Duration>,
-    /// Until it had said them.
+    /// Until the end of its reply.
     pub reply: Duration,
 }
 
@@ -46,8 +47,26 @@ pub struct LocalServer {
     pub models: Vec<String>,
 }
 
-/// Asks a provider for its models, then a model (the first it lists if none is named) for a few words. What fails says so in words.
-pub async fn test(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<TestReport> {
+impl Catalog {
+    /// Asks a provider for its models, then the first that is kept of it (if none is, the first it lists) for a few words.
+    pub async fn test(&self, provider: &Provider) -> Result<TestReport> {
+        let model = provider.models.first().map(|model| model.name.clone());
+        test(&self.upstreams, &self.endpoint(provider)?, model).await
+    }
+
+    /// The models that a provider lists.
+    pub async fn list_models(&self, provider: &Provider) -> Result<Vec<String>> {
+        self.upstreams.list_models(&self.endpoint(provider)?).await
+    }
+
+    /// The usual servers that answer on this machine, with their models.
+    pub async fn local_servers(&self) -> Vec<LocalServer> {
+        let usual: Vec<_> = PRESETS.iter().filter(|preset| is_loopback(preset.base_url)).collect();
+        responding(&self.upstreams, &usual).await
+    }
+}
+
+async fn test(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<TestReport> {
     let late = || Error::ModelUnavailable("the provider did not finish its reply within 120 seconds".into());
     timeout(TEST_TIMEOUT, test_unbounded(upstreams, endpoint, model)).await.map_err(|_| late())?
 }
@@ -84,12 +103,6 @@ async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Optio
     Ok(TestReport { reach, listed, models, model, first_token, reply: asked.elapsed() })
 }
 
-/// The usual servers that answer on this machine, with their models.
-pub async fn local_servers(upstreams: &Upstreams) -> Vec<LocalServer> {
-    let usual: Vec<_> = PRESETS.iter().filter(|preset| is_loopback(preset.base_url)).collect();
-    responding(upstreams, &usual).await
-}
-
 async fn responding(upstreams: &Upstreams, presets: &[&'static Preset]) -> Vec<LocalServer> {
     let ask = |preset: &&'static Preset| {
         let (preset, endpoint) = (*preset, endpoint(preset.slug, preset.base_url, None, Vec::new()));
@@ -104,8 +117,7 @@ async fn responding(upstreams: &Upstreams, presets: &[&'static Preset]) -> Vec<L
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{scripted::Server, upstream::Upstreams};
-    use crate::outbound;
+    use crate::{model::scripted::Server, outbound};
 
     fn usual(slug: &'static str, server: &Server) -> &'static Preset {
         let base_url = format!("http://{}/v1", server.address).leak();

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Place, as_flags, block_on, read_secret, table};
 use crate::{
-    catalog::{Catalog, NewKey, NewProvider, probe},
+    catalog::{Catalog, NewKey, NewProvider},
     error::{Error, Result},
     model::upstream::Upstreams,
     money::Pricing,
@@ -177,11 +177,10 @@ async fn test(place: &Place, org: &str, slug: &str, ca_file: Option<PathBuf>) ->
     let provider = store.org(&tenant).provider(slug)?;
     let upstreams = Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() })?;
     let catalog = Catalog::new(store.clone(), place.sealer()?, Vec::new(), upstreams);
-    let endpoint = catalog.endpoint(&provider)?;
-    let Some(model) = provider.models.first() else {
+    if provider.models.is_empty() {
         return Err(Error::failed(format!("{slug} has no models to test")));
-    };
-    let tested = probe::test(catalog.upstreams(), &endpoint, Some(model.name.clone())).await?;
+    }
+    let tested = catalog.test(&provider).await?;
     let ms = |time: Duration| time.as_millis() as u64;
     let (list_ms, reply_ms, first_ms) = (ms(tested.listed), ms(tested.reply), tested.first_token.map(ms));
     let (listed, model) = (tested.models, tested.model);

@@ -10,16 +10,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, RustlsConnector,
-    Transport,
+use tokio::io::{Interest, unix::AsyncFd};
+use ureq::{
+    Agent, Error, ProxyProtocol,
+    config::Config,
+    http::Uri,
+    unversioned::{
+        resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver},
+        transport::{
+            Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+            RustlsConnector, Transport,
+        },
+    },
 };
-use ureq::{Agent, Error, ProxyProtocol};
 
 use super::{
     call::{CURRENT, Connection, Socket, Usage, locked},

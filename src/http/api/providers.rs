@@ -12,7 +12,7 @@ use super::{
     tags::Tag,
 };
 use crate::{
-    catalog::{self, NewKey, PRESETS, probe},
+    catalog::{self, NewKey, PRESETS},
     error::{Error, Result},
     http::{
         auth::{Caller, Owner, OwnerSteppedUp, Read},
@@ -185,7 +185,7 @@ impl Providers {
     #[oai(path = "/providers/local", method = "get", operation_id = "list_local_servers")]
     async fn list_local_servers(&self, caller: Caller<Owner>) -> Result<Data<Items<LocalServer>>, ApiError> {
         let known = caller.org().providers()?;
-        let mut found = probe::local_servers(caller.app.catalog.upstreams()).await;
+        let mut found = caller.app.catalog.local_servers().await;
         found.retain(|found| known.iter().all(|known| known.base_url != found.preset.base_url));
         Ok(Data::of(&Items::all(found)))
     }
@@ -257,9 +257,7 @@ impl Providers {
         id: Path<String>,
     ) -> Result<Data<ProviderTest>, ApiError> {
         let provider = caller.org().provider(&id)?;
-        let endpoint = caller.app.catalog.endpoint(&provider)?;
-        let model = provider.models.into_iter().next().map(|model| model.name);
-        Ok(Data::of(&probe::test(caller.app.catalog.upstreams(), &endpoint, model).await?.into()))
+        Ok(Data::of(&caller.app.catalog.test(&provider).await?.into()))
     }
 
     /// Fetch the list of models that a provider has
@@ -272,8 +270,7 @@ impl Providers {
         /// The provider's id or slug.
         id: Path<String>,
     ) -> Result<Data<Provider>, ApiError> {
-        let endpoint = caller.app.catalog.endpoint(&caller.org().provider(&id)?)?;
-        let listed = caller.app.catalog.upstreams().list_models(&endpoint).await?;
+        let listed = caller.app.catalog.list_models(&caller.org().provider(&id)?).await?;
         let catalog = caller.app.catalog.clone();
         let take_over = move |provider: &mut stored::Provider| catalog.take_over(provider, listed);
         Ok(Data::of(&caller.org().update_provider(id.0, take_over).await?.into()))
@@ -323,8 +320,8 @@ fn key_of(text: Option<String>, variable: Option<String>) -> Result<Option<NewKe
     }
 }
 
-impl From<probe::TestReport> for ProviderTest {
-    fn from(tested: probe::TestReport) -> Self {
+impl From<catalog::TestReport> for ProviderTest {
+    fn from(tested: catalog::TestReport) -> Self {
         let ms = |time: Duration| time.as_millis() as u64;
         ProviderTest {
             reach_ms: ms(tested.reach),
@@ -348,8 +345,8 @@ impl From<&catalog::Preset> for Preset {
     }
 }
 
-impl From<probe::LocalServer> for LocalServer {
-    fn from(found: probe::LocalServer) -> Self {
+impl From<catalog::LocalServer> for LocalServer {
+    fn from(found: catalog::LocalServer) -> Self {
         let Preset { slug, name, base_url, .. } = found.preset.into();
         LocalServer { slug, name, base_url, models: found.models }
     }

@@ -4,11 +4,15 @@
 
 use std::borrow::Cow;
 
-use super::fault::{CUT_OFF, TOO_LONG, UNREADABLE, explain};
-use super::wire::{Annotation, Chunk, Delta as WireDelta, ToolCall as WireToolCall, Words};
-use crate::model::sse::{self, EVENT_BYTES_MAX, Event};
-use crate::model::tool_calls::{Fragment, ToolCalls};
-use crate::model::{Delta, Ending, Finish, Usage};
+use super::{
+    fault::{CUT_OFF, TOO_LONG, UNREADABLE, explain},
+    wire::{Annotation, Chunk, Delta as WireDelta, ToolCall as WireToolCall, Words},
+};
+use crate::model::{
+    Delta, Ending, Finish, Usage,
+    sse::{self, EVENT_BYTES_MAX, Event},
+    tool_calls::{Fragment, ToolCalls},
+};
 
 /// Reads one reply, however its bytes are split.
 #[derive(Debug, Default)]

@@ -5,8 +5,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::data_url;
 use crate::model::{Content, Message, Request, ToolCall, ToolSpec};

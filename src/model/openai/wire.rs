@@ -5,8 +5,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{Deserializer, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 /// No count goes further, so that sums and prices stay far from overflow.

@@ -5,10 +5,15 @@ use std::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
-use crate::model::Finish;
-use crate::model::openai::{CompletionTokensField, WireOptions};
-use crate::model::scripted::{Server, self_signed};
-use crate::{error::Error, secret::Secret};
+use crate::{
+    error::Error,
+    model::{
+        Finish,
+        openai::{CompletionTokensField, WireOptions},
+        scripted::{Server, self_signed},
+    },
+    secret::Secret,
+};
 
 const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\n";
 const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
