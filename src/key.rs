@@ -90,6 +90,17 @@ pub struct NewKey {
     pub prefix: String,
 }
 
+/// Characters of the name that says what a key is for.
+pub const NAME_CHARS_MAX: usize = 120;
+
+/// Accepts a key's name.
+pub fn check_name(field: &str, name: &str) -> Result<()> {
+    match name.chars().count() {
+        1..=NAME_CHARS_MAX => Ok(()),
+        _ => Err(Error::invalid(field, "must be 1 to 120 characters")),
+    }
+}
+
 /// Makes a key.
 pub fn generate(env: Env) -> Result<NewKey> {
     let text = format!("alm_{}_{}", env.as_str(), random_hex::<KEY_BYTES>()?);

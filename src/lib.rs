@@ -1,25 +1,84 @@
-//! `alm`: organizations, agents, sessions and streamed replies, from one binary and one SQLite file.
+//! `alm` turns a machine into a private agent platform: organizations with API keys, agents, sessions with stored
+//! history, and a chat endpoint that streams replies, from a local or a remote model. Everything lies in one SQLite file.
 //!
-//! The map, in reading order. `schema.sql` comes before all of it.
+//! This crate is the server, to be carried inside another program. The binary `alm` is its first user.
+//!
+//! ```
+//! use alm::{Scopes, Server};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let stop = std::future::ready(());
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+//! let server = Server::builder()
+//!     .data_dir(folder.path()) // the only setting without a default
+//!     .build() // locked, upgraded, recovered, and listening on a free port
+//!     .await?;
+//! println!("alm listens on {}", server.url().unwrap_or_default());
+//!
+//! let org = server.handle().ensure_org("acme").await?;
+//! let key = org.create_key("app", Scopes::ALL).await?;
+//! assert!(key.expose().starts_with("alm_live_"));
+//! org.deposit_microcents(5_000_000, "start").await?; // 5 US dollars
+//!
+//! server.run(stop).await?; // until the future `stop` is ready
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Server::url`] then speaks the API that `/docs` describes. A server changes nothing of its process: it installs no
+//! signal handler, logger or panic hook, sets no limit or variable, and never exits. It logs through `tracing`. One process
+//! may run several servers, each with a folder of its own. SQLite is fastest when it is built with the flags of this
+//! repository's `.cargo/config.toml`, which cargo does not take from a dependency.
+//!
+//! Only what is shown here is the public interface. The modules are reachable for this repository's own tests and benches,
+//! and may change with any version.
 
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub use server::{ApiKey, Builder, Error, ErrorKind, Handle, Organization, Provider, Scopes, Server};
+
+// The map, in reading order. `schema.sql` comes before all of it.
+
+#[doc(hidden)]
 pub mod error; // what can go wrong, as facts
-pub mod id; // UUIDv7, slugs, ids that clients make up
-pub mod key; // API keys: made, hashed, never kept
+#[doc(hidden)]
+pub mod id; // UUIDv7, slugs, ids that clients choose
+#[doc(hidden)]
+pub mod key; // API keys: created, hashed, never kept
+#[doc(hidden)]
 pub mod money; // microcents and prices
+#[doc(hidden)]
 pub mod password; // Argon2id
-pub mod seal; // providers' keys at rest
+#[doc(hidden)]
+pub mod seal; // secrets at rest
+#[doc(hidden)]
 pub mod secret; // text that is never shown
+#[doc(hidden)]
 pub mod time; // moments
 
+#[doc(hidden)]
 pub mod outbound; // the only outbound HTTP
-
-pub mod catalog; // which models an organization has
-pub mod model; // a request in, deltas out
+#[doc(hidden)]
 pub mod store; // the only SQL
-pub mod turn; // one answer, from message to stored reply
 
-pub mod cli; // one file per command
-pub mod http; // the only poem
+#[doc(hidden)]
+pub mod catalog; // which models an organization has
+#[doc(hidden)]
+pub mod model; // a request in, deltas out
+#[doc(hidden)]
+pub mod turn; // one reply, from the posted message to the stored one
 
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod http; // the HTTP server; the only module that uses poem
+#[doc(hidden)]
+pub mod server; // a server put together // one file for each command
+
+#[doc(hidden)]
 #[cfg(any(test, fuzzing))]
 pub mod properties; // what holds for any bytes: for the tests and the fuzzer

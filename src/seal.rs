@@ -11,12 +11,36 @@ use chacha20poly1305::{
 };
 use rand::{TryRng, rngs::SysRng};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    secret::Secret,
+};
 
 /// The key file's name in the data folder.
 pub const FILE_NAME: &str = "alm.key";
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
+/// Longest secret that is kept, in bytes.
+const SECRET_BYTES_MAX: usize = 8_192;
+/// Longest name of an environment variable, in bytes.
+const VARIABLE_BYTES_MAX: usize = 128;
+
+/// A secret as it comes in.
+pub enum NewCredential {
+    /// Here; it will be sealed.
+    Text(Secret),
+    /// In that variable of the server's environment.
+    Variable(String),
+}
+
+/// A secret as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// Sealed with the key file.
+    Sealed(Vec<u8>),
+    /// Not here: in that variable.
+    Variable(String),
+}
 
 /// Seals and opens secrets. It shows nothing of itself.
 #[derive(Clone)]
@@ -37,6 +61,27 @@ impl Sealer {
         let cipher =
             ChaCha20Poly1305::new_from_slice(&key).map_err(|_| unusable("it must be exactly 32 bytes long"))?;
         Ok(Sealer { cipher })
+    }
+
+    /// What is kept of a credential. What is wrong with it is said of the fields `secret` and `variable`.
+    pub fn keep(&self, new: NewCredential, context: &str) -> Result<Credential> {
+        match new {
+            NewCredential::Text(text) => {
+                let text = text.expose();
+                let fits = (1..=SECRET_BYTES_MAX).contains(&text.len());
+                if !fits || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+                    return Err(Error::invalid("secret", "must be 1 to 8192 visible ASCII characters, without spaces"));
+                }
+                Ok(Credential::Sealed(self.seal(text, context)?))
+            }
+            NewCredential::Variable(name) => {
+                let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+                if !(1..=VARIABLE_BYTES_MAX).contains(&name.len()) || !name.bytes().all(known) {
+                    return Err(Error::invalid("variable", "must be the name of an environment variable"));
+                }
+                Ok(Credential::Variable(name))
+            }
+        }
     }
 
     /// Seals `secret` for the place `context`.
@@ -90,5 +135,22 @@ mod tests {
         again.unseal(&sealed, "provider/2").unwrap_err();
         Sealer::open(&folder.path().join("b")).unwrap().unseal(&sealed, "provider/1").unwrap_err();
         again.unseal(&sealed[..5], "provider/1").unwrap_err();
+    }
+
+    #[test]
+    fn a_credential_is_kept_up_to_its_bounds() {
+        let folder = tempfile::tempdir().unwrap();
+        let sealer = Sealer::open(&folder.path().join("a")).unwrap();
+        let text = |length: usize| sealer.keep(NewCredential::Text(Secret::new("k".repeat(length))), "c");
+        let variable = |length: usize| sealer.keep(NewCredential::Variable("V".repeat(length)), "c");
+        for (length, max, keep) in [
+            (SECRET_BYTES_MAX, SECRET_BYTES_MAX, &text as &dyn Fn(usize) -> Result<Credential>),
+            (VARIABLE_BYTES_MAX, VARIABLE_BYTES_MAX, &variable),
+        ] {
+            assert!(keep(0).is_err() && keep(1).is_ok());
+            assert!(keep(length - 1).is_ok() && keep(length).is_ok() && keep(max + 1).is_err());
+        }
+        assert!(sealer.keep(NewCredential::Text(Secret::new("a b")), "c").is_err());
+        assert!(sealer.keep(NewCredential::Variable("A-B".into()), "c").is_err());
     }
 }

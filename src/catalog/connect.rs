@@ -7,37 +7,25 @@ use super::{Catalog, DEMO_PROVIDER, PRESETS, endpoint, origin_of};
 use crate::{
     error::{Error, Result},
     id,
-    secret::Secret,
+    seal::{Credential, NewCredential},
     store::providers::{Provider, ProviderModel},
 };
 
 /// Longest base URL, in bytes.
 const BASE_URL_BYTES_MAX: usize = 2_000;
-/// Longest key, in bytes.
-const API_KEY_BYTES_MAX: usize = 8_192;
 /// Most extra headers.
 const HEADERS_MAX: usize = 32;
 /// Most models of one provider.
 const MODELS_MAX: usize = 2_000;
 /// Longest name of a model, in characters.
 const MODEL_NAME_CHARS_MAX: usize = 200;
-/// Longest name of an environment variable, in bytes.
-const VARIABLE_BYTES_MAX: usize = 128;
-
-/// Where a provider's key is.
-pub enum NewKey {
-    /// Here; it will be sealed.
-    Text(Secret),
-    /// In that variable of the server's environment.
-    Variable(String),
-}
 
 /// A provider that is to be kept.
 pub struct NewProvider {
     pub slug: String,
     /// Absent: the preset's of that slug.
     pub base_url: Option<String>,
-    pub key: Option<NewKey>,
+    pub key: Option<NewCredential>,
     pub headers: Vec<(String, String)>,
     pub models: Vec<ProviderModel>,
 }
@@ -46,7 +34,7 @@ pub struct NewProvider {
 #[derive(Default)]
 pub struct ProviderChange {
     pub base_url: Option<String>,
-    pub key: Option<NewKey>,
+    pub key: Option<NewCredential>,
     pub headers: Option<Vec<(String, String)>>,
     pub models: Option<Vec<ProviderModel>>,
 }
@@ -88,7 +76,13 @@ impl Catalog {
             provider.base_url = base_url;
         }
         if let Some(key) = change.key {
-            (provider.api_key_sealed, provider.api_key_env) = self.kept(key, &provider.seal_context())?;
+            let kept = self.sealer.keep(key, &provider.seal_context());
+            let kept =
+                kept.map_err(|error| error.rename_field("secret", "apiKey").rename_field("variable", "apiKeyEnv"))?;
+            (provider.api_key_sealed, provider.api_key_env) = match kept {
+                Credential::Sealed(sealed) => (Some(sealed), None),
+                Credential::Variable(name) => (None, Some(name)),
+            };
         }
         if let Some(headers) = change.headers {
             check_headers(&headers)?;
@@ -110,29 +104,6 @@ impl Catalog {
         names.dedup();
         let models = names.into_iter().map(|name| known(&name).unwrap_or_else(|| unknown(name))).collect();
         self.change(provider, ProviderChange { models: Some(models), ..Default::default() })
-    }
-
-    /// What is kept of a key: its text, sealed, or its variable.
-    fn kept(&self, key: NewKey, context: &str) -> Result<(Option<Vec<u8>>, Option<String>)> {
-        match key {
-            NewKey::Text(text) => {
-                let text = text.expose();
-                if text.is_empty()
-                    || text.len() > API_KEY_BYTES_MAX
-                    || !text.bytes().all(|byte| byte.is_ascii_graphic())
-                {
-                    return Err(Error::invalid("apiKey", "must be 1 to 8192 visible ASCII characters, without spaces"));
-                }
-                Ok((Some(self.sealer.seal(text, context)?), None))
-            }
-            NewKey::Variable(name) => {
-                let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-                if !(1..=VARIABLE_BYTES_MAX).contains(&name.len()) || !name.bytes().all(known) {
-                    return Err(Error::invalid("apiKeyEnv", "must be the name of an environment variable"));
-                }
-                Ok((None, Some(name)))
-            }
-        }
     }
 }
 
@@ -167,7 +138,7 @@ fn check_models(models: &[ProviderModel]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::upstream::Upstreams, outbound::Options, seal::Sealer, store::Store};
+    use crate::{model::upstream::Upstreams, outbound::Options, seal::Sealer, secret::Secret, store::Store};
 
     fn catalog(folder: &tempfile::TempDir) -> Catalog {
         let store = Store::open(folder.path(), 1).unwrap();
@@ -176,7 +147,7 @@ mod tests {
     }
 
     fn new(slug: &str, base_url: Option<&str>) -> NewProvider {
-        let key = Some(NewKey::Text(Secret::new("sk-secret")));
+        let key = Some(NewCredential::Text(Secret::new("sk-secret")));
         NewProvider {
             slug: slug.into(),
             base_url: base_url.map(Into::into),
@@ -217,14 +188,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let catalog = catalog(&folder);
         let mut provider = catalog.prepare(new("x", Some("https://api.example.com/v1"))).unwrap();
-        let to =
-            |url: &str, key: Option<NewKey>| ProviderChange { base_url: Some(url.into()), key, ..Default::default() };
+        let to = |url: &str, key: Option<NewCredential>| ProviderChange {
+            base_url: Some(url.into()),
+            key,
+            ..Default::default()
+        };
         catalog.change(&mut provider, to("https://api.example.com/v2", None)).unwrap();
         for elsewhere in ["https://evil.example/v1", "http://api.example.com/v1", "https://api.example.com:8443/v1"] {
             assert_eq!(field(catalog.change(&mut provider, to(elsewhere, None))), "apiKey");
         }
         assert_eq!(provider.base_url, "https://api.example.com/v2");
-        let key = Some(NewKey::Variable("OTHER_KEY".into()));
+        let key = Some(NewCredential::Variable("OTHER_KEY".into()));
         catalog.change(&mut provider, to("https://other.example/v1", key)).unwrap();
         assert!(provider.api_key_sealed.is_none() && provider.api_key_env.is_some());
     }

@@ -27,8 +27,10 @@ use crate::{
 mod connect; // what a provider has to be
 mod probe; // whether it works
 
-pub use connect::{NewKey, NewProvider, ProviderChange};
+pub use connect::{NewProvider, ProviderChange};
 pub use probe::{LocalServer, TestReport};
+
+pub use crate::seal::NewCredential;
 
 /// The model that needs nothing, and the default of a chat.
 pub const DEMO_MODEL: &str = "demo/ala";

@@ -6,33 +6,21 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
-    num::NonZeroU32,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use clap::builder::FalseyValueParser;
-use tokio::sync::Notify;
 
 use super::{
     Place,
-    server::{self, Server, Settings},
+    process::{raise_nofile_limit, signal},
     walk::{self, Style},
 };
 use crate::{
     error::{Error, Result},
-    http::state::cors::Cors,
     id,
-    key::{self, Env, Scope},
-    money::Pricing,
-    seal::{self, Sealer},
-    store::{
-        Store,
-        file::lock,
-        orgs::OrgDetails,
-        providers::{Provider, ProviderModel},
-    },
+    server::{self, ApiKey, ErrorKind, Handle, Provider, Scopes, Server},
 };
 
 const ORG_SLUG: &str = "demo";
@@ -41,7 +29,6 @@ const PAID_PROVIDER: &str = "paid";
 const PAID_MODEL: &str = "example";
 /// Ports that are tried after the first, when that is taken.
 const PORTS_MAX: u16 = 32;
-const CHATS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// A demo keeps nobody waiting at its end.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -57,52 +44,45 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self, place: &Place) -> Result<()> {
+        raise_nofile_limit();
         let folder = Folder::of(place)?;
-        let store = server::open_store(folder.path())?;
-        let lock = lock::lock(folder.path())?;
-        let sealer = Sealer::open(&folder.path().join(seal::FILE_NAME))?;
-        let org = match store.org_by_slug(ORG_SLUG) {
-            Err(Error::NotFound(_)) => store.create_org(ORG_SLUG, "owner@demo.localhost", None)?,
-            known => known?,
-        };
+        let listen = free_port(self.listen)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
-        runtime.block_on(async {
-            let key = make_key(&store, &org).await?;
-            let paid_model = make_paid_model(&store, &org).await?;
-            let settings = |listen| Settings {
-                listen,
-                metrics_listen: None,
-                chats_per_minute: CHATS_PER_MINUTE,
-                drain: DRAIN,
-                cors: Cors::default(),
-                allow_hosts: Vec::new(),
-                setup: None,
-                ca_file: None,
-                ambient: false,
-            };
-            let listen = free_port(self.listen)?;
-            let server = Server::new(lock, store, sealer, settings(listen)).await?;
-            let url = server.url();
-            let over = Arc::new(Notify::new());
-            let (once, end) = (self.once, over.clone());
-            let walk = tokio::task::spawn_blocking(move || {
-                let shown = show(&url, &key, &paid_model, folder.path(), once);
-                if once || shown.is_err() {
-                    end.notify_one();
-                }
-                // The folder lives as long as the server, or as long as the walk if that is longer.
-                shown.map(|()| folder)
-            });
-            let shutdown = async {
-                tokio::select! {
-                    () = server::signal() => {}
-                    () = over.notified() => {}
-                }
-            };
-            server.run(shutdown).await;
-            walk.await.map_err(Error::internal)?.map(drop)
-        })
+        runtime.block_on(self.serve(folder, listen))
     }
+
+    async fn serve(self, folder: Folder, listen: SocketAddr) -> Result<()> {
+        let builder = Server::builder().data_dir(folder.path()).listen(listen).drain(DRAIN);
+        let server = builder.build().await.map_err(server::Error::into_inner)?;
+        let (key, paid_model) = prepare(&server.handle()).await.map_err(server::Error::into_inner)?;
+        let url = server.url().unwrap_or_default().to_owned();
+        let (once, handle) = (self.once, server.handle());
+        let walk = tokio::task::spawn_blocking(move || {
+            let shown = show(&url, key.expose(), &paid_model, folder.path(), once);
+            if once || shown.is_err() {
+                handle.stop();
+            }
+            // The folder lives as long as the server, or as long as the walk if that is longer.
+            shown.map(|()| folder)
+        });
+        server.run(signal()).await.map_err(server::Error::into_inner)?;
+        walk.await.map_err(Error::internal)?.map(drop)
+    }
+}
+
+/// The demo's organization: a key, and a model that costs money.
+async fn prepare(handle: &Handle) -> Result<(ApiKey, String), server::Error> {
+    let org = handle.ensure_org(ORG_SLUG).await?;
+    let key = org.create_key("demo", Scopes::ALL).await?;
+    // The discard port: nothing answers there, and nothing asks, since the balance is empty.
+    let provider = Provider::new(PAID_PROVIDER, "http://127.0.0.1:9/v1").paid_model(PAID_MODEL, "1", "2");
+    match org.connect(provider).await {
+        Ok(()) => {}
+        // An earlier demo in the same folder has connected it.
+        Err(error) if error.kind() == ErrorKind::Conflict => {}
+        Err(error) => return Err(error),
+    }
+    Ok((key, format!("{PAID_PROVIDER}/{PAID_MODEL}")))
 }
 
 /// Walks, then says how to go on.
@@ -170,26 +150,4 @@ fn free_port(wanted: SocketAddr) -> Result<SocketAddr> {
         println!("Port {} is taken, so this demo listens on port {}.", wanted.port(), free.port());
     }
     Ok(free)
-}
-
-async fn make_key(store: &Store, org: &OrgDetails) -> Result<String> {
-    let new = key::generate(Env::Live)?;
-    let tenant = org.tenant();
-    store.org(&tenant).create_key(&new, "demo".into(), Env::Live, Scope::ALL.to_vec(), None).await?;
-    Ok(new.text)
-}
-
-async fn make_paid_model(store: &Store, org: &OrgDetails) -> Result<String> {
-    let pricing = Pricing { input: parse("1")?, output: parse("2")?, cached_input: None };
-    let model = ProviderModel { name: PAID_MODEL.into(), pricing: Some(pricing), context_window: None };
-    // The discard port: nothing answers there, and nothing asks, since the balance is empty.
-    let provider = Provider { models: vec![model], ..Provider::new(PAID_PROVIDER, "http://127.0.0.1:9/v1") };
-    match store.org(&org.tenant()).create_provider(provider).await {
-        Ok(_) | Err(Error::Conflict(_)) => Ok(format!("{PAID_PROVIDER}/{PAID_MODEL}")),
-        Err(error) => Err(error),
-    }
-}
-
-fn parse(price: &str) -> Result<crate::money::Price> {
-    price.parse().map_err(Error::internal)
 }

@@ -7,7 +7,6 @@ use serde_json::json;
 use super::{Place, block_on, table};
 use crate::{
     error::{Error, Result},
-    http::api::api_keys::NAME_CHARS_MAX,
     key::{self, Env, Scope},
     store::keys::ApiKey,
     time::Timestamp,
@@ -56,9 +55,7 @@ impl Keys {
             Keys::Create { org, name, env, scopes, expires } => {
                 let tenant = store.org_by_slug(&org)?.tenant();
                 let env = Env::parse(&env).ok_or_else(|| Error::invalid("--env", "must be live or test"))?;
-                if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) {
-                    return Err(Error::invalid("--name", "must be 1 to 120 characters"));
-                }
+                key::check_name("--name", &name)?;
                 let expires_at = expires.map(|life| Timestamp::now().plus(life));
                 let new = key::generate(env)?;
                 let create = async |org: crate::store::Org<'_>| {

@@ -27,11 +27,11 @@ mod ledger;
 mod models;
 mod openapi;
 mod org;
+mod process;
 mod providers;
 mod prune;
 mod restore;
 mod serve;
-mod server;
 mod transfer;
 mod walk;
 

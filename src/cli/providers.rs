@@ -6,11 +6,12 @@ use serde_json::json;
 
 use super::{Place, as_flags, block_on, read_secret, table};
 use crate::{
-    catalog::{Catalog, NewKey, NewProvider},
+    catalog::{Catalog, NewProvider},
     error::{Error, Result},
     model::upstream::Upstreams,
     money::Pricing,
     outbound,
+    seal::NewCredential,
     secret::Secret,
     store::providers::{Provider, ProviderModel},
 };
@@ -95,7 +96,8 @@ impl Add {
     fn run(self, place: &Place) -> Result<()> {
         let models = self.models()?;
         let text = self.api_key_file.as_deref().map(read_secret).transpose()?;
-        let key = text.map(|text| NewKey::Text(Secret::new(text))).or(self.api_key_env.map(NewKey::Variable));
+        let key =
+            text.map(|text| NewCredential::Text(Secret::new(text))).or(self.api_key_env.map(NewCredential::Variable));
         let base_url = Some(self.base_url);
         let new = NewProvider { slug: self.slug, base_url, key, headers: Vec::new(), models };
         let store = place.store()?;

@@ -7,15 +7,12 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     Place,
-    server::{self, Server, Settings},
+    process::{raise_nofile_limit, signal},
 };
 use crate::{
     error::{Error, Result},
-    http::state::{
-        cors::Cors,
-        setup_code::{SETUP_CODE_LIFE, SetupCode},
-    },
-    store::{Store, file::lock},
+    http::state::setup_code::SETUP_CODE_LIFE,
+    server::{self, Builder, Organization, Server},
 };
 
 #[derive(Debug, clap::Args)]
@@ -61,70 +58,59 @@ const LOG_DEFAULT: &str = "alm=info,warn";
 impl Serve {
     pub(super) fn run(self, place: &Place) -> Result<()> {
         start_log(self.log_format);
-        let folder = place.folder()?;
-        // The store makes the folder that the lock lies in.
-        let store = server::open_store(&folder)?;
-        let lock = lock::lock(&folder)?;
-        make_org(&store, self.org.as_deref())?;
-        let (setup, code) = if store.has_org()? { None } else { Some(SetupCode::generate()?) }.unzip();
-        let settings = Settings {
-            listen: self.listen,
-            metrics_listen: self.metrics_listen,
-            chats_per_minute: self.chat_rate,
-            drain: self.drain,
-            cors: cors(&self.cors_origin)?,
-            allow_hosts: self.allow_host,
-            setup,
-            ca_file: self.ca_file,
-            ambient: true,
-        };
-        let sealer = place.sealer()?;
+        raise_nofile_limit();
+        let mut builder = Server::builder()
+            .data_dir(place.folder()?)
+            .secret_key_file(place.key_file()?)
+            .listen(self.listen)
+            .chats_per_minute(self.chat_rate.get())
+            .drain(self.drain)
+            .variables(|name| std::env::var(name).ok());
+        builder = self.cors_origin.into_iter().fold(builder, Builder::cors_origin);
+        builder = self.allow_host.into_iter().fold(builder, Builder::allow_host);
+        builder = self.ca_file.into_iter().fold(builder, Builder::ca_file);
+        builder = self.metrics_listen.into_iter().fold(builder, Builder::metrics_listen);
+        if self.org.is_none() {
+            builder = builder.setup_link();
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
-        runtime.block_on(async {
-            let server = Server::new(lock, store, sealer, settings).await?;
-            println!("alm is listening on {}", server.url());
-            if let Some(code) = code {
-                print_setup(&server.url(), &code);
+        let served = runtime.block_on(async {
+            let server = builder.build().await?;
+            if let Some(slug) = &self.org {
+                print_new_org(&server.handle().ensure_org(slug).await?);
             }
-            server.run(server::signal()).await;
-            Ok(())
-        })
+            if let Some(address) = server.local_addr() {
+                println!("alm is listening on http://{address}");
+            }
+            if let Some(url) = server.setup_url() {
+                print_setup(&url);
+            }
+            server.run(signal()).await
+        });
+        served.map_err(server::Error::into_inner)
     }
 }
 
-/// Makes the organization that was asked for, if it is not there.
-fn make_org(store: &Store, slug: Option<&str>) -> Result<()> {
-    let Some(slug) = slug.filter(|slug| matches!(store.org_by_slug(slug), Err(Error::NotFound(_)))) else {
-        return Ok(());
-    };
-    let owner = format!("owner@{slug}.localhost");
-    store.create_org(slug, &owner, None)?;
-    eprintln!("Made the organization {slug}. Make a key beside this server, and a password to sign in with at /login:");
+/// Says how to go on with an organization that was just created.
+fn print_new_org(org: &Organization) {
+    if !org.is_new() {
+        return;
+    }
+    let slug = org.slug();
+    eprintln!(
+        "Created the organization {slug}. Create a key beside this server, and a password to sign in with at /login:"
+    );
     eprintln!("  alm keys create --org {slug} --name first");
-    eprintln!("  alm org password {owner} --password-file FILE");
-    Ok(())
+    eprintln!("  alm org password owner@{slug}.localhost --password-file FILE");
 }
 
-/// Tells whoever started the server how it gets its first organization.
-fn print_setup(url: &str, code: &str) {
+/// Says how a server gets its first organization.
+fn print_setup(url: &str) {
     let minutes = SETUP_CODE_LIFE.as_secs() / 60;
-    // Who listens on every address is reached on this one too.
-    let url = url.replacen("//0.0.0.0:", "//127.0.0.1:", 1).replacen("//[::]:", "//[::1]:", 1);
-    eprintln!("There is no organization yet. Open this link within {minutes} minutes to make one; it works once:");
-    eprintln!("  {url}/setup#{code}");
-    eprintln!("Or make one beside this server:");
+    eprintln!("There is no organization yet. Open this link within {minutes} minutes to create one; it works once:");
+    eprintln!("  {url}");
+    eprintln!("Or create one beside this server:");
     eprintln!("  alm org create acme --owner you@example.com --password-file FILE");
-}
-
-/// Where pages may come from, each such as `https://app.example.com`.
-fn cors(origins: &[String]) -> Result<Cors> {
-    let parse = |origin: &String| {
-        let whole = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
-        let wrong =
-            || Error::invalid("--cors-origin", format!("{origin} is no origin such as https://app.example.com"));
-        if whole { origin.parse().map_err(|_| wrong()) } else { Err(wrong()) }
-    };
-    Ok(Cors::new(origins.iter().map(parse).collect::<Result<_>>()?))
 }
 
 fn start_log(format: LogFormat) {

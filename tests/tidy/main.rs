@@ -24,17 +24,18 @@ const MAY_USE: &str = "
     id          error
     key         error
     password    error
-    seal        error
+    seal        error secret
     outbound    error
     store       error id time money key
     model       error secret outbound
     catalog     error id money secret seal store model
     turn        error id time money store model catalog
     http        error id time money key password secret store catalog turn
-    cli         error id time money key password secret seal outbound store model catalog turn http
+    server      error key money secret seal outbound store model catalog turn http
+    cli         error id time money key password secret seal outbound store model catalog http server
     properties  error model store turn http
     main        cli
-    lib
+    lib         server
 ";
 
 /// The same inside `http`; `mod` is `http/mod.rs`.

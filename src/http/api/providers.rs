@@ -12,7 +12,7 @@ use super::{
     tags::Tag,
 };
 use crate::{
-    catalog::{self, NewKey, PRESETS},
+    catalog::{self, NewCredential, PRESETS},
     error::{Error, Result},
     http::{
         auth::{Caller, Owner, OwnerSteppedUp, Read},
@@ -309,14 +309,14 @@ impl TryFrom<ProviderPatch> for catalog::ProviderChange {
 
 /// An owner at a browser is not always the server's operator, who alone may name any variable (`alm providers add`): what else is in
 /// the environment could be sent to a host of the owner's choice.
-fn key_of(text: Option<String>, variable: Option<String>) -> Result<Option<NewKey>> {
+fn key_of(text: Option<String>, variable: Option<String>) -> Result<Option<NewCredential>> {
     match (text, variable) {
         (Some(_), Some(_)) => Err(Error::invalid("apiKeyEnv", "must not be given with apiKey")),
-        (Some(text), None) => Ok(Some(NewKey::Text(Secret::new(text)))),
+        (Some(text), None) => Ok(Some(NewCredential::Text(Secret::new(text)))),
         (None, Some(name)) if !name.starts_with(KEY_VARIABLE_PREFIX) => {
             Err(Error::invalid("apiKeyEnv", format!("must begin with {KEY_VARIABLE_PREFIX}")))
         }
-        (None, variable) => Ok(variable.map(NewKey::Variable)),
+        (None, variable) => Ok(variable.map(NewCredential::Variable)),
     }
 }
 

@@ -38,7 +38,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Reason, Result};
 
 /// Connections the kernel keeps for us until we accept them.
 const BACKLOG_CONNECTIONS: u32 = 4096;
@@ -95,6 +95,9 @@ impl Default for Limits {
     }
 }
 
+/// Open files where the kernel does not say how many there may be.
+const DESCRIPTORS_DEFAULT: u64 = 1024;
+
 /// An address that is being listened on.
 #[derive(Debug)]
 pub struct Listener {
@@ -107,7 +110,11 @@ impl Listener {
     ///
     /// `[::]` takes IPv4 as well, where the kernel's default says so.
     pub fn bind(addr: SocketAddr) -> Result<Self> {
-        Self::listen(addr).map_err(|cause| Error::internal(format!("cannot listen on {addr}: {cause}")))
+        Self::listen(addr).map_err(|cause| {
+            let taken = cause.kind() == io::ErrorKind::AddrInUse;
+            let reason = if taken { Reason::AddressInUse } else { Reason::Other };
+            Error::failed_because(reason, format!("cannot listen on {addr}: {cause}"))
+        })
     }
 
     fn listen(addr: SocketAddr) -> io::Result<Self> {
@@ -124,9 +131,9 @@ impl Listener {
     }
 }
 
-/// Raises the soft limit on open files to the hard one, and says what it is now.
-pub fn raise_nofile_limit() -> io::Result<u64> {
-    rlimit::increase_nofile_limit(u64::MAX)
+/// How many files this process may have open.
+pub fn nofile_limit() -> u64 {
+    rlimit::Resource::NOFILE.get_soft().unwrap_or(DESCRIPTORS_DEFAULT)
 }
 
 /// Serves until `shutdown`, then drains.

@@ -211,10 +211,3 @@ fn clients_get_half_of_the_descriptors_at_most() {
     let connections = |descriptors| Limits::default().within(descriptors).connections_max;
     assert_eq!([connections(1), connections(1024), connections(u64::MAX)], [1, 512, CONNECTIONS_MAX]);
 }
-
-#[test]
-fn the_open_file_limit_is_raised_to_the_hard_one() {
-    let raised = raise_nofile_limit().unwrap();
-    let (soft, _) = rlimit::Resource::NOFILE.get().unwrap();
-    assert_eq!(soft, raised);
-}

@@ -1,0 +1,199 @@
+//! How a server is set up.
+
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{Server, error::Error, handle::blocking};
+use crate::{
+    catalog::{Catalog, EnvProvider},
+    error::{Error as Cause, Result as Fallible},
+    http::{
+        serve::{Limits, Listener, nofile_limit},
+        state::{Admission, App, cors::Cors, hosts::Hosts, setup_code::SetupCode},
+    },
+    model::upstream::Upstreams,
+    outbound,
+    seal::{self, Sealer},
+    store::{Store, file::lock},
+    turn::engine::Engine,
+};
+
+/// Connections that read at once: as many as request threads and scans can use.
+const READERS_MAX: u32 = 16;
+/// Chats that a person may start in a minute unless the host says otherwise.
+const CHATS_PER_MINUTE: u32 = 60;
+/// How long running replies may take to finish unless the host says otherwise.
+const DRAIN: Duration = Duration::from_secs(30);
+/// What a drained connection gets on top of its turn's drain, to send the last words.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Reads variables, as `std::env::var` does.
+type Variables = Box<dyn Fn(&str) -> Option<String> + Send>;
+
+/// The settings of a server. Only [`Builder::data_dir`] has no default.
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder {
+    data_dir: Option<PathBuf>,
+    secret_key_file: Option<PathBuf>,
+    listen: SocketAddr,
+    metrics_listen: Option<SocketAddr>,
+    chats_per_minute: u32,
+    drain: Duration,
+    cors_origins: Vec<String>,
+    allow_hosts: Vec<String>,
+    ca_file: Option<PathBuf>,
+    setup_link: bool,
+    variables: Option<Variables>,
+}
+
+impl Server {
+    /// The settings of a new server: it listens on a free port of 127.0.0.1.
+    pub fn builder() -> Builder {
+        Builder {
+            data_dir: None,
+            secret_key_file: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics_listen: None,
+            chats_per_minute: CHATS_PER_MINUTE,
+            drain: DRAIN,
+            cors_origins: Vec::new(),
+            allow_hosts: Vec::new(),
+            ca_file: None,
+            setup_link: false,
+            variables: None,
+        }
+    }
+}
+
+impl Builder {
+    /// The folder that holds everything; created if it is missing.
+    pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(folder.into());
+        self
+    }
+
+    /// The file with the key that seals providers' keys; `alm.key` in the data folder by default.
+    pub fn secret_key_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.secret_key_file = Some(file.into());
+        self
+    }
+
+    /// Where to listen. Port 0 is a free one.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Where to serve Prometheus metrics, at `/metrics`; nowhere by default.
+    pub fn metrics_listen(mut self, address: SocketAddr) -> Self {
+        self.metrics_listen = Some(address);
+        self
+    }
+
+    /// Chats that a person may start in a minute; 60 by default.
+    pub fn chats_per_minute(mut self, chats: u32) -> Self {
+        self.chats_per_minute = chats;
+        self
+    }
+
+    /// How long running replies may take to finish when the server goes down; 30 seconds by default.
+    pub fn drain(mut self, patience: Duration) -> Self {
+        self.drain = patience;
+        self
+    }
+
+    /// An origin whose web pages may call the API, such as `https://app.example.com`. None by default.
+    pub fn cors_origin(mut self, origin: impl Into<String>) -> Self {
+        self.cors_origins.push(origin.into());
+        self
+    }
+
+    /// A name, besides loopback's own, by which a server on loopback is reached, such as through a proxy.
+    pub fn allow_host(mut self, name: impl Into<String>) -> Self {
+        self.allow_hosts.push(name.into());
+        self
+    }
+
+    /// Certificate authorities (PEM) to trust for providers instead of the public ones.
+    pub fn ca_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(file.into());
+        self
+    }
+
+    /// Offers a link that creates the first organization while there is none: see [`Server::setup_url`].
+    pub fn setup_link(mut self) -> Self {
+        self.setup_link = true;
+        self
+    }
+
+    /// Lets every organization use the providers that these variables name: `OLLAMA_HOST`, and `OPENAI_BASE_URL` with
+    /// `OPENAI_API_KEY`. `alm serve` passes the environment: `|name| std::env::var(name).ok()`.
+    pub fn variables(mut self, read: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
+        self.variables = Some(Box::new(read));
+        self
+    }
+
+    /// Locks and opens the data folder, upgrades its file, recovers what an earlier process left, and listens. Needs a
+    /// tokio runtime with time and I/O.
+    pub async fn build(self) -> Result<Server, Error> {
+        let cors = Cors::new(parse_origins(&self.cors_origins)?);
+        let chats_per_minute = NonZeroU32::new(self.chats_per_minute)
+            .ok_or_else(|| Cause::invalid("chats_per_minute", "must be at least 1"))?;
+        let folder =
+            self.data_dir.ok_or_else(|| Cause::invalid("data_dir", "name the folder that holds everything"))?;
+        let (key_file, wants_setup) = (self.secret_key_file, self.setup_link);
+        let (store, lock, sealer, setup) = blocking(move || {
+            // The store creates the folder that the lock lies in.
+            let store = Store::open(&folder, READERS_MAX)?;
+            let lock = lock::lock(&folder)?;
+            let sealer = Sealer::open(&key_file.unwrap_or_else(|| folder.join(seal::FILE_NAME)))?;
+            let setup = if wants_setup && !store.has_org()? { Some(SetupCode::generate()?) } else { None };
+            Ok((store, lock, sealer, setup))
+        })
+        .await?;
+        let (setup, setup_code) = setup.unzip();
+        let named = self.variables.map(EnvProvider::from_env).unwrap_or_default();
+        let options = outbound::Options { ca_file: self.ca_file, ..outbound::Options::default() };
+        let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
+        let engine = Engine::new(store.clone(), catalog.clone());
+        engine.recover().await?;
+        let hosts = Hosts::of_listener(self.listen.ip(), &self.allow_hosts);
+        let app = App::new(store, catalog, engine.clone(), Admission { cors, hosts, setup, chats_per_minute });
+        let listener = Listener::bind(self.listen)?;
+        Ok(Server {
+            app: Arc::new(app),
+            engine,
+            url: url_of(listener.local_addr()),
+            listener,
+            metrics: self.metrics_listen.map(Listener::bind).transpose()?,
+            setup_code,
+            drain: self.drain,
+            limits: Limits { drain_timeout: LAST_WORDS, ..Limits::default() }.within(nofile_limit()),
+            stop: Arc::new(watch::Sender::new(false)),
+            _lock: lock,
+        })
+    }
+}
+
+/// A server on every address is reached on this machine too.
+fn url_of(address: SocketAddr) -> String {
+    let mut reached = address;
+    if address.ip().is_unspecified() {
+        reached.set_ip(match address {
+            SocketAddr::V4(_) => [127, 0, 0, 1].into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{reached}")
+}
+
+fn parse_origins<T: std::str::FromStr>(origins: &[String]) -> Fallible<Vec<T>> {
+    let parse = |origin: &String| {
+        let whole = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+        let wrong =
+            || Cause::invalid("--cors-origin", format!("{origin} is no origin such as https://app.example.com"));
+        if whole { origin.parse().map_err(|_| wrong()) } else { Err(wrong()) }
+    };
+    origins.iter().map(parse).collect()
+}

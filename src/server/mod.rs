@@ -1,0 +1,109 @@
+//! A server put together from its parts: what `alm serve`, the demo and a host program start.
+//!
+//! Rule: it changes nothing of its process: no signal, limit, variable, log, panic hook or exit. The command line does
+//! that, and hands the values in.
+
+mod builder; // how a server is set up
+mod error; // why one could not be
+mod handle; // what a host program does with one
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+pub use self::{
+    builder::Builder,
+    error::{Error, ErrorKind},
+    handle::{ApiKey, Handle, Organization, Provider, Scopes},
+};
+use crate::{
+    http::{
+        self,
+        edge::metrics,
+        serve::{Limits, Listener, serve},
+        state::App,
+    },
+    turn::engine::Engine,
+};
+
+/// How often providers of the environment are asked for their models until they have said.
+const ENV_PROVIDERS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A server that listens and does not serve yet.
+///
+/// Its data folder is locked, upgraded and recovered. Dropping it closes the port and unlocks the folder.
+pub struct Server {
+    app: Arc<App>,
+    engine: Arc<Engine>,
+    listener: Listener,
+    metrics: Option<Listener>,
+    url: String,
+    /// The text of the code that creates the first organization.
+    setup_code: Option<String>,
+    drain: Duration,
+    limits: Limits,
+    stop: Arc<watch::Sender<bool>>,
+    /// Held as long as the server lives.
+    _lock: File,
+}
+
+impl Server {
+    /// Where it can be reached, such as `http://127.0.0.1:2560`, with the port that it was given.
+    pub fn url(&self) -> Option<&str> {
+        Some(&self.url)
+    }
+
+    /// The address that it listens on.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        Some(self.listener.local_addr())
+    }
+
+    /// The link that creates the first organization, if the builder asked for one and there is none yet. It works once,
+    /// within 30 minutes.
+    pub fn setup_url(&self) -> Option<String> {
+        self.setup_code.as_ref().map(|code| format!("{}/setup#{code}", self.url))
+    }
+
+    /// What the host program itself may do. It stays usable while the server runs.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.app.store.clone(), self.app.catalog.clone(), self.stop.clone())
+    }
+
+    /// Serves until `shutdown` is ready or [`Handle::stop`] is called, then drains: new chats are refused, running replies
+    /// may finish within [`Builder::drain`], and what remains is stored as interrupted.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        let Server { app, engine, listener, metrics, drain, limits, stop, _lock, .. } = self;
+        let catalog = app.catalog.clone();
+        let asking = tokio::spawn(async move {
+            while !catalog.refresh_env_providers().await {
+                tokio::time::sleep(ENV_PROVIDERS_INTERVAL).await;
+            }
+        });
+        let metrics = metrics.map(|listener| {
+            tokio::spawn(serve(listener, metrics::endpoint(app.clone()), Limits::default(), std::future::pending()))
+        });
+        let endpoint = http::endpoint(app.clone());
+        let mut stopped = stop.subscribe();
+        let drained = async {
+            tokio::select! {
+                () = shutdown => {}
+                // It cannot fail: a sender is ours.
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+            }
+            app.draining.store(true, Ordering::Relaxed);
+            tracing::info!(turns = engine.turns_running(), "going down");
+            engine.drain(drain).await;
+        };
+        serve(listener, endpoint, limits, drained).await;
+        asking.abort();
+        if let Some(metrics) = metrics {
+            metrics.abort();
+        }
+        Ok(())
+    }
+}
