@@ -242,4 +242,23 @@ mod tests {
             assert_eq!((events.len(), read), (1, Err(TooLong)), "{body}");
         }
     }
+
+    #[test]
+    fn a_line_and_an_event_may_have_as_many_bytes_as_the_cap_and_not_one_more() {
+        const MAX: usize = EVENT_BYTES_MAX;
+        // A line, its field included, whole and in two pieces.
+        for (bytes, expected) in [(MAX - 1, Ok(())), (MAX, Ok(())), (MAX + 1, Err(TooLong))] {
+            let line = format!("data:{}\n", "x".repeat(bytes - 5));
+            let (head, tail) = line.as_bytes().split_at(bytes / 2);
+            assert_eq!(read([line.as_bytes()], MAX).1, expected, "{bytes}");
+            assert_eq!(read([head, tail], MAX).1, expected, "{bytes} in two pieces");
+        }
+        // An event of two lines: each byte of its data counts, and each line end between.
+        for (bytes, expected) in [(MAX - 1, Ok(())), (MAX, Ok(())), (MAX + 1, Err(TooLong))] {
+            let (first, second) = ("x".repeat(bytes / 2), "x".repeat(bytes - bytes / 2 - 1));
+            let event = format!("data:{first}\ndata:{second}\n\n");
+            let (events, over) = read([event.as_bytes()], MAX);
+            assert_eq!((events.len(), over), (usize::from(expected.is_ok()), expected), "{bytes}");
+        }
+    }
 }

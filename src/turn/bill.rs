@@ -148,4 +148,50 @@ mod tests {
         assert_eq!((bill.charge(), bill.usage().output_tokens, bill.reported_usage()), (0, 2, None));
         assert!(bill.is_estimated());
     }
+
+    #[test]
+    fn a_replys_cap_is_what_is_left_after_the_prompt_and_never_above_the_agents() {
+        // A prompt of 100 costs 100, and each token of a reply 2; a reply is asked for even where nothing is left.
+        let cap = |own: Option<u32>, held: i64| {
+            let mut bill = Bill::new(Some(paid()), own);
+            bill.add_hold(held);
+            bill.output_cap(100)
+        };
+        for (held, expected) in [(0, 1), (101, 1), (102, 1), (103, 1), (104, 2), (106, 3)] {
+            assert_eq!(cap(None, held), Some(expected), "{held} held");
+        }
+        for (tokens, expected) in [(4_095, 4_095), (4_096, 4_096), (4_097, 4_096)] {
+            assert_eq!(cap(None, 100 + 2 * tokens), Some(expected), "{tokens} tokens");
+        }
+        for (tokens, expected) in [(49, 49), (50, 50), (51, 50)] {
+            assert_eq!(cap(Some(50), 100 + 2 * tokens), Some(expected), "{tokens} tokens");
+        }
+        assert_eq!(cap(Some(u32::MAX), i64::MAX), Some(u32::MAX));
+    }
+
+    #[test]
+    fn what_was_spent_shrinks_the_cap_and_the_charge_stays_below_what_is_held() {
+        let mut bill = Bill::new(Some(paid()), None);
+        bill.add_hold(1_000);
+        bill.add(Some(Usage { input_tokens: 100, output_tokens: 100, ..Usage::default() }), 0, "");
+        assert_eq!((bill.output_cap(100), bill.charge()), (Some(300), 300));
+        let hold = bill.hold_for(100).unwrap();
+        assert_eq!((hold.at_least, hold.at_most), (0, 100 + 2 * 4_096 - 700));
+        bill.add(Some(Usage { output_tokens: 351, ..Usage::default() }), 0, "");
+        assert_eq!(bill.charge(), 1_000);
+    }
+
+    #[test]
+    fn a_hold_covers_at_least_the_shortest_useful_reply() {
+        let at_least = |own: u32| Bill::new(Some(paid()), Some(own)).hold_for(100).unwrap().at_least;
+        for (own, tokens) in [(OUTPUT_TOKENS_MIN - 1, 15), (OUTPUT_TOKENS_MIN, 16), (OUTPUT_TOKENS_MIN + 1, 16)] {
+            assert_eq!(at_least(own as u32), 100 + 2 * tokens);
+        }
+        // Exactly nothing more is needed, and one token's price more.
+        let mut bill = Bill::new(Some(paid()), Some(50));
+        bill.add_hold(200);
+        assert!(bill.hold_for(100).is_none());
+        let more = bill.hold_for(101).unwrap();
+        assert_eq!((more.at_least, more.at_most), (0, 1));
+    }
 }

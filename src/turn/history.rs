@@ -224,4 +224,36 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn trimming_takes_away_what_the_turns_that_go_are_taken_for() {
+        // Each message: 100 tokens of text and 4 around it. Turns begin at 0, 2 and 4.
+        let long = "x".repeat(400);
+        let roles = [Role::User, Role::Assistant, Role::User, Role::Assistant, Role::User];
+        let history = roles.map(|role| text(role, &long));
+        let dropped = |tokens_max: u64| fit("", &history, Some(tokens_max)).unwrap().dropped;
+        for (tokens_max, expected) in [(520, 0), (519, 2), (312, 2), (311, 4), (104, 4), (0, 4)] {
+            assert_eq!(dropped(tokens_max), expected, "room for {tokens_max}");
+        }
+        // The system prompt takes its own: 8 bytes are 2 tokens, and 4 around it.
+        for (tokens_max, expected) in [(526, 0), (525, 2), (318, 2), (317, 4)] {
+            assert_eq!(fit("be brief", &history, Some(tokens_max)).unwrap().dropped, expected, "room for {tokens_max}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_counted_by_its_texts_its_calls_and_its_files() {
+        let file = Content::File { media_type: "image/png".into(), url: "data:,x".into(), filename: None };
+        let call = ToolCall { id: "id".into(), name: "12345".into(), arguments: "123456789".into() };
+        let messages = [
+            model::Message::User(vec![Content::Text("1234".into()), file]),
+            model::Message::Assistant { text: "12345".into(), reasoning: "123".into(), calls: vec![call] },
+            model::Message::Tool { call_id: "id".into(), output: "123456789".into() },
+        ];
+        let tokens = messages.each_ref().map(tokens_of_message);
+        assert_eq!(tokens, [1 + FILE_TOKENS + 4, 2 + 1 + (2 + 3) + 4, 3 + 4]);
+        assert_eq!(tokens_of(&messages), tokens.iter().sum::<u64>());
+        assert_eq!((tokens_of_bytes(3), tokens_of_bytes(4), tokens_of_bytes(5)), (1, 1, 2));
+        assert_eq!(tokens_at_most(9, 2), 3 + 2 * 5);
+    }
 }

@@ -169,4 +169,12 @@ mod tests {
         ];
         assert_eq!(accept(parts, Role::Assistant, "parts").unwrap().len(), 7);
     }
+
+    #[test]
+    fn a_message_may_hold_as_many_parts_as_the_bound_and_not_one_more() {
+        for (count, fits) in [(PARTS_MAX - 1, true), (PARTS_MAX, true), (PARTS_MAX + 1, false)] {
+            let parts = vec![json!({"type": "text", "text": "x"}); count];
+            assert_eq!(accept(parts, Role::User, "parts").is_ok(), fits, "{count}");
+        }
+    }
 }

@@ -174,3 +174,27 @@ proptest! {
         prop_assert_eq!(ended.collect::<Vec<_>>(), calls);
     }
 }
+
+#[test]
+fn calls_and_their_bytes_may_be_as_many_as_the_bounds_and_not_one_more() {
+    for (count, last) in [(CALLS_MAX - 1, Ok(())), (CALLS_MAX, Ok(())), (CALLS_MAX + 1, Err(TooMuch))] {
+        let (mut calls, mut out) = (ToolCalls::default(), Vec::new());
+        let call = |n: usize| Fragment { index: Some(n as i64), name: Some("f"), ..Fragment::default() };
+        let pushed = (0..count).map(|n| calls.push(call(n), &mut out)).last().unwrap();
+        assert_eq!((pushed, calls.finish(&mut out).len()), (last, count.min(CALLS_MAX)), "{count} calls");
+    }
+    // A name, an id and arguments count, each of them once.
+    let of = |arguments: usize| {
+        let (mut calls, mut out, text) = (ToolCalls::default(), Vec::new(), "x".repeat(arguments));
+        let begin = Fragment { index: Some(0), id: Some("id"), name: Some("f"), arguments: "" };
+        calls.push(begin, &mut out).unwrap();
+        calls.push(Fragment { arguments: &text[..arguments / 2], ..begin }, &mut out).unwrap();
+        calls.push(Fragment { arguments: &text[arguments / 2..], name: None, ..begin }, &mut out)
+    };
+    let names = "idf".len();
+    for (bytes, last) in
+        [(ARGUMENT_BYTES_MAX - 1, Ok(())), (ARGUMENT_BYTES_MAX, Ok(())), (ARGUMENT_BYTES_MAX + 1, Err(TooMuch))]
+    {
+        assert_eq!(of(bytes - names), last, "{bytes} bytes");
+    }
+}

@@ -85,3 +85,28 @@ fn a_journal_is_read_up_to_where_it_was_torn() {
     frames.extend_from_slice(br#"data: {"type":"text-delta","id":"t","del"#);
     assert_eq!(parse(&frames).collect::<Vec<_>>(), chunks);
 }
+
+#[test]
+fn a_call_that_was_approved_and_did_not_run_is_an_error_and_one_that_was_refused_is_denied() {
+    let answered = |approved: bool| {
+        let part = json!({"type": "tool-t", "toolCallId": "c", "state": "approval-responded", "input": {},
+            "approval": {"id": "a", "approved": approved}});
+        closed(&[json!({"type": "step-start"}), part], &[], Outcome::Stopped)[1].clone()
+    };
+    let (yes, no) = (answered(true), answered(false));
+    assert_eq!((&yes["state"], &yes["approval"]["approved"]), (&json!("output-error"), &json!(true)));
+    assert!(yes["errorText"].as_str().unwrap().contains("reply was stopped"));
+    assert_eq!((&no["state"], &no["approval"]["approved"]), (&json!("output-denied"), &json!(false)));
+    assert_eq!(no.get("errorText"), None);
+}
+
+#[test]
+fn the_ids_of_the_calls_in_stored_parts_are_all_of_them_in_order() {
+    let parts = json!([
+        {"type": "step-start"}, {"type": "tool-t", "toolCallId": "a", "state": "output-available"},
+        {"type": "text", "text": "x"}, {"type": "dynamic-tool", "toolCallId": "b", "state": "output-error"},
+    ]);
+    assert_eq!(call_ids(Some(&parts.to_string())).unwrap(), ["a", "b"]);
+    assert_eq!(call_ids(None).unwrap(), Vec::<String>::new());
+    call_ids(Some("{")).unwrap_err();
+}

@@ -178,3 +178,15 @@ fn a_message_that_goes_on_keeps_the_ids_it_has() {
     assert_eq!(step.call_id("a"), "a-3");
     assert_eq!(step.call_id("b"), "b");
 }
+
+#[test]
+fn a_continuation_gives_its_calls_ids_that_the_message_does_not_have() {
+    let mut step = Step::new(["call_0".to_owned(), "call_0-2".to_owned()]);
+    step.begin();
+    assert_eq!(
+        [step.call_id("call_0"), step.call_id("call_1"), step.call_id("call_0")],
+        ["call_0-3", "call_1", "call_0-3"]
+    );
+    step.begin();
+    assert_eq!([step.call_id("call_1"), step.call_id("call_0")], ["call_1-2", "call_0-4"]);
+}
