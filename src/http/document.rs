@@ -11,7 +11,7 @@ use super::api::{API_PREFIX, Api};
 
 const TITLE: &str = "Alumia v1 agent API";
 const DESCRIPTION: &str = "Organizations, agents, sessions with stored history, and chat as an AI SDK v6 UI message \
-    stream. Sign in with **Authorize** and an API key; every example works as it stands.";
+    stream. Sign in with **Authorize** and an API key; every example works as is.";
 
 /// Examples of path parameters, by the path's first word and the parameter: what exists in a new organization, or what
 /// the example of `POST /chat` makes.
@@ -77,11 +77,12 @@ fn add_headers(operation: &mut Value, is_post: bool) {
         let schema = json!({ "type": "string" });
         json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema })
     };
-    let org = header(
-        "X-Alumia-Org",
-        "The organization's slug. It must be the key's own, or one that the signed-in person belongs to.",
+    let org =
+        header("X-Alumia-Org", "The organization's slug: the key's own, or one the signed-in person is a member of.");
+    let once = header(
+        "Idempotency-Key",
+        "1 to 255 visible characters. A request repeated with the same key within a day is carried out once.",
     );
-    let once = header("Idempotency-Key", "1 to 255 visible characters: sent again within a day, it is done once.");
     let headers = if is_post { vec![org, once] } else { vec![org] };
     match operation["parameters"].as_array_mut() {
         Some(parameters) => parameters.extend(headers),

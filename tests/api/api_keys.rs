@@ -35,7 +35,7 @@ fn a_key_never_mints_changes_or_ends_keys() {
     acme.post("/api-keys", json!({ "name": "more" })).fails(403, "FORBIDDEN");
     acme.post("/api-keys/x/rotate", json!({})).fails(403, "FORBIDDEN");
     let error = acme.delete("/api-keys/x").fails(403, "FORBIDDEN");
-    assert!(error["message"].as_str().unwrap().contains("signed-in browser session"));
+    assert!(error["message"].as_str().unwrap().contains("sign in with a browser"));
 }
 
 #[test]

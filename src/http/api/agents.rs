@@ -46,17 +46,17 @@ pub struct Agent {
     id: String,
     org_id: String,
     name: String,
-    /// Its name in URLs, unique in the organization.
+    /// Its name in URLs. Unique in the organization.
     slug: String,
     description: String,
     /// An image's URL, or an emoji.
     #[oai(nullable)]
     avatar: Option<String>,
-    /// `provider/model`; `null`: the organization's default.
+    /// `provider/model`; `null` for the organization's default.
     #[oai(nullable)]
     model: Option<String>,
     system_prompt: String,
-    /// Names of tools; `null`: every tool.
+    /// Names of tools; `null` for every tool.
     #[oai(nullable)]
     allowed_tools: Option<Vec<String>>,
     is_active: bool,
@@ -65,7 +65,7 @@ pub struct Agent {
     updated_at: Moment,
 }
 
-/// How an agent answers; what is absent is the model's or the server's own.
+/// How an agent replies. An absent field takes the model's or the server's default.
 #[derive(Debug, Default, Object, Serialize)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 #[serde(rename_all = "camelCase")]
@@ -81,12 +81,12 @@ struct AgentSettings {
     max_output_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<ReasoningEffort>,
-    /// Model calls in one turn, 1 to 50; 20 when absent.
+    /// Model calls in one turn: 1 to 50. Default 20.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_steps: Option<u32>,
 }
 
-/// How hard a model thinks.
+/// How much a model reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
@@ -102,7 +102,7 @@ enum ReasoningEffort {
 struct NewAgent {
     /// 1 to 255 characters.
     name: String,
-    /// From the name when absent.
+    /// Default: derived from the name.
     slug: Option<String>,
     /// At most 5,000 characters.
     description: Option<String>,
@@ -132,7 +132,7 @@ impl Example for NewAgent {
     }
 }
 
-/// Changes of an agent; what is absent stays.
+/// Changes to an agent. Absent fields stay as they are.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 struct AgentPatch {
@@ -142,11 +142,11 @@ struct AgentPatch {
     /// `null` removes it.
     #[oai(nullable)]
     avatar: MaybeUndefined<String>,
-    /// `null`: the organization's default.
+    /// `null` for the organization's default.
     #[oai(nullable)]
     model: MaybeUndefined<String>,
     system_prompt: Option<String>,
-    /// `null`: every tool.
+    /// `null` for every tool.
     #[oai(nullable)]
     allowed_tools: MaybeUndefined<Vec<String>>,
     is_active: Option<bool>,
@@ -181,23 +181,23 @@ impl Agents {
     async fn list_agents(
         &self,
         caller: Caller<ReadOrChat>,
-        /// 1 to 100; 50 when absent.
+        /// 1 to 100. Default 50.
         limit: Query<Option<i64>>,
-        /// The `nextCursor` of the page before.
+        /// The `nextCursor` of the previous page.
         cursor: Query<Option<String>>,
     ) -> Result<Data<Items<Agent>>, ApiError> {
         let page = caller.org().agents(page_limit(limit.0)?, cursor.0.as_deref())?;
         Ok(Data::of(&Items::page(page, |agent| Agent::of(agent, &caller.tenant.org_id))))
     }
 
-    /// Make an agent
+    /// Create an agent
     #[oai(path = "/agents", method = "post", operation_id = "create_agent")]
     async fn create_agent(&self, caller: Caller<Write>, body: JsonBody<NewAgent>) -> Result<Created<Agent>, ApiError> {
         let agent = caller.org().create_agent(body.0.into_agent()?).await?;
         Ok(Data::of(&Agent::of(agent, &caller.tenant.org_id)))
     }
 
-    /// Read an agent
+    /// Get an agent
     #[oai(path = "/agents/:id", method = "get", operation_id = "get_agent")]
     async fn get_agent(
         &self,
@@ -209,7 +209,7 @@ impl Agents {
         Ok(Data::of(&Agent::of(agent, &caller.tenant.org_id)))
     }
 
-    /// Change an agent
+    /// Update an agent
     #[oai(path = "/agents/:id", method = "patch", operation_id = "update_agent")]
     async fn update_agent(
         &self,
@@ -345,7 +345,7 @@ fn check(agent: &stored::Agent) -> Result<()> {
     checks.chars("avatar", agent.avatar.as_deref().unwrap_or_default(), 0..=AVATAR_CHARS_MAX);
     checks.also(id::check_slug("slug", &agent.slug))?;
     if !agent.is_builtin {
-        let reserved = || format!("{ALA_NAME} is the agent every organization has: choose another");
+        let reserved = || format!("{ALA_NAME} is reserved: choose another");
         checks.that(!agent.name.eq_ignore_ascii_case(ALA_NAME), "name", reserved);
         checks.that(agent.slug != ALA_SLUG, "slug", reserved);
     }
@@ -354,7 +354,7 @@ fn check(agent: &stored::Agent) -> Result<()> {
         checks.that(
             named && model.len() <= MODEL_CHARS_MAX,
             "model",
-            || "must be provider/model, as GET /models lists",
+            || "must be provider/model, as listed by GET /models",
         );
     }
     check_tools(&mut checks, agent.allowed_tools.as_deref().unwrap_or_default());

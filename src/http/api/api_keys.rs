@@ -28,7 +28,7 @@ pub const NAME_CHARS_MAX: usize = 120;
 /// The longest that a replaced key works beside the new one, in seconds: a week.
 const OVERLAP_SECONDS_MAX: u32 = 604_800;
 
-/// What is shown of a key.
+/// An API key, without the key itself.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -47,7 +47,7 @@ struct ApiKey {
     created_at: Moment,
 }
 
-/// A key, the only time it is shown.
+/// A new API key. It is shown only this once.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -60,11 +60,11 @@ struct NewApiKey {
     #[oai(nullable)]
     expires_at: Option<Moment>,
     created_at: Moment,
-    /// `alm_<env>_<48 hex>`. Copy it now.
+    /// `alm_<env>_<48 hex>`. Copy it now: it is not shown again.
     key: String,
 }
 
-/// Whether a key may spend.
+/// Whether a key may spend money.
 #[derive(Debug, Clone, Copy, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
@@ -86,15 +86,15 @@ enum Scope {
     Write,
 }
 
-/// A key to make.
+/// A new API key.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 struct KeyRequest {
     /// 1 to 120 characters.
     name: String,
-    /// `live` when absent.
+    /// Default `live`.
     env: Option<Env>,
-    /// All of them when absent.
+    /// Default: all of them.
     scopes: Option<Vec<Scope>>,
     expires_at: Option<Moment>,
 }
@@ -114,7 +114,7 @@ impl Example for KeyRequest {
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 struct Rotation {
-    /// How long the old key works beside the new one, 0 to 604800; 0 when absent.
+    /// How long the old key keeps working beside the new one: 0 to 604800. Default 0.
     overlap_seconds: Option<u32>,
 }
 
@@ -130,15 +130,15 @@ pub struct ApiKeys;
 
 #[OpenApi(tag = "Tag::ApiKeys")]
 impl ApiKeys {
-    /// List the caller's live API keys
+    /// List the caller's active API keys
     #[oai(path = "/api-keys", method = "get", operation_id = "list_api_keys")]
     async fn list_api_keys(&self, caller: Caller<Read>) -> Result<Data<Items<ApiKey>>, ApiError> {
         Ok(Data::of(&Items::all(caller.org().keys()?)))
     }
 
-    /// Make an API key
+    /// Create an API key
     ///
-    /// Needs a signed-in browser session: an API key never mints keys.
+    /// Requires a browser sign-in: API keys cannot create keys.
     #[oai(path = "/api-keys", method = "post", operation_id = "create_api_key")]
     async fn create_api_key(
         &self,
@@ -155,7 +155,8 @@ impl ApiKeys {
 
     /// Replace an API key
     ///
-    /// The new one has the old one's name, scopes and end. The old one works until the overlap is over. Needs a signed-in browser session: an API key never mints keys.
+    /// The new key keeps name, scopes and expiry. The old one works until the overlap ends. Requires a browser sign-in: API keys
+    /// cannot create keys.
     #[oai(path = "/api-keys/:id/rotate", method = "post", operation_id = "rotate_api_key")]
     async fn rotate_api_key(
         &self,
@@ -174,7 +175,7 @@ impl ApiKeys {
 
     /// Revoke an API key
     ///
-    /// It stops working at once. Needs a signed-in browser session.
+    /// It stops working at once. Requires a browser sign-in.
     #[oai(path = "/api-keys/:id", method = "delete", operation_id = "delete_api_key")]
     async fn delete_api_key(&self, caller: Caller<SteppedUp>, id: Path<String>) -> Result<Data<Deleted>, ApiError> {
         caller.org().revoke_key(id.0).await?;
@@ -187,9 +188,9 @@ impl KeyRequest {
         let name = collapse_space(&self.name);
         let mut checks = Checks::default();
         checks.chars("name", &name, 1..=NAME_CHARS_MAX);
-        checks.that(self.scopes.as_ref().is_none_or(|scopes| !scopes.is_empty()), "scopes", || "must be one or more");
+        checks.that(self.scopes.as_ref().is_none_or(|scopes| !scopes.is_empty()), "scopes", || "must not be empty");
         let later = self.expires_at.is_none_or(|at| at.0 > Timestamp::now());
-        checks.that(later, "expiresAt", || "must be later than now");
+        checks.that(later, "expiresAt", || "must be in the future");
         checks.done().map(|()| KeyRequest { name, ..self })
     }
 }

@@ -31,7 +31,7 @@ const NOTE_CHARS_MAX: usize = 200;
 #[serde(rename_all = "camelCase")]
 struct Billing {
     balance_microcents: i64,
-    /// What running turns may still need of it.
+    /// The part held for running turns.
     held_microcents: i64,
     /// Always `USD`.
     currency: String,
@@ -39,7 +39,7 @@ struct Billing {
     current_month: Usage,
 }
 
-/// Sums of some turns.
+/// Totals of a set of turns.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -52,12 +52,12 @@ struct Usage {
     turns: i64,
 }
 
-/// Sums of one group of turns.
+/// Totals of one group of turns.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 struct UsageGroup {
-    /// A model's id, an agent's, a project's, a session's, or a day; `null`: turns that have none.
+    /// The id of a model, agent, project or session, or a day; `null` for turns without one.
     #[oai(nullable)]
     key: Option<String>,
     input_tokens: i64,
@@ -74,9 +74,9 @@ struct UsageGroup {
 struct Transaction {
     id: String,
     kind: TransactionKind,
-    /// What it added to the balance, or took.
+    /// The change of the balance.
     amount_microcents: i64,
-    /// What it added to what is held, or let go of.
+    /// The change of the held amount.
     held_microcents: i64,
     #[oai(nullable)]
     turn_id: Option<String>,
@@ -84,7 +84,7 @@ struct Transaction {
     created_at: Moment,
 }
 
-/// Why an entry was made.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
@@ -99,7 +99,7 @@ enum TransactionKind {
     Release,
 }
 
-/// A deposit of the operator's own.
+/// A deposit.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 struct Deposit {
@@ -121,12 +121,12 @@ struct ModelPricing {
     /// `provider/model`.
     model: String,
     is_free: bool,
-    /// `null`: free.
+    /// `null` if free.
     #[oai(nullable)]
     pricing: Option<Pricing>,
 }
 
-/// What usage is summed by.
+/// What usage is grouped by.
 #[derive(Debug, Clone, Copy, Enum)]
 #[oai(rename_all = "lowercase")]
 enum GroupBy {
@@ -144,29 +144,29 @@ pub struct BillingApi;
 
 #[OpenApi(tag = "Tag::Billing")]
 impl BillingApi {
-    /// Read the balance and this month's usage
+    /// Get the balance and this month's usage
     #[oai(path = "/billing", method = "get", operation_id = "get_billing")]
     async fn get_billing(&self, caller: Caller<Read>) -> Result<Data<Billing>, ApiError> {
         Ok(Data::of(&billing(&caller).await?))
     }
 
-    /// List the ledger's entries, the newest first
+    /// List ledger entries, newest first
     #[oai(path = "/billing/transactions", method = "get", operation_id = "list_transactions")]
     async fn list_transactions(
         &self,
         caller: Caller<Read>,
-        /// 1 to 100; 50 when absent.
+        /// 1 to 100. Default 50.
         limit: Query<Option<i64>>,
-        /// The `nextCursor` of the page before.
+        /// The `nextCursor` of the previous page.
         cursor: Query<Option<String>>,
     ) -> Result<Data<Items<Transaction>>, ApiError> {
         let page = caller.org().ledger_entries(page_limit(limit.0)?, cursor.0.as_deref())?;
         Ok(Data::of(&Items::page(page, Transaction::from)))
     }
 
-    /// Add to the balance
+    /// Create a deposit
     ///
-    /// Needs a signed-in browser session of the owner's. Operators have `alm deposit` as well.
+    /// Requires the owner, signed in with a browser. Operators can also use `alm deposit`.
     #[oai(path = "/billing/deposit", method = "post", operation_id = "create_deposit")]
     async fn create_deposit(
         &self,
@@ -181,17 +181,17 @@ impl BillingApi {
         Ok(Data::of(&billing(&caller).await?))
     }
 
-    /// Sum what turns used
+    /// Get usage by group
     #[oai(path = "/billing/usage", method = "get", operation_id = "list_usage")]
     async fn list_usage(
         &self,
         caller: Caller<Read>,
-        /// `model` when absent.
+        /// Default `model`.
         #[oai(name = "groupBy")]
         group_by: Query<Option<GroupBy>>,
-        /// RFC 3339, included; the first of this month when absent.
+        /// RFC 3339, inclusive. Default: the first of this month.
         from: Query<Option<String>>,
-        /// RFC 3339, not included; now when absent.
+        /// RFC 3339, exclusive. Default: now.
         to: Query<Option<String>>,
     ) -> Result<Data<Items<UsageGroup>>, ApiError> {
         let group_by = group_by.0.unwrap_or(GroupBy::Model).into();
@@ -200,7 +200,7 @@ impl BillingApi {
         Ok(Data::of(&Items::all(groups)))
     }
 
-    /// List what models cost
+    /// List model prices
     #[oai(path = "/billing/pricing", method = "get", operation_id = "list_pricing")]
     async fn list_pricing(&self, caller: Caller<Read>) -> Result<Data<Items<ModelPricing>>, ApiError> {
         Ok(Data::of(&Items::all(caller.app.catalog.models(&caller.tenant)?)))
@@ -236,8 +236,7 @@ fn later(at: Timestamp) -> Timestamp {
 
 fn span(from: Option<String>, to: Option<String>) -> Result<(Timestamp, Timestamp)> {
     let moment = |field: &str, text: String| {
-        Timestamp::parse(&text)
-            .ok_or_else(|| Error::invalid(field, "must be a moment such as 2026-11-23T14:00:00.000Z"))
+        Timestamp::parse(&text).ok_or_else(|| Error::invalid(field, "must be a time such as 2026-11-23T14:00:00.000Z"))
     };
     let to = to.map_or_else(|| Ok(later(Timestamp::now())), |text| moment("to", text))?;
     let from = from.map_or_else(|| Ok(month_of(to)), |text| moment("from", text))?;

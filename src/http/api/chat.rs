@@ -34,31 +34,31 @@ use crate::{
 /// Messages one request may post.
 const MESSAGES_MAX: usize = 10_000;
 
-/// A question.
+/// A chat request.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 pub(crate) struct ChatRequest {
-    /// What is new, or the whole history: what the session has already is not stored again.
+    /// The new messages, or the whole history. Messages the session already has are not stored again.
     messages: Option<Vec<ChatMessage>>,
-    /// The one new message, for clients that send no more.
+    /// A single new message, for clients that send only one.
     message: Option<ChatMessage>,
-    /// The session, which must exist.
+    /// An existing session.
     session_id: Option<String>,
-    /// The chat's id, as `useChat` makes one up: names a session, which is made if it does not exist.
+    /// The chat's id, as `useChat` generates it: names a session, which is created if it does not exist.
     id: Option<String>,
-    /// An agent's id or slug; the session's own, or Ala, when absent.
+    /// An agent's id or slug. Default: the session's agent, or Ala.
     agent_id: Option<String>,
-    /// One of `GET /models`; the agent's, the organization's or the built-in one when absent.
+    /// One of `GET /models`. Default: the agent's model, the organization's, or the built-in one.
     model: Option<String>,
     /// A project's id or slug.
     project_id: Option<String>,
-    /// `submit-message` when absent.
+    /// Default `submit-message`.
     trigger: Option<ChatTrigger>,
-    /// With `regenerate-message`: the answer to replace; the last one when absent.
+    /// With `regenerate-message`: the message to replace. Default: the last one.
     message_id: Option<String>,
 }
 
-/// What kind of answer is wanted.
+/// What is asked for: a reply to a new message, or a new reply in place of an old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "kebab-case")]
 enum ChatTrigger {
@@ -70,7 +70,7 @@ enum ChatTrigger {
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 struct ChatMessage {
-    /// 1 to 128 characters; made when absent.
+    /// 1 to 128 characters. Generated if absent.
     id: Option<String>,
     role: MessageRole,
     /// The text, instead of `parts`.
@@ -109,7 +109,7 @@ pub struct Chats;
 impl Chats {
     /// Stream an agent's reply
     ///
-    /// The answer is stored whether or not the client stays to read it. `finish` and `[DONE]` come after it is durable.
+    /// The reply is stored even if the client disconnects. `finish` and `[DONE]` are sent once it is on disk.
     #[oai(path = "/chat", method = "post", operation_id = "create_chat")]
     async fn create_chat(&self, caller: Caller<Chat>, body: JsonBody<ChatRequest>) -> Result<UiStream, ApiError> {
         admit(&caller)?;
@@ -117,9 +117,9 @@ impl Chats {
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
 
-    /// Go on with an interrupted reply
+    /// Resume an interrupted reply
     ///
-    /// A reply that a restart interrupted goes on under its own id, in a new step.
+    /// A reply that a restart interrupted continues under its own id, in a new step.
     #[oai(path = "/chat/:session_id/resume", method = "post", operation_id = "resume_chat")]
     async fn resume_chat(
         &self,
@@ -135,15 +135,15 @@ impl Chats {
 
     /// Read the running reply
     ///
-    /// From its start and then live, for any number of readers. Events carry an `id:`; with `Last-Event-ID` the stream
-    /// goes on after that event. 204 when nothing runs.
+    /// From its start and then live, for any number of readers. Events have an `id:`; with `Last-Event-ID` the stream
+    /// continues after that event. 204 if no reply is running.
     #[oai(path = "/chat/:session_id/stream", method = "get", operation_id = "resume_chat_stream")]
     async fn resume_chat_stream(
         &self,
         caller: Caller<ReadOrChat>,
         /// The session's id.
         session_id: Path<String>,
-        /// The last event that was read.
+        /// The last event that was received.
         #[oai(name = "Last-Event-ID")]
         last_event_id: Header<Option<String>>,
     ) -> Result<RunningStream, ApiError> {
@@ -157,7 +157,7 @@ impl Chats {
 
     /// Stop the running reply
     ///
-    /// Safe to repeat. What was said so far is stored as `stopped`, paid for and kept; every reader gets `abort`.
+    /// Safe to repeat. The text so far is stored as `stopped` and charged; every reader gets `abort`.
     #[oai(path = "/chat/:session_id/stop", method = "post", operation_id = "stop_chat")]
     async fn stop_chat(
         &self,
@@ -190,14 +190,14 @@ fn asker(caller: &Caller<Chat>) -> Asker {
     }
 }
 
-/// What a stop found.
+/// The result of a stop.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 struct Stopped {
     /// Whether a reply was running.
     stopped: bool,
-    /// The stored answer's id; `null` if nothing was running, or nothing had been said yet.
+    /// The stored message's id; `null` if no reply was running, or it had no content yet.
     #[oai(nullable)]
     message_id: Option<String>,
 }
@@ -246,7 +246,7 @@ impl ChatMessage {
             (Some(parts), _) => parts::accept(parts, role, &format!("messages[{at}].parts"))?,
             (None, Some(content)) if !content.is_empty() || role == Role::Assistant => parts::of_text(&content),
             _ => {
-                let what = "must be text that is not empty, unless there are parts";
+                let what = "must not be empty unless there are parts";
                 return Err(Error::invalid(format!("messages[{at}].content"), what));
             }
         };

@@ -29,7 +29,7 @@ macro_rules! chunks {
 }
 
 chunks! {
-    /// First and once. The metadata names session, model and agent.
+    /// The first chunk, sent once. The metadata names session, model and agent.
     StartChunk "start" { message_id: String, message_metadata: Value }
     /// A model call begins.
     StartStepChunk "start-step" {}
@@ -37,41 +37,41 @@ chunks! {
     TextStartChunk "text-start" { id: String }
     /// More of a text part.
     TextDeltaChunk "text-delta" { id: String, delta: String }
-    /// A text part is done.
+    /// A text part ends.
     TextEndChunk "text-end" { id: String }
     /// A reasoning part begins.
     ReasoningStartChunk "reasoning-start" { id: String }
     /// More of a reasoning part.
     ReasoningDeltaChunk "reasoning-delta" { id: String, delta: String }
-    /// A reasoning part is done.
+    /// A reasoning part ends.
     ReasoningEndChunk "reasoning-end" { id: String }
     /// A tool call begins.
     ToolInputStartChunk "tool-input-start" { tool_call_id: String, tool_name: String }
     /// More of a call's arguments, as JSON text.
     ToolInputDeltaChunk "tool-input-delta" { tool_call_id: String, input_text_delta: String }
-    /// A call's arguments are whole.
+    /// A call's arguments are complete.
     ToolInputAvailableChunk "tool-input-available" { tool_call_id: String, tool_name: String, input: Value }
-    /// A call's arguments are whole and of no use.
+    /// A call's arguments are complete and invalid.
     ToolInputErrorChunk "tool-input-error" { tool_call_id: String, tool_name: String, input: Value, error_text: String }
-    /// A call waits for someone's approval.
+    /// A call waits for approval.
     ToolApprovalRequestChunk "tool-approval-request" { approval_id: String, tool_call_id: String }
-    /// What a tool answered.
+    /// A tool's result.
     ToolOutputAvailableChunk "tool-output-available" { tool_call_id: String, output: Value }
     /// A tool failed.
     ToolOutputErrorChunk "tool-output-error" { tool_call_id: String, error_text: String }
     /// A call was not approved.
     ToolOutputDeniedChunk "tool-output-denied" { tool_call_id: String }
-    /// A page the answer rests on.
+    /// A page the reply refers to.
     SourceUrlChunk "source-url" { source_id: String, url: String, title: Option<String> }
-    /// The error that the next chunk tells, for programs: `code`, `message`, `requestId`.
+    /// The error of the next chunk, for programs: `code`, `message`, `requestId`.
     DataErrorChunk "data-error" { data: Value, transient: bool }
     /// The turn failed.
     ErrorChunk "error" { error_text: String }
     /// The turn was stopped.
     AbortChunk "abort" {}
-    /// A model call is over, its tools included.
+    /// A model call has ended, including its tools.
     FinishStepChunk "finish-step" {}
-    /// The turn is over and stored. The metadata holds usage, cost and times.
+    /// The turn has ended and is stored. The metadata holds usage, cost and times.
     FinishChunk "finish" { finish_reason: String, message_metadata: Value }
 }
 

@@ -53,13 +53,13 @@ struct Message {
     content: String,
     /// AI SDK v6 UIMessage parts.
     parts: Vec<StoredJson>,
-    /// Of an answer: `model`, `agentId`, `finishReason`, `usage`, `costMicrocents`, `durationMs`, `timeToFirstTokenMs`.
+    /// For a reply: `model`, `agentId`, `finishReason`, `usage`, `costMicrocents`, `durationMs`, `timeToFirstTokenMs`.
     metadata: StoredJson,
     status: MessageStatus,
     created_at: Moment,
 }
 
-/// Who said it.
+/// Who wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
 pub(super) enum MessageRole {
@@ -78,7 +78,7 @@ impl From<MessageRole> for Role {
     }
 }
 
-/// Whether it is whole.
+/// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
 enum MessageStatus {
@@ -88,7 +88,7 @@ enum MessageStatus {
     Error,
 }
 
-/// Which way a history is read.
+/// The order of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
 enum Order {
@@ -98,7 +98,7 @@ enum Order {
     Desc,
 }
 
-/// How many there are.
+/// A number of messages.
 #[derive(Debug, Object, Serialize)]
 struct Count {
     count: i64,
@@ -119,7 +119,7 @@ impl Shape for MessagesOrCount {
     }
 }
 
-/// Who may have said an appended message.
+/// The role of an appended message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
 enum AppendedRole {
@@ -136,9 +136,9 @@ struct MessageRequest {
     content: Option<String>,
     /// AI SDK v6 UIMessage parts, instead of `content`.
     parts: Option<Vec<Value>>,
-    /// The client's own id, unique in the session: 1 to 128 of `A-Z a-z 0-9 _ - . :`.
+    /// An id chosen by the client, unique in the session: 1 to 128 of `A-Z a-z 0-9 _ - . :`.
     id: Option<String>,
-    /// An object of the client's own, at most 16 KiB.
+    /// Any object, at most 16 KiB.
     metadata: Option<Value>,
 }
 
@@ -160,22 +160,22 @@ pub struct Messages;
 
 #[OpenApi(tag = "Tag::Sessions")]
 impl Messages {
-    /// Read a session's messages, the oldest first
+    /// List a session's messages, oldest first
     ///
-    /// A half-written answer is not in the list: it comes with the end of its stream.
+    /// A reply that is still running is not in the list until it ends.
     #[oai(path = "/sessions/:id/messages", method = "get", operation_id = "list_messages")]
     async fn list_messages(
         &self,
         caller: Caller<ReadOrChat>,
         id: Path<String>,
-        /// The id of the last message of the page before.
+        /// The id of the previous page's last message.
         cursor: Query<Option<String>>,
-        /// 1 to 500; 100 when absent.
+        /// 1 to 500. Default 100.
         #[oai(name = "pageSize")]
         page_size: Query<Option<i64>>,
-        /// `desc` reads from the newest back.
+        /// `desc` lists the newest first.
         order: Query<Option<Order>>,
-        /// Only their number.
+        /// Return only the number of messages.
         #[oai(name = "countOnly")]
         count_only: Query<Option<bool>>,
     ) -> Result<Data<MessagesOrCount>, ApiError> {
@@ -191,9 +191,9 @@ impl Messages {
         Ok(if page_size > PAGE_SIZE_INLINE_MAX { caller.scan(page).await? } else { page(caller.org())? })
     }
 
-    /// Append a message without an answer
+    /// Append a message without a reply
     ///
-    /// One of the same id that is there already is answered with 200 and stays as it is.
+    /// If a message with this id exists, it is returned unchanged with status 200.
     #[oai(path = "/sessions/:id/messages", method = "post", operation_id = "create_message")]
     async fn create_message(
         &self,
@@ -280,7 +280,7 @@ impl MessageRequest {
         let said = match (self.parts, self.content) {
             (Some(said), _) => parts::accept(said, role, "parts")?,
             (None, Some(text)) => parts::of_text(&text),
-            (None, None) => return Err(Error::BadRequest("content: required, or parts".into())),
+            (None, None) => return Err(Error::BadRequest("content: content or parts is required".into())),
         };
         let mut checks = Checks::default();
         checks.also(self.id.as_deref().map_or(Ok(()), |id| id::check_client_id("id", id)))?;

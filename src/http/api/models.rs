@@ -18,7 +18,7 @@ use crate::{
     store::providers::ProviderModel,
 };
 
-/// A model that a chat can ask.
+/// A model available to chats.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -27,21 +27,21 @@ struct Model {
     id: String,
     /// The provider's slug.
     provider: String,
-    /// As the provider knows it.
+    /// The provider's own name for it.
     name: String,
-    /// Whether it answers on the server's own machine.
+    /// Whether it runs on the server's own machine.
     local: bool,
     is_free: bool,
-    /// `null`: free.
+    /// `null` if free.
     #[oai(nullable)]
     pricing: Option<Pricing>,
-    /// Tokens; `null`: unknown.
+    /// In tokens; `null` if unknown.
     #[oai(nullable)]
     context_window: Option<u32>,
     capabilities: Vec<Capability>,
 }
 
-/// What a model can be asked for.
+/// What a model can do.
 #[derive(Debug, Clone, Copy, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
@@ -61,12 +61,12 @@ pub struct Pricing {
     cached_input_per_million: Option<String>,
 }
 
-/// A model of a provider.
+/// A provider's model.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ListedModel {
-    /// As the provider knows it.
+    /// The provider's own name for it.
     pub(super) id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pricing: Option<Pricing>,
@@ -80,7 +80,7 @@ pub struct Models;
 
 #[OpenApi(tag = "Tag::Models")]
 impl Models {
-    /// List the models a chat can ask
+    /// List the models available to chats
     #[oai(path = "/models", method = "get", operation_id = "list_models")]
     async fn list_models(&self, caller: Caller<ReadOrChat>) -> Result<Data<Items<Model>>, ApiError> {
         Ok(Data::of(&Items::all(caller.app.catalog.models(&caller.tenant)?)))

@@ -15,26 +15,26 @@ use crate::{
     },
 };
 
-/// An organization, and the caller's place in it.
+/// An organization, and the caller's role in it.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Org", rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 struct OrgShown {
     id: String,
     slug: String,
-    /// `provider/model` of chats that name none; `null`: the built-in model.
+    /// `provider/model` for chats that name none; `null` for the built-in model.
     #[oai(nullable)]
     default_model: Option<String>,
-    /// What the caller may do; a key speaks for its person.
+    /// The caller's role. A key has the role of its owner.
     role: Role,
     created_at: Moment,
 }
 
-/// Changes of an organization; what is absent stays.
+/// Changes to an organization. Absent fields stay as they are.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 struct OrgPatch {
-    /// `null`: the built-in model.
+    /// `null` for the built-in model.
     #[oai(nullable)]
     default_model: MaybeUndefined<String>,
 }
@@ -51,15 +51,15 @@ pub struct OrgApi;
 
 #[OpenApi(tag = "Tag::Org")]
 impl OrgApi {
-    /// Read the organization
+    /// Get the organization
     #[oai(path = "/org", method = "get", operation_id = "get_org")]
     async fn get_org(&self, caller: Caller<Read>) -> Result<Data<OrgShown>, ApiError> {
         Ok(Data::of(&shown(&caller)?))
     }
 
-    /// Change the organization
+    /// Update the organization
     ///
-    /// Needs a signed-in browser session of the owner's.
+    /// Requires the owner, signed in with a browser.
     #[oai(path = "/org", method = "patch", operation_id = "update_org")]
     async fn update_org(&self, caller: Caller<Owner>, body: JsonBody<OrgPatch>) -> Result<Data<OrgShown>, ApiError> {
         let model = match body.0.default_model {

@@ -37,13 +37,13 @@ const EMOJI_CHARS_MAX: usize = 16;
 struct Project {
     id: String,
     org_id: String,
-    /// Who made it.
+    /// Who created it.
     user_id: String,
     name: String,
-    /// Its name in URLs, unique in the organization.
+    /// Its name in URLs. Unique in the organization.
     slug: String,
     description: String,
-    /// Goes before the agent's system prompt.
+    /// Precedes the agent's system prompt.
     prompt: String,
     #[oai(nullable)]
     emoji: Option<String>,
@@ -52,7 +52,7 @@ struct Project {
     updated_at: Moment,
 }
 
-/// Who sees a project.
+/// Who can see a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
@@ -69,7 +69,7 @@ enum Visibility {
 struct NewProject {
     /// 1 to 255 characters.
     name: String,
-    /// From the name when absent.
+    /// Default: derived from the name.
     slug: Option<String>,
     /// At most 5,000 characters.
     description: Option<String>,
@@ -77,7 +77,7 @@ struct NewProject {
     prompt: Option<String>,
     /// At most 16 characters.
     emoji: Option<String>,
-    /// `team` when absent.
+    /// Default `team`.
     visibility: Option<Visibility>,
 }
 
@@ -94,7 +94,7 @@ impl Example for NewProject {
     }
 }
 
-/// Changes of a project; what is absent stays.
+/// Changes to a project. Absent fields stay as they are.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 struct ProjectPatch {
@@ -127,21 +127,21 @@ pub struct Projects;
 
 #[OpenApi(tag = "Tag::Projects")]
 impl Projects {
-    /// List projects, the oldest first
+    /// List projects, oldest first
     #[oai(path = "/projects", method = "get", operation_id = "list_projects")]
     async fn list_projects(
         &self,
         caller: Caller<Read>,
-        /// 1 to 100; 50 when absent.
+        /// 1 to 100. Default 50.
         limit: Query<Option<i64>>,
-        /// The `nextCursor` of the page before.
+        /// The `nextCursor` of the previous page.
         cursor: Query<Option<String>>,
     ) -> Result<Data<Items<Project>>, ApiError> {
         let page = caller.org().projects(page_limit(limit.0)?, cursor.0.as_deref())?;
         Ok(Data::of(&Items::page(page, |project| Project::of(project, &caller.tenant.org_id))))
     }
 
-    /// Make a project
+    /// Create a project
     #[oai(path = "/projects", method = "post", operation_id = "create_project")]
     async fn create_project(
         &self,
@@ -152,7 +152,7 @@ impl Projects {
         Ok(Data::of(&Project::of(project, &caller.tenant.org_id)))
     }
 
-    /// Read a project
+    /// Get a project
     #[oai(path = "/projects/:id", method = "get", operation_id = "get_project")]
     async fn get_project(
         &self,
@@ -163,7 +163,7 @@ impl Projects {
         Ok(Data::of(&Project::of(caller.org().project(&id)?, &caller.tenant.org_id)))
     }
 
-    /// Change a project
+    /// Update a project
     #[oai(path = "/projects/:id", method = "patch", operation_id = "update_project")]
     async fn update_project(
         &self,

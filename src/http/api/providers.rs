@@ -30,7 +30,7 @@ use crate::{
 /// How a variable begins that an owner at a browser may name.
 const KEY_VARIABLE_PREFIX: &str = "ALM_PROVIDER_";
 
-/// Where models come from.
+/// A source of models.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -41,7 +41,7 @@ struct Provider {
     base_url: String,
     /// Whether it runs on the server's own machine.
     local: bool,
-    /// Whether a key is kept; the key itself is never shown.
+    /// Whether a key is stored. The key itself is never shown.
     has_api_key: bool,
     /// The environment variable that holds the key instead.
     #[oai(nullable)]
@@ -51,7 +51,7 @@ struct Provider {
     updated_at: Moment,
 }
 
-/// The protocol of a provider.
+/// The provider's protocol.
 #[derive(Debug, Clone, Copy, Enum, Serialize)]
 #[oai(rename_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
@@ -66,15 +66,15 @@ enum ProviderKind {
 struct NewProvider {
     slug: String,
     kind: ProviderKind,
-    /// The API's base URL, such as `http://127.0.0.1:11434/v1`; known for the usual slugs.
+    /// The API's base URL, such as `http://127.0.0.1:11434/v1`. Known for the usual slugs.
     base_url: Option<String>,
-    /// Sealed at rest, never shown.
+    /// Sealed at rest and never shown.
     api_key: Option<String>,
-    /// Instead of a key: a variable of the server's environment that begins with `ALM_PROVIDER_`.
+    /// Instead of a key: an environment variable of the server whose name begins with `ALM_PROVIDER_`.
     api_key_env: Option<String>,
-    /// Extra request headers, never shown. They are not sealed: a key belongs in `apiKey`.
+    /// Extra request headers. They are never shown, but not sealed: put keys in `apiKey`.
     headers: Option<BTreeMap<String, String>>,
-    /// None when absent; `POST /providers/{id}/refresh` fetches the provider's list.
+    /// Default: none. `POST /providers/{id}/refresh` fetches the provider's list.
     models: Option<Vec<ListedModel>>,
 }
 
@@ -92,7 +92,7 @@ impl Example for NewProvider {
     }
 }
 
-/// Changes of a provider; what is absent stays.
+/// Changes to a provider. Absent fields stay as they are.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 struct ProviderPatch {
@@ -116,32 +116,32 @@ impl Example for ProviderPatch {
     }
 }
 
-/// How a provider responded.
+/// The result of a provider's test.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 struct ProviderTest {
-    /// Until it began to respond at all.
+    /// Until the first response began.
     reach_ms: u64,
-    /// Until it had listed its models.
+    /// Until its list of models was complete.
     models_ms: u64,
     models: Vec<String>,
-    /// The model that was asked for a few words.
+    /// The model that was asked for a short reply.
     model: String,
-    /// Until the first token of its reply; `null`: it ended without one.
+    /// Until the first token of its reply; `null` if there was none.
     #[oai(nullable)]
     first_token_ms: Option<u64>,
     /// Until the end of its reply.
     reply_ms: u64,
 }
 
-/// A provider whose address is known.
+/// A well-known provider and its address.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "ProviderPreset", rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 struct Preset {
     slug: String,
-    /// What people call it.
+    /// Its display name.
     name: String,
     base_url: String,
     /// Whether it runs on the server's own machine.
@@ -156,7 +156,7 @@ struct LocalServer {
     slug: String,
     name: String,
     base_url: String,
-    /// As it names them.
+    /// Under its own names.
     models: Vec<String>,
 }
 
@@ -172,16 +172,16 @@ impl Providers {
         Ok(Data::of(&Items::all(caller.org().providers()?)))
     }
 
-    /// List the providers whose address is known
+    /// List well-known providers
     #[oai(path = "/providers/presets", method = "get", operation_id = "list_provider_presets")]
     async fn list_provider_presets(&self, _caller: Caller<Read>) -> Result<Data<Items<Preset>>, ApiError> {
         Ok(Data::of(&Items::all(PRESETS.iter().collect())))
     }
 
-    /// Find model servers on this machine
+    /// Look for model servers on this machine
     ///
-    /// Asks the usual ports of Ollama, llama.cpp, LM Studio and vLLM on 127.0.0.1, for a second at most. Lists those that respond and
-    /// are not connected yet. Needs a signed-in browser session of the owner's.
+    /// Tries the usual ports of Ollama, llama.cpp, LM Studio and vLLM on 127.0.0.1, for at most a second. Lists the servers that
+    /// respond and are not connected yet. Requires the owner, signed in with a browser.
     #[oai(path = "/providers/local", method = "get", operation_id = "list_local_servers")]
     async fn list_local_servers(&self, caller: Caller<Owner>) -> Result<Data<Items<LocalServer>>, ApiError> {
         let known = caller.org().providers()?;
@@ -192,7 +192,7 @@ impl Providers {
 
     /// Add a provider
     ///
-    /// Needs a signed-in browser session of the owner's.
+    /// Requires the owner, signed in with a browser.
     #[oai(path = "/providers", method = "post", operation_id = "create_provider")]
     async fn create_provider(
         &self,
@@ -203,7 +203,7 @@ impl Providers {
         Ok(Data::of(&caller.org().create_provider(provider).await?.into()))
     }
 
-    /// Read a provider
+    /// Get a provider
     #[oai(path = "/providers/:id", method = "get", operation_id = "get_provider")]
     async fn get_provider(
         &self,
@@ -214,10 +214,9 @@ impl Providers {
         Ok(Data::of(&caller.org().provider(&id)?.into()))
     }
 
-    /// Change a provider
+    /// Update a provider
     ///
-    /// Keys and headers belong to the host they were given for: another host needs its own. Needs a signed-in browser session of the
-    /// owner's.
+    /// Key and headers belong to one host: when the host changes, send both again. Requires the owner, signed in with a browser.
     #[oai(path = "/providers/:id", method = "patch", operation_id = "update_provider")]
     async fn update_provider(
         &self,
@@ -232,9 +231,9 @@ impl Providers {
         Ok(Data::of(&changed.into()))
     }
 
-    /// Remove a provider, its key and its models
+    /// Delete a provider, its key and its models
     ///
-    /// Needs a signed-in browser session of the owner's.
+    /// Requires the owner, signed in with a browser.
     #[oai(path = "/providers/:id", method = "delete", operation_id = "delete_provider")]
     async fn delete_provider(
         &self,
@@ -246,9 +245,10 @@ impl Providers {
         Ok(Data::deleted())
     }
 
-    /// Reach a provider, list its models, stream a few words
+    /// Test a provider
     ///
-    /// A failure is a 502 that says why. Needs a signed-in browser session of the owner's.
+    /// Connects, lists its models and streams a short reply. A failure is a 502 that says why. Requires the owner, signed in with
+    /// a browser.
     #[oai(path = "/providers/:id/test", method = "post", operation_id = "test_provider")]
     async fn test_provider(
         &self,
@@ -260,9 +260,9 @@ impl Providers {
         Ok(Data::of(&caller.app.catalog.test(&provider).await?.into()))
     }
 
-    /// Fetch the list of models that a provider has
+    /// Refresh a provider's models
     ///
-    /// Known prices and context windows stay. Needs a signed-in browser session of the owner's.
+    /// Fetches the provider's own list. Known prices and context windows are kept. Requires the owner, signed in with a browser.
     #[oai(path = "/providers/:id/refresh", method = "post", operation_id = "refresh_provider")]
     async fn refresh_provider(
         &self,
@@ -282,7 +282,7 @@ impl TryFrom<NewProvider> for catalog::NewProvider {
 
     fn try_from(new: NewProvider) -> Result<Self> {
         if matches!(new.kind, ProviderKind::Demo) {
-            return Err(Error::invalid("kind", "must be openai-compatible: the built-in provider is always there"));
+            return Err(Error::invalid("kind", "must be openai-compatible: the built-in provider always exists"));
         }
         Ok(catalog::NewProvider {
             slug: new.slug,

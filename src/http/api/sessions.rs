@@ -37,9 +37,9 @@ const SEARCH_CHARS_MAX: usize = 500;
 pub struct Session {
     id: String,
     org_id: String,
-    /// Who made it.
+    /// Who created it.
     user_id: String,
-    /// `null` until the first turn binds one.
+    /// `null` until the first turn.
     #[oai(nullable)]
     agent_id: Option<String>,
     #[oai(nullable)]
@@ -50,12 +50,12 @@ pub struct Session {
     project_id: Option<String>,
     label: String,
     status: SessionStatus,
-    /// The client's own object.
+    /// Any object of the client's.
     metadata: StoredJson,
     message_count: i64,
     created_at: Moment,
     updated_at: Moment,
-    /// Where a search found its words; only in answers to `q`.
+    /// The matching text. Only with `q`.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     snippet: Option<String>,
@@ -79,13 +79,13 @@ enum SessionStatus {
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 struct SessionRequest {
-    /// At most 255 characters; `New chat` when absent.
+    /// At most 255 characters. Default `New chat`.
     label: Option<String>,
     /// An agent's id or slug.
     agent_id: Option<String>,
     /// A project's id or slug.
     project_id: Option<String>,
-    /// An object of the client's own, at most 16 KiB.
+    /// Any object, at most 16 KiB.
     metadata: Option<Value>,
 }
 
@@ -100,16 +100,16 @@ impl Example for SessionRequest {
     }
 }
 
-/// Changes of a session; what is absent stays.
+/// Changes to a session. Absent fields stay as they are.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 struct SessionPatch {
     label: Option<String>,
     metadata: Option<Value>,
-    /// A project's id or slug; `null` takes it out of its project.
+    /// A project's id or slug; `null` removes the session from its project.
     #[oai(nullable)]
     project_id: MaybeUndefined<String>,
-    /// Only `idle` can be set, and not while a reply is being written.
+    /// Only `idle` can be set, and only while no reply is running.
     status: Option<SessionStatus>,
 }
 
@@ -130,41 +130,41 @@ pub struct Sessions;
 
 #[OpenApi(tag = "Tag::Sessions")]
 impl Sessions {
-    /// List sessions, the last changed first
+    /// List sessions, most recently changed first
     #[oai(path = "/sessions", method = "get", operation_id = "list_sessions")]
     async fn list_sessions(
         &self,
         caller: Caller<ReadOrChat>,
         #[oai(name = "projectId")] project_id: Query<Option<String>>,
         #[oai(name = "agentId")] agent_id: Query<Option<String>>,
-        /// Words to find in labels and messages.
+        /// Words to search for in labels and messages.
         q: Query<Option<String>>,
-        /// 1 to 100; 50 when absent.
+        /// 1 to 100. Default 50.
         limit: Query<Option<i64>>,
-        /// The `nextCursor` of the page before.
+        /// The `nextCursor` of the previous page.
         cursor: Query<Option<String>>,
     ) -> Result<Data<Items<Session>>, ApiError> {
         let filter = SessionFilter { project_id: project_id.0, agent_id: agent_id.0, search: q.0 };
         Ok(list(&caller, filter, limit.0, cursor.0).await?)
     }
 
-    /// List an agent's sessions, the last changed first
+    /// List an agent's sessions, most recently changed first
     #[oai(path = "/agents/:id/sessions", method = "get", operation_id = "list_agent_sessions")]
     async fn list_agent_sessions(
         &self,
         caller: Caller<ReadOrChat>,
         /// The agent's id or slug.
         id: Path<String>,
-        /// 1 to 100; 50 when absent.
+        /// 1 to 100. Default 50.
         limit: Query<Option<i64>>,
-        /// The `nextCursor` of the page before.
+        /// The `nextCursor` of the previous page.
         cursor: Query<Option<String>>,
     ) -> Result<Data<Items<Session>>, ApiError> {
         let agent_id = Some(caller.org().agent(&id)?.id);
         Ok(list(&caller, SessionFilter { agent_id, ..SessionFilter::default() }, limit.0, cursor.0).await?)
     }
 
-    /// Make a session
+    /// Create a session
     #[oai(path = "/sessions", method = "post", operation_id = "create_session")]
     async fn create_session(
         &self,
@@ -176,13 +176,13 @@ impl Sessions {
         Ok(Data::of(&Session::of(session, &caller.tenant.org_id)))
     }
 
-    /// Read a session
+    /// Get a session
     #[oai(path = "/sessions/:id", method = "get", operation_id = "get_session")]
     async fn get_session(&self, caller: Caller<ReadOrChat>, id: Path<String>) -> Result<Data<Session>, ApiError> {
         Ok(Data::of(&Session::of(caller.org().session(&id)?, &caller.tenant.org_id)))
     }
 
-    /// Change a session
+    /// Update a session
     #[oai(path = "/sessions/:id", method = "patch", operation_id = "update_session")]
     async fn update_session(
         &self,
@@ -286,7 +286,7 @@ impl SessionPatch {
         let mut checks = Checks::default();
         label.iter().for_each(|label| checks.chars("label", label, 1..=LABEL_CHARS_MAX));
         let settable = self.status.is_none_or(|status| status == SessionStatus::Idle);
-        checks.that(settable, "status", || "only idle can be set: the others are the server's own");
+        checks.that(settable, "status", || "must be idle: the server sets the other values");
         checks.done()?;
         let project_id = match self.project_id {
             MaybeUndefined::Value(key) => MaybeUndefined::Value(org.project(&key)?.id),
@@ -300,7 +300,7 @@ impl SessionPatch {
 impl Edit {
     fn apply(self, session: &mut stored::Session) -> Result<()> {
         if self.status.is_some() && session.status == stored::Status::Running {
-            return Err(Error::Conflict("a reply is being written in this session: stop it first".into()));
+            return Err(Error::Conflict("a reply is running in this session: stop it first".into()));
         }
         if self.status.is_some() {
             session.status = stored::Status::Idle;

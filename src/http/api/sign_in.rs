@@ -43,17 +43,17 @@ const USER_AGENT_CHARS_MAX: usize = 200;
 const EXAMPLE_EMAIL: &str = "you@example.com";
 const EXAMPLE_PASSWORD: &str = "correct horse battery staple";
 
-/// How a server gets its first organization.
+/// The first organization of a server, and its owner.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", example)]
 struct Setup {
-    /// What stands behind `#` in the link that the server printed.
+    /// The part after `#` of the link that the server printed.
     code: String,
     /// Lower-case letters and digits, words joined by hyphens.
     org_slug: String,
-    /// The owner's.
+    /// The owner's e-mail address.
     email: String,
-    /// 8 characters at least. Longer is better; nothing else matters.
+    /// At least 8 characters. Longer is better.
     password: String,
 }
 
@@ -64,7 +64,7 @@ impl Example for Setup {
     }
 }
 
-/// Who signs in.
+/// An e-mail address and its password.
 #[derive(Debug, Object)]
 #[oai(example)]
 struct Login {
@@ -78,7 +78,7 @@ impl Example for Login {
     }
 }
 
-/// The password of whoever is signed in.
+/// The password of the signed-in person.
 #[derive(Debug, Object)]
 #[oai(example)]
 struct StepUp {
@@ -96,7 +96,7 @@ impl Example for StepUp {
 #[oai(rename_all = "camelCase", example)]
 struct PasswordChange {
     current_password: String,
-    /// 8 characters at least.
+    /// At least 8 characters.
     new_password: String,
 }
 
@@ -106,17 +106,17 @@ impl Example for PasswordChange {
     }
 }
 
-/// Who is signed in, and where they belong.
+/// The signed-in person, and their organizations.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 struct Me {
     user: User,
-    /// The first is meant where `X-Alumia-Org` names none.
+    /// Without `X-Alumia-Org`, the first is used.
     orgs: Vec<Membership>,
-    /// This sign-in's.
+    /// The id of this sign-in.
     sign_in_id: String,
-    /// Until when keys, money and providers can be changed without giving the password again.
+    /// Until then, keys, money and providers can be changed without entering the password again.
     stepped_up_until: Moment,
 }
 
@@ -127,7 +127,7 @@ struct User {
     email: String,
 }
 
-/// A person's place in an organization.
+/// A person's membership in an organization.
 #[derive(Debug, Object, Serialize)]
 struct Membership {
     id: String,
@@ -146,7 +146,7 @@ pub(super) enum Role {
     Member,
 }
 
-/// A browser that is signed in.
+/// A signed-in browser.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "SignIn", rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -155,9 +155,9 @@ struct SignInItem {
     created_at: Moment,
     /// To the minute.
     last_seen_at: Moment,
-    /// What the browser calls itself.
+    /// The browser's `User-Agent`.
     user_agent: String,
-    /// Whether it is the one that asks.
+    /// Whether it is the sign-in of this request.
     current: bool,
 }
 
@@ -167,9 +167,9 @@ pub struct SignIns;
 
 #[OpenApi(tag = "Tag::SignIn")]
 impl SignIns {
-    /// Make the first organization of a server, and sign its owner in
+    /// Create a server's first organization and sign in its owner
     ///
-    /// Takes the one-time code that `alm serve` printed. Once there is an organization this is always 403.
+    /// Requires the one-time code that `alm serve` printed. Once an organization exists, this is always 403.
     #[oai(path = "/auth/setup", method = "post", operation_id = "set_up")]
     async fn set_up(
         &self,
@@ -211,9 +211,9 @@ impl SignIns {
         Ok(WithCookie(Data::of(&me), cookie))
     }
 
-    /// Give the password again
+    /// Step up: enter the password again
     ///
-    /// What changes keys, money or providers needs a password that was given less than 15 minutes ago.
+    /// Changes to keys, money or providers require a password entered within the last 15 minutes.
     #[oai(path = "/auth/step-up", method = "post", operation_id = "step_up")]
     async fn step_up(
         &self,
@@ -234,13 +234,13 @@ impl SignIns {
         Ok(WithCookie(Data::deleted(), cookie::forget(request)?))
     }
 
-    /// Read who is signed in
+    /// Get the signed-in person
     #[oai(path = "/auth/me", method = "get", operation_id = "get_me")]
     async fn get_me(&self, person: Person) -> Result<Data<Me>, ApiError> {
         Ok(Data::of(&me(&person.app, person.sign_in)?))
     }
 
-    /// List the browsers a person is signed in with, the newest first
+    /// List the person's sign-ins, newest first
     #[oai(path = "/auth/sessions", method = "get", operation_id = "list_sign_ins")]
     async fn list_sign_ins(&self, person: Person) -> Result<Data<Items<SignInItem>>, ApiError> {
         let current = &person.sign_in.id;
@@ -255,7 +255,7 @@ impl SignIns {
         Ok(Data::deleted())
     }
 
-    /// Change the password, and end every other sign-in
+    /// Change the password and end all other sign-ins
     #[oai(path = "/auth/password", method = "post", operation_id = "change_password")]
     async fn change_password(
         &self,

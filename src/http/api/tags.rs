@@ -5,25 +5,25 @@ use poem_openapi::Tags;
 /// The groups of operations in the document.
 #[derive(Tags)]
 pub enum Tag {
-    /// Who answers.
+    /// The personas that reply.
     Agents,
-    /// Who may ask.
+    /// Keys for programs.
     #[oai(rename = "API keys")]
     ApiKeys,
-    /// Questions and streamed answers.
+    /// Messages in, streamed replies out.
     Chat,
-    /// What answers, and where it comes from.
+    /// Models, and the providers they come from.
     Models,
-    /// Sessions with a purpose.
+    /// Sessions that share a purpose and a prompt.
     Projects,
     /// Conversations and their stored history.
     Sessions,
-    /// Money, and what it was spent on.
+    /// Balance, deposits and usage.
     Billing,
     /// The organization itself.
     #[oai(rename = "Organization")]
     Org,
-    /// People at a browser.
+    /// Signing in with a browser.
     #[oai(rename = "Sign-in")]
     SignIn,
 }

@@ -87,13 +87,13 @@ impl ApiResponse for UiStream {
             schema: String::schema_ref(),
         };
         let response = MetaResponse {
-            description: "An AI SDK v6 UI message stream: one chunk an event, then `data: [DONE]`.",
+            description: "An AI SDK v6 UI message stream: one chunk per event, then `data: [DONE]`.",
             status: Some(200),
             status_range: None,
             content: vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: Self::schema_ref() }],
             headers: vec![
                 text("x-vercel-ai-ui-message-stream", "Always `v1`."),
-                text(SESSION_ID.as_str(), "The session, if this request made it."),
+                text(SESSION_ID.as_str(), "The session, if this request created it."),
                 text(TEST_MODE.as_str(), "`true` if the built-in model stood in for a paid one."),
             ],
         };
@@ -123,7 +123,7 @@ impl IntoResponse for RunningStream {
 impl ApiResponse for RunningStream {
     fn meta() -> MetaResponses {
         let idle = MetaResponse {
-            description: "Nothing runs in this session.",
+            description: "No reply is running in this session.",
             status: Some(204),
             status_range: None,
             content: Vec::new(),

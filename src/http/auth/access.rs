@@ -119,7 +119,7 @@ impl Shown<'_> {
             Shown::Key(_) => Err(keys_refused()),
             Shown::Person { stepped_up: true, .. } => Ok(()),
             Shown::Person { stepped_up: false, .. } => Err(Error::Forbidden {
-                message: "give your password once more, at POST /api/v1/auth/step-up, then try again".into(),
+                message: "enter your password again at POST /api/v1/auth/step-up, then try again".into(),
                 step_up: true,
             }),
         }
@@ -128,7 +128,7 @@ impl Shown<'_> {
 
 /// Why a key is turned away where only a person may go.
 pub fn keys_refused() -> Error {
-    Error::forbidden("this needs a signed-in browser session: an API key never may")
+    Error::forbidden("API keys cannot do this: sign in with a browser")
 }
 
 #[cfg(test)]

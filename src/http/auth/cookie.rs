@@ -77,8 +77,8 @@ pub fn check_origin(request: &Request) -> Result<()> {
         return Ok(());
     }
     Err(Error::forbidden(
-        "a browser session changes things only from a page of this server: send an `Origin` that names the same host as `Host` \
-         (a proxy has to pass `Host` on as the browser sent it, port included)",
+        "a browser sign-in can make changes only from this server's own pages: send an `Origin` with the same host as `Host` \
+         (a proxy must pass on `Host` as the browser sent it, port included)",
     ))
 }
 

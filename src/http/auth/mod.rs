@@ -152,7 +152,7 @@ fn register_cookie(registry: &mut Registry) {
     let cookie = MetaSecurityScheme {
         name: Some(cookie::COOKIE),
         key_in: Some("cookie"),
-        ..scheme("apiKey", "A browser that is signed in: `POST /api/v1/auth/login` sets the cookie.")
+        ..scheme("apiKey", "A signed-in browser: `POST /api/v1/auth/login` sets the cookie.")
     };
     registry.create_security_scheme(BY_COOKIE, cookie);
 }
@@ -190,7 +190,9 @@ fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
         Identity::Key(holder) => {
             note_use(&app, &holder);
             if request.header(ORG_HEADER).is_some_and(|slug| slug != holder.org_slug) {
-                return Err(Error::forbidden("this key belongs to another organization than X-Alumia-Org names"));
+                return Err(Error::forbidden(
+                    "this key belongs to a different organization than the one in X-Alumia-Org",
+                ));
             }
             let KeyHolder { tenant, env, scopes, .. } = holder;
             Ok(Caller { access: A::prove(Shown::Key(&scopes))?, app, tenant, env, request_id, claim })

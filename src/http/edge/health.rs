@@ -24,7 +24,7 @@ const DESCRIPTOR_RETRY: Duration = Duration::from_secs(10);
 /// How long the file may take for one write before it counts as stalled.
 const CHECK_WAIT: Duration = Duration::from_secs(5);
 /// What is said of it then.
-const STALLED: &str = "the disk under the database does not answer: look at it";
+const STALLED: &str = "the database's disk does not respond: check it";
 
 #[derive(Serialize)]
 pub struct Status {

@@ -123,7 +123,7 @@ impl First {
         let answer =
             Answer { status: status.as_u16(), headers: Value::Object(headers).to_string(), body: body.to_vec() };
         if let Err(error) = self.app.store.keep_answer(self.claim.clone(), answer).await {
-            tracing::warn!(%error, "an answer could not be kept for its Idempotency-Key");
+            tracing::warn!(%error, "a response could not be stored for its Idempotency-Key");
         }
     }
 }
@@ -149,7 +149,7 @@ fn replay(app: &App, done: Done, tenant: &Tenant, request: &Request) -> Result<R
     match (done.answer, head) {
         (Some(answer), Some(head)) => Ok(with_head(Body::from_vec(answer.body), head)),
         _ => Err(Error::Conflict(
-            "what this Idempotency-Key asked for was done, and its answer was not kept: look at what is there".into(),
+            "this request was already carried out, but its response was not stored: read the resource instead".into(),
         )),
     }
 }

@@ -143,14 +143,14 @@ fn refusal_of(error: &poem::Error, allow: Option<&String>) -> Refusal {
     }
     if error.is::<MethodNotAllowedError>() {
         let methods = allow.map_or("", String::as_str);
-        return Refusal::new(ErrorCode::MethodNotAllowed, format!("this path has other methods: {methods}"))
+        return Refusal::new(ErrorCode::MethodNotAllowed, format!("method not allowed: this path accepts {methods}"))
             .header(header::ALLOW, methods);
     }
     if error.is::<NotFoundError>() || error.is::<ParsePathError>() || error.is::<ParsePathParamError>() {
-        return Refusal::new(ErrorCode::NotFound, "no such route: see /openapi.json for those there are");
+        return Refusal::new(ErrorCode::NotFound, "no such route: /openapi.json lists them");
     }
     if let Some(parameter) = error.downcast_ref::<ParseParamError>() {
-        return Refusal::new(ErrorCode::BadRequest, format!("{}: cannot be read as its type", parameter.name));
+        return Refusal::new(ErrorCode::BadRequest, format!("{}: wrong type", parameter.name));
     }
     tracing::error!(%error, "internal error");
     Refusal::internal()

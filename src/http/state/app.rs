@@ -87,5 +87,8 @@ impl App {
 
 /// What new work is told while the server goes down.
 fn draining() -> Error {
-    Error::Unavailable { message: "the server is going down: try again in a few seconds", retry_after: DRAINING_RETRY }
+    Error::Unavailable {
+        message: "the server is shutting down: try again in a few seconds",
+        retry_after: DRAINING_RETRY,
+    }
 }

@@ -29,12 +29,12 @@ pub struct Bridge {
 impl Bridge {
     /// For what reads much.
     pub fn for_scans() -> Self {
-        Bridge { places: Semaphore::new(SCANS_MAX), busy: "too many searches at once: try again in a moment" }
+        Bridge { places: Semaphore::new(SCANS_MAX), busy: "too many searches at once: try again shortly" }
     }
 
     /// For what hashes passwords.
     pub fn for_passwords() -> Self {
-        Bridge { places: Semaphore::new(HASHES_MAX), busy: "too many sign-ins at once: try again in a moment" }
+        Bridge { places: Semaphore::new(HASHES_MAX), busy: "too many sign-ins at once: try again shortly" }
     }
 
     /// Runs `work` on a thread of its own once there is a place for it.

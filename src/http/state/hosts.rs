@@ -36,7 +36,7 @@ impl Hosts {
         if is_loopback || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
             return Ok(());
         }
-        Err(Error::forbidden("this server does not answer to that `Host`: start it with --allow-host and the name"))
+        Err(Error::forbidden("this `Host` is not allowed: start the server with --allow-host NAME"))
     }
 }
 

@@ -74,7 +74,7 @@ impl InFlight {
 }
 
 fn other_body() -> Error {
-    Error::invalid("Idempotency-Key", "was used with another body: choose a new key")
+    Error::invalid("Idempotency-Key", "was used with a different body: choose a new key")
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub fn check(printed: Option<&SetupCode>, code: &str) -> Result<()> {
 }
 
 fn wrong() -> Error {
-    Error::forbidden("this setup code is wrong or too old: start alm once more, and open the link that it prints")
+    Error::forbidden("this setup code is wrong or has expired: restart alm and open the link it prints")
 }
 
 #[cfg(test)]

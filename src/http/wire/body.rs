@@ -67,7 +67,7 @@ pub async fn read_capped(request: &Request, body: Body, max_bytes: usize) -> Res
     match timeout(BODY_TIMEOUT, body.into_bytes_limit(max_bytes)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(Error::PayloadTooLarge { max_bytes }),
-        Ok(Err(_)) => Err(Error::BadRequest("the body ended too early".into())),
+        Ok(Err(_)) => Err(Error::BadRequest("the body ended early".into())),
         Err(_) => Err(Error::BadRequest("the body took longer than 60 seconds to arrive".into())),
     }
 }

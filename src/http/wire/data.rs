@@ -73,7 +73,7 @@ impl<T: Type> Shape for Items<T> {
     }
 }
 
-/// What is said of something that is gone.
+/// The result of a deletion.
 #[derive(Debug, Object, Serialize)]
 pub struct Deleted {
     deleted: bool,
@@ -133,7 +133,7 @@ impl<T: Shape, const STATUS: u16> ApiResponse for Data<T, STATUS> {
         let schema = object(vec![("success", success), ("data", T::data_schema())]);
         MetaResponses {
             responses: vec![MetaResponse {
-                description: if STATUS == 201 { "Made." } else { "Done." },
+                description: if STATUS == 201 { "Created." } else { "OK." },
                 status: Some(STATUS),
                 status_range: None,
                 content: vec![MetaMediaType { content_type: JSON, schema }],

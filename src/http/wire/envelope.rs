@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::data::{JSON, json_of};
 use crate::error::{Error, INTERNAL_TEXT};
 
-/// What a failure is called on the wire.
+/// The code of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -60,21 +60,23 @@ impl ErrorCode {
     /// The table: a code's status, and when it is answered.
     const fn row(self) -> (u16, &'static str) {
         match self {
-            ErrorCode::BadRequest => (400, "Not JSON, a missing field, a wrong type, or another content type."),
-            ErrorCode::Unauthorized => (401, "No API key and no sign-in, or one that is unknown or has ended."),
-            ErrorCode::PaymentRequired => (402, "The model is paid and the balance cannot pay for a reply."),
-            ErrorCode::Forbidden => (403, "Known, but not allowed: scope, organization, or a sign-in is needed."),
-            ErrorCode::NotFound => (404, "Missing, or not visible to this organization."),
-            ErrorCode::MethodNotAllowed => (405, "The path exists, with other methods."),
-            ErrorCode::Conflict => (409, "Not in the present state: a slug is taken, a reply is being written."),
-            ErrorCode::PayloadTooLarge => (413, "The body is over its cap."),
-            ErrorCode::ValidationError => {
-                (422, "The right shape with a value out of range; `details.fields` says which.")
+            ErrorCode::BadRequest => (400, "Invalid JSON, a missing field, a wrong type, or another content type."),
+            ErrorCode::Unauthorized => (401, "No API key and no sign-in, or one that is unknown or has expired."),
+            ErrorCode::PaymentRequired => (402, "The balance cannot pay for a reply of this model."),
+            ErrorCode::Forbidden => {
+                (403, "Not allowed: a scope, another organization or a browser sign-in is required.")
             }
-            ErrorCode::TooManyRequests => (429, "Too fast."),
-            ErrorCode::Internal => (500, "A fault of the server; its log has the cause under the request id."),
+            ErrorCode::NotFound => (404, "It does not exist, or is not visible to this organization."),
+            ErrorCode::MethodNotAllowed => (405, "The path does not accept this method."),
+            ErrorCode::Conflict => (409, "In conflict with the current state: a slug is taken, or a reply is running."),
+            ErrorCode::PayloadTooLarge => (413, "The body is too large."),
+            ErrorCode::ValidationError => (422, "A value is out of range; `details.fields` lists them."),
+            ErrorCode::TooManyRequests => (429, "Too many requests."),
+            ErrorCode::Internal => (500, "An internal error; the server's log has the cause under the request id."),
             ErrorCode::ModelUnavailable => (502, "The model refused, failed or could not be reached."),
-            ErrorCode::ServiceUnavailable => (503, "Not now: draining, disk full, or every place taken."),
+            ErrorCode::ServiceUnavailable => {
+                (503, "Temporarily unavailable: shutting down, disk full, or at capacity.")
+            }
         }
     }
 
@@ -88,15 +90,15 @@ impl ErrorCode {
         match self {
             ErrorCode::Unauthorized => Some(("WWW-Authenticate", "`Bearer`")),
             ErrorCode::TooManyRequests | ErrorCode::ServiceUnavailable => {
-                Some(("Retry-After", "Whole seconds to wait before the next try."))
+                Some(("Retry-After", "Seconds to wait before retrying."))
             }
-            ErrorCode::MethodNotAllowed => Some(("Allow", "The methods of this path.")),
+            ErrorCode::MethodNotAllowed => Some(("Allow", "The methods this path accepts.")),
             _ => None,
         }
     }
 }
 
-/// A failure's envelope.
+/// The envelope of an error.
 #[derive(Debug, Object, Serialize)]
 #[oai(example)]
 struct Failure {
@@ -105,7 +107,7 @@ struct Failure {
     error: FailureError,
 }
 
-/// What failed.
+/// An error.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -115,7 +117,7 @@ struct FailureError {
     message: String,
     /// The request's id, as in `X-Request-Id` and in the server's log.
     request_id: String,
-    /// What a program can use: `fields` of a 422, `retryAfterMs` of a 429, `balanceMicrocents` of a 402.
+    /// Details for programs: `fields` of a 422, `retryAfterMs` of a 429, `balanceMicrocents` of a 402.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Value>,

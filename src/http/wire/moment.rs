@@ -83,7 +83,7 @@ opaque_type!(StoredJson, "json", MetaSchema::ANY);
 impl ParseFromJSON for Moment {
     fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
         let moment = value.as_ref().and_then(Value::as_str).and_then(Timestamp::parse);
-        moment.map(Moment).ok_or_else(|| ParseError::custom("expected a moment such as 2026-11-23T14:00:00.000Z"))
+        moment.map(Moment).ok_or_else(|| ParseError::custom("expected a time such as 2026-11-23T14:00:00.000Z"))
     }
 }
 
