@@ -1,9 +1,9 @@
 -- Everything alm knows. One file, this schema, nothing beside it.
 --
 -- How to read it: times are milliseconds since 1970 (UTC); money is whole microcents (1 USD = 1,000,000); ids are
--- UUIDv7 text unless a comment says that a client may make them up. `seq` is SQLite's own row number: what the house
--- joins by, never shown. Soft-deleted rows keep `deleted_at`; every list leaves them out.
--- `user_version` numbers this file; store/upgrade.rs says what happens to a file of another number.
+-- UUIDv7 text unless a comment says that a client may make them up. `seq` is SQLite's own row number: for joins, never
+-- shown. Soft-deleted rows keep `deleted_at`; every list leaves them out.
+-- `user_version` numbers this file; src/store/file/upgrade.rs says what happens to a file of another number.
 
 -- A tenant. Every row below belongs to exactly one, directly or through its session.
 CREATE TABLE org (
@@ -34,8 +34,8 @@ CREATE TABLE member (
     PRIMARY KEY (org_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
--- A person at a browser. Its cookie is 32 random bytes, of which only the SHA-256 is kept. A row ends with its person's word, with a
--- new password, or by the clock.
+-- A person at a browser. Its cookie is 32 random bytes, of which only the SHA-256 is kept. A row ends when its person
+-- signs out, sets a new password, or lets it expire.
 CREATE TABLE sign_in (
     id            TEXT    PRIMARY KEY,
     user_id       TEXT    NOT NULL REFERENCES user (id),
@@ -131,7 +131,7 @@ CREATE TABLE provider_model (
     PRIMARY KEY (provider_id, name)
 ) STRICT, WITHOUT ROWID;
 
--- A conversation. Its id may be a client's own (`useChat` makes them up), unique inside the organization.
+-- A conversation. Its id may be a client's own (`useChat` generates them), unique inside the organization.
 CREATE TABLE session (
     seq           INTEGER PRIMARY KEY,
     org_id        TEXT    NOT NULL REFERENCES org (id),
@@ -150,7 +150,7 @@ CREATE TABLE session (
 ) STRICT;
 CREATE INDEX session_by_update ON session (org_id, updated_at, seq) WHERE deleted_at IS NULL;
 
--- A message never changes and never moves: an edit or a new answer supersedes the row and inserts another. History is
+-- A message never changes and never moves: an edit or a new reply supersedes the row and inserts another. History is
 -- the rows of a session that nothing superseded, by `seq`.
 CREATE TABLE message (
     seq           INTEGER PRIMARY KEY,
@@ -181,7 +181,7 @@ CREATE TRIGGER message_recounted AFTER UPDATE OF superseded_by ON message BEGIN
     WHERE seq = NEW.session;
 END;
 
--- One answer, from the question to the stored reply. At most one runs in a session: the index says so, not the code.
+-- One reply, from the question to the stored message. At most one runs in a session: the index says so, not the code.
 CREATE TABLE turn (
     seq               INTEGER PRIMARY KEY,
     id                TEXT    NOT NULL UNIQUE,

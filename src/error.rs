@@ -49,7 +49,7 @@ pub enum Error {
     /// Not now: draining, disk full, every place taken.
     #[error("{message}")]
     Unavailable { message: &'static str, retry_after: Duration },
-    /// A command or a start could not do its work. Its text is for whoever ran it, and reaches no client.
+    /// A command or a start could not do its work. Its text is for the person who ran it, and reaches no client.
     #[error("{message}")]
     Failed { reason: Reason, message: String },
     /// Ours. The cause goes to the log and nowhere else.

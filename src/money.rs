@@ -1,5 +1,8 @@
 //! Money in whole microcents, and prices as decimal text.
 //!
+//! A microcent is a millionth of a *dollar*, although its name says cents: a cent is 10,000 of them. The name is the
+//! contract's.
+//!
 //! Rule: no floating point. One US dollar is 1,000,000 microcents, so a price in dollars for a million tokens is the
 //! price of one token in microcents, and every amount is exact until it is rounded, once, up, in [`Price::of`].
 

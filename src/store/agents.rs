@@ -128,7 +128,7 @@ impl Org<'_> {
         self.write(move |c, tenant| {
             let agent = find(c, &tenant.org_id, &id_or_slug)?;
             if agent.is_builtin {
-                return Err(Error::forbidden("Ala cannot be deleted: every organization has her"));
+                return Err(Error::forbidden("Ala cannot be deleted: every organization has this agent"));
             }
             c.execute("UPDATE agent SET deleted_at = ?1 WHERE id = ?2", (Timestamp::now().as_millis(), &agent.id))?;
             Ok(())
@@ -204,5 +204,5 @@ fn update(c: &Connection, agent: &Agent) -> Result<()> {
 }
 
 fn slug_taken(slug: &str) -> Error {
-    Error::Conflict(format!("an agent with the slug {slug} is there already: choose another"))
+    Error::Conflict(format!("an agent with the slug {slug} exists: choose another"))
 }

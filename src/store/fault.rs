@@ -6,7 +6,7 @@ use rusqlite::ErrorCode;
 
 use crate::error::{Error, Reason, Result};
 
-/// What a caller is told to wait while the file cannot take writes.
+/// How long a caller waits before it tries again while the file cannot take writes.
 pub(super) const FILE_RETRY: Duration = Duration::from_secs(5);
 
 /// A file or a folder that a command or a start cannot use.
@@ -27,14 +27,14 @@ impl From<rusqlite::Error> for Error {
         let message = match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => "the disk is full: free some space, then try again",
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-                "the database file cannot be written: let the server write to the data folder"
+                "the database file is not writable: give the server write permission on the data folder"
             }
             // SQLite takes a sector that cannot be read for a damaged file.
             Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 "the database's disk failed or its file is damaged: see the server log"
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
-                "another process holds the database: try again"
+                "another process has locked the database: try again"
             }
             _ => return Error::internal(error),
         };

@@ -17,7 +17,7 @@ pub struct Orphan {
     pub model: String,
     pub agent_id: Option<String>,
     pub message_id: String,
-    /// What the answer had before, if it went on: a JSON array of parts, as text.
+    /// What a continued message had before: a JSON array of parts, as text.
     pub continued_parts: Option<String>,
 }
 

@@ -136,7 +136,7 @@ impl Org<'_> {
             let old = found.ok_or(Error::NotFound("API key"))?;
             let now = Timestamp::now();
             if old.revoked_at.is_some() || old.expires_at.is_some_and(|end| end <= now) {
-                return Err(Error::Conflict("this key has ended: make a new one".into()));
+                return Err(Error::Conflict("this key has expired or was revoked: create a new one".into()));
             }
             let end = old.expires_at.map_or(now.plus(overlap), |end| end.min(now.plus(overlap)));
             c.execute("UPDATE api_key SET expires_at = ?1 WHERE id = ?2", (end.as_millis(), &old.id))?;
@@ -179,7 +179,7 @@ impl Org<'_> {
                 [] => return Err(Error::NotFound("API key")),
                 [(_, true)] => return Err(Error::Conflict("this key is revoked already".into())),
                 [(key_id, false)] => key_id,
-                _ => return Err(Error::Conflict("several keys begin like this: name one by its id".into())),
+                _ => return Err(Error::Conflict("several keys start with this prefix: use the key's id".into())),
             };
             c.execute("UPDATE api_key SET revoked_at = ?1 WHERE id = ?2", (Timestamp::now().as_millis(), key_id))?;
             Ok(())

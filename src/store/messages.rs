@@ -1,10 +1,16 @@
-//! Messages: what was said, in order.
+//! Messages: what was said, in order, and what a search finds of it.
 //!
 //! A page is handed out row by row, borrowed from SQLite, so that 200 messages cost 200 copies and no tree of values.
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, SessionRow, TurnRow, fault::unless_taken, sessions, words::words};
+use super::{
+    Org, SessionRow, TurnRow,
+    fault::unless_taken,
+    search::{self, SNIPPET_TOKENS},
+    sessions,
+    words::words,
+};
 use crate::{
     error::{Error, Result},
     id,
@@ -122,9 +128,19 @@ impl Message {
     }
 }
 
+/// A message that a search found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub session_id: String,
+    pub session_label: String,
+    pub role: Role,
+    pub snippet: String,
+    pub created_at: Timestamp,
+}
+
 impl Org<'_> {
     /// Shows `each` the messages of one page of a session's history; says whether more follow. An answer that is being
-    /// written is none of them, not even one that goes on: a page that resumes it is told all of it by its stream.
+    /// written is none of them, not even a continued one: a page that resumes it reads all of it from its stream.
     pub fn messages(
         &self,
         session_id: &str,
@@ -165,6 +181,40 @@ impl Org<'_> {
         self.read(|c| read_page(c, &self.tenant.org_id, session, &page, &mut keep))?;
         kept.reverse();
         Ok((kept, left_out))
+    }
+
+    /// The messages that fit `words` best, of every session the person may see but `except`. It scans.
+    pub fn search_messages(&self, words: &str, except: &str, limit: usize) -> Result<Vec<Found>> {
+        let words = search::query(words);
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT s.id, s.label, m.role, snippet(message_fts, 0, '', '', '…', {SNIPPET_TOKENS}), m.created_at
+                 FROM message_fts JOIN message m ON m.seq = message_fts.rowid JOIN session s ON s.seq = m.session
+                     LEFT JOIN project p ON p.id = s.project_id
+                 WHERE message_fts MATCH :words AND m.superseded_by IS NULL AND s.org_id = :org AND s.deleted_at IS NULL
+                     AND s.id <> :except AND (p.id IS NULL OR p.visibility = 'team' OR p.user_id = :user)
+                 ORDER BY rank LIMIT :limit"
+            ))?;
+            let found = statement.query_map(
+                named_params! {
+                    ":words": words, ":org": self.tenant.org_id, ":user": self.tenant.user_id, ":except": except,
+                    ":limit": limit as i64,
+                },
+                |row| {
+                    Ok(Found {
+                        session_id: row.get(0)?,
+                        session_label: row.get(1)?,
+                        role: row.get(2)?,
+                        snippet: row.get(3)?,
+                        created_at: Timestamp::from_millis(row.get(4)?),
+                    })
+                },
+            )?;
+            Ok(found.collect::<Result<_, _>>()?)
+        })
     }
 
     /// Appends a message; one of the same id that is there already is answered instead, with `false`.
@@ -267,11 +317,11 @@ pub(super) fn insert(c: &Connection, session: SessionRow, turn: Option<TurnRow>,
         ":session": session, ":id": new.id, ":role": new.role, ":status": new.status, ":turn": turn,
         ":now": Timestamp::now().as_millis(), ":metadata": new.metadata, ":content": new.content, ":parts": new.parts,
     });
-    unless_taken(inserted, || Error::Conflict(format!("messages: the id {} stands twice", new.id)))?;
+    unless_taken(inserted, || Error::Conflict(format!("messages: the id {} is used twice", new.id)))?;
     Ok(())
 }
 
-/// Takes what lies from `seq` on out of the history, in favour of what `turn` brings.
+/// Takes the messages from `seq` on out of the history, in favour of what `turn` brings.
 pub(super) fn supersede_from(c: &Connection, session: SessionRow, seq: i64, turn: TurnRow) -> Result<()> {
     c.prepare_cached(
         "UPDATE message SET superseded_by = ?3 WHERE session = ?1 AND seq >= ?2 AND superseded_by IS NULL",

@@ -118,7 +118,7 @@ impl Org<'_> {
 
 /// Why nobody sets a server up twice.
 pub fn set_up_already() -> Error {
-    Error::forbidden("this server is set up already: sign in at /login")
+    Error::forbidden("this server is already set up: sign in at /login")
 }
 
 fn any_org(c: &Connection) -> Result<bool> {
@@ -133,7 +133,7 @@ fn insert_org(c: &Connection, slug: &str, owner_email: &str, password_hash: Opti
         "INSERT INTO org (id, slug, owner_id, created_at) VALUES (:id, :slug, :owner, :now)",
         named_params! { ":id": org_id, ":slug": slug, ":owner": owner_id, ":now": now },
     );
-    unless_taken(made, || Error::Conflict(format!("an organization {slug} is there already")))?;
+    unless_taken(made, || Error::Conflict(format!("an organization {slug} exists: choose another slug")))?;
     c.execute(
         "INSERT INTO member (org_id, user_id, role, created_at) VALUES (:org, :user, 'owner', :now)",
         named_params! { ":org": org_id, ":user": owner_id, ":now": now },

@@ -114,7 +114,7 @@ impl Org<'_> {
             let mut project = find(c, tenant, &id_or_slug)?;
             edit(&mut project)?;
             if project.is_private && project.user_id != tenant.user_id {
-                return Err(Error::forbidden("only who made a project may make it private"));
+                return Err(Error::forbidden("only its creator can make a project private"));
             }
             project.updated_at = Timestamp::now();
             let updated = c.execute(
@@ -151,5 +151,5 @@ fn find(c: &Connection, tenant: &Tenant, id_or_slug: &str) -> Result<Project> {
 }
 
 fn slug_taken(slug: &str) -> Error {
-    Error::Conflict(format!("a project with the slug {slug} is there already: choose another"))
+    Error::Conflict(format!("a project with the slug {slug} exists: choose another"))
 }

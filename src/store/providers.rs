@@ -208,7 +208,7 @@ fn insert(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
             ":created": provider.created_at.as_millis(), ":updated": provider.updated_at.as_millis(),
         },
     );
-    let taken = || Error::Conflict(format!("a provider with the slug {} is there already", provider.slug));
+    let taken = || Error::Conflict(format!("a provider with the slug {} exists: choose another", provider.slug));
     unless_taken(inserted, taken)?;
     Ok(())
 }
@@ -239,12 +239,12 @@ fn insert_models(c: &Connection, provider: &Provider) -> Result<()> {
             ":output": price(|p| Some(p.output)), ":cached": price(|p| p.cached_input),
             ":window": model.context_window,
         });
-        unless_taken(inserted, || Error::Conflict(format!("the model {} is named twice", model.name)))?;
+        unless_taken(inserted, || Error::Conflict(format!("the model {} is listed twice", model.name)))?;
     }
     Ok(())
 }
 
 /// What is no price was put there by a foreign hand; the dearest reading of it is not ours to choose.
 fn parse_price(text: String) -> Option<Price> {
-    text.parse().inspect_err(|_| tracing::warn!(text, "a stored price is no price: taken as none")).ok()
+    text.parse().inspect_err(|_| tracing::warn!(text, "a stored price is not a number: ignored")).ok()
 }

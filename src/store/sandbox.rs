@@ -53,7 +53,7 @@ impl Sandbox {
         Ok(Self { connection, tenant: Tenant { org_id: org.into(), user_id: user.into() } })
     }
 
-    /// One turn, planned by `plan` and answered by `answer` unless it goes on with another.
+    /// One turn, planned by `plan` and answered by `answer` unless it continues another reply.
     pub fn turn(&self, plan: impl FnOnce(&HistoryView<'_>) -> Result<Plan>, answer: NewMessage) -> Result<()> {
         in_savepoint(&self.connection, |c| {
             let new = NewTurn {

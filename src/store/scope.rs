@@ -53,7 +53,7 @@ impl Store {
     /// Whether the file can be read and written, as `/readyz` asks.
     pub async fn check(&self) -> Result<()> {
         self.read(|c| Ok(c.query_row("SELECT 1 FROM org LIMIT 1", [], |_| Ok(())).optional()?))?;
-        // Writing the number that stands there is a write all the same: a full disk or a lost file shows here.
+        // Writing the same number is a write all the same: a full disk or a lost file shows here.
         self.writer.write(|c| Ok(c.pragma_update(None, "user_version", schema::VERSION)?)).await
     }
 

@@ -207,7 +207,7 @@ impl Person<'_> {
                 },
             )?;
             if begun == 0 {
-                return Err(Error::Unauthorized("the password was changed meanwhile: sign in with the new one"));
+                return Err(Error::Unauthorized("the password has changed: sign in with the new one"));
             }
             end_surplus(c, user_id, now)?;
             let select = format!("{} WHERE s.id = :id", SignIn::SELECT);
@@ -265,7 +265,7 @@ impl Person<'_> {
     }
 }
 
-/// What is over goes with whoever comes next, so that the table does not grow.
+/// Expired sign-ins are deleted when the next one is created, so that the table does not grow.
 fn end_surplus(c: &Connection, user_id: &str, now: Timestamp) -> Result<()> {
     c.execute(
         "DELETE FROM sign_in WHERE user_id = :user AND (expires_at <= :now OR id NOT IN

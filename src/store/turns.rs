@@ -68,11 +68,11 @@ pub struct Hold {
 /// What a turn does to the history.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// What lies from this row on makes way.
+    /// Messages from this row on are superseded.
     pub supersede_from: Option<i64>,
     /// What is new.
     pub insert: Vec<NewMessage>,
-    /// The answer that goes on rather than a new one: its id.
+    /// The id of the message that is continued, if the reply is not a new one.
     pub continues: Option<String>,
 }
 
@@ -92,7 +92,7 @@ pub struct Begun {
     pub session_is_new: bool,
     /// The answer's id.
     pub message_id: String,
-    /// What the answer has already, if it goes on: a JSON array of parts, as text.
+    /// What a continued message had before: a JSON array of parts, as text.
     pub continued_parts: Option<String>,
     /// Microcents.
     pub held: i64,
@@ -158,7 +158,7 @@ impl Org<'_> {
     pub async fn hold_more(&self, turn_id: String, model: String, hold: Hold) -> Result<i64> {
         self.write(move |c, tenant| {
             if !is_running(c, &tenant.org_id, &turn_id)? {
-                return Err(Error::Conflict("this reply has ended: nothing more is held for it".into()));
+                return Err(Error::Conflict("this reply has ended: its hold cannot grow".into()));
             }
             take_hold(c, &tenant.org_id, &turn_id, &model, hold)
         })
@@ -302,7 +302,7 @@ fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str, hold: Hol
         return Err(Error::PaymentRequired { balance: available, model: model.to_owned() });
     }
     let held = hold.at_most.min(available).max(0);
-    // A turn that holds enough already and would like more goes on with what it has.
+    // A turn that holds enough already and asks for more continues with what it has.
     if held == 0 {
         return Ok(0);
     }
@@ -319,7 +319,7 @@ fn is_running(c: &Connection, org_id: &str, turn_id: &str) -> Result<bool> {
 
 /// Ends a turn inside a transaction.
 pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()> {
-    // A commit whose failure was reported may have reached the disk all the same: whoever tries again is not charged
+    // A commit whose failure was reported may have reached the disk all the same: a caller that tries again is not charged
     // twice.
     if !is_running(c, org_id, &ended.turn_id)? {
         return Ok(());

@@ -16,14 +16,14 @@ use tokio::sync::oneshot;
 use super::{fault::FILE_RETRY, file::identity::FileIdentity};
 use crate::error::{Error, Result};
 
-/// Jobs that may wait for the writer; past it callers are told to come back.
+/// Jobs that may wait for the writer; past it callers get a 503.
 const WRITER_JOBS_MAX: usize = 8_192;
 /// Jobs that may share one commit, so that the first of them does not wait for ever.
 const COMMIT_JOBS_MAX: usize = 256;
-/// What a caller is told to wait when the queue is full.
+/// How long a caller waits before it tries again when the queue is full.
 const QUEUE_FULL_RETRY: Duration = Duration::from_secs(1);
 
-/// The result of a write that goes on by itself.
+/// The result of a write that completes by itself.
 pub type Answered<T> = oneshot::Receiver<Result<T>>;
 
 /// The way to the writer thread. Dropping the last one ends the thread, after what it had been given is done.
@@ -78,14 +78,14 @@ impl Writer {
         }
     }
 
-    /// Runs `work` with the next commit; whoever waits for its result knows that it is durable.
+    /// Runs `work` with the next commit; once its result arrives, it is durable.
     pub fn submit<T, F>(&self, work: F) -> Result<Answered<T>>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        // A caller that went away does not mind: its write stands.
+        // A caller that went away does not mind: its write is done.
         self.queue(work, move |result| drop(answer.send(result)))?;
         Ok(answered)
     }
@@ -177,7 +177,7 @@ fn commit_group(
     }
     let committed = match connection.is_autocommit() {
         true => Err(Error::Unavailable {
-            message: "the database file could not take a write that shared the commit: try again",
+            message: "another write in the same commit failed: try again",
             retry_after: FILE_RETRY,
         }),
         false => run(connection, "COMMIT"),

@@ -125,8 +125,8 @@ fn an_imported_organization_works_under_the_name_it_was_given() {
     let path = path.to_str().unwrap();
     app.alm(&["export", "--org", &app.slug("acme"), path]).ok();
     assert!(app.alm(&["export", "--org", &app.slug("acme"), path]).fails(1).contains("exists"));
-    assert!(app.alm(&["import", path]).fails(1).contains("already"), "its slug is taken");
-    assert!(app.alm(&["import", path, "--slug", "second"]).fails(1).contains("already"), "it is its own copy");
+    assert!(app.alm(&["import", path]).fails(1).contains("exists"), "its slug is taken");
+    assert!(app.alm(&["import", path, "--slug", "second"]).fails(1).contains("exists"), "it is its own copy");
     assert!(other.alm(&["import", path, "--slug", "api"]).fails(1).contains("reserved"), "the server's own path");
     let password = other.folder().join("password");
     fs::write(&password, PASSWORD).unwrap();
@@ -184,13 +184,13 @@ fn a_bad_file_is_refused_by_its_line_and_leaves_nothing() {
     let folder = TempDir::new().unwrap();
     for (text, said) in [
         (String::new(), "line 1: "),
-        (with(0, "{\"alm-export\":{\"version\":99}}"), "line 1: this is no export of format 1"),
+        (with(0, "{\"alm-export\":{\"version\":99}}"), "line 1: this is not an export of format 1"),
         (with(message, "{"), &*format!("line {}: ", message + 1)),
-        (with(message, &orphan), &*format!("line {}: message.session names", message + 1)),
+        (with(message, &orphan), &*format!("line {}: message.session refers", message + 1)),
         (with(message, &longer), &*format!("line {}: message has no rank", message + 1)),
         (with(message, "{\"api_key\":{}}"), &*format!("line {}: no table api_key", message + 1)),
-        (with(line_of("{\"org\""), "{\"end\":{\"rows\":2}}"), "there was no organization"),
-        (lines.lines().take(message).map(|line| line.to_owned() + "\n").collect(), "it was torn"),
+        (with(line_of("{\"org\""), "{\"end\":{\"rows\":2}}"), "no line held an organization"),
+        (lines.lines().take(message).map(|line| line.to_owned() + "\n").collect(), "is cut off here"),
         (with(lines.lines().count() - 1, "{\"end\":{\"rows\":1}}"), "rows came"),
     ] {
         let ran = on(&folder, &["import", &written(&folder, &text)]);

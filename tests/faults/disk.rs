@@ -294,7 +294,7 @@ fn a_file_that_another_process_writes_to_is_waited_for_and_then_told() {
     let other = app.file();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = acme.post("/sessions", json!({})).fails(503, "SERVICE_UNAVAILABLE");
-    assert_eq!(error["message"], json!("another process holds the database: try again"));
+    assert_eq!(error["message"], json!("another process has locked the database: try again"));
     acme.get("/agents").ok(200);
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(acme.chat(ask("up/free")).text(), "Hello.");

@@ -131,24 +131,24 @@ fn what_was_written_past_the_triggers_is_found_and_said() {
         )
     };
     for (change, findings) in [
-        ("UPDATE org SET balance = 9999 WHERE slug = 'org-0'", &["org-0: its balance is stored as 0.009999 USD"][..]),
-        ("UPDATE org SET held = 0 WHERE slug = 'org-0'", &["org-0: its hold is stored as 0.00 USD"]),
-        ("UPDATE org SET balance = 1 WHERE slug = 'org-1'", &["its entries come to 0.00 USD"]),
-        ("UPDATE ledger_entry SET balance_delta = 20000 WHERE seq = 1", &["its entries come to 0.019985 USD"]),
+        ("UPDATE org SET balance = 9999 WHERE slug = 'org-0'", &["org-0: the stored balance is 0.009999 USD"][..]),
+        ("UPDATE org SET held = 0 WHERE slug = 'org-0'", &["org-0: the stored hold is 0.00 USD"]),
+        ("UPDATE org SET balance = 1 WHERE slug = 'org-1'", &["its entries add up to 0.00 USD"]),
+        ("UPDATE ledger_entry SET balance_delta = 20000 WHERE seq = 1", &["its entries add up to 0.019985 USD"]),
         ("UPDATE ledger_entry SET balance_delta = -20000 WHERE seq = 1", &["entry 1 has amounts", "after entry 1"]),
         (
             "UPDATE ledger_entry SET held_delta = 0 WHERE seq = 1; UPDATE ledger_entry SET kind = 'gift' WHERE seq = 1",
-            &["amounts that no gift has"],
+            &["amounts that are impossible for a gift"],
         ),
-        ("UPDATE ledger_entry SET seq = 99 WHERE seq = 1", &["after entry 2", "numbers have gaps: 93 are missing"]),
+        ("UPDATE ledger_entry SET seq = 99 WHERE seq = 1", &["after entry 2", "numbers have gaps: 93 missing"]),
         ("DELETE FROM ledger_entry WHERE seq = 3", &["still holds 0.0004 USD", "gaps: 1", "charged 0.00 USD"]),
         ("DELETE FROM ledger_entry WHERE seq IN (2, 3)", &["has a cost that was never charged"]),
-        (&copy_of(3, "settle"), &["was settled 2 times", "was charged 0.00003 USD, its row says 0.000015 USD"]),
-        (&copy_of(2, "reserve"), &["was held for after it was settled", "is over and still holds 0.0004 USD"]),
+        (&copy_of(3, "settle"), &["was settled 2 times", "was charged 0.00003 USD, but its row says 0.000015 USD"]),
+        (&copy_of(2, "reserve"), &["has a hold after it was settled", "has ended, but still holds 0.0004 USD"]),
         ("UPDATE turn SET cost = 14 WHERE cost = 15", &["its row says 0.000014 USD", "0.000014 USD of usage"]),
-        ("UPDATE turn SET status = 'running' WHERE cost = 15", &["is running and was settled already"]),
-        ("UPDATE turn SET status = 'error' WHERE status = 'running'", &["is over and still holds"]),
-        ("DELETE FROM turn WHERE cost = 15", &["was charged 0.000015 USD and is not there"]),
+        ("UPDATE turn SET status = 'running' WHERE cost = 15", &["is running, but was settled"]),
+        ("UPDATE turn SET status = 'error' WHERE status = 'running'", &["has ended, but still holds"]),
+        ("DELETE FROM turn WHERE cost = 15", &["was charged 0.000015 USD, but does not exist"]),
         ("UPDATE ledger_entry SET org_id = 'nobody' WHERE seq = 1", &["entry 1 belongs to no organization"]),
         (
             "UPDATE ledger_entry SET org_id = (SELECT id FROM org WHERE slug = 'org-1') WHERE seq = 3",
@@ -156,7 +156,7 @@ fn what_was_written_past_the_triggers_is_found_and_said() {
         ),
         (
             "UPDATE ledger_entry SET balance_delta = -401, held_delta = -400 WHERE seq = 3",
-            &["entry 3 has amounts", "was charged 0.000401 USD and held 0.0004 USD"],
+            &["entry 3 has amounts", "was charged 0.000401 USD, but only 0.0004 USD was held"],
         ),
     ] {
         let found = audit_after(change);

@@ -1,4 +1,4 @@
-//! The ledger, added up once more from its entries, beside what the file says of it.
+//! The ledger, recomputed from its entries, beside what the file says of it.
 //!
 //! Rule: nothing here trusts what it checks: neither the triggers, nor the balances that they keep, nor what a turn says
 //! it cost. It reads one snapshot, so a server may go on writing. Deliberately absent: repair. A ledger that does not add
@@ -10,15 +10,15 @@ use rusqlite::{Connection, Row};
 
 use crate::{error::Result, money::format_usd, store::Store};
 
-/// Findings that are told one by one; the rest is counted.
-const FINDINGS_TOLD_MAX: usize = 100;
+/// Findings that are listed; the rest are counted.
+const FINDINGS_LISTED_MAX: usize = 100;
 
 /// What the entries come to, and what does not fit.
 #[derive(Debug, Default)]
 pub struct Audit {
     /// One for each organization, by slug.
     pub books: Vec<Book>,
-    /// What does not add up: sentences, the first [`FINDINGS_TOLD_MAX`] of them.
+    /// What does not add up: sentences, the first [`FINDINGS_LISTED_MAX`] of them.
     pub findings: Vec<String>,
     /// How many there are.
     pub findings_count: usize,
@@ -104,7 +104,7 @@ impl Audit {
 
     fn find(&mut self, text: String) {
         self.findings_count += 1;
-        if self.findings.len() < FINDINGS_TOLD_MAX {
+        if self.findings.len() < FINDINGS_LISTED_MAX {
             self.findings.push(text);
         }
     }
@@ -130,7 +130,8 @@ pub(super) fn audit(c: &Connection) -> Result<Audit> {
         for (what, stored, summed) in [("balance", row.get(2)?, book.balance), ("hold", row.get(3)?, book.held)] {
             if stored != summed {
                 let (stored, summed) = (format_usd(stored), format_usd(summed));
-                audit.find(format!("{slug}: its {what} is stored as {stored} USD, its entries come to {summed} USD"));
+                audit
+                    .find(format!("{slug}: the stored {what} is {stored} USD, but its entries add up to {summed} USD"));
             }
         }
         audit.books.push(book);
@@ -148,7 +149,7 @@ fn read_book(c: &Connection, org_id: &str, slug: &str, audit: &mut Audit) -> Res
     for line in select.query_map([org_id], Line::from_row)? {
         let line = line?;
         if !line.is_sound() {
-            audit.find(format!("{slug}: entry {} has amounts that no {} has", line.seq, line.kind));
+            audit.find(format!("{slug}: entry {} has amounts that are impossible for a {}", line.seq, line.kind));
         }
         let was_sound = (0..=book.balance).contains(&book.held);
         book.entries += 1;
@@ -163,7 +164,7 @@ fn read_book(c: &Connection, org_id: &str, slug: &str, audit: &mut Audit) -> Res
         book.turns_charged += u64::from(line.kind == "settle");
         if was_sound && !(0..=book.balance).contains(&book.held) {
             let (balance, held) = (format_usd(book.balance), format_usd(book.held));
-            audit.find(format!("{slug}: after entry {} the balance is {balance} USD, {held} of it held", line.seq));
+            audit.find(format!("{slug}: after entry {} the balance is {balance} USD, with {held} USD held", line.seq));
         }
     }
     let sums = "SELECT count(*) FILTER (WHERE status = 'running'), total(cost) FROM turn WHERE org_id = ?1";
@@ -172,7 +173,7 @@ fn read_book(c: &Connection, org_id: &str, slug: &str, audit: &mut Audit) -> Res
     // Microcents of a single organization are far from where a double stops counting whole numbers.
     if cost != book.charged as f64 {
         let (used, charged) = (format_usd(cost as i64), format_usd(book.charged));
-        audit.find(format!("{slug}: its turns come to {used} USD of usage, its ledger charged {charged} USD"));
+        audit.find(format!("{slug}: its turns add up to {used} USD of usage, but its ledger charged {charged} USD"));
     }
     Ok(book)
 }
@@ -215,23 +216,23 @@ fn check_turn(story: &[Line]) -> Vec<String> {
         wrong.push(format!("was settled {closings} times"));
     }
     if story.iter().rposition(Line::closes).is_some_and(|at| at + 1 < story.len()) {
-        wrong.push("was held for after it was settled".to_owned());
+        wrong.push("has a hold after it was settled".to_owned());
     }
     if charged > reserved {
-        wrong.push(format!("was charged {} USD and held {} USD", format_usd(charged), format_usd(reserved)));
+        wrong.push(format!("was charged {} USD, but only {} USD was held", format_usd(charged), format_usd(reserved)));
     }
     if is_running && closings > 0 {
-        wrong.push("is running and was settled already".to_owned());
+        wrong.push("is running, but was settled".to_owned());
     }
     if !is_running && held != 0 {
-        wrong.push(format!("is over and still holds {} USD", format_usd(held)));
+        wrong.push(format!("has ended, but still holds {} USD", format_usd(held)));
     }
     match turn {
         Some(turn) if charged != turn.cost => {
             let (charged, cost) = (format_usd(charged), format_usd(turn.cost));
-            wrong.push(format!("was charged {charged} USD, its row says {cost} USD"));
+            wrong.push(format!("was charged {charged} USD, but its row says {cost} USD"));
         }
-        None if charged != 0 => wrong.push(format!("was charged {} USD and is not there", format_usd(charged))),
+        None if charged != 0 => wrong.push(format!("was charged {} USD, but does not exist", format_usd(charged))),
         _ => {}
     }
     wrong
@@ -256,6 +257,6 @@ fn find_strays(c: &Connection, audit: &mut Audit) -> Result<()> {
     )?;
     // Entries are numbered without a gap: none is ever deleted, and one that is rolled back leaves its number free.
     find_each("SELECT CAST(max(seq) - count(*) AS TEXT) FROM ledger_entry HAVING max(seq) <> count(*)", |missing| {
-        format!("the entries' numbers have gaps: {missing} are missing")
+        format!("the entries' numbers have gaps: {missing} missing")
     })
 }

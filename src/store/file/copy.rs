@@ -64,7 +64,7 @@ pub fn back_up(from: &Path, to: &Path, replace: bool) -> Result<Inspected> {
 }
 
 fn is_there(name: &Path) -> Error {
-    Error::Conflict(format!("{} is there already: choose another name, or replace it with --force", name.display()))
+    Error::Conflict(format!("{} exists: choose another name, or replace it with --force", name.display()))
 }
 
 fn same_file(one: &Path, other: &Path) -> Result<bool> {

@@ -1,4 +1,4 @@
-//! What lies under the data folder: what kind of file system, and how much room.
+//! The disk under the data folder: what kind of file system, and how much free space.
 //!
 //! Rule: a network file system is refused. SQLite's log is shared memory between processes, which a network does not
 //! carry, and its locks are only as good as the server's: two machines would each believe that they are alone.
@@ -12,7 +12,7 @@ use crate::{
     store::fault::cannot_use,
 };
 
-/// What the kernel calls the file systems that are told apart here (`statfs(2)`, `linux/magic.h`).
+/// What the kernel calls the file systems that matter here (`statfs(2)`, `linux/magic.h`).
 const KINDS: [(u32, &str, Kind); 15] = [
     (0x6969, "NFS", Kind::Network),
     (0x517b, "SMB", Kind::Network),
@@ -44,7 +44,7 @@ pub enum Kind {
     Memory,
 }
 
-/// What a folder lies on.
+/// The file system of a folder.
 #[derive(Debug, Clone, Copy)]
 pub struct Disk {
     pub kind: Kind,
@@ -72,7 +72,7 @@ fn kind_of(magic: u32) -> (&'static str, Kind) {
     known.map_or(("", Kind::Local), |(_, name, kind)| (name, *kind))
 }
 
-/// Refuses a folder that lies on a network file system.
+/// Refuses a folder on a network file system.
 pub(in crate::store) fn refuse_network(folder: &Path) -> Result<()> {
     refuse(folder, Disk::under(folder)?)
 }
@@ -82,7 +82,7 @@ fn refuse(folder: &Path, disk: Disk) -> Result<()> {
         return Ok(());
     }
     Err(Error::failed(format!(
-        "{} lies on {}, a network file system, which would damage the database: choose a --data-dir on a disk of this machine",
+        "{} is on {}, a network file system, which can damage the database: choose a --data-dir on a local disk",
         folder.display(),
         disk.name
     )))
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_says_how_much_room_it_has() {
+    fn a_disk_reports_its_free_space() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Disk::under(folder.path()).unwrap().free_bytes > 0);
         assert!(Disk::under(&folder.path().join("none")).is_err());

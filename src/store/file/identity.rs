@@ -1,4 +1,4 @@
-//! Whether the file that is open still lies where it was opened.
+//! Whether the open file is still where it was opened.
 //!
 //! A file that is deleted or replaced stays open, and SQLite would go on to write into it: acknowledged, and gone with
 //! the process. Rule: nothing is written into a file that the next start would not find.
@@ -36,7 +36,7 @@ impl FileIdentity {
             return Ok(());
         }
         Err(Error::Unavailable {
-            message: "the database file was moved or deleted: put it back, or start the server again",
+            message: "the database file was moved or deleted: put it back, or restart the server",
             retry_after: FILE_RETRY,
         })
     }

@@ -24,7 +24,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// Faults of a file that are told; one is enough to know.
+/// Faults of a file that are listed; one is enough to know.
 const FAULTS_MAX: usize = 10;
 
 /// A file of alm's, open to be looked at.
@@ -43,7 +43,7 @@ impl Inspected {
             "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('org', 'turn', 'ledger_entry')";
         let ours = connection.query_row(tables, [], |row| Ok(row.get::<_, i64>(0)? == 3)).map_err(unusable)?;
         if !ours {
-            return Err(Error::failed(format!("{} is no database of alm", file.display())));
+            return Err(Error::failed(format!("{} is not an alm database", file.display())));
         }
         Ok(Inspected { connection })
     }
@@ -73,7 +73,7 @@ impl Inspected {
         let dangling = check.query_map([], |row| {
             let (table, row, parent): (String, Option<i64>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let row = row.map_or_else(String::new, |row| format!(" {row}"));
-            Ok(format!("row{row} of {table} refers to a row of {parent} that is not there"))
+            Ok(format!("row{row} of {table} refers to a missing row of {parent}"))
         })?;
         for fault in dangling.take(FAULTS_MAX) {
             faults.push(fault?);
@@ -137,7 +137,7 @@ impl Inspected {
         copy.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;")?;
         let step = Backup::new(&self.connection, &mut copy)?.step(-1).map_err(unusable)?;
         if step != StepResult::Done {
-            let message = "another process holds the database: try again";
+            let message = "another process has locked the database: try again";
             return Err(Error::Unavailable { message, retry_after: FILE_RETRY });
         }
         // One file that any program opens, wherever it may not write. Whoever serves from it turns the log on again.

@@ -1,8 +1,8 @@
 //! The locks of a data folder: one keeps a second server off it, another keeps the file in its place.
 //!
 //! Rule: held as long as the handle lives, and let go by the kernel when the process dies. Commands that may run beside
-//! a server do not ask for the server's. The other lies on the folder itself: whoever has the file open shares it, and
-//! whoever puts another file in its place must have it alone.
+//! a server do not ask for the server's. The other is on the folder itself: whoever has the file open shares it, and
+//! a process that replaces the file must have it alone.
 
 use std::{
     fs::{File, TryLockError},
@@ -36,14 +36,14 @@ pub fn lock(folder: &Path) -> Result<File> {
 pub(in crate::store) fn share(folder: &Path) -> Result<File> {
     let handle = File::open(folder).map_err(|error| cannot_use(folder, &error))?;
     let taken = handle.try_lock_shared();
-    got(folder, handle, taken, "a backup is being restored there: try again in a moment", Reason::Other)
+    got(folder, handle, taken, "a backup is being restored: try again in a moment", Reason::Other)
 }
 
 /// Makes sure that nobody has the file open.
 pub(super) fn alone(folder: &Path) -> Result<File> {
     let handle = File::open(folder).map_err(|error| cannot_use(folder, &error))?;
     let taken = handle.try_lock();
-    got(folder, handle, taken, "another command uses the data there: try again in a moment", Reason::Other)
+    got(folder, handle, taken, "another command is using the data: try again in a moment", Reason::Other)
 }
 
 fn got(folder: &Path, handle: File, taken: Result<(), TryLockError>, refusal: &str, reason: Reason) -> Result<File> {

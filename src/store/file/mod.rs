@@ -3,7 +3,7 @@
 pub mod audit; // whether the money adds up
 pub(super) mod connection;
 pub mod copy; // whole copies
-pub mod disk; // what lies under the folder
+pub mod disk; // the disk under the folder
 pub(super) mod folder;
 pub(super) mod identity; // whether the file is still in its place
 pub mod inspect; // a file, looked at from outside

@@ -190,7 +190,7 @@ impl Named {
 }
 
 /// Makes the file in `folder` as small as what is in it. It is written anew beside itself; who writes waits, and after a
-/// few seconds is told to come back.
+/// few seconds gets a 503.
 pub fn vacuum(folder: &std::path::Path) -> Result<()> {
     let connection = Connection::open(folder.join(FILE_NAME)).map_err(Error::internal)?;
     prepare_writer(&connection)?;

@@ -1,6 +1,6 @@
 //! A backup put in the place of the file.
 //!
-//! Rule: at every moment the folder has one whole file, the old one or the new one, and no log of the one ever lies
+//! Rule: at every moment the folder has one whole file, the old one or the new one, and no log of the one is ever
 //! beside the other: SQLite would apply it. So the old file takes its log in, gets a second name, and only then the new
 //! one is renamed over the first.
 
@@ -46,7 +46,7 @@ pub fn restore(backup: &Path, folder: &Path, replace: bool) -> Result<Restored> 
     let file = folder.join(FILE_NAME);
     if file.exists() && !replace {
         return Err(Error::Conflict(format!(
-            "{} is there already: --force puts it aside and takes the backup in its place",
+            "{} exists: --force sets it aside and replaces it with the backup",
             file.display()
         )));
     }
@@ -61,7 +61,7 @@ fn refuse_newer(backup: &Inspected, name: &Path) -> Result<()> {
     match backup.version()? {
         1..=schema::VERSION => Ok(()),
         version => Err(Error::failed(format!(
-            "{} has schema {version}, this alm knows schema {}: restore it with the alm that wrote it, or a newer one",
+            "{} has schema {version}, but this alm uses schema {}: restore it with the alm that wrote it, or a newer one",
             name.display(),
             schema::VERSION
         ))),
@@ -98,11 +98,11 @@ fn take_log_in(file: &Path) -> Result<()> {
     });
     match settled.map_err(|error| (error.sqlite_error_code(), error)) {
         Err((Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _)) => Err(Error::Unavailable {
-            message: "another process has the old file open: end it, then try again",
+            message: "another process has the old file open: stop it, then try again",
             retry_after: FILE_RETRY,
         }),
         Err((_, error)) => {
-            tracing::warn!(%error, "the old file is damaged: it is kept as it is");
+            tracing::warn!(%error, "the old file is damaged: it is kept unchanged");
             Ok(())
         }
         Ok(()) => Ok(()),

@@ -28,7 +28,7 @@ pub(in crate::store) fn bring_to_version(connection: &Connection, folder: &Path)
             let _no_server = lock::lock(folder).map_err(|error| {
                 Error::failed_because(
                     Reason::DataDirInUse,
-                    format!("the file has schema {old} and wants an upgrade to {VERSION}; {error}"),
+                    format!("the file has schema {old} and needs an upgrade to {VERSION}: {error}"),
                 )
             })?;
             upgrade(connection, &folder.join(FILE_NAME))
@@ -36,7 +36,7 @@ pub(in crate::store) fn bring_to_version(connection: &Connection, folder: &Path)
         other => Err(Error::failed_because(
             Reason::NewerFile,
             format!(
-                "the file has schema {other}, this alm knows schema {VERSION}: use the alm that wrote it, or a newer one"
+                "the file has schema {other}, but this alm uses schema {VERSION}: use the alm that wrote it, or a newer one"
             ),
         )),
     }
@@ -52,7 +52,7 @@ fn upgrade(connection: &Connection, file: &Path) -> Result<()> {
         tracing::info!(from = old, to = VERSION, snapshot = %snapshot.display(), "the file is upgraded");
         STEPS[old as usize - 1..].iter().try_for_each(|step| transaction.execute_batch(step))?;
         if transaction.prepare("PRAGMA foreign_key_check")?.exists([])? {
-            return Err(Error::internal("rows refer to rows that are not there: the file is left as it was"));
+            return Err(Error::internal("rows refer to missing rows: the file is left unchanged"));
         }
         transaction.pragma_update(None, "user_version", VERSION)?;
     }

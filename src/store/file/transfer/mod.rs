@@ -3,7 +3,7 @@
 //! A line is one row: `{"session": {"id": …}}`. The first says what the file is, the last how many rows it has, so that a
 //! torn file is known. Rule: what goes in comes out again, byte for byte; no secret goes (`tables.rs` says what stays
 //! behind); nothing is kept in memory but one line.
-//! Out is one snapshot beside whoever writes. In is one transaction: all of it or nothing.
+//! An export is one snapshot, beside other writers. An import is one transaction: all of it or nothing.
 
 use std::io::{BufRead, Read, Write};
 
@@ -152,7 +152,7 @@ fn next_line(input: &mut impl BufRead, line: &mut String) -> Result<()> {
         (bytes, false) if bytes as u64 == LINE_BYTES_MAX => {
             Err(Error::failed(format!("is longer than {LINE_BYTES_MAX} bytes")))
         }
-        _ => Err(Error::failed("the file ends here, before its end: it was torn")),
+        _ => Err(Error::failed("the file is cut off here")),
     }
 }
 
@@ -183,11 +183,11 @@ impl Reader<'_> {
         let line: Map<String, Value> = serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
         let (name, fields) = match line.into_iter().next() {
             Some((name, Value::Object(fields))) => (name, fields),
-            _ => return Err(bad("must be an object with one table's row in it")),
+            _ => return Err(bad("must be an object that holds one row of one table")),
         };
         if is_first || name == HEAD {
             let is_ours = is_first && name == HEAD && fields.get("version") == Some(&json!(VERSION));
-            return if is_ours { Ok(None) } else { Err(bad(format!("this is no export of format {VERSION}"))) };
+            return if is_ours { Ok(None) } else { Err(bad(format!("this is not an export of format {VERSION}"))) };
         }
         if name == END {
             return self.end(&fields).map(Some);
@@ -200,9 +200,9 @@ impl Reader<'_> {
 
     fn end(&mut self, fields: &Map<String, Value>) -> Result<Imported> {
         if fields.get("rows") != Some(&json!(self.rows)) {
-            return Err(bad(format!("{} rows came, which is not what this line says", self.rows)));
+            return Err(bad(format!("{} rows came before this line, which names another number", self.rows)));
         }
-        let (org_id, slug) = self.org.take().ok_or_else(|| bad("there was no organization"))?;
+        let (org_id, slug) = self.org.take().ok_or_else(|| bad("no line held an organization"))?;
         self.connection.execute(
             "UPDATE user SET password_hash = ?1
              WHERE id = (SELECT owner_id FROM org WHERE id = ?2) AND password_hash IS NULL",
@@ -215,7 +215,7 @@ impl Reader<'_> {
         if table.name == "org" {
             self.begin(&mut fields)?;
         } else if table.name != "user" && self.org.is_none() {
-            return Err(bad("comes before its organization"));
+            return Err(bad("comes before the organization's own line"));
         }
         let org_id = self.org.as_ref().map(|(id, _)| id.clone());
         let mut cells = Vec::new();
@@ -231,7 +231,7 @@ impl Reader<'_> {
         }
         let columns: Vec<_> = table.columns().chain(table.is_tenants.then_some("org_id")).collect();
         let places = vec!["?"; columns.len()].join(", ");
-        // People are the file's, not the organization's: whoever is there already stays who they are.
+        // People are the file's, not the organization's: a person who exists stays as they are.
         let unless = if table.name == "user" { "ON CONFLICT (email) DO NOTHING" } else { "" };
         let sql = format!("INSERT INTO {} ({}) VALUES ({places}) {unless}", table.name, columns.join(", "));
         let inserted = self.connection.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(cells));
@@ -253,11 +253,9 @@ impl Reader<'_> {
         let known: Option<String> = known.query_row((&org_id, &slug), |row| row.get(0)).optional()?;
         match known {
             Some(known) if known == slug => {
-                return Err(Error::Conflict(format!(
-                    "an organization {slug} is there already: name another with --slug"
-                )));
+                return Err(Error::Conflict(format!("an organization {slug} exists: choose another slug with --slug")));
             }
-            Some(known) => return Err(Error::Conflict(format!("this organization is there already, as {known}"))),
+            Some(known) => return Err(Error::Conflict(format!("this organization exists, as {known}"))),
             None if self.org.is_some() => return Err(bad("a second organization")),
             None => self.org = Some((org_id, slug)),
         }
@@ -266,7 +264,7 @@ impl Reader<'_> {
 
     /// What is written for a value: a link's is looked up among what has come already.
     fn cell(&self, table: &Table, column: &str, value: Value, org_id: Option<&str>) -> Result<Cell> {
-        let wrong = || bad(format!("{}.{column} has a value that no column takes", table.name));
+        let wrong = || bad(format!("{}.{column} has a value of an unknown type", table.name));
         let cell = match value {
             Value::Null => return Ok(Cell::Null),
             Value::Number(number) => {
@@ -288,7 +286,7 @@ impl Reader<'_> {
         bind(&mut find, ":name", &cell)?;
         bind(&mut find, ":org", &org_id)?;
         let found = find.raw_query().next()?.map(|row| row.get(0)).transpose()?;
-        found.ok_or_else(|| bad(format!("{}.{column} names what did not come before it", table.name)))
+        found.ok_or_else(|| bad(format!("{}.{column} refers to a row that did not come before it", table.name)))
     }
 }
 

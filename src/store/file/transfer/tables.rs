@@ -5,7 +5,7 @@
 /// A table of an organization's.
 pub(super) struct Table {
     pub name: &'static str,
-    /// Whether it has an `org_id`, which no line holds: whoever reads it in knows whose it is.
+    /// Whether it has an `org_id`, which no line holds: the import knows its organization.
     pub is_tenants: bool,
     /// Columns whose value another file knows by another name.
     pub links: &'static [(&'static str, &'static Link)],
@@ -24,7 +24,7 @@ impl Table {
 
 /// How a reference travels: by a name instead of a row number, and never to a row of somebody else's.
 pub(super) struct Link {
-    /// The name, of the column that stands for `{}`.
+    /// The name, of the column in place of `{}`.
     pub name: &'static str,
     /// What to write for `:name`.
     pub find: &'static str,
@@ -189,7 +189,7 @@ const LEFT_OUT: [(&str, &str, &str); 13] = [
     ("api_key", "*", "a copy on another machine must not open with the keys of the first"),
     ("idempotency", "*", "a day's memory of one server"),
     ("sign_in", "*", "a browser signs in where its person is"),
-    ("user", "password_hash", "guessed at leisure by whoever gets the file"),
+    ("user", "password_hash", "could be guessed at leisure by anyone who gets the file"),
     ("provider", "api_key_sealed", "a secret"),
     ("provider", "headers", "they may hold secrets"),
     ("org", "balance", "the ledger's sum: its trigger writes it"),
