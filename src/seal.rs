@@ -96,13 +96,18 @@ impl Sealer {
     }
 
     /// Opens what was sealed for the same place.
-    pub fn unseal(&self, sealed: &[u8], context: &str) -> Result<String> {
+    pub fn unseal(&self, sealed: &[u8], context: &str) -> Result<Secret> {
         let broken = || Error::internal("a sealed secret does not open: was the key file replaced?");
         let (nonce, text) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(broken)?;
         let payload = Payload { msg: text, aad: context.as_bytes() };
         let secret = self.cipher.decrypt(&(*nonce).into(), payload).map_err(|_| broken())?;
-        String::from_utf8(secret).map_err(|_| broken())
+        String::from_utf8(secret).map(Secret::new).map_err(|_| broken())
     }
+}
+
+/// The secret in that variable of this process's environment, if it is set. Nothing else reads a secret from there.
+pub fn from_environment(variable: &str) -> Option<Secret> {
+    std::env::var(variable).ok().map(Secret::new)
 }
 
 /// Links the finished file into place: of two processes that start at once, one creates it and the other finds it complete.
@@ -131,7 +136,7 @@ mod tests {
         let sealed = sealer.seal("sk-secret", "provider/1").unwrap();
         assert!(!sealed.windows(6).any(|w| w == b"secret"));
         let again = Sealer::open(&folder.path().join("a")).unwrap();
-        assert_eq!(again.unseal(&sealed, "provider/1").unwrap(), "sk-secret");
+        assert_eq!(again.unseal(&sealed, "provider/1").unwrap().expose(), "sk-secret");
         again.unseal(&sealed, "provider/2").unwrap_err();
         Sealer::open(&folder.path().join("b")).unwrap().unseal(&sealed, "provider/1").unwrap_err();
         again.unseal(&sealed[..5], "provider/1").unwrap_err();

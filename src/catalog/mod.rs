@@ -16,7 +16,7 @@ use crate::{
         upstream::{Endpoint, Upstreams},
     },
     money::Pricing,
-    seal::Sealer,
+    seal::{self, Sealer},
     secret::Secret,
     store::{
         Store, Tenant,
@@ -182,7 +182,7 @@ impl EnvProvider {
         named
             .map(|(slug, url, key)| EnvProvider {
                 slug,
-                endpoint: endpoint(slug, &url, key, Vec::new()),
+                endpoint: endpoint(slug, &url, key.map(Secret::new), Vec::new()),
                 models: RwLock::new(None),
             })
             .collect()
@@ -214,10 +214,10 @@ impl EnvProvider {
 }
 
 /// How to reach a stored provider; `open` opens its key, if it has one that is sealed.
-pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result<String>) -> Result<Endpoint> {
+pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result<Secret>) -> Result<Endpoint> {
     let api_key = match (&provider.api_key_sealed, &provider.api_key_env) {
         (Some(sealed), _) => Some(open(sealed, &provider.seal_context())?),
-        (None, Some(variable)) => Some(std::env::var(variable).map_err(|_| {
+        (None, Some(variable)) => Some(seal::from_environment(variable).ok_or_else(|| {
             let slug = &provider.slug;
             Error::ModelUnavailable(format!(
                 "{variable} is not set in the server's environment: it holds the key of {slug}"
@@ -250,7 +250,7 @@ fn stored_model(provider: &Provider, model: &ProviderModel) -> Model {
     }
 }
 
-fn endpoint(name: &str, base_url: &str, api_key: Option<String>, headers: Vec<(String, String)>) -> Endpoint {
+fn endpoint(name: &str, base_url: &str, api_key: Option<Secret>, headers: Vec<(String, String)>) -> Endpoint {
     let completion_tokens_field = match host_of(base_url) {
         "api.openai.com" => CompletionTokensField::MaxCompletionTokens,
         _ => CompletionTokensField::MaxTokens,
@@ -258,7 +258,7 @@ fn endpoint(name: &str, base_url: &str, api_key: Option<String>, headers: Vec<(S
     Endpoint {
         name: name.to_owned(),
         base_url: base_url.to_owned(),
-        api_key: api_key.map(Secret::new),
+        api_key,
         headers,
         wire: WireOptions { include_usage: true, completion_tokens_field },
     }
