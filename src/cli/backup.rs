@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Place, count_text, size_text};
+use super::{
+    globals::Globals,
+    text::{count_text, size_text},
+};
 use crate::{
     error::{Error, Result},
     store::file::{self, copy},
@@ -22,8 +25,8 @@ pub(super) struct Backup {
 }
 
 impl Backup {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
-        let database = place.folder()?.join(file::FILE_NAME);
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
+        let database = globals.folder()?.join(file::FILE_NAME);
         if !database.exists() {
             let missing = format!("there is no {}: name the data folder with --data-dir", database.display());
             return Err(Error::failed(missing));
@@ -31,7 +34,7 @@ impl Backup {
         let backup = copy::back_up(&database, &self.file, self.force)?;
         let bytes = std::fs::metadata(&self.file).map_err(Error::internal)?.len();
         let (orgs, schema) = (backup.orgs_count()?, backup.version()?);
-        let (file, key_file) = (self.file.display().to_string(), place.key_file()?.display().to_string());
+        let (file, key_file) = (self.file.display().to_string(), globals.key_file()?.display().to_string());
         let json = || json!({ "file": file, "bytes": bytes, "schema": schema, "orgs": orgs, "keyFile": key_file });
         let text = || {
             format!(
@@ -42,7 +45,7 @@ impl Backup {
                 count_text(orgs, "organization")
             )
         };
-        place.print(json, text);
+        globals.print(json, text);
         Ok(())
     }
 }

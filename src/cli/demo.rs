@@ -13,7 +13,7 @@ use std::{
 use clap::builder::FalseyValueParser;
 
 use super::{
-    Place,
+    globals::Globals,
     process::{raise_nofile_limit, signal},
     walk::{self, Style},
 };
@@ -43,9 +43,9 @@ pub(super) struct Demo {
 }
 
 impl Demo {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
         raise_nofile_limit();
-        let folder = Folder::of(place)?;
+        let folder = Folder::of(globals)?;
         let listen = free_port(self.listen)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
         runtime.block_on(self.serve(folder, listen))
@@ -114,8 +114,8 @@ enum Folder {
 }
 
 impl Folder {
-    fn of(place: &Place) -> Result<Self> {
-        match &place.data_dir {
+    fn of(globals: &Globals) -> Result<Self> {
+        match &globals.data_dir {
             Some(folder) => Ok(Folder::Lasting(folder.clone())),
             None => Ok(Folder::Own(std::env::temp_dir().join(format!("alm-demo-{}", id::generate())))),
         }

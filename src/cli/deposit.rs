@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Place, block_on};
+use super::globals::{Globals, block_on};
 use crate::{
     error::{Error, Result},
     money::{format_usd, parse_usd},
@@ -22,12 +22,12 @@ pub(super) struct Deposit {
 }
 
 impl Deposit {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let amount = parse_usd(&self.usd).map_err(|error| Error::invalid("--usd", error.to_string()))?;
-        let store = place.store()?;
+        let store = globals.store()?;
         let tenant = store.org_by_slug(&self.org)?.tenant();
         let balance = block_on(store.org(&tenant).deposit(amount, self.note))?;
-        place.print(
+        globals.print(
             || json!({ "depositedMicrocents": amount, "balanceMicrocents": balance }),
             || format!("the balance of {} is {} USD", self.org, format_usd(balance)),
         );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Place;
+use super::globals::Globals;
 use crate::error::{Error, Result};
 
 /// How long the server may take to answer.
@@ -18,11 +18,11 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let url = format!("{}/readyz", self.url.trim_end_matches('/'));
         match probe(&url, PROBE_TIMEOUT) {
             Ok(200) => {
-                place.print(|| json!({ "ready": true }), || format!("{} is ready", self.url));
+                globals.print(|| json!({ "ready": true }), || format!("{} is ready", self.url));
                 Ok(())
             }
             Ok(status) => Err(Error::failed(format!("{url} answered {status}: the server's log says why"))),

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Place, block_on, table};
+use super::{
+    globals::{Globals, block_on},
+    text::table,
+};
 use crate::{
     error::{Error, Result},
     key::{self, Env, Scope},
@@ -49,8 +52,8 @@ pub(super) enum Keys {
 }
 
 impl Keys {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
-        let store = place.store()?;
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
+        let store = globals.store()?;
         match self {
             Keys::Create { org, name, env, scopes, expires } => {
                 let tenant = store.org_by_slug(&org)?.tenant();
@@ -64,17 +67,17 @@ impl Keys {
                 let row = block_on(create(store.org(&tenant)))?;
                 let json =
                     || json!({ "id": row.id, "key": new.text, "expiresAt": expires_at.map(|at| at.to_string()) });
-                place.print(json, || new.text.clone());
+                globals.print(json, || new.text.clone());
             }
             Keys::List { org } => {
                 let tenant = store.org_by_slug(&org)?.tenant();
                 let keys = store.org(&tenant).keys()?;
-                place.print(|| keys.iter().map(to_json).collect(), || to_table(&keys));
+                globals.print(|| keys.iter().map(to_json).collect(), || to_table(&keys));
             }
             Keys::Revoke { org, key } => {
                 let tenant = store.org_by_slug(&org)?.tenant();
                 block_on(store.org(&tenant).revoke_key(key.clone()))?;
-                place.print(|| json!({ "revoked": key }), || format!("{key} no longer works"));
+                globals.print(|| json!({ "revoked": key }), || format!("{key} no longer works"));
             }
         }
         Ok(())

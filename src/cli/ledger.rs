@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Place, count_text};
+use super::{globals::Globals, text::count_text};
 use crate::{
     error::{Error, Result},
     money::format_usd,
@@ -16,10 +16,10 @@ pub(super) enum Ledger {
 }
 
 impl Ledger {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let Ledger::Verify = self;
-        let audit = place.store()?.audit()?;
-        place.print(|| to_json(&audit), || to_text(&audit));
+        let audit = globals.store()?.audit()?;
+        globals.print(|| to_json(&audit), || to_text(&audit));
         if audit.is_sound() {
             return Ok(());
         }

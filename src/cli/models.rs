@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Place, table};
+use super::{globals::Globals, text::table};
 use crate::{catalog::Model, error::Result};
 
 #[derive(Debug, clap::Args)]
@@ -13,11 +13,11 @@ pub(super) struct Models {
 }
 
 impl Models {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
-        let store = place.store()?;
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
+        let store = globals.store()?;
         let tenant = store.org_by_slug(&self.org)?.tenant();
-        let models = place.catalog(&store)?.models(&tenant)?;
-        place.print(|| models.iter().map(to_json).collect(), || to_table(&models));
+        let models = globals.catalog(&store)?.models(&tenant)?;
+        globals.print(|| models.iter().map(to_json).collect(), || to_table(&models));
         Ok(())
     }
 }

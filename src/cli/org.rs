@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Place, block_on, read_secret, table};
+use super::{
+    globals::{Globals, block_on},
+    text::{read_secret, table},
+};
 use crate::{
     error::{Error, Result},
     id,
@@ -46,52 +49,52 @@ pub(super) enum Org {
 }
 
 impl Org {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
         match self {
-            Org::Create { slug, owner, password_file } => create(place, &slug, &owner, &password_file),
-            Org::Set { slug, default_model } => set_default_model(place, &slug, default_model),
-            Org::Password { email, password_file } => set_password(place, &email, &password_file),
-            Org::List => list(place),
+            Org::Create { slug, owner, password_file } => create(globals, &slug, &owner, &password_file),
+            Org::Set { slug, default_model } => set_default_model(globals, &slug, default_model),
+            Org::Password { email, password_file } => set_password(globals, &email, &password_file),
+            Org::List => list(globals),
         }
     }
 }
 
-fn create(place: &Place, slug: &str, owner: &str, password_file: &std::path::Path) -> Result<()> {
+fn create(globals: &Globals, slug: &str, owner: &str, password_file: &std::path::Path) -> Result<()> {
     id::check_email("--owner", owner)?;
     let hash = password::hash(&read_secret(password_file)?)?;
-    let org = place.store()?.create_org(slug, owner, Some(hash))?;
+    let org = globals.store()?.create_org(slug, owner, Some(hash))?;
     let next = format!("alm keys create --org {slug} --name first");
-    place.print(
+    globals.print(
         || json!({ "id": org.id, "slug": org.slug, "owner": org.owner_email }),
         || format!("made the organization {slug}, owned by {}\nnext: {next}", org.owner_email),
     );
     Ok(())
 }
 
-fn set_password(place: &Place, email: &str, password_file: &std::path::Path) -> Result<()> {
+fn set_password(globals: &Globals, email: &str, password_file: &std::path::Path) -> Result<()> {
     let hash = password::hash(&read_secret(password_file)?)?;
-    let store = place.store()?;
+    let store = globals.store()?;
     let user_id = store.credentials(email)?.ok_or(Error::NotFound("person"))?.user_id;
     let ended = block_on(store.person(&user_id).set_password(hash, None))?;
-    place.print(
+    globals.print(
         || json!({ "email": email, "signInsEnded": ended }),
         || format!("{email} has a new password; {ended} sign-ins ended"),
     );
     Ok(())
 }
 
-fn set_default_model(place: &Place, slug: &str, model: String) -> Result<()> {
-    let store = place.store()?;
+fn set_default_model(globals: &Globals, slug: &str, model: String) -> Result<()> {
+    let store = globals.store()?;
     let tenant = store.org_by_slug(slug)?.tenant();
-    let model = place.catalog(&store)?.resolve(&tenant, &model)?.model.id;
+    let model = globals.catalog(&store)?.resolve(&tenant, &model)?.model.id;
     block_on(store.org(&tenant).set_default_model(Some(model.clone())))?;
-    place
+    globals
         .print(|| json!({ "slug": slug, "defaultModel": model }), || format!("{slug} answers with {model} by default"));
     Ok(())
 }
 
-fn list(place: &Place) -> Result<()> {
-    let orgs = place.store()?.orgs()?;
+fn list(globals: &Globals) -> Result<()> {
+    let orgs = globals.store()?.orgs()?;
     let json = || {
         let one = |org: &crate::store::orgs::OrgDetails| {
             json!({
@@ -108,6 +111,6 @@ fn list(place: &Place) -> Result<()> {
         };
         table(&["SLUG", "OWNER", "DEFAULT MODEL", "BALANCE USD"], &orgs.iter().map(row).collect::<Vec<_>>())
     };
-    place.print(json, text);
+    globals.print(json, text);
     Ok(())
 }

@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
 
-use super::{Place, as_flags, block_on, read_secret, table};
+use super::{
+    globals::{Globals, block_on},
+    text::{as_flags, read_secret, table},
+};
 use crate::{
     catalog::{Catalog, NewProvider},
     error::{Error, Result},
@@ -76,16 +79,16 @@ pub(super) struct Add {
 }
 
 impl Providers {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
         match self {
-            Providers::Add(add) => add.run(place),
-            Providers::List { org } => list(place, &org),
-            Providers::Test { org, slug, ca_file } => block_on(test(place, &org, &slug, ca_file)),
+            Providers::Add(add) => add.run(globals),
+            Providers::List { org } => list(globals, &org),
+            Providers::Test { org, slug, ca_file } => block_on(test(globals, &org, &slug, ca_file)),
             Providers::Remove { org, slug } => {
-                let store = place.store()?;
+                let store = globals.store()?;
                 let tenant = store.org_by_slug(&org)?.tenant();
                 block_on(store.org(&tenant).delete_provider(slug.clone()))?;
-                place.print(|| json!({ "removed": slug }), || format!("Removed {slug} and its models"));
+                globals.print(|| json!({ "removed": slug }), || format!("Removed {slug} and its models"));
                 Ok(())
             }
         }
@@ -93,21 +96,21 @@ impl Providers {
 }
 
 impl Add {
-    fn run(self, place: &Place) -> Result<()> {
+    fn run(self, globals: &Globals) -> Result<()> {
         let models = self.models()?;
         let text = self.api_key_file.as_deref().map(read_secret).transpose()?;
         let key =
             text.map(|text| NewCredential::Text(Secret::new(text))).or(self.api_key_env.map(NewCredential::Variable));
         let base_url = Some(self.base_url);
         let new = NewProvider { slug: self.slug, base_url, key, headers: Vec::new(), models };
-        let store = place.store()?;
+        let store = globals.store()?;
         let tenant = store.org_by_slug(&self.org)?.tenant();
         let upstreams = Upstreams::new(&outbound::Options::default())?;
-        let catalog = Catalog::new(store.clone(), place.sealer()?, Vec::new(), upstreams);
+        let catalog = Catalog::new(store.clone(), globals.sealer()?, Vec::new(), upstreams);
         let provider = catalog.prepare(new).map_err(as_flags)?;
         let provider = block_on(store.org(&tenant).create_provider(provider))?;
         let ids: Vec<_> = provider.models.iter().map(|model| format!("{}/{}", provider.slug, model.name)).collect();
-        place.print(
+        globals.print(
             || json!({ "id": provider.id, "slug": provider.slug, "models": ids }),
             || {
                 format!(
@@ -150,8 +153,8 @@ fn parse_price(text: &str) -> Result<Pricing> {
     Ok(Pricing { input: parse(input)?, output: parse(output)?, cached_input: None })
 }
 
-fn list(place: &Place, org: &str) -> Result<()> {
-    let store = place.store()?;
+fn list(globals: &Globals, org: &str) -> Result<()> {
+    let store = globals.store()?;
     let tenant = store.org_by_slug(org)?.tenant();
     let providers = store.org(&tenant).providers()?;
     let names = |provider: &Provider| provider.models.iter().map(|model| model.name.clone()).collect::<Vec<_>>();
@@ -168,17 +171,17 @@ fn list(place: &Place, org: &str) -> Result<()> {
         let row = |p: &Provider| vec![p.slug.clone(), p.base_url.clone(), key(p), names(p).join(", ")];
         table(&["SLUG", "BASE URL", "KEY", "MODELS"], &providers.iter().map(row).collect::<Vec<_>>())
     };
-    place.print(json, text);
+    globals.print(json, text);
     Ok(())
 }
 
 /// Each step says how long it took, so that a slow provider can be told from a wrong one.
-async fn test(place: &Place, org: &str, slug: &str, ca_file: Option<PathBuf>) -> Result<()> {
-    let store = place.store()?;
+async fn test(globals: &Globals, org: &str, slug: &str, ca_file: Option<PathBuf>) -> Result<()> {
+    let store = globals.store()?;
     let tenant = store.org_by_slug(org)?.tenant();
     let provider = store.org(&tenant).provider(slug)?;
     let upstreams = Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() })?;
-    let catalog = Catalog::new(store.clone(), place.sealer()?, Vec::new(), upstreams);
+    let catalog = Catalog::new(store.clone(), globals.sealer()?, Vec::new(), upstreams);
     if provider.models.is_empty() {
         return Err(Error::failed(format!("{slug} has no models to test")));
     }
@@ -186,7 +189,7 @@ async fn test(place: &Place, org: &str, slug: &str, ca_file: Option<PathBuf>) ->
     let ms = |time: Duration| time.as_millis() as u64;
     let (list_ms, reply_ms, first_ms) = (ms(tested.listed), ms(tested.reply), tested.first_token.map(ms));
     let (listed, model) = (tested.models, tested.model);
-    place.print(
+    globals.print(
         || json!({ "models": listed, "listMs": list_ms, "tested": model, "firstTokenMs": first_ms, "replyMs": reply_ms }),
         || {
             let first = first_ms.map_or_else(|| "no token".to_owned(), |ms| format!("first token after {ms} ms"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Place, block_on};
+use super::globals::{Globals, block_on};
 use crate::{
     error::{Error, Result},
     store::file::prune::{Old, vacuum},
@@ -28,14 +28,14 @@ pub(super) struct Prune {
 }
 
 impl Prune {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
-        let store = place.store()?;
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
+        let store = globals.store()?;
         let org_id = self.org.map(|slug| store.org_by_slug(&slug)).transpose()?.map(|org| org.id);
         let before = Timestamp::now().minus(self.older_than);
         let old = Old { before, org_id };
         let gone = if self.dry_run { store.prunable(&old)? } else { block_on(store.prune(&old))? };
         if self.vacuum {
-            vacuum(&place.folder()?).map_err(|error| Error::failed(format!("the file keeps its size: {error}")))?;
+            vacuum(&globals.folder()?).map_err(|error| Error::failed(format!("the file keeps its size: {error}")))?;
         }
         let free = store.free_bytes()?;
         let verb = if self.dry_run { "would go" } else { "gone" };
@@ -48,7 +48,7 @@ impl Prune {
              {free} bytes of the file are free: they are filled before it grows",
             gone.sessions, gone.messages, gone.agents, gone.projects
         );
-        place.print(|| json, || text);
+        globals.print(|| json, || text);
         Ok(())
     }
 }

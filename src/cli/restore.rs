@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Place, count_text, doctor};
+use super::{doctor, globals::Globals, text::count_text};
 use crate::{error::Result, store::file::restore};
 
 #[derive(Debug, clap::Args)]
@@ -17,13 +17,13 @@ pub(super) struct Restore {
 }
 
 impl Restore {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
-        let folder = place.folder()?;
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
+        let folder = globals.folder()?;
         let restored = restore::restore(&self.file, &folder, self.force)?;
         let orgs = restored.file.orgs_count()?;
-        let keys = doctor::check_key_file(place, &restored.file);
+        let keys = doctor::check_key_file(globals, &restored.file);
         let kept = restored.kept.as_ref().map(|kept| kept.display().to_string());
-        place.print(
+        globals.print(
             || json!({ "folder": folder, "orgs": orgs, "kept": kept, "key": keys.to_json() }),
             || {
                 let mut lines =

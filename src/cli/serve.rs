@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Place,
+    globals::Globals,
     process::{raise_nofile_limit, signal},
 };
 use crate::{
@@ -56,12 +56,12 @@ pub(super) enum LogFormat {
 const LOG_DEFAULT: &str = "alm=info,warn";
 
 impl Serve {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
         start_log(self.log_format);
         raise_nofile_limit();
         let mut builder = Server::builder()
-            .data_dir(place.folder()?)
-            .secret_key_file(place.key_file()?)
+            .data_dir(globals.folder()?)
+            .secret_key_file(globals.key_file()?)
             .listen(self.listen)
             .chats_per_minute(self.chat_rate.get())
             .drain(self.drain)

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{Place, read_secret};
+use super::{globals::Globals, text::read_secret};
 use crate::{
     error::{Error, Result},
     password,
@@ -41,8 +41,8 @@ pub(super) struct Import {
 }
 
 impl Export {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
-        let store = place.store()?;
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
+        let store = globals.store()?;
         let tenant = store.org_by_slug(&self.org)?.tenant();
         let org = store.org(&tenant);
         let Some(path) = &self.file else {
@@ -54,19 +54,19 @@ impl Export {
         // Half an export is none.
         let exported = org.export(&mut BufWriter::new(&file)).inspect_err(|_| drop(fs::remove_file(path)))?;
         file.sync_all().map_err(|error| cannot(path, &error))?;
-        place.print(|| json!({ "slug": self.org, "rows": exported.rows }), || said(&self.org, &exported));
+        globals.print(|| json!({ "slug": self.org, "rows": exported.rows }), || said(&self.org, &exported));
         Ok(())
     }
 }
 
 impl Import {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let file = File::open(&self.file).map_err(|error| cannot(&self.file, &error))?;
         let hash = self.password_file.map(|file| password::hash(&read_secret(&file)?)).transpose()?;
-        let imported = place.store()?.import(BufReader::new(file), self.slug, hash)?;
+        let imported = globals.store()?.import(BufReader::new(file), self.slug, hash)?;
         let (slug, rows) = (imported.slug, imported.rows);
         let next = format!("alm keys create --org {slug} --name first");
-        place.print(
+        globals.print(
             || json!({ "slug": slug, "rows": rows }),
             || {
                 format!(

@@ -2,9 +2,12 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use super::{Check, machine::OTHERS};
+use super::{check::Check, machine::OTHERS};
 use crate::{
-    cli::{Place, count_text, size_text},
+    cli::{
+        globals::Globals,
+        text::{count_text, size_text},
+    },
     error::Result,
     seal::Sealer,
     store::file::{self, inspect::Inspected},
@@ -84,9 +87,9 @@ fn of_clock(now: Timestamp, newest: Option<Timestamp>) -> Check {
 }
 
 /// Whether the key file opens what was sealed with it. It is not created here, so that a wrong path shows.
-pub(in crate::cli) fn check_key_file(place: &Place, file: &Inspected) -> Check {
+pub(in crate::cli) fn check_key_file(globals: &Globals, file: &Inspected) -> Check {
     let look = || -> Result<Check> {
-        let key_file = place.key_file()?;
+        let key_file = globals.key_file()?;
         let name = key_file.display();
         if !file.is_current()? {
             return Ok(Check::warn(
@@ -131,7 +134,7 @@ pub(in crate::cli) fn check_key_file(place: &Place, file: &Inspected) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::Level;
+    use crate::cli::doctor::check::Level;
 
     #[test]
     fn a_clock_that_is_behind_the_file_fails() {

@@ -2,9 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use super::Check;
+use super::check::Check;
 use crate::{
-    cli::size_text,
+    cli::text::size_text,
     error::{Error, Result},
     store::file::{
         copy,
@@ -93,7 +93,7 @@ fn of_disk(disk: Disk) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::Level;
+    use crate::cli::doctor::check::Level;
 
     #[test]
     fn a_disk_is_judged_by_its_kind_and_its_room() {

@@ -3,20 +3,22 @@
 //! Rule: it only looks. Nothing is created, upgraded or repaired, so it may run at any moment, beside a server too. What a
 //! server cannot live with fails; what somebody should know is a warning. No line holds a secret.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Place, count_text};
+use super::{globals::Globals, text::count_text};
 use crate::{
     error::{Error, Result},
     store::file::{FILE_NAME, inspect::Inspected},
 };
 
+mod check;
 mod file;
 mod machine;
 mod providers;
 
+use check::{Check, Level};
 pub(super) use file::check_key_file;
 
 #[derive(Debug, clap::Args)]
@@ -26,37 +28,21 @@ pub(super) struct Doctor {
     ca_file: Option<PathBuf>,
 }
 
-/// How well something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Ok,
-    Warn,
-    Fail,
-}
-
-/// One thing that was looked at, and what to do if it is not well.
-#[derive(Debug)]
-pub(super) struct Check {
-    level: Level,
-    what: String,
-    text: String,
-}
-
 impl Doctor {
-    pub(super) fn run(self, place: &Place) -> Result<()> {
-        let folder = place.folder()?;
+    pub(super) fn run(self, globals: &Globals) -> Result<()> {
+        let folder = globals.folder()?;
         let mut checks = vec![machine::check_limits()];
         if folder.is_dir() {
             checks.extend([machine::check_folder(&folder), machine::check_disk(&folder)]);
-            checks.extend(file::check_modes(&folder, &place.key_file()?));
-            checks.extend(self.check_file(place, &folder.join(FILE_NAME)));
+            checks.extend(file::check_modes(&folder, &globals.key_file()?));
+            checks.extend(self.check_file(globals, &folder.join(FILE_NAME)));
         } else {
             let missing =
                 format!("{} does not exist: `alm serve` creates it, or name another folder", folder.display());
             checks.push(Check::fail("folder", missing));
         }
         let failed = checks.iter().filter(|check| check.level == Level::Fail).count();
-        place.print(
+        globals.print(
             || json!({ "ok": failed == 0, "checks": checks.iter().map(Check::to_json).collect::<Vec<_>>() }),
             || checks.iter().map(Check::to_string).collect::<Vec<_>>().join("\n"),
         );
@@ -66,7 +52,7 @@ impl Doctor {
         Err(Error::failed(format!("{} failed", count_text(failed as u64, "check"))))
     }
 
-    fn check_file(&self, place: &Place, path: &std::path::Path) -> Vec<Check> {
+    fn check_file(&self, globals: &Globals, path: &std::path::Path) -> Vec<Check> {
         if !path.exists() {
             return vec![Check::warn("file", format!("{} does not exist yet: `alm serve` creates it", path.display()))];
         }
@@ -79,49 +65,9 @@ impl Doctor {
         let mut checks = vec![file::check_version(&file, path), file::check_pages(&file)];
         // What is in a file of another schema is for the binary that knows it.
         if file.is_current().unwrap_or(false) {
-            checks.extend([file::check_ledger(&file), file::check_clock(&file), check_key_file(place, &file)]);
-            checks.extend(providers::check(place, &file, self.ca_file.clone()));
+            checks.extend([file::check_ledger(&file), file::check_clock(&file), check_key_file(globals, &file)]);
+            checks.extend(providers::check(globals, &file, self.ca_file.clone()));
         }
         checks
-    }
-}
-
-impl Check {
-    fn ok(what: impl Into<String>, text: impl Into<String>) -> Self {
-        Check { level: Level::Ok, what: what.into(), text: text.into() }
-    }
-
-    fn warn(what: impl Into<String>, text: impl Into<String>) -> Self {
-        Check { level: Level::Warn, what: what.into(), text: text.into() }
-    }
-
-    fn fail(what: impl Into<String>, text: impl Into<String>) -> Self {
-        Check { level: Level::Fail, what: what.into(), text: text.into() }
-    }
-
-    /// What could not be looked at has failed.
-    fn of(what: &str, looked: Result<Check>) -> Self {
-        looked.unwrap_or_else(|error| Check::fail(what, error.to_string()))
-    }
-
-    /// For programs.
-    pub(super) fn to_json(&self) -> Value {
-        json!({ "check": self.what, "level": self.level.as_str(), "text": self.text })
-    }
-}
-
-impl Level {
-    fn as_str(self) -> &'static str {
-        match self {
-            Level::Ok => "ok",
-            Level::Warn => "warn",
-            Level::Fail => "fail",
-        }
-    }
-}
-
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<4}  {}: {}", self.level.as_str(), self.what, self.text)
     }
 }

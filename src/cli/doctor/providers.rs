@@ -4,10 +4,13 @@ use std::{path::PathBuf, time::Instant};
 
 use futures_util::future::join_all;
 
-use super::Check;
+use super::check::Check;
 use crate::{
     catalog::{self, EnvProvider},
-    cli::{Place, block_on, count_text},
+    cli::{
+        globals::{Globals, block_on},
+        text::count_text,
+    },
     error::{Error, Result},
     model::upstream::{Endpoint, Upstreams},
     outbound,
@@ -16,9 +19,9 @@ use crate::{
 };
 
 /// Asks every provider of every organization, and those that this environment names.
-pub(super) fn check(place: &Place, file: &Inspected, ca_file: Option<PathBuf>) -> Vec<Check> {
+pub(super) fn check(globals: &Globals, file: &Inspected, ca_file: Option<PathBuf>) -> Vec<Check> {
     let look = || {
-        let key_file = place.key_file()?;
+        let key_file = globals.key_file()?;
         let sealer = if key_file.exists() { Some(Sealer::open(&key_file)?) } else { None };
         let open = |sealed: &[u8], context: &str| {
             let sealer = sealer.as_ref().ok_or_else(|| Error::failed("its key cannot be opened"))?;

@@ -1,0 +1,85 @@
+//! What every command takes: where the data is, and how to speak.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use serde_json::Value;
+
+use crate::{
+    catalog::{Catalog, EnvProvider},
+    error::{Error, Result},
+    model::upstream::Upstreams,
+    outbound,
+    seal::{self, Sealer},
+    store::Store,
+};
+
+/// Where the data is, and how to speak.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Globals {
+    /// The folder that holds everything; the XDG data folder when absent
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// The file with the key that seals providers' keys; `alm.key` in the data folder when absent
+    #[arg(long, global = true, value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true, value_parser = FalseyValueParser::new())]
+    pub json: bool,
+}
+
+/// Connections that a command reads with; a command does one thing at a time.
+const COMMAND_READERS_MAX: u32 = 1;
+
+impl Globals {
+    /// The data folder.
+    pub fn folder(&self) -> Result<PathBuf> {
+        if let Some(folder) = &self.data_dir {
+            return Ok(folder.clone());
+        }
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
+        let unknown = || Error::failed("there is no home folder: name the data folder with --data-dir");
+        Ok(data.ok_or_else(unknown)?.join("alm"))
+    }
+
+    /// The store, beside a running server or without one.
+    pub fn store(&self) -> Result<Store> {
+        Store::open(&self.folder()?, COMMAND_READERS_MAX)
+    }
+
+    /// The file with the key that seals providers' keys.
+    pub fn key_file(&self) -> Result<PathBuf> {
+        match &self.secret_key_file {
+            Some(file) => Ok(file.clone()),
+            None => Ok(self.folder()?.join(seal::FILE_NAME)),
+        }
+    }
+
+    /// What seals providers' keys.
+    pub fn sealer(&self) -> Result<Sealer> {
+        Sealer::open(&self.key_file()?)
+    }
+
+    /// The models of every organization. Providers that the environment names are asked what they have.
+    pub fn catalog(&self, store: &Store) -> Result<Catalog> {
+        let named = EnvProvider::from_env(|name| std::env::var(name).ok());
+        let catalog =
+            Catalog::new(store.clone(), self.sealer()?, named, Upstreams::new(&outbound::Options::default())?);
+        block_on(async {
+            catalog.refresh_env_providers().await;
+            Ok(catalog)
+        })
+    }
+
+    /// Prints a result: `json` for programs, `text` for people.
+    pub fn print(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
+        println!("{}", if self.json { json().to_string() } else { text() });
+    }
+}
+
+/// A runtime for commands that do one thing and end.
+pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::internal)?;
+    runtime.block_on(work)
+}

@@ -1,0 +1,75 @@
+//! Text for people: numbers, tables, and what is wrong with a flag; and a secret's text from a file.
+
+use crate::error::{Error, Invalid, Result};
+
+/// What is wrong with a field, said of the flag that it came from: `baseUrl` is `--base-url`.
+pub fn as_flags(error: Error) -> Error {
+    let Error::Invalid(mut fields) = error else { return error };
+    for Invalid { field, .. } in &mut fields {
+        let words =
+            field.chars().flat_map(|c| c.is_ascii_uppercase().then_some('-').into_iter().chain(c.to_lowercase()));
+        *field = format!("--{}", words.collect::<String>());
+    }
+    Error::Invalid(fields)
+}
+
+/// The secret in a file, without the line end that editors leave.
+pub fn read_secret(file: &std::path::Path) -> Result<String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Error::failed(format!("cannot read {}: {error}", file.display())))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(Error::failed(format!("{} is empty", file.display()))),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
+/// A number of bytes, for people.
+pub fn size_text(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    let (mut size, mut unit) = (bytes as f64 / 1e3, 0);
+    while size >= 1e3 && unit + 1 < UNITS.len() {
+        (size, unit) = (size / 1e3, unit + 1);
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+/// How many there are of something, for people.
+pub fn count_text(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Rows in columns, for people.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let body = rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(line(head.to_vec())).chain(body).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_as_people_say_them() {
+        for (bytes, text) in
+            [(0, "0.0 kB"), (999_900, "999.9 kB"), (302_518_272, "302.5 MB"), (u64::MAX, "18446744.1 TB")]
+        {
+            assert_eq!(size_text(bytes), text);
+        }
+        assert_eq!((count_text(1, "turn"), count_text(0, "turn")), ("1 turn".into(), "0 turns".into()));
+    }
+
+    #[test]
+    fn a_table_lines_up() {
+        let rows = [vec!["a".into(), "long cell".into()], vec!["bcd".into(), "x".into()]];
+        assert_eq!(table(&["K", "V"], &rows), "K    V\na    long cell\nbcd  x");
+    }
+}
