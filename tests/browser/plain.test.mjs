@@ -73,3 +73,14 @@ test("length makes a password strong; repetition, runs and habits do not", () =>
   };
   for (const [password, level] of Object.entries(levels)) assert.equal(judge(password)[0], level, password);
 });
+
+test("every script of ours is type-checked", () => {
+  for (const folder of ["page", "docs"]) {
+    const files = new URL(`../../src/http/${folder}/files/`, import.meta.url);
+    const scripts = readdirSync(files, { recursive: true }).filter((name) =>
+      /^(?!.*(marked|swagger-ui)).*\.js$/.test(name),
+    );
+    assert.ok(scripts.length > 2);
+    for (const name of scripts) assert.match(readFileSync(new URL(name, files), "utf8"), /^\/\/ @ts-check\n/, name);
+  }
+});

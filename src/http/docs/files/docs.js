@@ -1,3 +1,5 @@
+// @ts-check
+
 // Swagger UI over /openapi.json, with additions of our own: a key that every call sends, or the sign-in that this browser
 // has, and replies shown while they stream.
 //
@@ -6,13 +8,22 @@
 
 import { live } from "/docs/live.js";
 
-const key = document.getElementById("key");
-const org = document.getElementById("org");
+const key = /** @type {HTMLInputElement} */ (document.getElementById("key"));
+const org = /** @type {HTMLInputElement} */ (document.getElementById("org"));
+const caller = /** @type {HTMLElement} */ (document.getElementById("caller"));
+const settings = /** @type {HTMLAnchorElement} */ (document.getElementById("settings"));
 
-/** Adds the key and the organization, unless the Authorize dialog has already set a header. */
+/**
+ * Adds the key and the organization, unless the Authorize dialog has already set a header.
+ * @param {any} request
+ */
 function sign(request) {
   if (new URL(request.url, location.href).origin !== location.origin) return request;
   const named = Object.keys(request.headers).map((name) => name.toLowerCase());
+  /**
+   * @param {string} name
+   * @param {string} value
+   */
   const add = (name, value) => {
     if (value && !named.includes(name.toLowerCase())) request.headers[name] = value;
   };
@@ -21,20 +32,22 @@ function sign(request) {
   return request;
 }
 
-/** Who is signed in with this browser; undefined until the server has said so. */
+/**
+ * Who is signed in with this browser; undefined until the server has said so.
+ * @type {Api.Me | undefined}
+ */
 let me;
 
 function describeCaller() {
   const slug = org.value.trim();
   const inOrg = slug ? ` and organization ${slug}` : "";
-  const caller = document.getElementById("caller");
   if (key.value.trim()) caller.textContent = `Every call sends this key${inOrg}. Reloading the page forgets it.`;
   else if (me)
     caller.textContent = `Signed in as ${me.user.email}: every call uses this sign-in${inOrg}. A key takes precedence.`;
   else caller.textContent = "No key and not signed in: calls are anonymous.";
   const home = slug && me ? `/${encodeURIComponent(slug)}/settings` : "/login";
-  document.getElementById("settings").href = home;
-  document.getElementById("settings").textContent = me ? "Settings" : "Sign in";
+  settings.href = home;
+  settings.textContent = me ? "Settings" : "Sign in";
 }
 
 async function recogniseSignIn() {
@@ -44,6 +57,7 @@ async function recogniseSignIn() {
   describeCaller();
 }
 
+/** @param {{ matches: boolean }} dark */
 function followColorScheme(dark) {
   document.documentElement.classList.toggle("dark-mode", dark.matches);
 }

@@ -1,23 +1,38 @@
+// @ts-check
+
 // A Swagger UI plugin: a reply of type text/event-stream is shown while it arrives, above the responses of its operation.
 // Swagger UI itself shows a reply when it has ended, and still does: the body is read twice.
 
 import { events } from "/_page/chat/sse.js";
 import { emptyReply, withEvent } from "/docs/reply.js";
 
-/** Operation ("post /api/v1/chat") → what its last stream has sent so far; a new object at every change. */
+/**
+ * Operation ("post /api/v1/chat") → what its last stream has sent so far; a new object at every change.
+ * @type {Map<string, LiveReply | undefined>}
+ */
 const replies = new Map();
+/** @type {Set<() => void>} */
 const watchers = new Set();
 
+/**
+ * @param {string} operation
+ * @param {LiveReply | undefined} reply
+ */
 function publish(operation, reply) {
   replies.set(operation, reply);
   for (const watcher of watchers) watcher();
 }
 
+/** @param {() => void} watcher */
 function subscribe(watcher) {
   watchers.add(watcher);
   return () => watchers.delete(watcher);
 }
 
+/**
+ * @param {string} operation
+ * @param {Response} response
+ */
 async function show(operation, response) {
   let reply = emptyReply;
   publish(operation, reply);
@@ -32,7 +47,11 @@ async function show(operation, response) {
   }
 }
 
-/** `fetch`, which also shows an event stream in the panel of `operation`. */
+/**
+ * `fetch`, which also shows an event stream in the panel of `operation`.
+ * @param {string} operation
+ * @returns {typeof fetch}
+ */
 function watchedFetch(operation) {
   return async (url, options) => {
     publish(operation, undefined);
@@ -44,6 +63,10 @@ function watchedFetch(operation) {
   };
 }
 
+/**
+ * @param {any} React
+ * @param {string} operation
+ */
 function panel(React, operation) {
   const e = React.createElement;
   const reply = React.useSyncExternalStore(subscribe, () => replies.get(operation));
@@ -62,20 +85,26 @@ function panel(React, operation) {
   );
 }
 
-/** The plugin. */
+/**
+ * The plugin.
+ * @param {{ React: any }} system
+ */
 export function live({ React }) {
+  /** @param {{ operation: string }} props */
   const Live = ({ operation }) => panel(React, operation);
   return {
     statePlugins: {
       spec: {
         wrapActions: {
-          executeRequest: (execute) => (request) =>
+          /** @param {(request: any) => unknown} execute */
+          executeRequest: (execute) => (/** @type {any} */ request) =>
             execute({ ...request, userFetch: watchedFetch(`${request.method} ${request.pathName}`) }),
         },
       },
     },
     wrapComponents: {
-      responses: (Responses) => (props) =>
+      /** @param {any} Responses */
+      responses: (Responses) => (/** @type {any} */ props) =>
         React.createElement(
           React.Fragment,
           null,

@@ -1,9 +1,16 @@
+// @ts-check
+
 // What the live panel shows of a reply, after each of its events.
 
 /** What the panel keeps of the raw events; the reply below it has all of them. */
 const RAW_CHARS_MAX = 200_000;
 
-/** The reply after one more event. */
+/**
+ * The reply after one more event.
+ * @param {LiveReply} reply
+ * @param {string} data
+ * @returns {LiveReply}
+ */
 export function withEvent(reply, data) {
   const next = { ...reply, events: reply.events + 1, raw: (reply.raw + data + "\n").slice(-RAW_CHARS_MAX) };
   if (data === "[DONE]") return next.state === "arriving" ? { ...next, state: "complete" } : next;
@@ -19,5 +26,8 @@ export function withEvent(reply, data) {
   return next;
 }
 
-/** A reply of which nothing has come yet. */
+/**
+ * A reply of which nothing has come yet.
+ * @type {LiveReply}
+ */
 export const emptyReply = { text: "", raw: "", events: 0, state: "arriving" };

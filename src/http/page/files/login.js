@@ -1,10 +1,15 @@
+// @ts-check
+
 // /login: e-mail and password, then on to where the person wanted to go.
 
 import { call } from "./lib/api.js";
-import { h } from "./lib/dom.js";
+import { byId, h } from "./lib/dom.js";
 import { field, form, input } from "./lib/form.js";
 
-/** A path of this server, whatever the address bar says. */
+/**
+ * A path of this server, whatever the address bar says.
+ * @param {Api.Me} me
+ */
 function wanted(me) {
   const next = new URLSearchParams(location.search).get("next");
   const target = next && URL.canParse(next, location.origin) ? new URL(next, location.origin) : undefined;
@@ -12,6 +17,7 @@ function wanted(me) {
   return me.orgs.length > 0 ? `/${me.orgs[0].slug}/settings` : "/docs/";
 }
 
+/** @param {Api.Me} me */
 const go = (me) => location.replace(wanted(me));
 
 const page = form({
@@ -27,15 +33,13 @@ const page = form({
   },
 });
 
-document
-  .getElementById("main")
-  .append(
-    h("h1", "Sign in"),
-    page,
-    h("p.quiet", "First time here? Open the link that ", h("code", "alm serve"), " printed when it started."),
-    h("p.quiet", h("a", { href: "/docs/" }, "API documentation")),
-  );
-page.elements.email.focus();
+byId("main").append(
+  h("h1", "Sign in"),
+  page,
+  h("p.quiet", "First time here? Open the link that ", h("code", "alm serve"), " printed when it started."),
+  h("p.quiet", h("a", { href: "/docs/" }, "API documentation")),
+);
+/** @type {HTMLElement | null} */ (page.querySelector("[name=email]"))?.focus();
 
 // Those who are signed in already need not do it again.
 call("GET", "/auth/me", undefined, { asks: false }).then(go, () => {});

@@ -1,9 +1,11 @@
+// @ts-check
+
 // /{org}/settings: who is here, the sections, and which of them is shown.
 //
 // The section is in the fragment (`#sessions/ID`), so links, the back button and a reload work without the server.
 
 import { call, caller, ApiError } from "./lib/api.js";
-import { busy, fill, h, notify } from "./lib/dom.js";
+import { busy, byId, fill, h, notify } from "./lib/dom.js";
 import { account } from "./sections/account.js";
 import { agents } from "./sections/agents.js";
 import { keys } from "./sections/keys.js";
@@ -15,6 +17,7 @@ import { failure } from "./lib/states.js";
 /**
  * By the first word of the fragment. Each shows itself in `page.main` and may return a function that follows the rest of the fragment.
  * Calls take the page as their options: its `signal` ends them when the section is left.
+ * @type {Record<string, { title: string, show: (page: Page) => Promise<Follow | void> }>}
  */
 const SECTIONS = {
   keys: { title: "API keys", show: keys },
@@ -25,8 +28,8 @@ const SECTIONS = {
   account: { title: "Account", show: account },
 };
 
-const main = document.getElementById("main");
-const nav = document.getElementById("sections");
+const main = byId("main");
+const nav = byId("sections");
 const links = Object.entries(SECTIONS).map(([name, { title }]) => h("a", { href: `#${name}` }, title));
 fill(
   nav,
@@ -36,7 +39,9 @@ fill(
   ),
 );
 
+/** @type {Api.Me} */
 let me;
+/** @type {{ name: string, leave: AbortController, follow?: Follow | void } | undefined} */
 let shown;
 
 async function start() {
@@ -52,24 +57,25 @@ async function start() {
   showOrgs(slug);
   if (!org) return fill(main, nowhere(slug));
   Object.assign(caller, { org: slug, email: me.user.email });
-  me.role = org.role;
-  addEventListener("hashchange", () => show({ moved: true }));
-  show({ moved: false });
+  addEventListener("hashchange", () => show(org.role, { moved: true }));
+  return show(org.role, { moved: false });
 }
 
+/** @param {string} slug */
 function showOrgs(slug) {
   const others = me.orgs.filter((org) => org.slug !== slug);
   const chosen = h("strong", slug);
-  if (others.length === 0) return fill(document.getElementById("orgs"), chosen);
+  if (others.length === 0) return fill(byId("orgs"), chosen);
   const choice = h(
     "select",
     { "aria-label": "Organization" },
     [{ slug }, ...others].map((org) => h("option", { value: org.slug }, org.slug)),
   );
   choice.addEventListener("change", () => location.assign(`/${choice.value}/settings`));
-  return fill(document.getElementById("orgs"), choice);
+  return fill(byId("orgs"), choice);
 }
 
+/** @param {string} slug */
 const nowhere = (slug) => [
   h("h1", "No access to this organization"),
   h("p", `${me.user.email} is not a member of ${slug}, or no organization has that name.`),
@@ -79,15 +85,20 @@ const nowhere = (slug) => [
   ),
 ];
 
-async function show({ moved }) {
+/**
+ * @param {Api.Role} role
+ * @param {{ moved: boolean }} how
+ */
+async function show(role, { moved }) {
   const [first, ...rest] = location.hash.slice(1).split("/").map(decodeURIComponent);
   const name = Object.hasOwn(SECTIONS, first) ? first : "keys";
   if (shown?.name === name && shown.follow) return shown.follow(rest);
   shown?.leave.abort();
   const section = SECTIONS[name];
-  const page = { main, me, slug: caller.org, rest, isOwner: me.role === "owner" };
-  shown = { name, leave: new AbortController() };
-  page.signal = shown.leave.signal;
+  const leave = new AbortController();
+  const isOwner = role === "owner";
+  const page = { main, me, role, slug: caller.org, rest, isOwner, signal: leave.signal };
+  shown = { name, leave };
   document.title = `${section.title} · ${caller.org} · alm`;
   document.body.dataset.section = name;
   for (const link of links) {
@@ -97,13 +108,18 @@ async function show({ moved }) {
     if (isCurrent) link.scrollIntoView({ block: "nearest", inline: "center" });
   }
   if (moved) main.focus({ preventScroll: true });
-  await showSection(section, page);
+  return showSection(section, page);
 }
 
+/**
+ * @param {{ title: string, show: (page: Page) => Promise<Follow | void> }} section
+ * @param {Page} page
+ */
 async function showSection(section, page) {
   const here = shown;
   try {
-    here.follow = await section.show(page);
+    const follow = await section.show(page);
+    if (here) here.follow = follow;
   } catch (error) {
     if (page.signal.aborted) return;
     if (!(error instanceof ApiError)) throw error;
@@ -115,8 +131,8 @@ async function showSection(section, page) {
   }
 }
 
-document.getElementById("sign-out").addEventListener("click", (event) =>
-  busy(event.target, "Signing out…", async () => {
+byId("sign-out").addEventListener("click", (event) =>
+  busy(/** @type {HTMLElement} */ (event.currentTarget), "Signing out…", async () => {
     try {
       await call("POST", "/auth/logout", undefined, { asks: false });
     } catch (error) {
@@ -128,7 +144,7 @@ document.getElementById("sign-out").addEventListener("click", (event) =>
 );
 
 // Its fragment would take the section's place in the address.
-document.querySelector(".skip").addEventListener("click", (event) => {
+document.querySelector(".skip")?.addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });

@@ -1,7 +1,9 @@
+// @ts-check
+
 // /setup#CODE: the first organization and its owner. The code is in the fragment, which browsers do not send along.
 
 import { call } from "./lib/api.js";
-import { h } from "./lib/dom.js";
+import { byId, h } from "./lib/dom.js";
 import { field, form, input, FieldError } from "./lib/form.js";
 import { strength } from "./lib/strength.js";
 
@@ -48,7 +50,5 @@ const page = form({
   },
 });
 
-document
-  .getElementById("main")
-  .append(h("h1", "Welcome"), h("p.lead", "Three fields, and your own agent platform is ready."), page);
+byId("main").append(h("h1", "Welcome"), h("p.lead", "Three fields, and your own agent platform is ready."), page);
 slug.focus();

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Growing text for a screen reader: whole sentences, at a pace that can be listened to.
 
 import { h } from "../lib/dom.js";
@@ -12,7 +14,9 @@ export function announcer() {
   const element = h("div.away", { role: "status" });
   let said = 0;
   let text = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
+  /** @param {string} words */
   const say = (words) => words.trim() && (element.textContent = words.trim().slice(0, CHARS_MAX));
   const sentences = () => {
     timer = undefined;
@@ -29,10 +33,12 @@ export function announcer() {
       text = "";
       say("The reply has started.");
     },
+    /** @param {string} whole */
     grow(whole) {
       text = whole;
       timer ??= setTimeout(sentences, PAUSE_MS);
     },
+    /** @param {string} word */
     end(word) {
       clearTimeout(timer);
       timer = undefined;

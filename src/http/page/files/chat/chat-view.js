@@ -1,3 +1,5 @@
+// @ts-check
+
 // The frame of a session: its title and what can be done with it, the messages, the raw stream.
 
 import { dialog } from "../lib/dialog.js";
@@ -7,7 +9,10 @@ import { announcer } from "./announcer.js";
 /** How near to the end the reader must be for the page to follow what arrives. */
 const NEAR_END_PX = 80;
 
-/** The elements of a chat, and what happens to them. `curl()` and `raw()` give text; `rename` and `remove` do it. */
+/**
+ * The elements of a chat, and what happens to them. `curl()` and `raw()` give text; `rename` and `remove` do it.
+ * @param {{ session?: Api.Session, box: HTMLElement, curl: () => string, raw: () => string, rename: () => unknown, remove: () => unknown }} options
+ */
 export function chatView({ session, box, curl, raw, rename, remove }) {
   const title = h("h2", session?.label ?? "New chat");
   const messages = h("div.messages", { role: "region", "aria-label": "Messages", tabindex: "0" });
@@ -19,6 +24,11 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
     stream.textContent = raw() || "Nothing has been streamed on this page yet.";
     stream.scrollTop = stream.scrollHeight;
   };
+  /**
+   * @param {string} text
+   * @param {() => unknown} onclick
+   * @param {Attributes} [attributes]
+   */
   const button = (text, onclick, attributes) => h("button.small", { type: "button", onclick, ...attributes }, text);
   const toggle = button(
     "Raw stream",
@@ -50,12 +60,16 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
     toEnd() {
       messages.scrollTop = messages.scrollHeight;
     },
-    /** Does what may make the messages longer; a reader at the end stays there. */
+    /**
+     * Does what may make the messages longer; a reader at the end stays there.
+     * @param {() => void} work
+     */
     keepingTheEnd(work) {
       const isNear = messages.scrollHeight - messages.scrollTop - messages.clientHeight < NEAR_END_PX;
       work();
       if (isNear) this.toEnd();
     },
+    /** @param {Api.Session} session */
     made({ label }) {
       title.textContent = label;
       for (const button of ofSession) button.hidden = false;
@@ -63,6 +77,7 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
   };
 }
 
+/** @param {string} command */
 function showCurl(command) {
   return dialog(
     "The same request with curl",

@@ -1,3 +1,5 @@
+// @ts-check
+
 // One session: its history, the reply that is being written, and the box to ask from.
 //
 // Rule: a reply belongs to the server. A page that reloads, loses the network or comes later follows it from its start.
@@ -25,11 +27,14 @@ const SUGGESTIONS = [
   "Show me Markdown",
 ];
 
+/** @param {string} id */
 const part = (id) => encodeURIComponent(id);
 
 /**
  * Shows a session in `element`, or with `id: null` one that is yet to be created. `changed(id)` is called when lists of
  * sessions may have changed, with the id of one that was just created; `rename` and `remove` ask the person and return the result.
+ * @param {HTMLElement} element
+ * @param {{ id: string | null, agent?: string, signal: AbortSignal } & SessionActions} options
  */
 export async function showChat(element, { id, agent, signal, rename, remove, changed }) {
   const [models, agents, session] = await Promise.all([
@@ -58,9 +63,16 @@ export async function showChat(element, { id, agent, signal, rename, remove, cha
 }
 
 /** An open session. Calls take it as their options, for its `signal`. */
-class Chat {
+export class Chat {
+  /** @param {{ models: Api.Model[], agents: Api.Agent[], session?: Api.Session, agent?: string, signal: AbortSignal } & SessionActions} options */
   constructor({ models, agents, session, agent, signal, rename, remove, changed }) {
-    Object.assign(this, { agents, session, signal, changed, running: false, raw: "" });
+    this.agents = agents;
+    /** @type {any} undefined until the session is created */
+    this.session = session;
+    this.signal = signal;
+    this.changed = changed;
+    this.running = false;
+    this.raw = "";
     this.box = composer({
       models,
       agents: agents.filter(({ isActive }) => isActive),
@@ -83,13 +95,17 @@ class Chat {
     return `/chat/${part(this.session.id)}`;
   }
 
-  /** What is posted to ask this. */
+  /**
+   * What is posted to ask this.
+   * @param {string} text
+   */
   body(text) {
     const sessionId = this.session?.id;
     return { ...(sessionId && { sessionId }), ...this.box.choice(), messages: [{ role: "user", content: text }] };
   }
 
   suggestions() {
+    /** @param {string} text */
     const suggestion = (text) =>
       h("button", { type: "button", onclick: () => this.box.set(text) && this.send() }, text);
     return nothing(
@@ -99,6 +115,7 @@ class Chat {
     );
   }
 
+  /** @param {Api.Session} session */
   renamed(session) {
     this.session = session;
     this.view.title.textContent = session.label;
@@ -110,12 +127,14 @@ class Chat {
     location.hash = "#sessions";
   }
 
+  /** @param {ShownMessage} message */
   who({ role, metadata }) {
     if (role === "user") return "You";
     const id = metadata?.agentId ?? this.session?.agentId;
     return this.agents.find((agent) => agent.id === id)?.name ?? this.session?.agentName ?? "Ala";
   }
 
+  /** @param {ShownMessage} message */
   add(message) {
     const view = messageView(message, this.who(message));
     this.view.messages.append(view.element);
@@ -126,9 +145,15 @@ class Chat {
   async showHistory() {
     const { messages } = this.view;
     const list = `/sessions/${part(this.session.id)}/messages?order=desc&pageSize=${PAGE}`;
+    /**
+     * @param {string | null} [cursor]
+     * @returns {Promise<Items<Api.Message>>}
+     */
     const load = (cursor) => call("GET", cursor ? `${list}&cursor=${part(cursor)}` : list, undefined, this);
+    /** @param {Items<Api.Message>} page */
     const put = ({ items, hasMore, nextCursor }) => {
       const shown = items.map((message) => messageView(message, this.who(message)).element).reverse();
+      /** @returns {Promise<unknown>} */
       const more = () =>
         busy(earlier, "Loading…", async () => {
           const page = await load(nextCursor);
@@ -155,6 +180,7 @@ class Chat {
     this.box.set("");
     if (!this.session) fill(this.view.messages);
     const mine = this.add({ role: "user", parts: [{ type: "text", text }] });
+    /** @param {any} error */
     const refuse = (error) => {
       mine.element.remove();
       if (!this.session) fill(this.view.messages, this.suggestions());
@@ -167,6 +193,7 @@ class Chat {
     await this.run(open, refuse);
   }
 
+  /** @param {string} text */
   async make(text) {
     const label = text.trim().slice(0, LABEL_CHARS_MAX);
     this.session = await call("POST", "/sessions", { label, agentId: this.box.choice().agentId });
@@ -177,7 +204,10 @@ class Chat {
     this.changed(this.session.id);
   }
 
-  /** Follows the reply that is being written, if there is one. */
+  /**
+   * Follows the reply that is being written, if there is one.
+   * @param {(error: any) => void} refuse
+   */
   follow(refuse = (error) => this.box.giveBack("", error)) {
     return this.run(() => request("GET", `${this.path}/stream`, undefined, this), refuse, { quiet: true });
   }
@@ -186,13 +216,23 @@ class Chat {
     return call("POST", `${this.path}/stop`, {});
   }
 
-  /** Shows a button below the messages that begins another reply, in the `place` of one that was. */
+  /**
+   * Shows a button below the messages that begins another reply, in the `place` of one that was.
+   * @param {string} text
+   * @param {() => Promise<Response>} open
+   * @param {ReplyPlace} place
+   */
   offer(text, open, place) {
     const begin = () => this.run(open, (error) => this.box.giveBack("", error), { place });
     fill(this.view.offer, h("button", { type: "button", onclick: begin }, text));
   }
 
-  /** Reads a reply to its end, wherever `open` finds it; `refuse` gets the error if it did not begin. */
+  /**
+   * Reads a reply to its end, wherever `open` finds it; `refuse` gets the error if it did not begin.
+   * @param {() => Promise<Response>} open
+   * @param {(error: any) => void} refuse
+   * @param {{ quiet?: boolean, place?: ReplyPlace }} [options]
+   */
   async run(open, refuse, { quiet = false, place } = {}) {
     if (this.running) return;
     this.running = true;
@@ -216,6 +256,7 @@ class Chat {
     this.box.run(true);
   }
 
+  /** @param {Reply} reply */
   ended({ begun, message, view }) {
     this.box.run(false);
     if (!begun) return;
@@ -225,7 +266,10 @@ class Chat {
     this.offer("Try again", () => request("POST", "/chat", again, this), { replaces: view });
   }
 
-  /** The connection was lost in mid-reply, which continues on the server. */
+  /**
+   * The connection was lost in mid-reply, which continues on the server.
+   * @param {Reply} reply
+   */
   async findAgain(reply) {
     for (const pause of FOLLOW_PAUSES_MS) {
       await new Promise((resolve) => setTimeout(resolve, pause));

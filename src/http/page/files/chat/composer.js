@@ -1,9 +1,14 @@
+// @ts-check
+
 // The box to ask from: text, the agent of a new session, and the model.
 
 import { fill, h } from "../lib/dom.js";
 import { select } from "../lib/form.js";
 
-/** The box; `send()` and `stop()` are what its buttons do. */
+/**
+ * The box; `send()` and `stop()` are what its buttons do.
+ * @param {{ models: Api.Model[], agents: Api.Agent[], agent?: string | null, isNew: boolean, send: () => unknown, stop: () => unknown }} options
+ */
 export function composer({ models, agents, agent, isNew, send, stop }) {
   const text = h("textarea", { rows: "2", placeholder: "Ask something", "aria-label": "Message" });
   const wrong = h("p.alert", { role: "alert", hidden: true });
@@ -40,6 +45,7 @@ export function composer({ models, agents, agent, isNew, send, stop }) {
   return {
     element: form,
     text: () => text.value,
+    /** @param {string} value */
     set(value) {
       text.value = value;
       wrong.hidden = true;
@@ -47,14 +53,21 @@ export function composer({ models, agents, agent, isNew, send, stop }) {
     },
     /** The agent and the model that were chosen, where they were. */
     choice: () => ({ ...(!who.hidden && { agentId: who.value }), ...(model.value && { model: model.value }) }),
-    /** What could not be asked, and why. What was typed meanwhile stays. */
+    /**
+     * What could not be asked, and why. What was typed meanwhile stays.
+     * @param {string} asked
+     * @param {any} error
+     */
     giveBack(asked, error) {
       text.value = [asked, text.value].filter(Boolean).join("\n");
       fill(wrong, error.message, error.status === 402 && [" ", h("a", { href: "#usage" }, "Add to balance")]);
       wrong.hidden = false;
       text.focus();
     },
-    /** A reply is being written, or no longer. */
+    /**
+     * A reply is being written, or no longer.
+     * @param {boolean} isRunning
+     */
     run(isRunning) {
       const hadFocus = document.activeElement === go || document.activeElement === halt;
       go.hidden = isRunning;

@@ -1,6 +1,12 @@
+// @ts-check
+
 // A reply as it arrives: chunks in, the parts of the message out, as the AI SDK's client holds them.
 
-/** A message of which nothing has come yet. */
+/**
+ * A message of which nothing has come yet.
+ * @param {any[]} [parts]
+ * @returns {Arriving}
+ */
 export const emptyMessage = (parts = []) => ({
   id: null,
   parts,
@@ -10,7 +16,11 @@ export const emptyMessage = (parts = []) => ({
   open: new Map(),
 });
 
-/** Takes one chunk into the message. */
+/**
+ * Takes one chunk into the message.
+ * @param {Arriving} message
+ * @param {any} chunk
+ */
 export function fold(message, chunk) {
   const { type } = chunk;
   if (chunk.messageMetadata) message.metadata = merged(message.metadata, chunk.messageMetadata);
@@ -28,6 +38,10 @@ export function fold(message, chunk) {
   else if (type === "finish" && message.state === "arriving") message.state = "complete";
 }
 
+/**
+ * @param {Arriving} message
+ * @param {any} chunk
+ */
 function foldText(message, chunk) {
   const [kind, what] = chunk.type.split("-");
   const key = `${kind} ${chunk.id}`;
@@ -43,6 +57,10 @@ function foldText(message, chunk) {
   }
 }
 
+/**
+ * @param {Arriving} message
+ * @param {any} chunk
+ */
 function foldTool(message, chunk) {
   const { toolCallId, toolName, input, errorText } = chunk;
   const fresh = () => {
@@ -53,7 +71,12 @@ function foldTool(message, chunk) {
   const sinceStep = message.parts.findLastIndex((part) => part.type === "step-start");
   const inStep = message.parts.slice(sinceStep + 1).find((part) => part.toolCallId === toolCallId);
   const known = inStep ?? message.parts.findLast((part) => part.toolCallId === toolCallId);
+  /**
+   * @param {any} part
+   * @param {object} fields
+   */
   const become = (part, fields) => Object.assign(part, fields);
+  /** @type {Record<string, () => unknown>} */
   const folds = {
     "tool-input-start": () => become(fresh(), { state: "input-streaming" }),
     "tool-input-delta": () => (known.rawInput = (known.rawInput ?? "") + chunk.inputTextDelta),
@@ -68,10 +91,18 @@ function foldTool(message, chunk) {
   folds[chunk.type]?.();
 }
 
+/**
+ * @param {any} part
+ * @param {string} key
+ */
 function forget(part, key) {
   delete part[key];
 }
 
+/**
+ * @param {Arriving} message
+ * @param {any} chunk
+ */
 function foldData(message, { type, id, data }) {
   const known = id && message.parts.find((part) => part.type === type && part.id === id);
   if (known) known.data = data;
@@ -80,7 +111,13 @@ function foldData(message, { type, id, data }) {
 
 const NOT_KEYS = ["__proto__", "constructor", "prototype"];
 
+/**
+ * @param {any} old
+ * @param {any} added
+ * @returns {any}
+ */
 function merged(old, added) {
+  /** @param {any} value */
   const isObject = (value) => value?.constructor === Object;
   if (!isObject(old) || !isObject(added)) return added;
   const result = { ...old };

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Markdown as elements. `marked` finds the structure; what is made of it is decided here, token by token.
 //
 // Rule: HTML in the text stays text, a link goes to the web or to mail or nowhere, and nothing is fetched: a picture
@@ -11,9 +13,14 @@ const CHARS_MAX = 200_000;
 /** Deeper nesting is shown as it is. */
 const DEPTH_MAX = 24;
 
+/** @type {WeakMap<Element, { raw: string, node: any }[]>} */
 const rendered = new WeakMap();
 
-/** Makes `element` show `text`; blocks at the beginning that have not changed stay as they are, selection and all. */
+/**
+ * Makes `element` show `text`; blocks at the beginning that have not changed stay as they are, selection and all.
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
 export function showMarkdown(element, text) {
   const before = rendered.get(element) ?? [];
   const tokens = blocksOf(text);
@@ -25,6 +32,10 @@ export function showMarkdown(element, text) {
   rendered.set(element, [...before.slice(0, same), ...added]);
 }
 
+/**
+ * @param {string} text
+ * @returns {any[]}
+ */
 function blocksOf(text) {
   const plain = [{ type: "plain", raw: text }];
   if (text.length > CHARS_MAX) return plain;
@@ -35,6 +46,7 @@ function blocksOf(text) {
   }
 }
 
+/** @type {Record<string, (token: any, depth: number) => Child>} */
 const blocks = {
   space: () => null,
   def: () => null,
@@ -52,6 +64,7 @@ const blocks = {
   table: (t, depth) => table(t, depth),
 };
 
+/** @type {Record<string, (token: any, depth: number) => Child>} */
 const spans = {
   text: (t, depth) => (t.tokens ? inlines(t.tokens, depth) : decoded(t.text)),
   escape: (t) => t.text,
@@ -66,20 +79,51 @@ const spans = {
   image: (t) => link(t.href, [`Image: ${t.text || t.href}`]),
 };
 
+/**
+ * @param {any} token
+ * @param {number} depth
+ */
 const block = (token, depth) => made(blocks, token, depth);
+/**
+ * @param {any} token
+ * @param {number} depth
+ */
 const inline = (token, depth) => made(spans, token, depth);
+/**
+ * @param {any[] | undefined} tokens
+ * @param {number} depth
+ * @returns {Child[]}
+ */
 const children = (tokens, depth) =>
   (tokens ?? []).map((token) => (blocks[token.type] ? block(token, depth) : inline(token, depth)));
+/**
+ * @param {any[] | undefined} tokens
+ * @param {number} depth
+ * @returns {Child[]}
+ */
 const inlines = (tokens, depth) => (tokens ?? []).map((token) => inline(token, depth));
-const items = (list, depth) => list.items.map((item) => h("li", children(item.tokens, depth)));
+/**
+ * @param {any} list
+ * @param {number} depth
+ */
+const items = (list, depth) => list.items.map((/** @type {any} */ item) => h("li", children(item.tokens, depth)));
 
+/**
+ * @param {Record<string, (token: any, depth: number) => Child>} kinds
+ * @param {any} token
+ * @param {number} depth
+ */
 function made(kinds, token, depth) {
   const make = Object.hasOwn(kinds, token.type) && depth < DEPTH_MAX ? kinds[token.type] : () => token.raw;
   const node = make(token, depth + 1);
   return Array.isArray(node) ? h("span", node) : node;
 }
 
-/** A block of code with its language and a button that copies it. */
+/**
+ * A block of code with its language and a button that copies it.
+ * @param {string} text
+ * @param {string} [language]
+ */
 export function code(text, language) {
   const label = (language ?? "").split(/\s/)[0];
   return h(
@@ -93,7 +137,15 @@ export function code(text, language) {
   );
 }
 
+/**
+ * @param {any} token
+ * @param {number} depth
+ */
 function table({ header, rows, align }, depth) {
+  /**
+   * @param {string} tag
+   * @returns {(cell: any, at: number) => HTMLElement}
+   */
   const cell = (tag) => (cell, at) => h(tag, { class: align[at] && `align-${align[at]}` }, inlines(cell.tokens, depth));
   return h(
     "div.scrolls",
@@ -103,20 +155,26 @@ function table({ header, rows, align }, depth) {
       h("thead", h("tr", header.map(cell("th")))),
       h(
         "tbody",
-        rows.map((row) => h("tr", row.map(cell("td")))),
+        rows.map((/** @type {any[]} */ row) => h("tr", row.map(cell("td")))),
       ),
     ),
   );
 }
 
-/** A link to somewhere else, or only its text where it would not go to the web or to mail. */
+/**
+ * A link to somewhere else, or only its text where it would not go to the web or to mail.
+ * @param {string} address
+ * @param {Child} content
+ */
 export function link(address, content) {
   if (!/^(https?:\/\/|mailto:)/i.test(address ?? "") || !URL.canParse(address)) return h("span", content);
   return h("a", { href: address, rel: "noopener noreferrer", target: "_blank" }, content);
 }
 
+/** @type {Record<string, string>} */
 const NAMED = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", hellip: "…", mdash: "—", ndash: "–" };
 
+/** @param {string} text */
 function decoded(text) {
   return text.replace(/&(?:#(\d{1,7})|#x([\da-f]{1,6})|([a-z]+));/gi, (whole, decimal, hex, name) => {
     if (name) return NAMED[name.toLowerCase()] ?? whole;

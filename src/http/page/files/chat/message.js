@@ -1,3 +1,5 @@
+// @ts-check
+
 // A message on the page: each of its parts with a view that keeps up while the part grows.
 
 import { fill, h } from "../lib/dom.js";
@@ -7,7 +9,11 @@ import { code, link, showMarkdown } from "./markdown.js";
 /** Longest piece of a tool's JSON that is shown. */
 const JSON_CHARS_MAX = 50_000;
 
-/** The element of a message, and `update(message, who)`, which shows what has come since. */
+/**
+ * The element of a message, and `update(message, who)`, which shows what has come since.
+ * @param {ShownMessage} message
+ * @param {string} who
+ */
 export function messageView(message, who) {
   const body = h("div.parts");
   const sources = h("ul.sources", { "aria-label": "Sources", hidden: true });
@@ -15,7 +21,12 @@ export function messageView(message, who) {
   const name = h("h3.who", who);
   const element = h("article.message", name, body, sources, foot);
   element.classList.add(message.role === "user" ? "mine" : "theirs");
+  /** @type {any[]} */
   let views = [];
+  /**
+   * @param {ShownMessage} message
+   * @param {string} [who]
+   */
   const update = (message, who) => {
     if (who) name.textContent = who;
     element.dataset.id = message.id ?? "";
@@ -36,21 +47,25 @@ export function messageView(message, who) {
   return { element, update };
 }
 
+/** @param {any} part */
 function kindOf({ type }) {
   if (type === "text" || type === "reasoning" || type === "file") return type;
   if (type.startsWith("tool-") || type === "dynamic-tool") return "tool";
   return type.startsWith("data-") ? "data" : undefined;
 }
 
+/** @type {Record<string, (message: ShownMessage) => { element: HTMLElement, update: (part: any) => unknown }>} */
 const kinds = {
   text: (message) => {
     const element = h(message.role === "user" ? "div.plain" : "div.prose");
+    /** @param {any} part */
     const asIs = (part) => element.textContent !== part.text && (element.textContent = part.text);
     return { element, update: message.role === "user" ? asIs : (part) => showMarkdown(element, part.text) };
   },
   reasoning: () => {
     const title = h("span");
     const text = h("div.prose");
+    /** @param {any} part */
     const update = (part) => {
       title.textContent = part.state === "streaming" ? "Thinking…" : "Thought";
       showMarkdown(text, part.text);
@@ -81,6 +96,7 @@ const kinds = {
   },
 };
 
+/** @type {Record<string, string>} */
 const TOOL_STATES = {
   "input-streaming": "calling…",
   "input-available": "running…",
@@ -91,8 +107,10 @@ const TOOL_STATES = {
   "output-denied": "denied",
 };
 
+/** @param {any} part */
 const toolState = (part) => TOOL_STATES[part.state] ?? part.state;
 
+/** @param {any} part */
 function toolContent(part) {
   const sections = [
     ["Arguments", part.input ?? part.rawInput],
@@ -104,18 +122,24 @@ function toolContent(part) {
     .map(([title, value]) => [h("h4", title), code(json(value), "json")]);
 }
 
+/** @param {unknown} value */
 function json(value) {
   const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   return text.length > JSON_CHARS_MAX ? `${text.slice(0, JSON_CHARS_MAX)}…` : text;
 }
 
 // Only what the message itself carries is shown; an address elsewhere is a link, which the reader may follow.
+/** @param {any} part */
 function file({ url, mediaType, filename }) {
   const name = filename ?? mediaType;
   if (/^data:image\/(png|jpeg|gif|webp);base64,/.test(url)) return h("img", { src: url, alt: name });
   return link(url, [`File: ${name}`]);
 }
 
+/**
+ * @param {HTMLElement} list
+ * @param {any[]} parts
+ */
 function showSources(list, parts) {
   const sources = parts.filter(({ type }) => type.startsWith("source-"));
   if (list.childElementCount === sources.length) return;
@@ -126,11 +150,13 @@ function showSources(list, parts) {
   );
 }
 
+/** @type {Record<string, string>} */
 const ENDINGS = { stopped: "Stopped", interrupted: "Interrupted", error: "Failed", failed: "Failed" };
 
+/** @param {ShownMessage} message */
 function footOf({ role, metadata = {}, status, state, createdAt, error }) {
   if (role === "user") return [];
-  const ending = ENDINGS[status ?? state];
+  const ending = ENDINGS[status ?? state ?? ""];
   const { usage, costMicrocents, durationMs, timeToFirstTokenMs, model } = metadata;
   const facts = [
     ending && h("strong", ending),

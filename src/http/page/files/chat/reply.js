@@ -1,7 +1,8 @@
+// @ts-check
+
 // A reply while it arrives: events in, a growing message on the page, at a pace that a page and a listener can bear.
 
 import { fold, emptyMessage } from "./fold.js";
-import { messageView } from "./message.js";
 import { events } from "./sse.js";
 
 /** How often the page catches up with what has arrived. */
@@ -9,6 +10,7 @@ const PAINT_MS = 60;
 /** What is kept of the raw events. */
 const RAW_CHARS_MAX = 200_000;
 
+/** @type {Record<string, string>} */
 const SPOKEN = {
   complete: "The reply is complete.",
   stopped: "The reply was stopped.",
@@ -17,11 +19,19 @@ const SPOKEN = {
 
 /** One reply in a chat; `replaces` is the view of the one that it stands for, `before` are the parts that it continues. */
 export class Reply {
+  /**
+   * @param {import("./chat.js").Chat} chat
+   * @param {ReplyPlace} [place]
+   */
   constructor(chat, { replaces, before = [] } = {}) {
     this.chat = chat;
     this.replaces = replaces;
+    /** @type {string | null} */
     this.known = null;
+    /** @type {any} the view of the message, once anything has come */
+    this.view = undefined;
     this.message = Object.assign(emptyMessage(structuredClone(before)), { role: "assistant" });
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.painting = undefined;
   }
 
@@ -30,7 +40,10 @@ export class Reply {
     return this.view !== undefined;
   }
 
-  /** Reads a response to its end; one without a body has nothing to say. */
+  /**
+   * Reads a response to its end; one without a body has nothing to say.
+   * @param {Response} response
+   */
   async read(response) {
     if (response.status === 204) return;
     try {
@@ -40,6 +53,7 @@ export class Reply {
     }
   }
 
+  /** @param {string} data */
   take(data) {
     if (!this.begun) this.begin();
     this.chat.raw = `${this.chat.raw}${data}\n`.slice(-RAW_CHARS_MAX);
@@ -62,6 +76,7 @@ export class Reply {
   takePlace() {
     const { id } = this.message;
     this.known = id;
+    if (id === null) return;
     for (const other of this.chat.view.messages.querySelectorAll(`[data-id="${CSS.escape(id)}"]`)) {
       if (other !== this.view.element) other.remove();
     }

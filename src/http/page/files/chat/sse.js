@@ -1,9 +1,16 @@
+// @ts-check
+
 // Server-sent events: pieces of text in, the data of each event out.
 
-/** Splits an event stream into the data of its events; `feed` takes any piece of it. */
+/**
+ * Splits an event stream into the data of its events; `feed` takes any piece of it.
+ * @param {(data: string) => void} onData
+ */
 export function eventSplitter(onData) {
   let rest = "";
+  /** @type {string[]} */
   let data = [];
+  /** @param {string} text */
   const line = (text) => {
     if (text === "") {
       if (data.length > 0) onData(data.join("\n"));
@@ -13,18 +20,24 @@ export function eventSplitter(onData) {
     }
   };
   return {
+    /** @param {string} text */
     feed(text) {
       const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
-      rest = lines.pop();
+      rest = lines.pop() ?? "";
       lines.forEach(line);
     },
   };
 }
 
-/** The data of each event of a response, as it arrives. */
+/**
+ * The data of each event of a response, as it arrives.
+ * @param {Response} response
+ */
 export async function* events(response) {
+  /** @type {string[]} */
   const arrived = [];
   const splitter = eventSplitter((data) => arrived.push(data));
+  if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {

@@ -1,3 +1,5 @@
+// @ts-check
+
 // The way to the API: JSON in and out of the envelope, and a password asked for where the server wants one (step-up).
 //
 // Rule: who is signed in is known by the cookie, which no script can read. Nothing is kept in any storage of the browser.
@@ -10,22 +12,41 @@ const PREFIX = "/api/v1";
 
 /** An error that the API returned, in its own words. */
 export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {{ code?: string, message: string, requestId?: string, details?: any }} error
+   */
   constructor(status, { code = "UNKNOWN", message, requestId, details = {} }) {
     super(message);
-    Object.assign(this, { status, code, requestId, details });
+    this.status = status;
+    this.code = code;
+    this.requestId = requestId;
+    this.details = details;
   }
 }
 
 /** Who calls; set once the page knows. */
-export const caller = { org: null, email: "" };
+export const caller = { org: "", email: "" };
 
-/** A call that returns JSON: `data` of the envelope. */
+/**
+ * A call that returns JSON: `data` of the envelope.
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {CallOptions} [options]
+ * @returns {Promise<any>}
+ */
 export async function call(method, path, body, options) {
   const response = await request(method, path, body, options);
   return response.status === 204 ? undefined : (await response.json()).data;
 }
 
-/** All items of a list, page by page. */
+/**
+ * All items of a list, page by page.
+ * @param {string} path
+ * @param {number} [limit]
+ * @returns {AsyncGenerator<any[]>}
+ */
 export async function* pages(path, limit = 100) {
   let cursor = "";
   do {
@@ -38,6 +59,10 @@ export async function* pages(path, limit = 100) {
 /**
  * A call that returns the response if it is a success, and throws otherwise. Where the server wants a password first, the person
  * is asked for it and the call made again; `asks: false` leaves that out.
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {CallOptions} [options]
  */
 export async function request(method, path, body, { signal, headers, asks = true } = {}) {
   for (;;) {
@@ -49,7 +74,14 @@ export async function request(method, path, body, { signal, headers, asks = true
   }
 }
 
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} body
+ * @param {CallOptions} options
+ */
 async function reach(method, path, body, { signal, headers }) {
+  /** @type {RequestInit & { headers: Record<string, string> }} */
   const init = { method, signal, headers: { ...headers } };
   if (caller.org) init.headers["X-Alumia-Org"] = caller.org;
   if (body !== undefined) {
@@ -67,6 +99,7 @@ async function reach(method, path, body, { signal, headers }) {
   }
 }
 
+/** @param {Response} response */
 async function errorOf(response) {
   try {
     return new ApiError(response.status, (await response.json()).error);
@@ -75,15 +108,20 @@ async function errorOf(response) {
   }
 }
 
+/** @param {ApiError} error */
 function passwordWanted(error) {
   if (error.details?.stepUp) return stepUp;
   if (error.status === 401 && caller.email) return signInAgain;
   return undefined;
 }
 
+/** @type {Promise<boolean> | null} */
 let asking = null;
 
-/** Several calls may fail at once; the person is asked once. */
+/**
+ * Several calls may fail at once; the person is asked once.
+ * @param {() => Promise<boolean>} wanted
+ */
 function once(wanted) {
   asking ??= wanted().finally(() => (asking = null));
   return asking;
@@ -99,6 +137,11 @@ const signInAgain = () =>
     call("POST", "/auth/login", { email: caller.email, password }, { asks: false }),
   );
 
+/**
+ * @param {string} title
+ * @param {string} text
+ * @param {(password: string) => Promise<unknown>} send
+ */
 async function askPassword(title, text, send) {
   const answer = await dialog(title, (close) => [
     h("p", text),

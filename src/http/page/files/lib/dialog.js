@@ -1,21 +1,30 @@
+// @ts-check
+
 // Dialogs: a question, or a form, before everything else. The browser keeps the focus inside and gives it back.
 
-import { h, newId } from "./dom.js";
+import { fill, h, newId } from "./dom.js";
 
 /**
  * Opens a dialog. `content(close)` gives what is in it; the promise has what `close` was called with, or undefined when it
  * was dismissed. With `mustAnswer` the Escape key does not dismiss it.
+ * @template [T=any]
+ * @param {string} title
+ * @param {(close: (value?: T) => void) => Child} content
+ * @param {{ mustAnswer?: boolean, wide?: boolean }} [options]
+ * @returns {Promise<T | undefined>}
  */
 export function dialog(title, content, { mustAnswer = false, wide = false } = {}) {
   return new Promise((resolve) => {
     const id = newId();
+    /** @type {T | undefined} */
     let answer;
+    /** @param {T} [value] */
     const close = (value) => {
       answer = value;
       element.close();
     };
-    const element = h("dialog", { class: wide ? "wide" : null, "aria-labelledby": id }, h("h2", { id }, title));
-    element.append(...[content(close)].flat());
+    const element = h("dialog", { class: wide ? "wide" : null, "aria-labelledby": id });
+    fill(element, h("h2", { id }, title), content(close));
     if (mustAnswer) {
       element.addEventListener("cancel", (event) => event.preventDefault());
       // A second Escape closes a dialog whatever `cancel` said.
@@ -30,7 +39,13 @@ export function dialog(title, content, { mustAnswer = false, wide = false } = {}
   });
 }
 
-/** A plain question; whether the answer was yes. */
+/**
+ * A plain question; whether the answer was yes.
+ * @param {string} title
+ * @param {string} text
+ * @param {string} verb
+ * @param {{ danger?: boolean }} [options]
+ */
 export async function ask(title, text, verb, { danger = true } = {}) {
   const answer = await dialog(title, (close) => [
     h("p", text),

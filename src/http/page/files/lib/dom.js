@@ -1,3 +1,5 @@
+// @ts-check
+
 // Elements, made without HTML: what a server, a person or a model said can only ever become text.
 //
 // Rule: nothing in this folder sets innerHTML or its kin; the content security policy (Trusted Types) holds it to that.
@@ -7,27 +9,46 @@ const SVG = "http://www.w3.org/2000/svg";
 /**
  * An element: `h("p.quiet", { hidden: true }, "text", node)`. Classes follow the name after dots; attributes may be left
  * out; `on…` are listeners; what is null or false is left out.
+ * @template {string} Name
+ * @param {Name} name
+ * @param {...(Attributes | Child)} rest
+ * @returns {ElementOf<Name>}
  */
 export function h(name, ...rest) {
   const [tag, ...classes] = name.split(".");
-  return filled(document.createElement(tag), classes, rest);
+  return /** @type {any} */ (filled(document.createElement(tag), classes, rest));
 }
 
-/** The same for SVG. */
+/**
+ * The same for SVG.
+ * @param {string} name
+ * @param {...(Attributes | Child)} rest
+ */
 export function svg(name, ...rest) {
   const [tag, ...classes] = name.split(".");
   return filled(document.createElementNS(SVG, tag), classes, rest);
 }
 
+/**
+ * @template {HTMLElement | SVGElement} T
+ * @param {T} element
+ * @param {string[]} classes
+ * @param {(Attributes | Child)[]} rest
+ */
 function filled(element, classes, rest) {
   if (classes.length > 0) element.classList.add(...classes);
   const [first] = rest;
   const isAttributes = first?.constructor === Object;
   if (isAttributes) for (const [key, value] of Object.entries(first)) set(element, key, value);
-  append(element, isAttributes ? rest.slice(1) : rest);
+  append(element, /** @type {Child[]} */ (isAttributes ? rest.slice(1) : rest));
   return element;
 }
 
+/**
+ * @param {any} element
+ * @param {string} key
+ * @param {any} value
+ */
 function set(element, key, value) {
   if (value === null || value === undefined || value === false) return;
   if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
@@ -36,13 +57,21 @@ function set(element, key, value) {
   else element.setAttribute(key, value === true ? "" : value);
 }
 
+/**
+ * @param {Element} element
+ * @param {Child[]} children
+ */
 function append(element, children) {
-  for (const child of children.flat(Infinity)) {
+  for (const child of /** @type {any[]} */ (children).flat(Infinity)) {
     if (child !== null && child !== undefined && child !== false) element.append(child);
   }
 }
 
-/** Puts these in the place of all that is in `element`. The focus is not lost with what had it. */
+/**
+ * Puts these in the place of all that is in `element`. The focus is not lost with what had it.
+ * @param {HTMLElement} element
+ * @param {...Child} children
+ */
 export function fill(element, ...children) {
   const focused =
     element.contains(document.activeElement) && element !== document.activeElement ? document.activeElement : null;
@@ -52,18 +81,35 @@ export function fill(element, ...children) {
   return element;
 }
 
+/**
+ * @param {Element} gone
+ * @param {Element} element
+ */
 function focusLike(gone, element) {
   const label = gone.getAttribute("aria-label");
   const same = label && element.querySelector(`[aria-label="${CSS.escape(label)}"]`);
-  (same || element.closest("main, dialog"))?.focus({ preventScroll: true });
+  const next = /** @type {HTMLElement | null} */ (same || element.closest("main, dialog"));
+  next?.focus({ preventScroll: true });
 }
+
+/**
+ * The element of this id, which the page's HTML has.
+ * @param {string} id
+ */
+export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 let ids = 0;
 
 /** An id that no other element has. */
 export const newId = () => `e${++ids}`;
 
-/** Shows that `button` works until `work` has ended; a second press meanwhile does nothing. */
+/**
+ * Shows that `button` works until `work` has ended; a second press meanwhile does nothing.
+ * @template T
+ * @param {HTMLElement} button
+ * @param {string} label
+ * @param {() => Promise<T>} work
+ */
 export async function busy(button, label, work) {
   if (button.getAttribute("aria-busy") === "true") return undefined;
   const before = button.textContent;
@@ -79,18 +125,24 @@ export async function busy(button, label, work) {
   }
 }
 
-/** Says a short thing at the edge of the page, and to screen readers. */
+/**
+ * Says a short thing at the edge of the page, and to screen readers.
+ * @param {string} text
+ */
 export function notify(text) {
   const note = h("p", text);
-  const notes = document.getElementById("notes");
-  notes.append(note);
+  byId("notes").append(note);
   setTimeout(() => note.remove(), NOTE_MS);
 }
 
 /** How long a note stays. */
 const NOTE_MS = 5_000;
 
-/** A button that copies what `text()` returns. */
+/**
+ * A button that copies what `text()` returns.
+ * @param {() => string} text
+ * @param {string} [label]
+ */
 export function copyButton(text, label = "Copy") {
   const button = h("button.small", { type: "button" }, label);
   button.addEventListener("click", async () => {
@@ -104,6 +156,7 @@ export function copyButton(text, label = "Copy") {
   return button;
 }
 
+/** @param {string} text */
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -114,6 +167,7 @@ async function copy(text) {
 }
 
 // Over plain HTTP from another machine there is no clipboard, only this.
+/** @param {string} text */
 function copyBySelection(text) {
   const area = h("textarea.away", { value: text, readonly: true, "aria-hidden": "true" });
   (document.querySelector("dialog[open]") ?? document.body).append(area);

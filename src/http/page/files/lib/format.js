@@ -1,3 +1,5 @@
+// @ts-check
+
 // Moments, money and numbers, as people read them.
 
 import { h } from "./dom.js";
@@ -17,39 +19,65 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const day = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
 const exact = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
 
+/** @param {number} value */
 export const number = (value) => whole.format(value);
-/** `3 models`, `1 model`. */
+/**
+ * `3 models`, `1 model`.
+ * @param {number} value
+ * @param {string} one
+ * @param {string} [many]
+ */
 export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+/** @param {number} value */
 export const short = (value) => compact.format(value);
 
-/** Microcents as dollars: whole cents, unless it is less than a dollar and has smaller pieces. */
+/**
+ * Microcents as dollars: whole cents, unless it is less than a dollar and has smaller pieces.
+ * @param {number} microcents
+ */
 export const money = (microcents) =>
   Math.abs(microcents) < USD && microcents % 10_000 !== 0
     ? cents.format(microcents / USD)
     : dollars.format(microcents / USD);
 
-/** Dollars as someone types them, such as `10` or `0.25`, in microcents; undefined when it is no such thing. */
+/**
+ * Dollars as someone types them, such as `10` or `0.25`, in microcents; undefined when it is no such thing.
+ * @param {string} text
+ */
 export function microcents(text) {
   const match = /^\$?\s*(\d{1,9})(?:[.,](\d{1,6}))?$/.exec(text.trim());
   return match ? Number(match[1]) * USD + Number((match[2] ?? "").padEnd(6, "0")) : undefined;
 }
 
-/** Milliseconds as people say them. */
+/**
+ * Milliseconds as people say them.
+ * @param {number} ms
+ */
 export const duration = (ms) => (ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`);
 
-/** A price of a model, in one line. */
+/**
+ * A price of a model, in one line.
+ * @param {Api.Pricing | null | undefined} pricing
+ */
 export const price = (pricing) =>
-  pricing ? `${cents.format(pricing.inputPerMillion)} in, ${cents.format(pricing.outputPerMillion)} out` : "free";
+  pricing
+    ? `${cents.format(Number(pricing.inputPerMillion))} in, ${cents.format(Number(pricing.outputPerMillion))} out`
+    : "free";
 
-/** A moment: how long ago, and exactly when shown on hover. */
+/**
+ * A moment: how long ago, and exactly when shown on hover.
+ * @param {string | null | undefined} text
+ * @param {string} [nothing]
+ */
 export function moment(text, nothing = "never") {
   if (!text) return nothing;
   const at = new Date(text);
   return h("time", { datetime: text, title: exact.format(at) }, ago(at));
 }
 
+/** @param {Date} at */
 function ago(at) {
-  const seconds = (at - Date.now()) / 1_000;
+  const seconds = (at.getTime() - Date.now()) / 1_000;
   const size = Math.abs(seconds);
   if (size < MINUTE_S) return seconds > 0 ? "in a moment" : "just now";
   if (size < HOUR_S) return relative.format(Math.trunc(seconds / MINUTE_S), "minute");

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Small plots of one series, as SVG; the same figures are there as a table for those who cannot see them.
 
 import { h, svg } from "./dom.js";
@@ -6,10 +8,18 @@ const HEIGHT = 120;
 const COLUMN = 20;
 const GAP = 4;
 
-/** A column for each row, such as a day. */
+/**
+ * A column for each row, such as a day.
+ * @param {string} title
+ * @param {PlotRow[]} rows
+ */
 export function columns(title, rows) {
   const most = Math.max(...rows.map((row) => row.value), 1);
   const width = rows.length * COLUMN;
+  /**
+   * @param {PlotRow} row
+   * @param {number} at
+   */
   const column = (row, at) => {
     const height = row.value === 0 ? 0 : Math.max((row.value / most) * HEIGHT, 2);
     return svg(
@@ -30,7 +40,7 @@ export function columns(title, rows) {
     "figure.columns",
     h("figcaption", title, highest && h("span.quiet", ` · highest on ${highest.label}: ${highest.text}`)),
     picture,
-    h("div.ends", { "aria-hidden": "true" }, h("span", rows[0].label), h("span", rows.at(-1).label)),
+    h("div.ends", { "aria-hidden": "true" }, h("span", rows[0].label), h("span", rows.at(-1)?.label)),
     h(
       "details",
       h("summary", "Show as a table"),
@@ -42,10 +52,15 @@ export function columns(title, rows) {
   );
 }
 
-/** A bar for each row, longest first. */
+/**
+ * A bar for each row, longest first.
+ * @param {string} title
+ * @param {PlotRow[]} rows
+ */
 export function bars(title, rows) {
   const most = Math.max(...rows.map((row) => row.value), 1);
   const sorted = rows.toSorted((a, b) => b.value - a.value);
+  /** @param {PlotRow} row */
   const bar = ({ value }) =>
     svg(
       "svg",
@@ -63,6 +78,10 @@ export function bars(title, rows) {
   );
 }
 
+/**
+ * @param {string} title
+ * @param {PlotRow[]} rows
+ */
 const table = (title, rows) =>
   h(
     "table",

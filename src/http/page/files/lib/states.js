@@ -1,3 +1,5 @@
+// @ts-check
+
 // What a section looks like before, without, and instead of what it shows.
 
 import { h } from "./dom.js";
@@ -11,10 +13,19 @@ export const loading = (lines = 3) =>
     Array.from({ length: lines }, () => h("div.line", { "aria-hidden": "true" })),
   );
 
-/** Nothing there yet, and what to do about it. */
+/**
+ * Nothing there yet, and what to do about it.
+ * @param {string} title
+ * @param {string} text
+ * @param {...Child} actions
+ */
 export const nothing = (title, text, ...actions) => h("div.nothing", h("h2", title), h("p", text), actions);
 
-/** It could not be had: why, and another try. */
+/**
+ * It could not be had: why, and another try.
+ * @param {any} error
+ * @param {() => unknown} again
+ */
 export const failure = (error, again) =>
   h(
     "div.nothing.failed",

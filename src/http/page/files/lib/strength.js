@@ -1,3 +1,5 @@
+// @ts-check
+
 // How strong a new password is, said honestly: an upper bound of what a guesser has to try, and no rule but the server's.
 
 import { h } from "./dom.js";
@@ -9,8 +11,12 @@ const FAIR_BITS = 50;
 const GOOD_BITS = 70;
 const COMMON = /^(password|passwort|qwerty|letmein|welcome|admin|iloveyou|abc|12345|1q2w3e)/i;
 
-/** At most so many bits: as if each character that is no repetition or neighbour had been thrown with dice. */
+/**
+ * At most so many bits: as if each character that is no repetition or neighbour had been thrown with dice.
+ * @param {string} password
+ */
 export function bitsAtMost(password) {
+  /** @type {[RegExp, number][]} */
   const kinds = [
     [/[a-z]/, 26],
     [/[A-Z]/, 26],
@@ -18,13 +24,17 @@ export function bitsAtMost(password) {
     [/[^a-zA-Z\d]/, 33],
   ];
   const alphabet = kinds.reduce((sum, [kind, size]) => sum + (kind.test(password) ? size : 0), 0);
-  const codes = [...password].map((character) => character.codePointAt(0));
+  const codes = [...password].map((character) => character.codePointAt(0) ?? 0);
   const fresh = codes.filter((code, at) => at === 0 || Math.abs(code - codes[at - 1]) > 1).length;
   const distinct = new Set(codes).size;
   return Math.min(fresh, distinct * 2) * Math.log2(alphabet || 1);
 }
 
-/** What to say of a password: how full the meter is, of 3, and the words. */
+/**
+ * What to say of a password: how full the meter is, of 3, and the words.
+ * @param {string} password
+ * @returns {[number, string]}
+ */
 export function judge(password) {
   if (password === "") return [0, "Several words together are strong and easy to remember."];
   const missing = PASSWORD_CHARS_MIN - [...password].length;
@@ -35,7 +45,10 @@ export function judge(password) {
   return [3, "Strong, if you use it nowhere else."];
 }
 
-/** A meter that follows the password field. */
+/**
+ * A meter that follows the password field.
+ * @param {HTMLInputElement} password
+ */
 export function strength(password) {
   const meter = h("meter", { min: 0, max: 3, low: 2, high: 3, optimum: 3, "aria-label": "Password strength" });
   const words = h("p.hint", { role: "status" });

@@ -1,3 +1,5 @@
+// @ts-check
+
 // The account: the password, and where the person is signed in.
 
 import { call } from "../lib/api.js";
@@ -7,13 +9,16 @@ import { moment } from "../lib/format.js";
 import { loading } from "../lib/states.js";
 import { strength } from "../lib/strength.js";
 
-/** Shows the section. */
+/**
+ * Shows the section.
+ * @param {Page} page
+ */
 export async function account(page) {
   const list = h("div", loading(2));
   fill(
     page.main,
     h("div.head", h("h1", "Account")),
-    h("p.lead", "Signed in as ", h("strong", page.me.user.email), `, ${page.me.role} of ${page.slug}.`),
+    h("p.lead", "Signed in as ", h("strong", page.me.user.email), `, ${page.role} of ${page.slug}.`),
     h("h2", "Password"),
     passwordForm(page.me),
     h("h2", "Where you are signed in"),
@@ -25,13 +30,17 @@ export async function account(page) {
       list,
       h(
         "ul.cards",
-        items.map((signIn) => h("li.card", card(signIn, reload))),
+        items.map((/** @type {Api.SignIn} */ signIn) => h("li.card", card(signIn, reload))),
       ),
     );
   };
   await reload();
 }
 
+/**
+ * @param {Api.SignIn} signIn
+ * @param {() => Promise<void>} reload
+ */
 function card(signIn, reload) {
   const isHere = signIn.current;
   const end = async () => {
@@ -58,6 +67,7 @@ function card(signIn, reload) {
   ];
 }
 
+/** @param {Api.Me} me */
 function passwordForm(me) {
   const fresh = input("newPassword", { type: "password", autocomplete: "new-password" });
   const element = form({

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Agents. Ala is always there and always first; the others are created, changed, deactivated and deleted here.
 
 import { call, pages } from "../lib/api.js";
@@ -11,10 +13,15 @@ import { loading } from "../lib/states.js";
 const TOOLS = { current_time: "Tell the time", search_history: "Search earlier sessions" };
 const ALA = "ala";
 
-/** Shows the section. */
+/**
+ * Shows the section.
+ * @param {Page} page
+ */
 export async function agents(page) {
   const list = h("div", loading());
+  /** @type {Api.Model[]} */
   let models = [];
+  /** @param {Api.Agent} [agent] */
   const edit = (agent) => editAgent(agent, models).then((done) => done && reload());
   fill(
     page.main,
@@ -23,6 +30,7 @@ export async function agents(page) {
     list,
   );
   const reload = async () => {
+    /** @type {Api.Agent[]} */
     const found = [];
     for await (const items of pages("/agents")) found.push(...items);
     fill(
@@ -37,6 +45,11 @@ export async function agents(page) {
   await reload();
 }
 
+/**
+ * @param {Api.Agent} agent
+ * @param {(agent: Api.Agent) => unknown} edit
+ * @param {() => Promise<void>} reload
+ */
 function card(agent, edit, reload) {
   const { name, slug, description, isActive, model, allowedTools, updatedAt } = agent;
   return [
@@ -76,12 +89,20 @@ function card(agent, edit, reload) {
   ];
 }
 
+/**
+ * @param {string} term
+ * @param {Child} value
+ */
 const fact = (term, value) => h("div", h("dt", term), h("dd", value));
 
-/** An emoji as it is; a picture's address is not fetched. */
+/**
+ * An emoji as it is; a picture's address is not fetched.
+ * @param {Api.Agent} agent
+ */
 export const avatar = ({ avatar, name }) =>
   avatar && !avatar.includes(":") && avatar.length <= 8 ? avatar : [...(name ?? "?")][0];
 
+/** @param {Api.Agent} agent */
 async function turn(agent) {
   const isActive = !agent.isActive;
   if (
@@ -97,6 +118,10 @@ async function turn(agent) {
   notify(`${isActive ? "Activated" : "Deactivated"} ${agent.name}.`);
 }
 
+/**
+ * @param {Api.Agent | undefined} agent
+ * @param {Api.Model[]} models
+ */
 function editAgent(agent, models) {
   const isAla = agent?.slug === ALA;
   return dialog(
@@ -116,12 +141,18 @@ function editAgent(agent, models) {
   );
 }
 
+/**
+ * @param {Api.Agent | undefined} agent
+ * @param {boolean} isAla
+ * @param {Api.Model[]} models
+ */
 function fieldsOf(agent, isAla, models) {
   const settings = agent?.settings ?? {};
   const known = models.map(({ id }) => [id, id]);
   // A model may have gone since it was chosen; it must not be lost by looking at it.
   if (agent?.model && known.every(([id]) => id !== agent.model))
     known.push([agent.model, `${agent.model} (not available)`]);
+  /** @param {string} tool */
   const mayUse = (tool) => !agent?.allowedTools || agent.allowedTools.includes(tool);
   const others = (agent?.allowedTools ?? []).filter((tool) => !Object.hasOwn(TOOLS, tool));
   return [
@@ -163,6 +194,10 @@ function fieldsOf(agent, isAla, models) {
   ];
 }
 
+/**
+ * @param {Api.Agent} agent
+ * @param {(done: boolean) => void} close
+ */
 function removal(agent, close) {
   const remove = async () => {
     if (
@@ -176,11 +211,17 @@ function removal(agent, close) {
   return h("p", h("button.small.danger", { type: "button", onclick: remove }, "Delete this agent"));
 }
 
+/**
+ * @param {any} values
+ * @param {Api.Agent | undefined} agent
+ * @param {boolean} isAla
+ */
 function bodyOf(values, agent, isAla) {
   const settings = { ...agent?.settings };
   settings.temperature = numberIn(values, "temperature", 0, 2);
   settings.maxSteps = numberIn(values, "maxSteps", 1, 50);
   const all = Object.keys(TOOLS).every((tool) => values.tools.includes(tool)) && !agent?.allowedTools;
+  /** @type {Api.AgentPatch} */
   const body = {
     description: values.description,
     systemPrompt: values.systemPrompt,
@@ -194,6 +235,12 @@ function bodyOf(values, agent, isAla) {
   return { ...body, name: values.name, model: values.model || (agent ? null : undefined) };
 }
 
+/**
+ * @param {any} values
+ * @param {string} name
+ * @param {number} least
+ * @param {number} most
+ */
 function numberIn(values, name, least, most) {
   const text = values[name].trim().replace(",", ".");
   if (text === "") return undefined;

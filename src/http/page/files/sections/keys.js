@@ -1,3 +1,5 @@
+// @ts-check
+
 // API keys: the list, and a key's life: created, shown once, replaced, revoked.
 //
 // Rule: a key is in one dialog, until the person says that it is stored, and after that nowhere in this page.
@@ -34,10 +36,14 @@ const OVERLAPS = [
 
 const DAY_MS = 86_400_000;
 
-/** Shows the section. */
+/**
+ * Shows the section.
+ * @param {Page} page
+ */
 export async function keys(page) {
   const list = h("div", loading());
-  const create = () => createKey().then((made) => made && reload());
+  /** @returns {Promise<unknown>} */
+  const create = () => createKey().then((made) => (made ? reload() : undefined));
   fill(
     page.main,
     h("div.head", h("h1", "API keys"), h("button.primary", { type: "button", onclick: create }, "Create key")),
@@ -47,10 +53,18 @@ export async function keys(page) {
     ),
     list,
   );
-  const reload = async () => show(list, (await call("GET", "/api-keys", undefined, page)).items, reload, create);
+  const reload = async () => {
+    show(list, (await call("GET", "/api-keys", undefined, page)).items, reload, create);
+  };
   await reload();
 }
 
+/**
+ * @param {HTMLElement} list
+ * @param {Api.ApiKey[]} keys
+ * @param {() => Promise<void>} reload
+ * @param {() => unknown} create
+ */
 function show(list, keys, reload, create) {
   if (keys.length === 0) return fill(list, welcome(create));
   return fill(
@@ -62,6 +76,7 @@ function show(list, keys, reload, create) {
   );
 }
 
+/** @param {() => unknown} create */
 const welcome = (create) => [
   nothing(
     "Create your first key",
@@ -85,8 +100,13 @@ const welcome = (create) => [
   ),
 ];
 
+/**
+ * @param {Api.ApiKey} key
+ * @param {() => Promise<void>} reload
+ */
 function card(key, reload) {
-  const again = (work) => work(key).then((done) => done && reload());
+  /** @param {(key: Api.ApiKey) => Promise<boolean>} work */
+  const again = (work) => work(key).then((done) => (done ? reload() : undefined));
   return [
     h(
       "div.card-head",
@@ -117,6 +137,10 @@ function card(key, reload) {
   ];
 }
 
+/**
+ * @param {string} term
+ * @param {Child} value
+ */
 const fact = (term, value) => h("div", h("dt", term), h("dd", value));
 
 async function createKey() {
@@ -157,7 +181,11 @@ async function createKey() {
   return made !== undefined;
 }
 
-/** Shows a key for the only time. */
+/**
+ * Shows a key for the only time.
+ * @param {Api.NewApiKey} made
+ * @param {string} title
+ */
 async function reveal(made, title) {
   const key = h("code.secret", { tabindex: "0" }, made.key);
   const curl = chatCurl({ key: made.key });
@@ -182,6 +210,7 @@ async function reveal(made, title) {
   );
 }
 
+/** @param {Api.ApiKey} key */
 async function rotate(key) {
   const made = await dialog(`Rotate ${key.name}`, (close) =>
     form({
@@ -203,6 +232,7 @@ async function rotate(key) {
   return made !== undefined;
 }
 
+/** @param {Api.ApiKey} key */
 async function revoke(key) {
   const yes = await ask(
     `Revoke ${key.name}?`,

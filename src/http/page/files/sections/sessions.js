@@ -1,3 +1,5 @@
+// @ts-check
+
 // Sessions: the list with its search, and beside it the one that is open.
 
 import { call } from "../lib/api.js";
@@ -12,13 +14,18 @@ import { failure, loading, nothing } from "../lib/states.js";
 const TYPING_MS = 200;
 const PAGE = 30;
 
-/** Shows the section; returns a function that follows `#sessions/…`. */
+/**
+ * Shows the section; returns a function that follows `#sessions/…`.
+ * @param {Page} page
+ * @returns {Promise<Follow>}
+ */
 export async function sessions(page) {
   const list = sessionList(page);
   const open = h("div.open");
   fill(page.main, h("h1.away", "Sessions"), h("div.sessions", list.element, open));
   let leave = new AbortController();
   page.signal.addEventListener("abort", () => leave.abort());
+  /** @param {string[]} rest */
   const follow = async ([id, agent]) => {
     leave.abort();
     leave = new AbortController();
@@ -42,7 +49,7 @@ export async function sessions(page) {
         signal,
         rename,
         remove,
-        changed: (made) => list.reload(made),
+        changed: list.reload,
       });
     } catch (error) {
       if (signal.aborted) return undefined;
@@ -60,6 +67,7 @@ export async function sessions(page) {
   return follow;
 }
 
+/** @param {Page} page */
 function sessionList(page) {
   const items = h("ul");
   const more = h("button.small", { type: "button", hidden: true, onclick: () => load(cursor) }, "Show more");
@@ -71,15 +79,19 @@ function sessionList(page) {
   });
   const found = h("p.away", { role: "status" });
   const body = h("div.list-body", loading(5));
+  /** @type {string | null} */
   let cursor = null;
+  /** @type {string | undefined} */
   let marked;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   let typing;
   let asked = new AbortController();
 
+  /** @param {string | null} [after] */
   const load = async (after) => {
     asked.abort();
     asked = new AbortController();
-    const query = new URLSearchParams({ limit: PAGE });
+    const query = new URLSearchParams({ limit: String(PAGE) });
     if (search.value.trim()) query.set("q", search.value.trim());
     if (after) query.set("cursor", after);
     try {
@@ -95,6 +107,10 @@ function sessionList(page) {
         );
     }
   };
+  /**
+   * @param {Items<Api.Session>} answer
+   * @param {string | null} [after]
+   */
   const show = (answer, after) => {
     const rows = answer.items.map((session) => row(session));
     if (after) items.append(...rows);
@@ -109,6 +125,7 @@ function sessionList(page) {
     );
     mark(marked);
   };
+  /** @param {string} [id] */
   const mark = (id) => {
     marked = id;
     for (const link of items.querySelectorAll("a")) {
@@ -124,7 +141,7 @@ function sessionList(page) {
   const head = h("div.list-head", search, h("a.button.primary", { href: "#sessions/new" }, "New chat"));
   return {
     element: h("nav.list", { "aria-label": "Sessions" }, head, found, body),
-    reload: (made) => {
+    reload: (/** @type {string | undefined} */ made = undefined) => {
       marked = made ?? marked;
       return load();
     },
@@ -132,8 +149,10 @@ function sessionList(page) {
   };
 }
 
+/** @type {Record<string, string>} */
 const STATES = { running: "replying…", awaiting_approval: "needs approval", interrupted: "interrupted" };
 
+/** @param {Api.Session} session */
 function row({ id, label, status, agentName, updatedAt, snippet }) {
   return h(
     "li",
@@ -152,6 +171,10 @@ function row({ id, label, status, agentName, updatedAt, snippet }) {
   );
 }
 
+/**
+ * @param {Api.Session} session
+ * @returns {Promise<Api.Session | undefined>}
+ */
 function rename(session) {
   return dialog("Rename session", (close) =>
     form({
@@ -166,6 +189,7 @@ function rename(session) {
   );
 }
 
+/** @param {Api.Session} session */
 async function remove(session) {
   if (
     !(await ask(`Delete “${session.label}”?`, "Its messages are deleted too. This cannot be undone.", "Delete session"))

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Usage and balance: the balance, what this month cost, and the ledger.
 
 import { call, pages } from "../lib/api.js";
@@ -9,10 +11,14 @@ import { count, microcents, moment, money, number, short, USD } from "../lib/for
 import { bars, columns } from "../lib/plot.js";
 import { loading, nothing } from "../lib/states.js";
 
+/** @type {Record<string, string>} */
 const GROUPS = { day: "Day", model: "Model", agent: "Agent", project: "Project" };
 const LATEST = 20;
 
-/** Shows the section. */
+/**
+ * Shows the section.
+ * @param {Page} page
+ */
 export async function usage(page) {
   const figures = h("div.figures", loading(1));
   const plot = h("div.plot", loading(4));
@@ -43,6 +49,7 @@ export async function usage(page) {
   await Promise.all([again(), showPlot(plot, "day", page)]);
 }
 
+/** @param {(by: string) => unknown} choose */
 function groupChoice(choose) {
   return h(
     "div.choice",
@@ -65,8 +72,17 @@ function groupChoice(choose) {
   );
 }
 
+/**
+ * @param {HTMLElement} figures
+ * @param {Page} page
+ */
 async function showFigures(figures, page) {
   const { balanceMicrocents, heldMicrocents, currentMonth } = await call("GET", "/billing", undefined, page);
+  /**
+   * @param {string} term
+   * @param {string} value
+   * @param {string} note
+   */
   const figure = (term, value, note) => h("div.figure", h("dt", term), h("dd", value), note && h("dd.quiet", note));
   fill(
     figures,
@@ -87,6 +103,11 @@ async function showFigures(figures, page) {
   );
 }
 
+/**
+ * @param {HTMLElement} plot
+ * @param {string} by
+ * @param {Page} page
+ */
 async function showPlot(plot, by, page) {
   plot.setAttribute("aria-busy", "true");
   const now = new Date();
@@ -98,13 +119,15 @@ async function showPlot(plot, by, page) {
   plot.removeAttribute("aria-busy");
   if (items.length === 0)
     return fill(plot, nothing("Nothing yet this month", "Every reply is counted here, even a free one."));
-  const paid = items.some((item) => item.costMicrocents > 0);
+  const paid = items.some((/** @type {Api.UsageGroup} */ item) => item.costMicrocents > 0);
+  /** @param {Api.UsageGroup} item */
   const value = (item) => (paid ? item.costMicrocents : item.inputTokens + item.outputTokens);
+  /** @param {Api.UsageGroup} item */
   const text = (item) =>
     [paid ? money(item.costMicrocents) : `${short(value(item))} tokens`, count(item.turns, "reply", "replies")].join(
       ", ",
     );
-  const rows = items.map((item) => ({
+  const rows = items.map((/** @type {Api.UsageGroup} */ item) => ({
     label: names.get(item.key) ?? item.key ?? "none",
     value: value(item),
     text: text(item),
@@ -113,6 +136,7 @@ async function showPlot(plot, by, page) {
   return fill(plot, by === "day" ? columns(title, withEmptyDays(rows, from, now)) : bars(title, rows));
 }
 
+/** @param {string} by */
 async function namesOf(by) {
   const names = new Map();
   if (by === "agent" || by === "project") {
@@ -121,6 +145,11 @@ async function namesOf(by) {
   return names;
 }
 
+/**
+ * @param {PlotRow[]} rows
+ * @param {Date} from
+ * @param {Date} now
+ */
 function withEmptyDays(rows, from, now) {
   const known = new Map(rows.map((row) => [row.label, row]));
   const days = [];
@@ -131,8 +160,13 @@ function withEmptyDays(rows, from, now) {
   return days;
 }
 
+/** @type {Record<string, string>} */
 const KINDS = { deposit: "Deposit", reserve: "Held for a reply", settle: "Reply charged", release: "Hold released" };
 
+/**
+ * @param {HTMLElement} ledger
+ * @param {Page} page
+ */
 async function showLedger(ledger, page) {
   const { items } = await call("GET", `/billing/transactions?limit=${LATEST}`, undefined, page);
   if (items.length === 0)
@@ -155,7 +189,7 @@ async function showLedger(ledger, page) {
         ),
         h(
           "tbody",
-          items.map((entry) =>
+          items.map((/** @type {Api.Transaction} */ entry) =>
             h(
               "tr",
               h("td", moment(entry.createdAt)),
@@ -171,6 +205,7 @@ async function showLedger(ledger, page) {
   );
 }
 
+/** @param {number} amount */
 const signed = (amount) => (amount === 0 ? "–" : `${amount > 0 ? "+" : "−"}${money(Math.abs(amount))}`);
 
 function addMoney() {
@@ -198,6 +233,7 @@ function addMoney() {
   );
 }
 
+/** @param {HTMLElement} button */
 function exportCsv(button) {
   return busy(button, "Exporting…", async () => {
     const rows = [["when", "kind", "amount_usd", "held_usd", "turn", "note", "id"]];

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Models: where they come from, whether they work, what they cost, and which one is the default.
 
 import { call } from "../../lib/api.js";
@@ -9,12 +11,18 @@ import { connect, editProvider } from "./providers.js";
 import { testPanel } from "./provider-test.js";
 import { loading, nothing } from "../../lib/states.js";
 
-/** Shows the section. */
+/** @typedef {{ page: Page, reload: (tested?: string) => Promise<void>, tested?: string }} ProviderContext */
+
+/**
+ * Shows the section.
+ * @param {Page} page
+ */
 export async function models(page) {
   const found = h("div");
   const chosen = h("div.field");
   const providers = h("div", loading());
   const all = h("div", loading());
+  /** @param {string} [tested] the provider to test at once */
   const reload = async (tested) => {
     // Waited for together, so that nothing moves when the last has come. The look takes a second at most.
     const [list, models, org, local] = await Promise.all([
@@ -50,9 +58,16 @@ export async function models(page) {
   await reload();
 }
 
-/** Offers the model servers of this machine that are not connected yet. */
+/**
+ * Offers the model servers of this machine that are not connected yet.
+ * @param {HTMLElement} found
+ * @param {Api.LocalServer[]} servers
+ * @param {(tested?: string) => Promise<void>} reload
+ */
 function showLocal(found, servers, reload) {
+  /** @param {Api.LocalServer} server */
   const offer = ({ slug, name, baseUrl, models }) => {
+    /** @param {any} event */
     const take = (event) =>
       busy(event.target, "Connecting…", async () => {
         const body = { slug, kind: "openai-compatible", baseUrl, models: models.map((id) => ({ id })) };
@@ -74,6 +89,11 @@ function showLocal(found, servers, reload) {
   fill(found, servers.map(offer));
 }
 
+/**
+ * @param {HTMLElement} element
+ * @param {Api.Provider[]} providers
+ * @param {ProviderContext} context
+ */
 function showProviders(element, providers, context) {
   if (providers.length === 0) {
     return fill(
@@ -93,15 +113,25 @@ function showProviders(element, providers, context) {
   );
 }
 
+/**
+ * @param {Api.Provider} provider
+ * @param {ProviderContext} context
+ */
 function card(provider, { page, reload, tested }) {
   const { id, slug, baseUrl, local, hasApiKey, apiKeyEnv, models } = provider;
   const test = testPanel(provider);
+  /**
+   * @param {string} text
+   * @param {(event: any) => unknown} onclick
+   * @param {boolean} [danger]
+   */
   const button = (text, onclick, danger) =>
     h(
       danger ? "button.small.danger" : "button.small",
       { type: "button", onclick, "aria-label": `${text} ${slug}` },
       text,
     );
+  /** @param {any} event */
   const refresh = (event) =>
     busy(event.target, "Refreshing…", async () => {
       const { models } = await call("POST", `/providers/${id}/refresh`);
@@ -150,7 +180,12 @@ function card(provider, { page, reload, tested }) {
   ];
 }
 
+/**
+ * @param {HTMLElement} element
+ * @param {Api.Model[]} models
+ */
 function showModels(element, models) {
+  /** @param {Api.Model} model */
   const row = ({ id, pricing, contextWindow, local }) =>
     h(
       "tr",
@@ -180,6 +215,12 @@ function showModels(element, models) {
   );
 }
 
+/**
+ * @param {HTMLElement} element
+ * @param {Api.Model[]} models
+ * @param {Api.Org} org
+ * @param {Page} page
+ */
 function showDefault(element, models, org, page) {
   const known = models.map(({ id }) => [id, id]);
   const { defaultModel } = org;

@@ -1,12 +1,18 @@
+// @ts-check
+
 // The test of a provider: each step with its time, or what is wrong.
 
 import { call } from "../../lib/api.js";
 import { busy, fill, h } from "../../lib/dom.js";
 import { count, duration } from "../../lib/format.js";
 
-/** Room for the result, and `run(button)`, which fills it. */
+/**
+ * Room for the result, and `run(button)`, which fills it.
+ * @param {Api.Provider} provider
+ */
 export function testPanel({ id }) {
   const element = h("div.test", { role: "status" });
+  /** @param {HTMLElement} button */
   const run = (button) =>
     busy(button, "Testing…", async () => {
       fill(element, h("ol.steps", step("waits", "Listing its models and requesting a reply…")));
@@ -19,9 +25,18 @@ export function testPanel({ id }) {
   return { element, run };
 }
 
+/**
+ * @param {string} state
+ * @param {string} text
+ * @param {number} [time]
+ */
 const step = (state, text, time) =>
   h(`li.${state}`, h("span", text), time !== undefined && h("span.quiet", duration(time)));
 
+/**
+ * @param {HTMLElement} element
+ * @param {Api.ProviderTest} result
+ */
 function show(element, { reachMs, modelsMs, models, model, firstTokenMs, replyMs }) {
   const spoke =
     firstTokenMs === null

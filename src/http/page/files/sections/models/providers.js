@@ -1,13 +1,18 @@
+// @ts-check
+
 // Connecting a provider, and changing one.
 
 import { call } from "../../lib/api.js";
 import { dialog } from "../../lib/dialog.js";
-import { fill, h, notify } from "../../lib/dom.js";
+import { h, notify } from "../../lib/dom.js";
 import { field, form, input, FieldError } from "../../lib/form.js";
 
 const KIND = "openai-compatible";
 
-/** Asks where the models are; returns the provider that was created. */
+/**
+ * Asks where the models are; returns the provider that was created.
+ * @returns {Promise<Api.Provider | undefined>}
+ */
 export async function connect() {
   const presets = (await call("GET", "/providers/presets")).items;
   return dialog(
@@ -20,10 +25,11 @@ export async function connect() {
         placeholder: "http://127.0.0.1:8000/v1",
       });
       const key = keyField("API key");
+      /** @param {Api.ProviderPreset | undefined} preset */
       const choose = (preset) => {
         slug.value = preset?.slug ?? "";
         baseUrl.value = preset?.baseUrl ?? "";
-        (preset ? key.querySelector("input") : slug).focus();
+        (preset ? key.querySelector("input") : slug)?.focus();
       };
       return form({
         content: [
@@ -57,7 +63,15 @@ export async function connect() {
   );
 }
 
+/**
+ * @param {Api.ProviderPreset[]} presets
+ * @param {(preset: Api.ProviderPreset | undefined) => void} choose
+ */
 function presetChoice(presets, choose) {
+  /**
+   * @param {string} text
+   * @param {Api.ProviderPreset | undefined} preset
+   */
   const button = (text, preset) => {
     const element = h(
       "button",
@@ -65,7 +79,7 @@ function presetChoice(presets, choose) {
         type: "button",
         "aria-pressed": "false",
         onclick: () => {
-          for (const other of element.parentElement.children)
+          for (const other of element.parentElement?.children ?? [])
             other.setAttribute("aria-pressed", String(other === element));
           choose(preset);
         },
@@ -85,6 +99,7 @@ function presetChoice(presets, choose) {
   );
 }
 
+/** @param {string} label */
 const keyField = (label) =>
   field(
     label,
@@ -92,13 +107,16 @@ const keyField = (label) =>
     "Servers on this machine usually need none. It is stored encrypted and never shown again.",
   );
 
-/** Changes a provider; whether it was changed. */
+/**
+ * Changes a provider; whether it was changed.
+ * @param {Api.Provider} provider
+ */
 export function editProvider(provider) {
   const rows = h("tbody", provider.models.map(modelRow));
   const add = () => {
     const row = modelRow();
     rows.append(row);
-    row.querySelector("input").focus();
+    row.querySelector("input")?.focus();
   };
   return dialog(
     `Edit ${provider.slug}`,
@@ -147,9 +165,16 @@ export function editProvider(provider) {
   );
 }
 
+/** @param {Api.ListedModel} [model] */
 function modelRow(model) {
+  /**
+   * @param {string} label
+   * @param {string | number | null | undefined} value
+   * @param {Attributes} attributes
+   */
   const cell = (label, value, attributes) =>
     h("td", h("input", { "aria-label": label, value: value ?? "", type: "text", autocomplete: "off", ...attributes }));
+  /** @type {HTMLTableRowElement & { cached?: string }} */
   const row = h(
     "tr",
     cell("Model", model?.id, { class: "wide-cell", spellcheck: "false" }),
@@ -169,6 +194,7 @@ function modelRow(model) {
   return row;
 }
 
+/** @param {HTMLTableRowElement & { cached?: string }} row */
 function readRow(row) {
   const [id, inPrice, outPrice, window] = [...row.querySelectorAll("input")].map((cell) =>
     cell.value.trim().replace(",", "."),

@@ -1,0 +1,105 @@
+// The types that scripts of the pages and of /docs share, and what they find beside what they import. The types of the API
+// are in `api.d.ts`, which `api-types.mjs` writes.
+
+/** What can be put into an element; what is null, undefined or false is left out. */
+type Child = Node | string | number | boolean | null | undefined | Child[];
+
+/** Attributes of an element; `on…` are listeners. */
+interface Attributes {
+  [listener: `on${string}`]: (event: any) => unknown;
+  [name: string]: any;
+}
+
+/** The element that `h("p.quiet")` makes. */
+type ElementOf<Name extends string> = Name extends `${infer Tag}.${string}`
+  ? ElementOf<Tag>
+  : Name extends keyof HTMLElementTagNameMap
+    ? HTMLElementTagNameMap[Name]
+    : HTMLElement;
+
+/** A control of a form. */
+type Control = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
+
+/** What a call takes besides its body; `asks: false` never asks for a password. */
+interface CallOptions {
+  signal?: AbortSignal;
+  headers?: Record<string, string>;
+  asks?: boolean;
+}
+
+/** A page of a list. */
+interface Items<T> {
+  items: T[];
+  hasMore: boolean;
+  nextCursor: string | null;
+}
+
+/** What a section of the settings is given; a call takes it as its options. */
+interface Page {
+  main: HTMLElement;
+  me: Api.Me;
+  role: Api.Role;
+  slug: string;
+  /** What follows the section in the fragment. */
+  rest: string[];
+  isOwner: boolean;
+  signal: AbortSignal;
+}
+
+/** What the person can do with a session, and what is called when lists of sessions may have changed. */
+interface SessionActions {
+  rename: (session: Api.Session) => Promise<Api.Session | undefined>;
+  remove: (session: Api.Session) => Promise<boolean>;
+  changed: (made?: string) => unknown;
+}
+
+/** Where a reply goes: in the place of another, or on from the parts of one. */
+interface ReplyPlace {
+  replaces?: { element: HTMLElement };
+  before?: any[];
+}
+
+/** Shows what follows the section in the fragment. */
+type Follow = (rest: string[]) => unknown;
+
+/** A row of a plot. */
+interface PlotRow {
+  label: string;
+  value: number;
+  text: string;
+}
+
+/** A message while it arrives. */
+interface Arriving {
+  id: string | null;
+  role?: string;
+  parts: any[];
+  metadata: any;
+  state: "arriving" | "complete" | "stopped" | "failed";
+  error: { message: string } | null;
+  /** Parts whose end has not come, by kind and id. */
+  open: Map<string, any>;
+}
+
+/** A message on the page: stored, arriving, or just asked. */
+interface ShownMessage {
+  id?: string | null;
+  role?: string;
+  parts: any[];
+  metadata?: any;
+  status?: string;
+  state?: string;
+  createdAt?: string;
+  error?: { message: string } | null;
+}
+
+/** The reply in the live panel of /docs. */
+interface LiveReply {
+  text: string;
+  raw: string;
+  events: number;
+  state: string;
+}
+
+/** Swagger UI, from its bundle. */
+declare const SwaggerUIBundle: any;
