@@ -158,6 +158,11 @@ fn arrows_inside_http_point_down() {
 }
 
 #[test]
+fn no_import_goes_in_a_circle() {
+    none(Tree::of("src/lib.rs", &sources(&["src"])).circles());
+}
+
+#[test]
 fn sql_poem_outbound_http_and_processes_have_one_home_each() {
     none(astray(&table(ONLY_IN), &Tree::of("src/lib.rs", &sources(&["src"])).foreign()));
 }
