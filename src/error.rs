@@ -73,6 +73,37 @@ pub enum Reason {
     Other,
 }
 
+/// The contract's name for what went wrong, as programs read it in an envelope or in a running stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// Not understood.
+    BadRequest,
+    /// Nobody known.
+    Unauthorized,
+    /// The balance is too low.
+    PaymentRequired,
+    /// Not allowed.
+    Forbidden,
+    /// Missing, or not the caller's.
+    NotFound,
+    /// The path exists, with other methods.
+    MethodNotAllowed,
+    /// Not in the present state.
+    Conflict,
+    /// Too large a body.
+    PayloadTooLarge,
+    /// A value out of range.
+    ValidationError,
+    /// Too fast.
+    TooManyRequests,
+    /// A fault of the server.
+    Internal,
+    /// The model failed.
+    ModelUnavailable,
+    /// Not now.
+    ServiceUnavailable,
+}
+
 /// A field whose value is out of range, and what would be in range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
@@ -90,6 +121,44 @@ pub const NO_DESCRIPTOR: &str = "the server has no file descriptor left: raise i
 /// Whether a call failed because the process, or the machine, has no descriptor left.
 pub fn is_out_of_descriptors(error: &std::io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+impl ErrorCode {
+    /// Every code, by status.
+    pub const ALL: [ErrorCode; 13] = [
+        ErrorCode::BadRequest,
+        ErrorCode::Unauthorized,
+        ErrorCode::PaymentRequired,
+        ErrorCode::Forbidden,
+        ErrorCode::NotFound,
+        ErrorCode::MethodNotAllowed,
+        ErrorCode::Conflict,
+        ErrorCode::PayloadTooLarge,
+        ErrorCode::ValidationError,
+        ErrorCode::TooManyRequests,
+        ErrorCode::Internal,
+        ErrorCode::ModelUnavailable,
+        ErrorCode::ServiceUnavailable,
+    ];
+
+    /// Its word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorCode::BadRequest => "BAD_REQUEST",
+            ErrorCode::Unauthorized => "UNAUTHORIZED",
+            ErrorCode::PaymentRequired => "PAYMENT_REQUIRED",
+            ErrorCode::Forbidden => "FORBIDDEN",
+            ErrorCode::NotFound => "NOT_FOUND",
+            ErrorCode::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            ErrorCode::Conflict => "CONFLICT",
+            ErrorCode::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
+            ErrorCode::ValidationError => "VALIDATION_ERROR",
+            ErrorCode::TooManyRequests => "TOO_MANY_REQUESTS",
+            ErrorCode::Internal => "INTERNAL",
+            ErrorCode::ModelUnavailable => "MODEL_UNAVAILABLE",
+            ErrorCode::ServiceUnavailable => "SERVICE_UNAVAILABLE",
+        }
+    }
 }
 
 impl Error {
@@ -123,21 +192,21 @@ impl Error {
         Error::Forbidden { message: message.into(), step_up: false }
     }
 
-    /// The contract's name for it, as programs read it in an envelope or in a running stream.
-    pub fn code(&self) -> &'static str {
+    /// The contract's name for it.
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Error::BadRequest(_) => "BAD_REQUEST",
-            Error::Unauthorized(_) => "UNAUTHORIZED",
-            Error::PaymentRequired { .. } => "PAYMENT_REQUIRED",
-            Error::Forbidden { .. } => "FORBIDDEN",
-            Error::NotFound(_) => "NOT_FOUND",
-            Error::Conflict(_) => "CONFLICT",
-            Error::PayloadTooLarge { .. } => "PAYLOAD_TOO_LARGE",
-            Error::Invalid(_) => "VALIDATION_ERROR",
-            Error::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
-            Error::ModelUnavailable(_) => "MODEL_UNAVAILABLE",
-            Error::Unavailable { .. } => "SERVICE_UNAVAILABLE",
-            Error::Failed { .. } | Error::Internal(_) => "INTERNAL",
+            Error::BadRequest(_) => ErrorCode::BadRequest,
+            Error::Unauthorized(_) => ErrorCode::Unauthorized,
+            Error::PaymentRequired { .. } => ErrorCode::PaymentRequired,
+            Error::Forbidden { .. } => ErrorCode::Forbidden,
+            Error::NotFound(_) => ErrorCode::NotFound,
+            Error::Conflict(_) => ErrorCode::Conflict,
+            Error::PayloadTooLarge { .. } => ErrorCode::PayloadTooLarge,
+            Error::Invalid(_) => ErrorCode::ValidationError,
+            Error::TooManyRequests { .. } => ErrorCode::TooManyRequests,
+            Error::ModelUnavailable(_) => ErrorCode::ModelUnavailable,
+            Error::Unavailable { .. } => ErrorCode::ServiceUnavailable,
+            Error::Failed { .. } | Error::Internal(_) => ErrorCode::Internal,
         }
     }
 

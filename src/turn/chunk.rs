@@ -116,7 +116,7 @@ pub const DONE: &str = "data: [DONE]\n\n";
 impl Chunk {
     /// An error in a stream: once for programs, once for people.
     pub fn of_error(error: &Error, request_id: &str) -> [Chunk; 2] {
-        let (code, message) = (error.code().to_owned(), error.public_text());
+        let (code, message) = (error.code().as_str().to_owned(), error.public_text());
         let data = ErrorData { code, message: message.clone(), request_id: request_id.to_owned() };
         [Chunk::DataError { data, transient: true }, Chunk::Error { error_text: message }]
     }

@@ -1,6 +1,6 @@
 //! Every code of the table can be provoked, and looks as the contract says.
 
-use alm::http::wire::envelope::ErrorCode;
+use alm::error::ErrorCode;
 use serde_json::{Value, json};
 
 use crate::support::{

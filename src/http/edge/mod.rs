@@ -21,11 +21,11 @@ use tracing::Instrument;
 
 use self::linger::linger;
 use crate::{
-    error::Error,
+    error::{Error, ErrorCode},
     http::{
         state::{App, cors::Cors, counters::Metrics},
         wire::{
-            envelope::{ApiError, ErrorCode, Refusal},
+            envelope::{ApiError, Refusal},
             request_id::{REQUEST_ID, RequestId},
         },
     },

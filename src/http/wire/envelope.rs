@@ -1,7 +1,7 @@
 //! What every failure is wrapped in: `{"success":false,"error":{…}}`. Successes are next door, in `data.rs`.
 //!
-//! Rule: one table says which code has which status and what the document tells of it; nothing else names a status of
-//! failure. A cause is in no body.
+//! Rule: a code's status is in the table of `error_code.rs`; nothing else names a status of failure. A cause is in no
+//! body.
 
 use poem::{
     Response,
@@ -9,7 +9,7 @@ use poem::{
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
-    ApiResponse, Enum, Object,
+    ApiResponse, Object,
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::{Example, Type},
 };
@@ -17,86 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::data::{JSON, json_of};
-use crate::error::{Error, INTERNAL_TEXT};
-
-/// The code of an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ErrorCode {
-    BadRequest,
-    Unauthorized,
-    PaymentRequired,
-    Forbidden,
-    NotFound,
-    MethodNotAllowed,
-    Conflict,
-    PayloadTooLarge,
-    ValidationError,
-    TooManyRequests,
-    Internal,
-    ModelUnavailable,
-    ServiceUnavailable,
-}
-
-impl ErrorCode {
-    /// Every code, by status.
-    pub const ALL: [ErrorCode; 13] = [
-        ErrorCode::BadRequest,
-        ErrorCode::Unauthorized,
-        ErrorCode::PaymentRequired,
-        ErrorCode::Forbidden,
-        ErrorCode::NotFound,
-        ErrorCode::MethodNotAllowed,
-        ErrorCode::Conflict,
-        ErrorCode::PayloadTooLarge,
-        ErrorCode::ValidationError,
-        ErrorCode::TooManyRequests,
-        ErrorCode::Internal,
-        ErrorCode::ModelUnavailable,
-        ErrorCode::ServiceUnavailable,
-    ];
-
-    /// The table: a code's status, and when it is answered.
-    const fn row(self) -> (u16, &'static str) {
-        match self {
-            ErrorCode::BadRequest => (400, "Invalid JSON, a missing field, a wrong type, or another content type."),
-            ErrorCode::Unauthorized => (401, "No API key and no sign-in, or one that is unknown or has expired."),
-            ErrorCode::PaymentRequired => (402, "The balance cannot pay for a reply of this model."),
-            ErrorCode::Forbidden => {
-                (403, "Not allowed: a scope, another organization or a browser sign-in is required.")
-            }
-            ErrorCode::NotFound => (404, "It does not exist, or is not visible to this organization."),
-            ErrorCode::MethodNotAllowed => (405, "The path does not accept this method."),
-            ErrorCode::Conflict => (409, "In conflict with the current state: a slug is taken, or a reply is running."),
-            ErrorCode::PayloadTooLarge => (413, "The body is too large."),
-            ErrorCode::ValidationError => (422, "A value is out of range; `details.fields` lists them."),
-            ErrorCode::TooManyRequests => (429, "Too many requests."),
-            ErrorCode::Internal => (500, "An internal error; the server's log has the cause under the request id."),
-            ErrorCode::ModelUnavailable => (502, "The model refused, failed or could not be reached."),
-            ErrorCode::ServiceUnavailable => {
-                (503, "Temporarily unavailable: shutting down, disk full, or at capacity.")
-            }
-        }
-    }
-
-    /// Its HTTP status.
-    pub fn status(self) -> StatusCode {
-        StatusCode::from_u16(self.row().0).expect("the table holds valid statuses")
-    }
-
-    /// The header that comes with it, and what that header says.
-    const fn header(self) -> Option<(&'static str, &'static str)> {
-        match self {
-            ErrorCode::Unauthorized => Some(("WWW-Authenticate", "`Bearer`")),
-            ErrorCode::TooManyRequests | ErrorCode::ServiceUnavailable => {
-                Some(("Retry-After", "Seconds to wait before retrying."))
-            }
-            ErrorCode::MethodNotAllowed => Some(("Allow", "The methods this path accepts.")),
-            _ => None,
-        }
-    }
-}
+use crate::error::{Error, ErrorCode, INTERNAL_TEXT};
 
 /// The envelope of an error.
 #[derive(Debug, Object, Serialize)]
@@ -187,30 +108,22 @@ impl Refusal {
 
 impl From<&Error> for Refusal {
     fn from(error: &Error) -> Self {
-        let refuse = |code| Refusal::new(code, error.to_string());
+        let refusal = Refusal::new(error.code(), error.public_text());
         match error {
-            Error::BadRequest(_) => refuse(ErrorCode::BadRequest),
-            Error::Unauthorized(_) => {
-                refuse(ErrorCode::Unauthorized).header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-            }
+            Error::Unauthorized(_) => refusal.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             Error::PaymentRequired { balance, model } => {
-                refuse(ErrorCode::PaymentRequired).details(json!({ "balanceMicrocents": balance, "model": model }))
+                refusal.details(json!({ "balanceMicrocents": balance, "model": model }))
             }
-            Error::Forbidden { step_up: true, .. } => refuse(ErrorCode::Forbidden).details(json!({ "stepUp": true })),
-            Error::Forbidden { .. } => refuse(ErrorCode::Forbidden),
-            Error::NotFound(_) => refuse(ErrorCode::NotFound),
-            Error::Conflict(_) => refuse(ErrorCode::Conflict),
-            Error::PayloadTooLarge { .. } => refuse(ErrorCode::PayloadTooLarge),
+            Error::Forbidden { step_up: true, .. } => refusal.details(json!({ "stepUp": true })),
             Error::Invalid(fields) => {
                 let fields: Vec<_> = fields.iter().map(|i| json!({ "field": i.field, "message": i.message })).collect();
-                refuse(ErrorCode::ValidationError).details(json!({ "fields": fields }))
+                refusal.details(json!({ "fields": fields }))
             }
-            Error::TooManyRequests { retry_after } => refuse(ErrorCode::TooManyRequests)
-                .details(json!({ "retryAfterMs": retry_after.as_millis() as u64 }))
-                .retry_after(*retry_after),
-            Error::ModelUnavailable(_) => refuse(ErrorCode::ModelUnavailable),
-            Error::Unavailable { retry_after, .. } => refuse(ErrorCode::ServiceUnavailable).retry_after(*retry_after),
-            Error::Failed { .. } | Error::Internal(_) => Refusal::internal(),
+            Error::TooManyRequests { retry_after } => {
+                refusal.details(json!({ "retryAfterMs": retry_after.as_millis() as u64 })).retry_after(*retry_after)
+            }
+            Error::Unavailable { retry_after, .. } => refusal.retry_after(*retry_after),
+            _ => refusal,
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod body;
 pub mod check;
 pub mod data;
 pub mod envelope;
+mod error_code;
 pub mod moment;
 pub mod operation;
 pub mod request_id;
