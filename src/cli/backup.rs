@@ -38,9 +38,9 @@ impl Backup {
         let json = || json!({ "file": file, "bytes": bytes, "schema": schema, "orgs": orgs, "keyFile": key_file });
         let text = || {
             format!(
-                "{file}: {}, {}, schema {schema}; its pages, references and ledger are checked\n\
-                 Providers' keys are sealed in it with {key_file}, which is not in it: a stolen backup opens none.\n\
-                 Keep a copy of that file too, and not beside the backups: without it those keys are lost.",
+                "{file}: {}, {}, schema {schema}; pages, references and ledger checked\n\
+                 Providers' keys in it are sealed with {key_file}, which is not in it: a stolen backup reveals none.\n\
+                 Keep a copy of that file too, but not with the backups: without it those keys are lost.",
                 size_text(bytes),
                 count_text(orgs, "organization")
             )

@@ -1,7 +1,7 @@
-//! `alm demo`: the quickstart, walked on a server of its own.
+//! `alm demo`: the quickstart, run against a server of its own.
 //!
-//! Rule: nothing is faked. The server is the one that `alm serve` runs, on a real port and a real file, and the walk
-//! talks to it over HTTP like anybody else.
+//! Rule: nothing is faked. The server is the one that `alm serve` runs, on a real port and a real file, and the
+//! quickstart talks to it over HTTP as anybody would.
 
 use std::{
     io::{self, Write},
@@ -15,7 +15,7 @@ use clap::builder::FalseyValueParser;
 use super::{
     globals::Globals,
     process::{raise_nofile_limit, signal},
-    walk::{self, Style},
+    quickstart::{self, Style},
 };
 use crate::{
     error::{Error, Result},
@@ -34,10 +34,10 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
-    /// Where to listen; the next free port if it is taken
+    /// Where to listen; the next free port if that one is taken
     #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// End after the walk; exit code 0 only if every step held
+    /// Exit after the last step, with 0 only if every check passed
     #[arg(long, value_parser = FalseyValueParser::new())]
     once: bool,
 }
@@ -57,16 +57,16 @@ impl Demo {
         let (key, paid_model) = prepare(&server.handle()).await.map_err(server::Error::into_inner)?;
         let url = server.url().unwrap_or_default().to_owned();
         let (once, handle) = (self.once, server.handle());
-        let walk = tokio::task::spawn_blocking(move || {
+        let quickstart = tokio::task::spawn_blocking(move || {
             let shown = show(&url, key.expose(), &paid_model, folder.path(), once);
             if once || shown.is_err() {
                 handle.stop();
             }
-            // The folder lives as long as the server, or as long as the walk if that is longer.
+            // The folder lives as long as the server, or as long as the quickstart if that is longer.
             shown.map(|()| folder)
         });
         server.run(signal()).await.map_err(server::Error::into_inner)?;
-        walk.await.map_err(Error::internal)?.map(drop)
+        quickstart.await.map_err(Error::internal)?.map(drop)
     }
 }
 
@@ -85,24 +85,24 @@ async fn prepare(handle: &Handle) -> Result<(ApiKey, String), server::Error> {
     Ok((key, format!("{PAID_PROVIDER}/{PAID_MODEL}")))
 }
 
-/// Walks, then says how to go on.
+/// Runs the quickstart, then says what to try next.
 fn show(url: &str, key: &str, paid_model: &str, folder: &Path, once: bool) -> Result<()> {
     let style = Style::of_stdout();
     let mut out = io::stdout();
     let failed = |error: &dyn std::error::Error| Error::failed(format!("the demo failed: {error}"));
-    writeln!(out, "{}", style.dim(&format!("alm is listening on {url}, its data is in {}", folder.display())))
+    writeln!(out, "{}", style.dim(&format!("alm is listening on {url}; its data is in {}", folder.display())))
         .map_err(|error| failed(&error))?;
-    walk::walk(url, key, ORG_SLUG, paid_model, &mut out, style).map_err(|error| failed(&error))?;
+    quickstart::run(url, key, ORG_SLUG, paid_model, &mut out, style).map_err(|error| failed(&error))?;
     if once {
-        return writeln!(out, "\n{}", style.good("Every step held.")).map_err(|error| failed(&error));
+        return writeln!(out, "\n{}", style.good("Every check passed.")).map_err(|error| failed(&error));
     }
-    let curl = walk::curl_to_copy(url, key, ORG_SLUG, "Summarise the periodic table in 3 sentences.");
+    let curl = quickstart::curl_to_copy(url, key, ORG_SLUG, "Summarise the periodic table in 3 sentences.");
     writeln!(
         out,
         "\n{}\n\nYour key:  {key}\nTry:\n{}\n\nExplore:   {url}/docs\nDocument:  {url}/openapi.json\n\n{}",
-        style.good("Every step held."),
+        style.good("Every check passed."),
         style.typed(&curl),
-        style.dim("Ctrl-C ends it."),
+        style.dim("Press Ctrl-C to stop."),
     )
     .map_err(|error| failed(&error))
 }
@@ -133,7 +133,7 @@ impl Drop for Folder {
         if let Folder::Own(path) = self
             && let Err(error) = std::fs::remove_dir_all(&*path)
         {
-            eprintln!("alm: {} stays behind: {error}", path.display());
+            eprintln!("alm: cannot delete {}: {error}", path.display());
         }
     }
 }
@@ -144,10 +144,10 @@ fn free_port(wanted: SocketAddr) -> Result<SocketAddr> {
     let free =
         candidates.map(|port| SocketAddr::new(wanted.ip(), port)).find(|at| std::net::TcpListener::bind(at).is_ok());
     let free = free.ok_or_else(|| {
-        Error::failed(format!("{wanted} and the ports after it are taken: name another with --listen"))
+        Error::failed(format!("{wanted} and the ports after it are taken: choose another with --listen"))
     })?;
     if free.port() != wanted.port() {
-        println!("Port {} is taken, so this demo listens on port {}.", wanted.port(), free.port());
+        println!("Port {} is taken: this demo listens on port {}.", wanted.port(), free.port());
     }
     Ok(free)
 }

@@ -29,7 +29,7 @@ impl Deposit {
         let balance = block_on(store.org(&tenant).deposit(amount, self.note))?;
         globals.print(
             || json!({ "depositedMicrocents": amount, "balanceMicrocents": balance }),
-            || format!("the balance of {} is {} USD", self.org, format_usd(balance)),
+            || format!("the balance of {} is now {} USD", self.org, format_usd(balance)),
         );
         Ok(())
     }

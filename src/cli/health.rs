@@ -25,8 +25,8 @@ impl Health {
                 globals.print(|| json!({ "ready": true }), || format!("{} is ready", self.url));
                 Ok(())
             }
-            Ok(status) => Err(Error::failed(format!("{url} answered {status}: the server's log says why"))),
-            Err(cause) => Err(Error::failed(format!("{url} does not answer: {cause}"))),
+            Ok(status) => Err(Error::failed(format!("{url} returned {status}: see the server's log"))),
+            Err(cause) => Err(Error::failed(format!("{url} does not respond: {cause}"))),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Keys {
-    /// Make a key and print it; it is never shown again
+    /// Create a key and print it; it is never shown again
     Create {
         /// The organization's slug
         #[arg(long)]
@@ -28,10 +28,10 @@ pub(super) enum Keys {
         /// `live`, or `test` for keys that never spend
         #[arg(long, default_value = "live")]
         env: String,
-        /// Some of read, chat and write
+        /// One or more of read, chat and write
         #[arg(long, default_value = "read,chat,write")]
         scopes: String,
-        /// How long it works, such as 90d; for ever when absent
+        /// How long it works, such as 90d; for ever by default
         #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
         expires: Option<Duration>,
     },
@@ -41,7 +41,7 @@ pub(super) enum Keys {
         #[arg(long)]
         org: String,
     },
-    /// End a key at once
+    /// Revoke a key at once
     Revoke {
         /// The organization's slug
         #[arg(long)]

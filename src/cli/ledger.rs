@@ -11,7 +11,7 @@ use crate::{
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Ledger {
-    /// Add every organization's entries up, and compare them with its balance, its holds and the cost of its turns
+    /// Add up every organization's entries, and compare them with its balance, its holds and the cost of its turns
     Verify,
 }
 
@@ -45,16 +45,15 @@ fn to_json(audit: &Audit) -> Value {
 fn to_text(audit: &Audit) -> String {
     let book = |book: &Book| {
         format!(
-            "{}: {} USD came in, {} were charged for {}, {} are left, {} of them held by {} that run{}; {} entries",
+            "{}: {} USD deposited, {} charged for {}, {} left, of which {} is held by {}; {}",
             book.org,
             format_usd(book.deposited),
             format_usd(book.charged),
             count_text(book.turns_charged, "turn"),
             format_usd(book.balance),
             format_usd(book.held),
-            count_text(book.turns_running, "turn"),
-            if book.turns_running == 1 { "s" } else { "" },
-            book.entries,
+            count_text(book.turns_running, "running turn"),
+            if book.entries == 1 { "1 entry".into() } else { format!("{} entries", book.entries) },
         )
     };
     let mut lines: Vec<String> = audit.books.iter().map(book).collect();

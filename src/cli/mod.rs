@@ -21,11 +21,11 @@ mod org;
 mod process;
 mod providers;
 mod prune;
+mod quickstart;
 mod restore;
 mod serve;
 mod text;
 mod transfer;
-mod walk;
 
 use globals::Globals;
 

@@ -1,4 +1,4 @@
-//! `alm models`: what an organization can ask.
+//! `alm models`: the models that an organization can use.
 
 use serde_json::json;
 

@@ -9,7 +9,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Openapi {
-    /// Write it to a file instead
+    /// Write to a file instead of standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

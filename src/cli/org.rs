@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     globals::{Globals, block_on},
-    text::{read_secret, table},
+    text::{count_text, read_secret, table},
 };
 use crate::{
     error::{Error, Result},
@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Org {
-    /// Make an organization and its owner
+    /// Create an organization and its owner
     Create {
         /// Lower-case letters and digits, words joined by hyphens
         slug: String,
@@ -32,11 +32,11 @@ pub(super) enum Org {
     Set {
         /// The organization's slug
         slug: String,
-        /// The model of chats that name none, as `alm models` lists it; demo/ala is the built-in one
+        /// The model for chats that name none, as `alm models` lists it; demo/ala is built in
         #[arg(long, value_name = "PROVIDER/MODEL")]
         default_model: String,
     },
-    /// Give a person a new password, and end all their sign-ins
+    /// Set a person's password and end all their sign-ins
     Password {
         /// Their e-mail address
         email: String,
@@ -66,7 +66,7 @@ fn create(globals: &Globals, slug: &str, owner: &str, password_file: &std::path:
     let next = format!("alm keys create --org {slug} --name first");
     globals.print(
         || json!({ "id": org.id, "slug": org.slug, "owner": org.owner_email }),
-        || format!("made the organization {slug}, owned by {}\nnext: {next}", org.owner_email),
+        || format!("created the organization {slug}, owned by {}\nnext: {next}", org.owner_email),
     );
     Ok(())
 }
@@ -78,7 +78,7 @@ fn set_password(globals: &Globals, email: &str, password_file: &std::path::Path)
     let ended = block_on(store.person(&user_id).set_password(hash, None))?;
     globals.print(
         || json!({ "email": email, "signInsEnded": ended }),
-        || format!("{email} has a new password; {ended} sign-ins ended"),
+        || format!("password changed; {} ended", count_text(ended as u64, "sign-in")),
     );
     Ok(())
 }
@@ -88,8 +88,10 @@ fn set_default_model(globals: &Globals, slug: &str, model: String) -> Result<()>
     let tenant = store.org_by_slug(slug)?.tenant();
     let model = globals.catalog(&store)?.resolve(&tenant, &model)?.model.id;
     block_on(store.org(&tenant).set_default_model(Some(model.clone())))?;
-    globals
-        .print(|| json!({ "slug": slug, "defaultModel": model }), || format!("{slug} answers with {model} by default"));
+    globals.print(
+        || json!({ "slug": slug, "defaultModel": model }),
+        || format!("the default model of {slug} is now {model}"),
+    );
     Ok(())
 }
 

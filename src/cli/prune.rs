@@ -1,10 +1,13 @@
-//! `alm prune`: lets old sessions and deleted things really go.
+//! `alm prune`: permanently deletes old sessions and soft-deleted items.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::globals::{Globals, block_on};
+use super::{
+    globals::{Globals, block_on},
+    text::count_text,
+};
 use crate::{
     error::{Error, Result},
     store::file::prune::{Old, vacuum},
@@ -13,16 +16,16 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Prune {
-    /// How long ago: 90d, 12months. Goes by the last change of a session, and by when anything was deleted
+    /// How long unused or deleted, such as 90d or 12months
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     older_than: Duration,
-    /// The organization's slug; all of them when absent
+    /// Only this organization; all by default
     #[arg(long, value_name = "SLUG")]
     org: Option<String>,
-    /// Only count what would go
+    /// Count what would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
-    /// Make the file smaller as well; takes as much disk again for a while, and a running server cannot write meanwhile
+    /// Also shrink the file; needs as much free disk again, and blocks a running server's writes meanwhile
     #[arg(long, conflicts_with = "dry_run")]
     vacuum: bool,
 }
@@ -35,18 +38,21 @@ impl Prune {
         let old = Old { before, org_id };
         let gone = if self.dry_run { store.prunable(&old)? } else { block_on(store.prune(&old))? };
         if self.vacuum {
-            vacuum(&globals.folder()?).map_err(|error| Error::failed(format!("the file keeps its size: {error}")))?;
+            vacuum(&globals.folder()?).map_err(|error| Error::failed(format!("cannot shrink the file: {error}")))?;
         }
         let free = store.free_bytes()?;
-        let verb = if self.dry_run { "would go" } else { "gone" };
+        let verb = if self.dry_run { "would delete" } else { "deleted" };
         let json = json!({
             "sessions": gone.sessions, "messages": gone.messages, "agents": gone.agents, "projects": gone.projects,
             "freeBytes": free, "dryRun": self.dry_run, "before": before.to_string(),
         });
         let text = format!(
-            "{verb}: {} sessions with {} messages, {} deleted agents, {} deleted projects, older than {before}\n\
-             {free} bytes of the file are free: they are filled before it grows",
-            gone.sessions, gone.messages, gone.agents, gone.projects
+            "{verb} {} with {}, {}, {}, unused since {before}\n\
+             {free} bytes of the file are free, and are reused before it grows",
+            count_text(gone.sessions.unsigned_abs(), "session"),
+            count_text(gone.messages.unsigned_abs(), "message"),
+            count_text(gone.agents.unsigned_abs(), "agent"),
+            count_text(gone.projects.unsigned_abs(), "project"),
         );
         globals.print(|| json, || text);
         Ok(())

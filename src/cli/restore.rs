@@ -1,4 +1,4 @@
-//! `alm restore`: a backup in the place of the database.
+//! `alm restore`: replaces the database with a backup.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,9 @@ use crate::{error::Result, store::file::restore};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Restore {
-    /// The backup
+    /// The backup to restore
     file: PathBuf,
-    /// Put aside the database that is there, and take the backup in its place
+    /// Replace the existing database, which is kept under another name
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
     force: bool,
 }
@@ -26,9 +26,8 @@ impl Restore {
         globals.print(
             || json!({ "folder": folder, "orgs": orgs, "kept": kept, "key": keys.to_json() }),
             || {
-                let mut lines =
-                    vec![format!("{} is the backup's now: {}", folder.display(), count_text(orgs, "organization"))];
-                lines.extend(kept.iter().map(|kept| format!("what was there before is kept as {kept}")));
+                let mut lines = vec![format!("restored {}: {}", folder.display(), count_text(orgs, "organization"))];
+                lines.extend(kept.iter().map(|kept| format!("the previous database is kept as {kept}")));
                 lines.push(keys.to_string());
                 lines.join("\n")
             },

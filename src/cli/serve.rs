@@ -20,28 +20,28 @@ pub(super) struct Serve {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// An organization to make if the folder has none
+    /// An organization to create if there is none with that slug
     #[arg(long, value_name = "SLUG")]
     org: Option<String>,
-    /// Chats a person may begin in a minute
+    /// Chats that a person may start in a minute
     #[arg(long, default_value = "60", value_name = "PER MINUTE")]
     chat_rate: NonZeroU32,
-    /// How long running replies may go on after SIGTERM
+    /// How long running replies may take to finish after SIGTERM
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     drain: Duration,
-    /// A web page's origin that may use the API; repeat or separate by commas
+    /// An origin whose web pages may call the API; repeat, or separate with commas
     #[arg(long, value_delimiter = ',', value_name = "ORIGIN")]
     cors_origin: Vec<String>,
-    /// A name this server is reached by through a proxy on the same machine; repeat or separate by commas
+    /// A name by which a server on loopback is reached, such as through a proxy; repeat, or separate with commas
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     allow_host: Vec<String>,
-    /// Certificate authorities to trust when asking providers, in PEM, instead of the public ones
+    /// Certificate authorities (PEM) to trust for providers instead of the public ones
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// Where to show Prometheus metrics; nowhere when absent
+    /// Where to serve Prometheus metrics; off by default
     #[arg(long, value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
-    /// How to log, on standard error; what to log is in RUST_LOG
+    /// The form of the log on standard error; RUST_LOG selects what is logged
     #[arg(long, default_value = "text")]
     log_format: LogFormat,
 }

@@ -24,18 +24,18 @@ pub(super) struct Export {
     /// The organization's slug
     #[arg(long, value_name = "SLUG")]
     org: String,
-    /// Where to, which must not be there yet; standard output when absent
+    /// The file to create; standard output by default
     file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Import {
-    /// What `alm export` wrote
+    /// A file written by `alm export`
     file: PathBuf,
-    /// What to call the organization here; as it was called there when absent
+    /// A new slug for the organization; its own by default
     #[arg(long, value_name = "SLUG")]
     slug: Option<String>,
-    /// A file with the owner's password, for an owner who has none here
+    /// A file with a password for the owner, if the owner has none here
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
@@ -68,11 +68,7 @@ impl Import {
         let next = format!("alm keys create --org {slug} --name first");
         globals.print(
             || json!({ "slug": slug, "rows": rows }),
-            || {
-                format!(
-                    "{slug} is here: {rows} rows\nnext: {next}; and give its providers their keys again, if it has any"
-                )
-            },
+            || format!("imported {slug}: {rows} rows\nnext: {next}; then set its providers' keys again, if it has any"),
         );
         Ok(())
     }
@@ -81,7 +77,7 @@ impl Import {
 fn said(slug: &str, exported: &Exported) -> String {
     let Exported { rows, api_keys, providers } = exported;
     format!(
-        "{slug}: {rows} rows. Left out: passwords, {api_keys} API keys, the keys and headers of {providers} providers"
+        "exported {slug}: {rows} rows; left out: passwords, {api_keys} API keys, keys and headers of {providers} providers"
     )
 }
 

@@ -1,4 +1,4 @@
-//! The walk's own HTTP client, which does what `curl` would and can say how one would type it.
+//! The quickstart's own HTTP client: it does what `curl` would, and can print the command.
 //!
 //! Rule: it knows the API from outside only: statuses, envelopes, server-sent events.
 
@@ -80,9 +80,9 @@ impl<'a> Client<'a> {
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()).map(str::to_owned);
         let text = response.into_body().into_with_config().limit(BODY_BYTES_MAX).read_to_string();
-        let text = text.map_err(|e| format!("the answer cannot be read: {e}"))?;
+        let text = text.map_err(|e| format!("cannot read the response: {e}"))?;
         let body =
-            serde_json::from_str(&text).map_err(|_| format!("status {status}, and the body is no JSON: {text}"))?;
+            serde_json::from_str(&text).map_err(|_| format!("status {status}, and the body is not JSON: {text}"))?;
         Ok(Answer { status, retry_after, body })
     }
 
@@ -147,7 +147,7 @@ fn take_event(
         streamed.is_done = true;
         return Ok(());
     }
-    let chunk: Value = serde_json::from_str(data).map_err(|_| format!("an event is no JSON: {data}"))?;
+    let chunk: Value = serde_json::from_str(data).map_err(|_| format!("an event is not JSON: {data}"))?;
     let field = |name: &str| chunk[name].as_str().unwrap_or_default();
     streamed.chunks += 1;
     match field("type") {

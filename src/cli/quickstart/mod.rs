@@ -1,7 +1,7 @@
-//! The quickstart, walked from its first call to its last against a running server, in print.
+//! The quickstart, executed from its first call to its last against a running server, and printed.
 //!
 //! Rule: every `curl` it prints is a call it makes, and every answer it prints came over HTTP. It believes nothing: a step
-//! that does not hold ends the walk.
+//! that fails ends it.
 
 mod client;
 #[cfg(test)]
@@ -29,13 +29,13 @@ pub struct Style {
     has_colours: bool,
 }
 
-/// A step that did not hold.
+/// A step that failed.
 #[derive(Debug, thiserror::Error)]
-pub enum WalkFailed {
+pub enum QuickstartFailed {
     /// The server did not do what the quickstart says.
     #[error("“{step}”: {what}")]
     Step { step: &'static str, what: String },
-    /// Nobody listens to the walk any more.
+    /// Nobody reads what is printed.
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }
@@ -78,26 +78,26 @@ impl Style {
     }
 }
 
-/// Walks the quickstart at `base_url` (no slash at its end) and prints it. `paid_model` is a model that the organization's
+/// Runs the quickstart at `base_url` (no slash at its end) and prints it. `paid_model` is a model that the organization's
 /// empty balance cannot pay for.
-pub fn walk(
+pub fn run(
     base_url: &str,
     key: &str,
     org: &str,
     paid_model: &str,
     out: &mut impl Write,
     style: Style,
-) -> Result<(), WalkFailed> {
-    let mut walk = Walk { client: Client::new(base_url, key, org), out, style, step: "" };
-    let agent_id = walk.list_agents()?;
-    let session_id = walk.create_session(&agent_id)?;
-    let first = walk.stream_reply(&session_id, &agent_id)?;
-    walk.read_history(&session_id, &first)?;
-    walk.count_history(&session_id)?;
-    walk.continue_conversation(&session_id)?;
-    walk.meet_unauthorized()?;
-    walk.meet_payment_required(&session_id, paid_model)?;
-    walk.meet_too_many_requests(&session_id)
+) -> Result<(), QuickstartFailed> {
+    let mut quickstart = Quickstart { client: Client::new(base_url, key, org), out, style, step: "" };
+    let agent_id = quickstart.list_agents()?;
+    let session_id = quickstart.create_session(&agent_id)?;
+    let first = quickstart.stream_reply(&session_id, &agent_id)?;
+    quickstart.read_history(&session_id, &first)?;
+    quickstart.count_history(&session_id)?;
+    quickstart.continue_conversation(&session_id)?;
+    quickstart.meet_unauthorized()?;
+    quickstart.meet_payment_required(&session_id, paid_model)?;
+    quickstart.meet_too_many_requests(&session_id)
 }
 
 /// A chat to copy: it needs no session, since one is made for it.
@@ -106,25 +106,25 @@ pub fn curl_to_copy(base_url: &str, key: &str, org: &str, prompt: &str) -> Strin
     Client::new(base_url, key, org).curl(&Call { path: "/api/v1/chat", body: Some(body), is_stream: true })
 }
 
-struct Walk<'a, W> {
+struct Quickstart<'a, W> {
     client: Client<'a>,
     out: &'a mut W,
     style: Style,
     step: &'static str,
 }
 
-impl<W: Write> Walk<'_, W> {
-    fn list_agents(&mut self) -> Result<String, WalkFailed> {
+impl<W: Write> Quickstart<'_, W> {
+    fn list_agents(&mut self) -> Result<String, QuickstartFailed> {
         self.begin("List the agents")?;
         let answer = self.get("/api/v1/agents", 200)?;
         let agents = answer.body["data"]["items"].as_array().cloned().unwrap_or_default();
         let ala = agents.iter().find(|agent| agent["slug"] == "ala");
         let id = ala.and_then(|ala| ala["id"].as_str()).ok_or_else(|| self.failed("Ala is not in the list"))?;
-        self.end(&format!("The key works, and Ala is there: {id}"))?;
+        self.end(&format!("The key works, and the list has Ala: {id}"))?;
         Ok(id.to_owned())
     }
 
-    fn create_session(&mut self, agent_id: &str) -> Result<String, WalkFailed> {
+    fn create_session(&mut self, agent_id: &str) -> Result<String, QuickstartFailed> {
         self.begin("Create a chat session")?;
         let body = json!({"label": "API quickstart", "agentId": agent_id});
         let answer = self.post("/api/v1/sessions", body, 201)?;
@@ -133,16 +133,16 @@ impl<W: Write> Walk<'_, W> {
         Ok(id.to_owned())
     }
 
-    fn stream_reply(&mut self, session_id: &str, agent_id: &str) -> Result<Streamed, WalkFailed> {
+    fn stream_reply(&mut self, session_id: &str, agent_id: &str) -> Result<Streamed, QuickstartFailed> {
         self.begin("Stream an agent's reply")?;
-        self.print_dim("Typed by hand, curl shows the events themselves. Printed here is their text, as it arrives.")?;
+        self.print_dim("curl itself would show the raw events. Shown here is their text, as it arrives.")?;
         let messages = json!([{"role": "user", "content": PROMPT}]);
         let streamed = self.chat(json!({"sessionId": session_id, "agentId": agent_id, "messages": messages}))?;
         self.end(&format!("{} chunks, and the reply is stored as {}", streamed.chunks, streamed.message_id))?;
         Ok(streamed)
     }
 
-    fn read_history(&mut self, session_id: &str, first: &Streamed) -> Result<(), WalkFailed> {
+    fn read_history(&mut self, session_id: &str, first: &Streamed) -> Result<(), QuickstartFailed> {
         self.begin("Read the stored history")?;
         let answer = self.get(&format!("/api/v1/sessions/{session_id}/messages"), 200)?;
         let [user, assistant] = answer.body["data"]["items"].as_array().map(Vec::as_slice).unwrap_or_default() else {
@@ -151,13 +151,13 @@ impl<W: Write> Walk<'_, W> {
         let is_question = user["role"] == "user" && user["content"] == PROMPT;
         let is_reply = assistant["role"] == "assistant" && assistant["content"] == first.text.as_str();
         if !is_question || !is_reply || assistant["id"] != first.message_id.as_str() {
-            return Err(self.failed("the history is not what was said"));
+            return Err(self.failed("the history differs from what was sent and streamed"));
         }
-        self.end("Both sides are there, word for word as they were streamed")
+        self.end("Both messages are stored, word for word")
     }
 
-    fn count_history(&mut self, session_id: &str) -> Result<(), WalkFailed> {
-        self.begin("Count it, without the bodies")?;
+    fn count_history(&mut self, session_id: &str) -> Result<(), QuickstartFailed> {
+        self.begin("Count the messages, without their bodies")?;
         let answer = self.get(&format!("/api/v1/sessions/{session_id}/messages?countOnly=true"), 200)?;
         if answer.body["data"]["count"] != 2 {
             return Err(self.failed("expected a count of 2"));
@@ -165,8 +165,8 @@ impl<W: Write> Walk<'_, W> {
         self.end("Two messages")
     }
 
-    fn continue_conversation(&mut self, session_id: &str) -> Result<(), WalkFailed> {
-        self.begin("Continue the conversation: send the new message only")?;
+    fn continue_conversation(&mut self, session_id: &str) -> Result<(), QuickstartFailed> {
+        self.begin("Continue the conversation: send only the new message")?;
         let messages = json!([{"role": "user", "content": SECOND_PROMPT}]);
         let streamed = self.chat(json!({"sessionId": session_id, "messages": messages}))?;
         if !streamed.text.to_lowercase().contains(REMEMBERED) {
@@ -175,7 +175,7 @@ impl<W: Write> Walk<'_, W> {
         self.end("It remembers, because the server sent the model the stored history")
     }
 
-    fn meet_unauthorized(&mut self) -> Result<(), WalkFailed> {
+    fn meet_unauthorized(&mut self) -> Result<(), QuickstartFailed> {
         self.begin("Error 401: a wrong key")?;
         let client = self.client.with_key(WRONG_KEY);
         let call = Call { path: "/api/v1/agents", body: None, is_stream: false };
@@ -186,7 +186,7 @@ impl<W: Write> Walk<'_, W> {
         self.end("401 UNAUTHORIZED")
     }
 
-    fn meet_payment_required(&mut self, session_id: &str, paid_model: &str) -> Result<(), WalkFailed> {
+    fn meet_payment_required(&mut self, session_id: &str, paid_model: &str) -> Result<(), QuickstartFailed> {
         self.begin("Error 402: a paid model and an empty balance")?;
         let messages = json!([{"role": "user", "content": "Hello"}]);
         let body = json!({"sessionId": session_id, "model": paid_model, "messages": messages});
@@ -195,10 +195,10 @@ impl<W: Write> Walk<'_, W> {
         self.end("402 PAYMENT_REQUIRED, before anything was sent to the model")
     }
 
-    fn meet_too_many_requests(&mut self, session_id: &str) -> Result<(), WalkFailed> {
+    fn meet_too_many_requests(&mut self, session_id: &str) -> Result<(), QuickstartFailed> {
         self.begin("Error 429: more than 60 chats a minute")?;
         self.print_dim(
-            "This asks for a model that does not exist, so that nothing is answered, until the limit says stop.",
+            "This asks for a model that does not exist, so that no reply is written, until the rate limit refuses.",
         )?;
         let messages = json!([{"role": "user", "content": "Hello"}]);
         let body = json!({"sessionId": session_id, "model": "no-such/model", "messages": messages});
@@ -211,24 +211,24 @@ impl<W: Write> Walk<'_, W> {
                 self.expect_error(&answer, 422, "VALIDATION_ERROR")?;
                 continue;
             }
-            self.print_dim(&format!("{refused} times 422, no such model; then:"))?;
+            self.print_dim(&format!("422 (no such model) {refused} times, then:"))?;
             self.print_answer(&answer)?;
             self.expect_error(&answer, 429, "TOO_MANY_REQUESTS")?;
             let seconds = answer.retry_after.ok_or_else(|| self.failed("429 without Retry-After"))?;
             return self.end(&format!("429 TOO_MANY_REQUESTS, Retry-After: {seconds}"));
         }
-        Err(self.failed(format!("{RATE_CALLS_MAX} calls, and no limit")))
+        Err(self.failed(format!("no limit after {RATE_CALLS_MAX} calls")))
     }
 
-    fn get(&mut self, path: &str, status: u16) -> Result<Answer, WalkFailed> {
+    fn get(&mut self, path: &str, status: u16) -> Result<Answer, QuickstartFailed> {
         self.call(&Call { path, body: None, is_stream: false }, status)
     }
 
-    fn post(&mut self, path: &str, body: Value, status: u16) -> Result<Answer, WalkFailed> {
+    fn post(&mut self, path: &str, body: Value, status: u16) -> Result<Answer, QuickstartFailed> {
         self.call(&Call { path, body: Some(body), is_stream: false }, status)
     }
 
-    fn call(&mut self, call: &Call, status: u16) -> Result<Answer, WalkFailed> {
+    fn call(&mut self, call: &Call, status: u16) -> Result<Answer, QuickstartFailed> {
         self.print_typed(&self.client.curl(call))?;
         let answer = self.client.send(call).map_err(|what| self.failed(what))?;
         self.print_answer(&answer)?;
@@ -238,7 +238,7 @@ impl<W: Write> Walk<'_, W> {
         Ok(answer)
     }
 
-    fn chat(&mut self, body: Value) -> Result<Streamed, WalkFailed> {
+    fn chat(&mut self, body: Value) -> Result<Streamed, QuickstartFailed> {
         let call = Call { path: "/api/v1/chat", body: Some(body), is_stream: true };
         self.print_typed(&self.client.curl(&call))?;
         let out = &mut *self.out;
@@ -254,7 +254,7 @@ impl<W: Write> Walk<'_, W> {
         Ok(streamed)
     }
 
-    fn expect_error(&self, answer: &Answer, status: u16, code: &str) -> Result<(), WalkFailed> {
+    fn expect_error(&self, answer: &Answer, status: u16, code: &str) -> Result<(), QuickstartFailed> {
         let error = &answer.body["error"];
         let has_envelope =
             answer.body["success"] == false && error["message"].is_string() && error["requestId"].is_string();
@@ -264,32 +264,32 @@ impl<W: Write> Walk<'_, W> {
         Ok(())
     }
 
-    fn failed(&self, what: impl Into<String>) -> WalkFailed {
-        WalkFailed::Step { step: self.step, what: what.into() }
+    fn failed(&self, what: impl Into<String>) -> QuickstartFailed {
+        QuickstartFailed::Step { step: self.step, what: what.into() }
     }
 
-    fn begin(&mut self, step: &'static str) -> Result<(), WalkFailed> {
+    fn begin(&mut self, step: &'static str) -> Result<(), QuickstartFailed> {
         self.step = step;
         writeln!(self.out, "{}\n", self.style.bold(step))?;
         Ok(())
     }
 
-    fn end(&mut self, held: &str) -> Result<(), WalkFailed> {
+    fn end(&mut self, held: &str) -> Result<(), QuickstartFailed> {
         writeln!(self.out, "{} {held}\n\n", self.style.good("✓"))?;
         Ok(())
     }
 
-    fn print_typed(&mut self, command: &str) -> Result<(), WalkFailed> {
+    fn print_typed(&mut self, command: &str) -> Result<(), QuickstartFailed> {
         writeln!(self.out, "{} {}\n", self.style.dim("$"), self.style.typed(command))?;
         Ok(())
     }
 
-    fn print_answer(&mut self, answer: &Answer) -> Result<(), WalkFailed> {
+    fn print_answer(&mut self, answer: &Answer) -> Result<(), QuickstartFailed> {
         writeln!(self.out, "{:#}\n", answer.body)?;
         Ok(())
     }
 
-    fn print_dim(&mut self, text: &str) -> Result<(), WalkFailed> {
+    fn print_dim(&mut self, text: &str) -> Result<(), QuickstartFailed> {
         writeln!(self.out, "{}\n", self.style.dim(text))?;
         Ok(())
     }

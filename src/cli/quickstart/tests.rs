@@ -102,16 +102,16 @@ fn stream_of(body: &str, lie: Lie) -> String {
     stream
 }
 
-fn walk_at(lie: Lie) -> (Result<(), WalkFailed>, String) {
+fn run_at(lie: Lie) -> (Result<(), QuickstartFailed>, String) {
     let mut out = Vec::new();
     let base_url = server(lie);
-    let result = walk(&base_url, "alm_live_good", "demo", "acme/paid", &mut out, Style::plain());
+    let result = run(&base_url, "alm_live_good", "demo", "acme/paid", &mut out, Style::plain());
     (result, String::from_utf8(out).unwrap().replace(&base_url, "http://127.0.0.1:2560"))
 }
 
 #[test]
-fn a_walk_holds_where_every_promise_does() {
-    let (result, out) = walk_at(Lie::None);
+fn it_passes_where_every_promise_does() {
+    let (result, out) = run_at(Lie::None);
     result.unwrap();
     assert!(out.contains(
         "$ curl http://127.0.0.1:2560/api/v1/agents \\\n  -H \"Authorization: Bearer alm_live_good\" \\\n  -H \"X-Alumia-Org: demo\"\n"
@@ -124,7 +124,7 @@ fn a_walk_holds_where_every_promise_does() {
 }
 
 #[test]
-fn a_walk_ends_at_the_first_promise_that_does_not_hold() {
+fn it_ends_at_the_first_promise_that_does_not_hold() {
     let lies = [
         (Lie::ForgetsTheReply, "Read the stored history"),
         (Lie::ForgetsTheQuestion, "Continue the conversation"),
@@ -135,7 +135,7 @@ fn a_walk_ends_at_the_first_promise_that_does_not_hold() {
         (Lie::FailsInTheStream, "Stream an agent's reply"),
     ];
     for (lie, step) in lies {
-        let failed = walk_at(lie).0.unwrap_err().to_string();
+        let failed = run_at(lie).0.unwrap_err().to_string();
         assert!(failed.contains(step), "expected a failure in {step}: {failed}");
     }
 }
