@@ -26,7 +26,7 @@ fn a_ledger_is_added_up_beside_a_server_while_a_turn_runs() {
     model.go();
     listening.rest();
     let told = app.alm(&["ledger", "verify"]);
-    assert!(told.ok().contains("1.00 USD came in, 0.00003 were charged for 2 turns"), "{told:?}");
+    assert!(told.ok().contains("1.00 USD deposited, 0.00003 charged for 2 turns"), "{told:?}");
     assert!(told.ok().ends_with("the ledger adds up: 1 organization"), "{told:?}");
 }
 

@@ -70,10 +70,10 @@ fn not_ready(app: &App) -> String {
 fn a_disk_that_takes_nothing_is_told_and_leaves_no_trace_and_heals() {
     let cases = [
         ("full", Fault::Grow, ENOSPC, "the disk is full"),
-        ("unwritable", Fault::Write, EIO, "the disk under the database fails"),
-        ("read-only", Fault::Write, EROFS, "the disk under the database fails"),
-        ("unsyncable", Fault::Sync, EIO, "the disk under the database fails"),
-        ("unreadable", Fault::Read, EIO, "the disk under the database fails"),
+        ("unwritable", Fault::Write, EIO, "the database's disk failed"),
+        ("read-only", Fault::Write, EROFS, "the database's disk failed"),
+        ("unsyncable", Fault::Sync, EIO, "the database's disk failed"),
+        ("unreadable", Fault::Read, EIO, "the database's disk failed"),
     ];
     for (name, fault, error, why) in cases {
         let (faults, model) = (Faults::none(), FakeModel::saying("Hello."));
@@ -185,7 +185,7 @@ fn a_turn_that_a_crash_interrupted_is_ended_as_soon_as_the_disk_lets_it() {
     faults.set(Fault::Sync, EIO);
     let app = faults.crash(&app);
     let acme = acme.at(app.url());
-    assert!(not_ready(&app).starts_with("the disk"));
+    assert!(not_ready(&app).starts_with("the database's disk"));
     assert_eq!(acme.get("/sessions/c").ok(200)["status"], json!("running"));
     faults.set(Fault::Sync, 0);
     until("the turn to be ended", || (acme.get("/sessions/c").ok(200)["status"] == "interrupted").then_some(()));
@@ -275,7 +275,7 @@ fn a_disk_that_stalls_is_told_and_what_waits_for_it_is_done_when_it_goes_on() {
     faults.set(Fault::Stall, 1);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| acme.post("/sessions", json!({ "label": "waits" })));
-        assert!(not_ready(&app).starts_with("the disk under the database does not answer"));
+        assert!(not_ready(&app).starts_with("the database's disk does not respond"));
         acme.get("/agents").ok(200);
         app.anonymous().get("/healthz").ok(200);
         faults.set(Fault::Stall, 0);
