@@ -17,10 +17,10 @@ use crate::{
 /// Where the data is, and how to speak.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Globals {
-    /// The folder that holds everything; the XDG data folder when absent
+    /// The folder that holds everything; the XDG data folder by default
     #[arg(long, global = true, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
-    /// The file with the key that seals providers' keys; `alm.key` in the data folder when absent
+    /// The file with the key that seals providers' keys; `alm.key` in the data folder by default
     #[arg(long, global = true, value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
     /// Print JSON, for programs

@@ -43,35 +43,35 @@ struct Cli {
 enum Command {
     /// Serve the API
     Serve(serve::Serve),
-    /// Show the whole quickstart on a server of its own
+    /// Run the whole quickstart against a server of its own
     Demo(demo::Demo),
-    /// Make and set up organizations
+    /// Create and configure organizations
     #[command(subcommand)]
     Org(org::Org),
-    /// Make, list and revoke API keys
+    /// Create, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Connect the servers that models come from
+    /// Connect and test model servers
     #[command(subcommand)]
     Providers(providers::Providers),
     /// List an organization's models
     Models(models::Models),
-    /// Add to an organization's balance
+    /// Add money to an organization's balance
     Deposit(deposit::Deposit),
     /// Check that the money adds up
     #[command(subcommand)]
     Ledger(ledger::Ledger),
-    /// Write an organization to a file, as lines of JSON
+    /// Export an organization as JSON Lines
     Export(transfer::Export),
-    /// Read an organization from a file that `export` wrote
+    /// Import an organization that `export` wrote
     Import(transfer::Import),
-    /// Let old sessions and deleted things really go
+    /// Permanently delete old sessions and soft-deleted items
     Prune(prune::Prune),
-    /// Make a checked copy of the database, beside a running server too
+    /// Make a verified copy of the database, even beside a running server
     Backup(backup::Backup),
-    /// Put a backup in the place of the database
+    /// Replace the database with a backup
     Restore(restore::Restore),
-    /// Look at everything that a server depends on
+    /// Check everything a server depends on
     Doctor(doctor::Doctor),
     /// Print the OpenAPI document
     Openapi(openapi::Openapi),
