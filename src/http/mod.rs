@@ -1,4 +1,4 @@
-//! The only poem. A request comes in at `serve`, passes `edge` and `auth`, and reaches one handler.
+//! The HTTP server; the only module that uses poem. A request comes in at `serve`, passes `edge` and `auth`, and reaches one handler.
 //!
 //! Rule: a handler is decode, one call, encode. An `if` about the domain is in the wrong file. A resource's file holds
 //! its wire types, its conversions and its handlers, whose names are their operation ids.

@@ -1,6 +1,6 @@
 //! Who is calling, looked up once for each request.
 //!
-//! Rule: whoever asks first puts the identity into the request's data; everyone later reads it there.
+//! Rule: the first to ask puts the identity into the request's data; later readers find it there.
 //! Deliberately absent: permissions. `access.rs` decides them.
 
 use std::sync::Arc;

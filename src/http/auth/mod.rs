@@ -205,7 +205,7 @@ const NO_KEY: &str = "send an API key: `Authorization: Bearer alm_…`, or the h
 /// The refusal where only a signed-in person may go.
 const NO_PERSON: &str = "sign in first: POST /api/v1/auth/login";
 
-/// Why a request speaks for nobody; `otherwise` where it does not even try to.
+/// Why a caller is unknown; `otherwise` without any sign-in.
 fn nobody(request: &Request, otherwise: &'static str) -> Error {
     Error::Unauthorized(match cookie::presented(request) {
         Some(_) => "this sign-in has ended: sign in again",

@@ -1,11 +1,11 @@
-//! `Idempotency-Key`: a POST that is sent again is answered again, and done once, over a restart too.
+//! `Idempotency-Key`: a repeated POST is carried out once and receives the first one's response, across restarts too.
 //!
-//! Rule: only what was done is remembered. A refusal did nothing, so the same key may be used for a better try. The work
-//! runs in a task of its own: who lost the connection in the middle finds the answer on the next try.
-//! A reply that is being written is joined from its start; one that was written is told again as it is stored.
-//! What is done is noted in the commit that does it ([`Claim`]); its answer is kept afterwards, before anyone hears it.
-//! Where only the note is there (a crash between the two, an answer with a secret in it), the repeat is refused: it
-//! would be done twice.
+//! Rule: only what was done is remembered. A refusal did nothing, so its key may be used again. The work runs in a task of
+//! its own: a client that lost its connection gets the response when it retries.
+//! A running reply is joined from its start; a finished one is replayed from what is stored.
+//! What is done is noted in the commit that does it ([`Claim`]); the response is stored afterwards, before it is sent.
+//! With only the note (a crash between the two, a response with a secret in it), the repeat is refused: it would be
+//! carried out twice.
 
 use std::sync::Arc;
 

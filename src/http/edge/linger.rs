@@ -1,7 +1,7 @@
-//! What is left of a body that nobody wants is read and thrown away.
+//! Reads the rest of a refused body and discards it: what nginx calls a lingering close.
 //!
-//! Rule: a refusal reaches who is refused. A connection that is closed while its client still writes is reset, and the
-//! client that was told 401 or 413 hears of a broken network instead. What is read here is bounded and kept nowhere.
+//! Rule: a refusal reaches the client. A connection that is closed while its client still writes is reset, and the client
+//! sees a network failure instead of a 401 or a 413. What is read here is bounded and not kept.
 //! Deliberately absent: clients that ask first (`Expect: 100-continue`). They send no body that is not wanted.
 
 use std::{

@@ -40,7 +40,7 @@ pub mod operations;
 /// The pattern of requests that match none.
 const NO_ROUTE: &str = "none";
 
-/// What an answer says unless its handler says otherwise: it is nobody's to keep, to frame or to guess the type of.
+/// The headers of a response unless its handler sets others: not cached, not framed, of no guessed type.
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -106,7 +106,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         };
         finish_headers(response.headers_mut(), &request_id, origin);
         if self.app.draining.load(Ordering::Relaxed) {
-            // Whoever asks again is to find a server that stays.
+            // The client's next request is to reach a server that stays.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);

@@ -24,7 +24,7 @@ use crate::{
 /// Keys that may fail for one address in a minute before it has to wait.
 const FAILED_KEYS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
-/// What a client that comes while we drain is told to wait: a successor is up by then.
+/// How long a client waits that comes while the server drains: a successor is up by then.
 const DRAINING_RETRY: Duration = Duration::from_secs(5);
 
 /// What every request may reach.
@@ -85,7 +85,7 @@ impl App {
     }
 }
 
-/// What new work is told while the server goes down.
+/// The refusal of new work while the server shuts down.
 fn draining() -> Error {
     Error::Unavailable {
         message: "the server is shutting down: try again in a few seconds",

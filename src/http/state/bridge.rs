@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 const SCANS_MAX: usize = 8;
 /// How long work waits for its turn.
 const SCAN_WAIT: Duration = Duration::from_secs(5);
-/// What a caller is told to wait when it did not come.
+/// How long a caller waits after that.
 const SCAN_RETRY: Duration = Duration::from_secs(2);
 
 /// Passwords hashed at once, of 19 MiB each.
@@ -22,7 +22,7 @@ const HASHES_MAX: usize = 4;
 /// The places for one kind of work.
 pub struct Bridge {
     places: Semaphore,
-    /// What a caller hears when its turn did not come.
+    /// The refusal of a caller whose turn did not come.
     busy: &'static str,
 }
 

@@ -10,7 +10,7 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 /// Names the session that a request made.
 pub const SESSION_ID: HeaderName = HeaderName::from_static("x-alm-session-id");
 
-/// A stream's response; `session_id` is told if the request made the session.
+/// A stream's response; `session_id` if the request created the session.
 pub fn stream_response(body: Body, session_id: Option<&str>) -> Response {
     let mut response = Response::builder()
         .version(Version::HTTP_11)
