@@ -37,7 +37,7 @@ fn a_ledger_that_does_not_add_up_says_where_and_fails() {
     app.file().execute_batch("UPDATE org SET balance = 2000000").unwrap();
     let told = app.alm(&["ledger", "verify"]);
     assert_eq!(told.code, 1);
-    assert!(told.stdout.contains("its balance is stored as 2.00 USD, its entries come to 1.00 USD"), "{told:?}");
+    assert!(told.stdout.contains("the stored balance is 2.00 USD, but its entries add up to 1.00 USD"), "{told:?}");
     assert!(told.stderr.contains("does not add up in 1 place"), "{told:?}");
     let told = app.alm(&["ledger", "verify", "--json"]);
     let verified: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
