@@ -30,6 +30,11 @@ test("a provider is connected, tested step by step, priced, and made the default
     await card(page, "scripted")
       .getByText(/first token/)
       .waitFor();
+    // A test that is still running shows no time yet.
+    await card(page, "scripted")
+      .getByText(/\d+ ms/)
+      .first()
+      .waitFor();
     assert.match(await card(page, "scripted").innerText(), /\d+ ms/);
 
     await page.getByRole("button", { name: "Edit scripted" }).click();
