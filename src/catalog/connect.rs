@@ -202,4 +202,27 @@ mod tests {
         catalog.change(&mut provider, to("https://other.example/v1", key)).unwrap();
         assert!(provider.api_key_sealed.is_none() && provider.api_key_env.is_some());
     }
+
+    #[test]
+    fn what_a_provider_is_made_of_is_taken_up_to_its_bounds() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = catalog(&folder);
+        let at = |max: usize, wrong: &str, of: &dyn Fn(usize) -> NewProvider| {
+            for size in [max - 1, max] {
+                catalog.prepare(of(size)).unwrap_or_else(|error| panic!("{wrong} of {size}: {error}"));
+            }
+            assert_eq!(field(catalog.prepare(of(max + 1))), wrong);
+        };
+        let whole = || new("x", Some("http://h/v1"));
+        let url = |bytes: usize| format!("http://h/{}", "v".repeat(bytes - 9));
+        at(BASE_URL_BYTES_MAX, "baseUrl", &|bytes| new("x", Some(&url(bytes))));
+        let header = |n: usize| (format!("x-{n}"), "value".to_owned());
+        at(HEADERS_MAX, "headers", &|count| NewProvider { headers: (0..count).map(header).collect(), ..whole() });
+        let model = |name: String| ProviderModel { name, pricing: None, context_window: None };
+        let models = |count: usize| (0..count).map(|n| model(n.to_string())).collect();
+        at(MODELS_MAX, "models", &|count| NewProvider { models: models(count), ..whole() });
+        let named = |chars: usize| vec![model("é".repeat(chars))];
+        at(MODEL_NAME_CHARS_MAX, "models[0].id", &|chars| NewProvider { models: named(chars), ..whole() });
+        assert_eq!(field(catalog.prepare(NewProvider { models: named(0), ..whole() })), "models[0].id");
+    }
 }

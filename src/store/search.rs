@@ -38,4 +38,11 @@ mod tests {
         assert_eq!(super::query("a OR \"b* NEAR("), "\"a\" \"OR\" \"b\" \"NEAR\"*");
         assert_eq!(super::query(" \"' * "), "");
     }
+
+    #[test]
+    fn words_past_the_bound_are_left_out() {
+        for (words, counted) in [(super::WORDS_MAX - 1, 15), (super::WORDS_MAX, 16), (super::WORDS_MAX + 1, 16)] {
+            assert_eq!(super::query(&"a ".repeat(words)).split(' ').count(), counted, "{words}");
+        }
+    }
 }

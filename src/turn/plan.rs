@@ -189,3 +189,111 @@ fn new_message(posted: Posted) -> NewMessage {
         parts: Value::Array(posted.parts).to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::sandbox::Sandbox;
+
+    fn said(role: Role, id: Option<&str>, text: &str) -> Posted {
+        Posted { id: id.map(str::to_owned), role, parts: vec![json!({ "type": "text", "text": text })] }
+    }
+
+    fn asked(id: &str) -> Posted {
+        said(Role::User, Some(id), id)
+    }
+
+    /// A session of two questions and their replies: `q1 a1 q2 a2`.
+    fn with_history(run: impl FnOnce(&Sandbox)) {
+        Sandbox::with(|session| {
+            for (question, reply) in [("q1", "a1"), ("q2", "a2")] {
+                let parts = json!([{ "type": "text", "text": reply }]).to_string();
+                let answer = NewMessage { id: reply.into(), ..NewMessage::new(Role::Assistant, reply.into(), parts) };
+                session.turn(|history| plan(vec![asked(question)], &Trigger::Submit, history), answer).unwrap();
+            }
+            run(session);
+        });
+    }
+
+    /// What is planned, undone at once: the id of the first message that goes, and the texts that come.
+    fn look(session: &Sandbox, posted: Vec<Posted>, trigger: &Trigger) -> Result<(Option<String>, Vec<String>)> {
+        let mut planned = None;
+        let answer = NewMessage::new(Role::Assistant, String::new(), "[]".into());
+        let undone = session.turn(
+            |history| {
+                planned = Some(plan(posted, trigger, history)?);
+                Err(Error::Conflict("only looked".into()))
+            },
+            answer,
+        );
+        let Some(planned) = planned else { return Err(undone.unwrap_err()) };
+        let from = planned.supersede_from;
+        let gone = session.history().into_iter().find(|message| from.is_some_and(|seq| message.seq >= seq));
+        Ok((gone.map(|message| message.id), planned.insert.into_iter().map(|message| message.content).collect()))
+    }
+
+    #[test]
+    fn what_follows_the_last_known_message_is_new_and_nothing_else() {
+        with_history(|session| {
+            let look = |posted| look(session, posted, &Trigger::Submit).unwrap();
+            let whole = || vec![asked("q1"), said(Role::Assistant, Some("a1"), "a1"), asked("q2")];
+            let new = |ids: &[&str]| whole().into_iter().chain(ids.iter().map(|id| asked(id))).collect::<Vec<_>>();
+            // After q2 in what is posted comes one message, or two; the reply between is the stored one.
+            assert_eq!(look(new(&["q3"])), (None, vec!["q3".to_owned()]));
+            assert_eq!(look(new(&["q3", "q4"])), (None, vec!["q3".to_owned(), "q4".to_owned()]));
+            // It ends with one that is known: that one is asked again.
+            assert_eq!(look(new(&[])), (Some("q2".to_owned()), vec!["q2".to_owned()]));
+            // An edit goes from there on, with what follows it.
+            let edited = vec![said(Role::User, Some("q1"), "other"), asked("q3")];
+            assert_eq!(look(edited), (Some("q1".to_owned()), vec!["other".to_owned(), "q3".to_owned()]));
+            // Plain messages: what follows the last reply.
+            let plain = |role, text| said(role, None, text);
+            let posted = vec![
+                plain(Role::User, "q1"),
+                plain(Role::Assistant, "a1"),
+                plain(Role::User, "x"),
+                plain(Role::User, "y"),
+            ];
+            assert_eq!(look(posted), (None, vec!["x".to_owned(), "y".to_owned()]));
+        });
+    }
+
+    #[test]
+    fn a_reply_is_given_again_from_the_message_that_is_named() {
+        with_history(|session| {
+            let again = |id: Option<&str>| {
+                look(session, Vec::new(), &Trigger::Regenerate { message_id: id.map(str::to_owned) })
+            };
+            // A question stays and what follows goes; a reply goes itself.
+            for (named, gone) in [(Some("q1"), "a1"), (Some("a1"), "a1"), (Some("q2"), "a2"), (None, "a2")] {
+                assert_eq!(again(named).unwrap(), (Some(gone.to_owned()), Vec::new()), "{named:?}");
+            }
+            assert!(again(Some("nothing")).is_err());
+        });
+    }
+
+    #[test]
+    fn every_open_call_of_a_reply_needs_its_output_before_it_goes_on() {
+        Sandbox::with(|session| {
+            let call =
+                |id: &str, state: &str| json!({ "type": "tool-x", "toolCallId": id, "state": state, "input": {} });
+            let parts = json!([call("c1", "input-available"), call("c2", "input-available")]).to_string();
+            let answer = NewMessage { id: "a".into(), ..NewMessage::new(Role::Assistant, String::new(), parts) };
+            session.turn(|history| plan(vec![asked("q")], &Trigger::Submit, history), answer).unwrap();
+            let output = |id: &str| {
+                let mut part = call(id, "output-available");
+                part["output"] = json!(1);
+                part
+            };
+            let posted =
+                |parts: Vec<Value>| vec![asked("q"), Posted { id: Some("a".into()), role: Role::Assistant, parts }];
+            let look = |parts| look(session, posted(parts), &Trigger::Submit);
+            assert!(look(Vec::new()).is_err());
+            assert!(look(vec![output("c1")]).is_err(), "one of two");
+            assert!(look(vec![output("c3")]).is_err(), "of another call");
+            assert_eq!(look(vec![output("c1"), output("c2")]).unwrap(), (Some("a".into()), vec![String::new()]));
+        });
+    }
+}

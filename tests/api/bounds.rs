@@ -105,6 +105,14 @@ fn what_a_person_at_a_browser_posts_is_taken_up_to_its_bounds() {
     let browser = app.browser("acme");
     bound(&browser, "/api-keys", "name", 120, |size| json!({ "name": text(size) }));
     bound(&browser, "/billing/deposit", "note", 200, |size| json!({ "amountMicrocents": 1, "note": text(size) }));
+    bound(
+        &browser,
+        "/billing/deposit",
+        "amountMicrocents",
+        1_000_000_000_000,
+        |size| json!({ "amountMicrocents": size }),
+    );
+    assert!(refused(&browser, "/billing/deposit", json!({ "amountMicrocents": 0 }), "amountMicrocents"));
     let made = browser.post("/api-keys", json!({ "name": "x" })).ok(201);
     let rotate = format!("/api-keys/{}/rotate", made["id"].as_str().unwrap());
     assert!(refused(&browser, &rotate, json!({ "overlapSeconds": 604_801 }), "overlapSeconds"));

@@ -313,4 +313,17 @@ mod tests {
         let busy = Failure::TooMany.into_error(who, Purpose::Models);
         assert!(matches!(busy, Error::Unavailable { .. }));
     }
+
+    #[test]
+    fn a_pause_that_is_asked_for_is_kept_up_to_the_bound() {
+        let pause = |wanted| Failure::Status { code: 429, retry_after: Some(wanted) }.pause(0, 0.5);
+        let second = Duration::from_secs(1);
+        for (wanted, kept) in
+            [(RETRY_AFTER_MAX - second, true), (RETRY_AFTER_MAX, true), (RETRY_AFTER_MAX + second, false)]
+        {
+            assert_eq!(pause(wanted), kept.then_some(wanted));
+        }
+        let again = |retries| Failure::Lost.pause(retries, 0.5).is_some();
+        assert_eq!([again(RETRIES_MAX - 1), again(RETRIES_MAX), again(RETRIES_MAX + 1)], [true, false, false]);
+    }
 }

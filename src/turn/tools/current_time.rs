@@ -39,3 +39,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<Value, String> {
     let zone = format!("UTC{}{:02}:{:02}", if offset < 0 { '-' } else { '+' }, offset.abs() / 60, offset.abs() % 60);
     Ok(json!({ "utc": now.to_string(), "local": there.trim_end_matches('Z'), "zone": zone }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_taken_up_to_its_bound_on_either_side() {
+        for minutes in [0, OFFSET_MINUTES_MAX - 1, OFFSET_MINUTES_MAX, OFFSET_MINUTES_MAX + 1] {
+            for offset in [minutes, -minutes] {
+                let told = run(&Arguments { utc_offset_minutes: Some(offset) });
+                assert_eq!(told.is_ok(), minutes <= OFFSET_MINUTES_MAX, "{offset}");
+            }
+        }
+    }
+}
