@@ -1,7 +1,8 @@
 //! `alm` turns a machine into a private agent platform: organizations with API keys, agents, sessions with stored
-//! history, and a chat endpoint that streams replies, from a local or a remote model. Everything lies in one SQLite file.
+//! history, and a chat endpoint that streams replies from a local or a remote model. Everything is kept in one folder, in
+//! one SQLite file.
 //!
-//! This crate is the server, to be carried inside another program. The binary `alm` is its first user.
+//! This crate is the server, for programs that run one inside themselves. The binary `alm` is its first user.
 //!
 //! ```
 //! use alm::{Scopes, Server};
@@ -28,13 +29,23 @@
 //! # }
 //! ```
 //!
-//! [`Server::url`] then speaks the API that `/docs` describes. A server changes nothing of its process: it installs no
-//! signal handler, logger or panic hook, sets no limit or variable, and never exits. It logs through `tracing`. One process
-//! may run several servers, each with a folder of its own. SQLite is fastest when it is built with the flags of this
-//! repository's `.cargo/config.toml`, which cargo does not take from a dependency.
+//! At [`Server::url`] it serves the API that `/docs` there describes. Without any provider there is one model, `demo/ala`,
+//! which is built in and free. `examples/embed.rs` in the repository is a whole program that asks it a question.
 //!
-//! Only what is shown here is the public interface. The modules are reachable for this repository's own tests and benches,
-//! and may change with any version.
+//! # What it does to its process
+//!
+//! Nothing: it installs no signal handler, logger or panic hook, sets no limit or variable, and never exits. It logs through
+//! `tracing`, and reads the environment only where the [`Builder`] says so, and for the keys of providers that were
+//! connected by the name of a variable (`alm providers add --api-key-env`). Several servers can run in one process, each with a
+//! folder of its own.
+//!
+//! SQLite is fastest when it is built with the flags of this repository's `.cargo/config.toml`, which cargo does not take
+//! from a dependency.
+//!
+//! # What is public
+//!
+//! Only what is listed below. The modules can be reached by this repository's own tests and benches, and may change with
+//! any version.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -73,11 +84,12 @@ pub mod model; // a request in, deltas out
 pub mod turn; // one reply, from the posted message to the stored one
 
 #[doc(hidden)]
-pub mod cli;
-#[doc(hidden)]
 pub mod http; // the HTTP server; the only module that uses poem
 #[doc(hidden)]
-pub mod server; // a server put together // one file for each command
+pub mod server; // a server put together
+
+#[doc(hidden)]
+pub mod cli; // one file for each command
 
 #[doc(hidden)]
 #[cfg(any(test, fuzzing))]

@@ -1,14 +1,27 @@
 //! The library inside another program: what a host does with it, and what it leaves alone.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{
+    io::Read,
+    net::{SocketAddr, TcpListener},
+    process::Command,
+    time::Duration,
+};
 
-use alm::{ErrorKind, Scopes, Server};
+use alm::{ApiKey, Builder, ErrorKind, Provider, Scopes, Server};
 
 /// A request as any client sends it. The status of its answer.
 fn status(url: &str, path: &str, key: &str) -> u16 {
     let agent = ureq::Agent::from(ureq::Agent::config_builder().http_status_as_error(false).build());
     let request = agent.get(format!("{url}{path}")).header("authorization", format!("Bearer {key}"));
     request.call().unwrap().status().as_u16()
+}
+
+/// Asks `model` from a thread of its own, which ends with the connection.
+fn ask(url: &str, key: &ApiKey, model: &str) -> std::thread::JoinHandle<()> {
+    let body = serde_json::json!({ "model": model, "messages": [{ "role": "user", "content": "Hello" }] }).to_string();
+    let request = ureq::post(format!("{url}/api/v1/chat")).header("content-type", "application/json");
+    let request = request.header("authorization", format!("Bearer {}", key.expose()));
+    std::thread::spawn(move || drop(request.send(body).map(|response| response.into_body().read_to_string())))
 }
 
 fn run_example(name: &str, folder: &std::path::Path) -> String {
@@ -104,7 +117,8 @@ fn process_state() -> String {
     let signals = status.lines().filter(|line| line.starts_with("SigCgt") || line.starts_with("SigIgn"));
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let variables: Vec<_> = std::env::vars_os().collect();
-    format!("{}\n{limits}\n{variables:?}", signals.collect::<Vec<_>>().join("\n"))
+    let (folder, has_log) = (std::env::current_dir().unwrap(), tracing::dispatcher::has_been_set());
+    format!("{}\n{limits}\n{variables:?}\n{folder:?} {has_log}", signals.collect::<Vec<_>>().join("\n"))
 }
 
 #[tokio::test]
@@ -119,4 +133,78 @@ async fn a_server_changes_nothing_of_its_process() {
     handle.stop();
     served.await.unwrap().unwrap();
     assert_eq!(process_state(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_run_frees_its_ports_and_its_folder_and_ends_its_replies() {
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let model = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::builder().data_dir(folder.path()).metrics_listen(metrics).build().await.unwrap();
+    let (address, url) = (server.local_addr().unwrap(), server.url().unwrap().to_owned());
+    let org = server.handle().ensure_org("acme").await.unwrap();
+    let key = org.create_key("app", Scopes::ALL).await.unwrap();
+    let silent = Provider::new("silent", &format!("http://{}/v1", model.local_addr().unwrap())).model("m");
+    org.connect(silent).await.unwrap();
+
+    let served = tokio::spawn(server.run(std::future::pending()));
+    let asking = ask(&url, &key, "silent/m");
+    let mut asked = tokio::task::spawn_blocking(move || model.accept().unwrap().0).await.unwrap();
+    served.abort();
+    assert!(served.await.unwrap_err().is_cancelled());
+
+    let again = Server::builder().data_dir(folder.path()).listen(address).metrics_listen(metrics).build().await;
+    assert!(again.is_ok(), "{:?}", again.err());
+    // The model's connection ends, since nobody waits for it any more.
+    tokio::task::spawn_blocking(move || asked.read_to_end(&mut Vec::new()).unwrap()).await.unwrap();
+    asking.join().unwrap();
+}
+
+/// Has a server ask a model far away, by way of whatever proxy it finds.
+fn ask_far_away(set: impl FnOnce(Builder) -> Builder) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    runtime.block_on(async {
+        let server = set(Server::builder().data_dir(folder.path())).build().await.unwrap();
+        let org = server.handle().ensure_org("acme").await.unwrap();
+        org.connect(Provider::new("far", "http://far.invalid/v1").model("m")).await.unwrap();
+        let key = org.create_key("app", Scopes::ALL).await.unwrap();
+        let (url, handle) = (server.url().unwrap().to_owned(), server.handle());
+        let asking = tokio::task::spawn_blocking(move || {
+            ask(&url, &key, "far/m").join().unwrap();
+            handle.stop();
+        });
+        server.run(std::future::pending()).await.unwrap();
+        asking.await.unwrap();
+    });
+}
+
+#[test]
+fn the_environments_proxy_is_asked_only_if_the_host_says_so() {
+    const CHILD: &str = "EMBED_TEST_PROXY";
+    match std::env::var(CHILD).as_deref() {
+        Ok("used") => return ask_far_away(Builder::proxy_from_env),
+        Ok(_) => return ask_far_away(|builder| builder),
+        Err(_) => {}
+    }
+    // A variable is a process's own: the test runs itself once more, where a proxy is named that hangs up.
+    for (wish, is_asked) in [("used", true), ("not used", false)] {
+        let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_environments_proxy_is_asked_only_if_the_host_says_so"])
+            .env("HTTP_PROXY", format!("http://{}", proxy.local_addr().unwrap()))
+            .env("NO_PROXY", "127.0.0.1")
+            .envs([("ALL_PROXY", ""), ("HTTPS_PROXY", ""), ("https_proxy", ""), (CHILD, wish)])
+            .spawn();
+        let mut child = child.unwrap();
+        proxy.set_nonblocking(true).unwrap();
+        let mut connections = 0;
+        while child.try_wait().unwrap().is_none() {
+            connections += usize::from(proxy.accept().is_ok());
+            std::thread::yield_now();
+        }
+        connections += usize::from(proxy.accept().is_ok());
+        assert!(child.wait().unwrap().success(), "{wish}");
+        assert_eq!(connections > 0, is_asked, "{wish}");
+    }
 }

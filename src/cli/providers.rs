@@ -180,7 +180,7 @@ async fn test(globals: &Globals, org: &str, slug: &str, ca_file: Option<PathBuf>
     let store = globals.store()?;
     let tenant = store.org_by_slug(org)?.tenant();
     let provider = store.org(&tenant).provider(slug)?;
-    let upstreams = Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() })?;
+    let upstreams = Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() }).map_err(as_flags)?;
     let catalog = Catalog::new(store.clone(), globals.sealer()?, Vec::new(), upstreams);
     if provider.models.is_empty() {
         return Err(Error::failed(format!("{slug} has no models to test")));

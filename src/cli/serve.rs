@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     globals::Globals,
     process::{raise_nofile_limit, signal},
+    text::as_flags,
 };
 use crate::{
     error::{Error, Result},
@@ -65,7 +66,8 @@ impl Serve {
             .listen(self.listen)
             .chats_per_minute(self.chat_rate.get())
             .drain(self.drain)
-            .variables(|name| std::env::var(name).ok());
+            .variables(|name| std::env::var(name).ok())
+            .proxy_from_env();
         builder = self.cors_origin.into_iter().fold(builder, Builder::cors_origin);
         builder = self.allow_host.into_iter().fold(builder, Builder::allow_host);
         builder = self.ca_file.into_iter().fold(builder, Builder::ca_file);
@@ -75,7 +77,7 @@ impl Serve {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
         let served = runtime.block_on(async {
-            let server = builder.build().await?;
+            let server = builder.build().await.map_err(|error| as_flags(error.into_inner()))?;
             if let Some(slug) = &self.org {
                 print_new_org(&server.handle().ensure_org(slug).await?);
             }

@@ -2,12 +2,13 @@
 
 use crate::error::{Error, Invalid, Result};
 
-/// What is wrong with a field, said of the flag that it came from: `baseUrl` is `--base-url`.
+/// What is wrong with a field, said of the flag that it came from: `baseUrl` and `base_url` are `--base-url`.
 pub fn as_flags(error: Error) -> Error {
     let Error::Invalid(mut fields) = error else { return error };
     for Invalid { field, .. } in &mut fields {
+        let words = field.replace('_', "-");
         let words =
-            field.chars().flat_map(|c| c.is_ascii_uppercase().then_some('-').into_iter().chain(c.to_lowercase()));
+            words.chars().flat_map(|c| c.is_ascii_uppercase().then_some('-').into_iter().chain(c.to_lowercase()));
         *field = format!("--{}", words.collect::<String>());
     }
     Error::Invalid(fields)
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_told_as_people_say_them() {
+    fn numbers_are_written_for_people() {
         for (bytes, text) in
             [(0, "0.0 kB"), (999_900, "999.9 kB"), (302_518_272, "302.5 MB"), (u64::MAX, "18446744.1 TB")]
         {

@@ -65,6 +65,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Options {
     /// The authorities to trust instead of the built-in public ones, in PEM.
     pub ca_file: Option<PathBuf>,
+    /// Whether `HTTPS_PROXY` and its kin are read from the environment.
+    pub proxy_from_env: bool,
     /// Requests that may wait for their response head at a time. Each costs a thread, some 30 KB, and no CPU.
     pub heads_max: usize,
     /// For TCP and TLS together, once the name is looked up.
@@ -79,6 +81,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             ca_file: None,
+            proxy_from_env: true,
             // As many as there may be turns: to wait for a model is what turns do.
             heads_max: 4096,
             connect_timeout: Duration::from_secs(10),
@@ -99,14 +102,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads the authorities and honours `HTTPS_PROXY` and its kin, but never for this machine.
+    /// Reads the authorities, and `HTTPS_PROXY` and its kin if it may. A proxy is never used for this machine.
     pub fn new(options: &Options) -> Result<Self> {
         let tls = TlsConfig::builder();
         let tls = match &options.ca_file {
             Some(path) => tls.root_certs(policy::authorities(path)?),
             None => tls,
         };
-        let config = Config::builder()
+        let mut config = Config::builder();
+        if !options.proxy_from_env {
+            config = config.proxy(None);
+        }
+        let config = config
             .tls_config(tls.build())
             .http_status_as_error(false)
             .max_redirects(0)

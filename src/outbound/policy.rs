@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 /// The authorities of a PEM file.
 pub(super) fn authorities(path: &Path) -> Result<RootCerts> {
     let pem =
-        std::fs::read(path).map_err(|e| Error::invalid("--ca-file", format!("cannot read {}: {e}", path.display())))?;
+        std::fs::read(path).map_err(|e| Error::invalid("ca_file", format!("cannot read {}: {e}", path.display())))?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| if let Ok(PemItem::Certificate(certificate)) = item { Some(certificate) } else { None })
         .collect();
     if certificates.is_empty() {
-        return Err(Error::invalid("--ca-file", format!("{} contains no PEM certificate", path.display())));
+        return Err(Error::invalid("ca_file", format!("{} contains no PEM certificate", path.display())));
     }
     Ok(RootCerts::from(certificates))
 }

@@ -43,6 +43,7 @@ pub struct Builder {
     cors_origins: Vec<String>,
     allow_hosts: Vec<String>,
     ca_file: Option<PathBuf>,
+    proxy_from_env: bool,
     setup_link: bool,
     variables: Option<Variables>,
 }
@@ -60,6 +61,7 @@ impl Server {
             cors_origins: Vec::new(),
             allow_hosts: Vec::new(),
             ca_file: None,
+            proxy_from_env: false,
             setup_link: false,
             variables: None,
         }
@@ -121,6 +123,13 @@ impl Builder {
         self
     }
 
+    /// Reaches providers through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY` names, except for the hosts in
+    /// `NO_PROXY`; this machine is always reached directly. By default the environment is not read.
+    pub fn proxy_from_env(mut self) -> Self {
+        self.proxy_from_env = true;
+        self
+    }
+
     /// Offers a link that creates the first organization while there is none: see [`Server::setup_url`].
     pub fn setup_link(mut self) -> Self {
         self.setup_link = true;
@@ -154,7 +163,11 @@ impl Builder {
         .await?;
         let (setup, setup_code) = setup.unzip();
         let named = self.variables.map(EnvProvider::from_env).unwrap_or_default();
-        let options = outbound::Options { ca_file: self.ca_file, ..outbound::Options::default() };
+        let options = outbound::Options {
+            ca_file: self.ca_file,
+            proxy_from_env: self.proxy_from_env,
+            ..outbound::Options::default()
+        };
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
         let engine = Engine::new(store.clone(), catalog.clone());
         engine.recover().await?;
@@ -192,7 +205,7 @@ fn parse_origins<T: std::str::FromStr>(origins: &[String]) -> Fallible<Vec<T>> {
     let parse = |origin: &String| {
         let whole = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
         let wrong =
-            || Cause::invalid("--cors-origin", format!("{origin} is no origin such as https://app.example.com"));
+            || Cause::invalid("cors_origin", format!("{origin} is not an origin such as https://app.example.com"));
         if whole { origin.parse().map_err(|_| wrong()) } else { Err(wrong()) }
     };
     origins.iter().map(parse).collect()

@@ -130,7 +130,8 @@ impl Organization {
 
     /// Chooses the model of chats that name none, such as `ollama/llama3.2:3b`.
     pub async fn set_default_model(&self, model: &str) -> Result<(), Error> {
-        self.catalog.resolve(&self.tenant, model)?;
+        let (catalog, tenant, wanted) = (self.catalog.clone(), self.tenant.clone(), model.to_owned());
+        blocking(move || catalog.resolve(&tenant, &wanted).map(drop)).await?;
         Ok(self.store.org(&self.tenant).set_default_model(Some(model.to_owned())).await?)
     }
 }

@@ -76,17 +76,22 @@ impl Server {
 
     /// Serves until `shutdown` is ready or [`Handle::stop`] is called, then drains: new chats are refused, running replies
     /// may finish within [`Builder::drain`], and what remains is stored as interrupted.
+    ///
+    /// Dropping the future instead closes the ports and unlocks the folder at once, and interrupts running replies.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Server { app, engine, listener, metrics, drain, limits, stop, _lock, .. } = self;
-        let catalog = app.catalog.clone();
-        let asking = tokio::spawn(async move {
-            while !catalog.refresh_env_providers().await {
+        let _running = InterruptOnDrop(engine.clone());
+        // Everything is part of this future, so that dropping it leaves nothing behind in the host's runtime.
+        let asking = async {
+            while !app.catalog.refresh_env_providers().await {
                 tokio::time::sleep(ENV_PROVIDERS_INTERVAL).await;
             }
-        });
-        let metrics = metrics.map(|listener| {
-            tokio::spawn(serve(listener, metrics::endpoint(app.clone()), Limits::default(), std::future::pending()))
-        });
+        };
+        let measuring = async {
+            if let Some(listener) = metrics {
+                serve(listener, metrics::endpoint(app.clone()), Limits::default(), std::future::pending()).await;
+            }
+        };
         let endpoint = http::endpoint(app.clone());
         let mut stopped = stop.subscribe();
         let drained = async {
@@ -99,11 +104,23 @@ impl Server {
             tracing::info!(turns = engine.turns_running(), "going down");
             engine.drain(drain).await;
         };
-        serve(listener, endpoint, limits, drained).await;
-        asking.abort();
-        if let Some(metrics) = metrics {
-            metrics.abort();
+        let beside = async {
+            tokio::join!(asking, measuring);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = serve(listener, endpoint, limits, drained) => {}
+            () = beside => {}
         }
         Ok(())
+    }
+}
+
+/// Interrupts what still runs when the server is dropped while it serves. After a drain nothing does.
+struct InterruptOnDrop(Arc<Engine>);
+
+impl Drop for InterruptOnDrop {
+    fn drop(&mut self) {
+        self.0.interrupt();
     }
 }

@@ -275,12 +275,17 @@ impl Engine {
     pub async fn drain(&self, patience: Duration) {
         let all = TURNS_MAX as u32;
         if tokio::time::timeout(patience, self.slots.acquire_many(all)).await.is_err() {
-            self.running().values().for_each(|running| running.turn.stop(Stop::Draining));
+            self.interrupt();
             if tokio::time::timeout(INTERRUPT_WAIT, self.slots.acquire_many(all)).await.is_err() {
                 let turns = self.turns_running();
                 tracing::error!(turns, "turns could not be stored: the next start ends them, as after a crash");
             }
         }
+    }
+
+    /// Ends every running turn, without waiting until it is stored as interrupted.
+    pub fn interrupt(&self) {
+        self.running().values().for_each(|running| running.turn.stop(Stop::Draining));
     }
 
     /// How many turns run.

@@ -9,7 +9,7 @@ use crate::{
     catalog::{self, EnvProvider},
     cli::{
         globals::{Globals, block_on},
-        text::count_text,
+        text::{as_flags, count_text},
     },
     error::{Error, Result},
     model::upstream::{Endpoint, Upstreams},
@@ -37,7 +37,8 @@ pub(super) fn check(globals: &Globals, file: &Inspected, ca_file: Option<PathBuf
         endpoints
             .extend(named.map(|endpoint| (format!("provider {} from the environment", endpoint.name), Ok(endpoint))));
         block_on(async {
-            let upstreams = Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() })?;
+            let upstreams =
+                Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() }).map_err(as_flags)?;
             let asked = endpoints.into_iter().map(|(what, endpoint)| ask(&upstreams, what, endpoint));
             Ok(join_all(asked).await)
         })
