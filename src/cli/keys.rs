@@ -31,7 +31,7 @@ pub(super) enum Keys {
         /// One or more of read, chat and write
         #[arg(long, default_value = "read,chat,write")]
         scopes: String,
-        /// How long it works, such as 90d; for ever by default
+        /// How long the key works, such as 90d; it never expires by default
         #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
         expires: Option<Duration>,
     },

@@ -58,9 +58,9 @@ fn to_text(audit: &Audit) -> String {
     };
     let mut lines: Vec<String> = audit.books.iter().map(book).collect();
     lines.extend(audit.findings.iter().map(|finding| format!("wrong: {finding}")));
-    let untold = audit.findings_count - audit.findings.len();
-    if untold > 0 {
-        lines.push(format!("wrong: and {untold} more"));
+    let more = audit.findings_count - audit.findings.len();
+    if more > 0 {
+        lines.push(format!("wrong: and {more} more"));
     }
     if audit.is_sound() {
         lines.push(format!("the ledger adds up: {}", count_text(audit.books.len() as u64, "organization")));

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::json;
 
-use super::{globals::Globals, text::read_secret};
+use super::{
+    globals::Globals,
+    text::{count_text, read_secret},
+};
 use crate::{
     error::{Error, Result},
     password,
@@ -47,14 +50,14 @@ impl Export {
         let org = store.org(&tenant);
         let Some(path) = &self.file else {
             let exported = org.export(&mut BufWriter::new(io::stdout().lock()))?;
-            eprintln!("{}", said(&self.org, &exported));
+            eprintln!("{}", summary(&self.org, &exported));
             return Ok(());
         };
         let file = create(path)?;
         // Half an export is none.
         let exported = org.export(&mut BufWriter::new(&file)).inspect_err(|_| drop(fs::remove_file(path)))?;
         file.sync_all().map_err(|error| cannot(path, &error))?;
-        globals.print(|| json!({ "slug": self.org, "rows": exported.rows }), || said(&self.org, &exported));
+        globals.print(|| json!({ "slug": self.org, "rows": exported.rows }), || summary(&self.org, &exported));
         Ok(())
     }
 }
@@ -68,16 +71,22 @@ impl Import {
         let next = format!("alm keys create --org {slug} --name first");
         globals.print(
             || json!({ "slug": slug, "rows": rows }),
-            || format!("imported {slug}: {rows} rows\nnext: {next}; then set its providers' keys again, if it has any"),
+            || {
+                let rows = count_text(rows, "row");
+                format!("imported {slug}: {rows}\nnext: {next}; then set its providers' keys again, if it has any")
+            },
         );
         Ok(())
     }
 }
 
-fn said(slug: &str, exported: &Exported) -> String {
+fn summary(slug: &str, exported: &Exported) -> String {
     let Exported { rows, api_keys, providers } = exported;
     format!(
-        "exported {slug}: {rows} rows; left out: passwords, {api_keys} API keys, keys and headers of {providers} providers"
+        "exported {slug}: {}; left out: passwords, {}, keys and headers of {}",
+        count_text(*rows, "row"),
+        count_text(api_keys.unsigned_abs(), "API key"),
+        count_text(providers.unsigned_abs(), "provider"),
     )
 }
 

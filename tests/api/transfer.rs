@@ -112,7 +112,7 @@ fn an_export_holds_no_secret_and_nothing_of_another_organization() {
         assert!(!lines.contains(foreign), "{foreign}");
     }
     let said = app.alm(&["export", "--org", &app.slug("acme")]).stderr;
-    assert!(said.contains("3 API keys") && said.contains("1 providers"), "{said}");
+    assert!(said.contains("3 API keys") && said.contains("of 1 provider\n"), "{said}");
 }
 
 #[test]
