@@ -14,22 +14,22 @@ usage() {
   cat <<'USAGE'
 Usage: sh install.sh [options]
 
-Where alm comes from, the first that is given:
-  --from FILE      a binary that is already here; FILE.sha256 beside it is checked when there is one
-  --url ADDRESS    a release folder on the web, holding alm-linux-x86_64 (or -aarch64) and SHA256SUMS;
+Where alm comes from (the first of these that is given):
+  --from FILE      a binary that you already have; it is checked against FILE.sha256 if that exists
+  --url ADDRESS    a release folder on the web, with alm-linux-x86_64 (or -aarch64) and SHA256SUMS;
                    also taken from ALM_RELEASE_URL. There is no default: no public release address exists yet
-  (neither)        the checkout that this script lies in, built with cargo (about four minutes)
+  (neither)        the checkout that contains this script, built with cargo (about four minutes)
 
 Options:
   --sha256 HEX     the checksum that the binary must have
   --prefix DIR     install DIR/bin/alm; default /usr/local for root, ~/.local for anyone else
-  --systemd        also write a service: for root a system service, for anyone else a user service
+  --systemd        also write a service: a system service for root, a user service for anyone else
   --no-start       with --systemd: write the service, but neither enable nor start it
-  --uninstall      remove binary and service; the data stays, and its place is printed
+  --uninstall      remove the binary and the service; keep the data and print where it is
   --version        print the version of this installer
   --help           print this
 
-DESTDIR=DIR in the environment puts every file under DIR and starts nothing: for packages and images.
+With DESTDIR=DIR in the environment, every file is put under DIR and nothing is started: for packages and images.
 USAGE
 }
 
@@ -75,7 +75,7 @@ choose_places() {
     scope='' prefix=${prefix:-/usr/local} data=/var/lib/alm settings=/etc/alm/env
     unit=/etc/systemd/system/alm.service
   else
-    [ -n "${HOME:-}" ] || die 'HOME is not set, so there is no place to install to: set it, or give --prefix and HOME'
+    [ -n "${HOME:-}" ] || die 'HOME is not set: set it to your home folder'
     scope=--user prefix=${prefix:-$HOME/.local} data=${XDG_DATA_HOME:-$HOME/.local/share}/alm
     settings=${XDG_CONFIG_HOME:-$HOME/.config}/alm/env
     unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/alm.service
@@ -85,11 +85,11 @@ choose_places() {
 }
 
 machine() {
-  [ "$(uname -s)" = Linux ] || die "alm is installed on Linux, and this is $(uname -s); from a checkout, run: cargo run --release -- demo"
+  [ "$(uname -s)" = Linux ] || die "this installer is for Linux, and this is $(uname -s); in a checkout, run: cargo run --release -- demo"
   case $(uname -m) in
   x86_64 | amd64) say x86_64 ;;
   aarch64 | arm64) say aarch64 ;;
-  *) die "alm is made for x86_64 and aarch64, and this machine is $(uname -m)" ;;
+  *) die "alm is built for x86_64 and aarch64, and this machine is $(uname -m)" ;;
   esac
 }
 
@@ -99,7 +99,7 @@ machine() {
 checksum_of_text() {
   hex=$(printf '%s' "${1%%[[:space:]]*}" | tr 'ABCDEF' 'abcdef')
   case $hex in *[!0-9a-f]*) hex='' ;; esac
-  [ ${#hex} = 64 ] || die 'a SHA-256 is 64 hexadecimal digits, and this is something else'
+  [ ${#hex} = 64 ] || die 'not a SHA-256, which is 64 hexadecimal digits'
   say "$hex"
 }
 
@@ -109,21 +109,21 @@ checksum_of_file() {
   elif command -v shasum >/dev/null; then
     shasum -a 256 <"$1" | cut -c1-64
   else
-    die 'sha256sum is not here, so nothing can be checked: install coreutils'
+    die 'sha256sum was not found, so nothing can be checked: install coreutils'
   fi
 }
 
 # Compares the staged copy, not its source: what was checked is what is installed.
 must_match() {
   found=$(checksum_of_file "$staged")
-  [ "$found" = "$1" ] || die "the checksum does not match: $2 says $1, the file has $found. Nothing was installed"
+  [ "$found" = "$1" ] || die "the checksum does not match: $2 says $1, but the file has $found; nothing was installed"
   verified=$2
 }
 
 # --- getting the binary into the staged file --------------------------------------------------------------------------------
 
 stage_from_file() {
-  if [ ! -f "$from" ] || [ ! -r "$from" ]; then die "there is no readable file $from"; fi
+  if [ ! -f "$from" ] || [ ! -r "$from" ]; then die "cannot read $from: there is no such file, or you may not read it"; fi
   cp "$from" "$staged"
   if [ -f "$from.sha256" ]; then
     expected=$(checksum_of_text "$(cat "$from.sha256")")
@@ -134,20 +134,20 @@ stage_from_file() {
 # Plain HTTP is for this machine only: over it, SHA256SUMS could be forged together with the binary.
 stage_from_release() {
   url=${url%/}
-  case $url in *[@?#]*) die 'the address is a plain folder: no user name, no password, no query' ;; esac
+  case $url in *[@?#]*) die '--url takes a plain address, without a user name, password or query' ;; esac
   case $url in
   https://*) protocol='=https' ;;
   http://127.0.0.1:* | http://localhost:*) protocol='=http' ;;
-  *) die "the address must begin with https:// and not be $url" ;;
+  *) die "--url must begin with https://, and $url does not" ;;
   esac
-  command -v curl >/dev/null || die 'curl is not here: install it, or fetch the binary another way and use --from FILE'
+  command -v curl >/dev/null || die 'curl was not found: install it, or download the binary another way and use --from FILE'
   name=alm-linux-$(machine)
-  sums=$(fetch "$url/SHA256SUMS") || die "cannot fetch $url/SHA256SUMS; without it the binary cannot be trusted"
+  sums=$(fetch "$url/SHA256SUMS") || die "cannot download $url/SHA256SUMS; without it the binary cannot be trusted"
   expected=$(say "$sums" | sed -n "s/^\([0-9A-Fa-f]\{64\}\) [ *]$name\$/\1/p" | head -n 1)
-  [ -n "$expected" ] || die "$url/SHA256SUMS does not name $name, so this release has no binary for this machine"
+  [ -n "$expected" ] || die "$url/SHA256SUMS does not list $name: this release has no binary for this machine"
   expected=$(checksum_of_text "$expected")
-  say "Fetching $url/$name"
-  fetch "$url/$name" >"$staged" || die "cannot fetch $url/$name"
+  say "Downloading $url/$name"
+  fetch "$url/$name" >"$staged" || die "cannot download $url/$name"
   must_match "$expected" "$url/SHA256SUMS"
 }
 
@@ -166,9 +166,9 @@ checkout() {
 }
 
 stage_from_checkout() {
-  here=$(checkout) || die "there is nothing to install from: no release address is built in. Give --url ADDRESS or --from FILE, or run install.sh in a checkout"
+  here=$(checkout) || die "there is nothing to install from, since no release address is built in: give --url ADDRESS or --from FILE, or run install.sh in a checkout"
   say "Building $here"
-  built=$("$here/scripts/build-static") || die 'the build failed; its last lines say why'
+  built=$("$here/scripts/build-static") || die 'the build failed: see its last lines'
   cp "$built" "$staged"
 }
 
@@ -181,11 +181,11 @@ must_run_here() {
   7f454c46*b700) made_for=aarch64 ;;
   *) made_for=$(machine) ;;
   esac
-  [ "$made_for" = "$(machine)" ] || die "this binary is made for $made_for, and this machine is $(machine)"
+  [ "$made_for" = "$(machine)" ] || die "this binary is built for $made_for, and this machine is $(machine)"
   version=$("$staged" --version </dev/null 2>/dev/null) || die 'this binary does not run on this machine'
   case $version in
   'alm '*) ;;
-  *) die 'this binary is not alm: it does not answer --version as alm does' ;;
+  *) die 'this binary is not alm: its --version says something else' ;;
   esac
 }
 
@@ -193,7 +193,7 @@ install_binary() {
   target=$root$bin/alm
   [ ! -d "$target" ] || die "$target is a folder"
   if ! mkdir -p "$root$bin" 2>/dev/null || [ ! -w "$root$bin" ]; then
-    die "cannot write to $root$bin: run as its owner, or choose another place with --prefix DIR"
+    die "cannot write to $root$bin: run this as its owner, or choose another folder with --prefix DIR"
   fi
   # In the same folder, so that the rename is one step; a binary that runs cannot be written to, but can be replaced.
   staged=$(mktemp "$root$bin/.alm.XXXXXX")
@@ -216,10 +216,10 @@ install_binary() {
   old=$(if [ -f "$target" ]; then checksum_of_file "$target"; fi)
   if [ "$new" = "$old" ]; then
     changed=no
-    say "$version is in $target already"
+    say "$version is already in $target"
   else
     mv -f "$staged" "$target"
-    say "$version is in $target (checked against: ${verified:-nothing, for there was no checksum})"
+    say "$version is in $target (checked against: ${verified:-nothing, since there was no checksum})"
   fi
 }
 
@@ -229,7 +229,7 @@ install_binary() {
 unit_text() {
   cat <<UNIT
 # Written by install.sh, which overwrites it. Your own lines belong in: systemctl${scope:+ $scope} edit alm
-# Settings and keys belong in $settings, one NAME=value a line, readable by its owner alone.
+# Settings and keys belong in $settings, one NAME=value per line, readable only by its owner.
 [Unit]
 Description=alm, a private agent platform
 Wants=network-online.target
@@ -287,9 +287,9 @@ UNIT
 
 # systemd reads these characters as its own, and hides the homes from a system service.
 must_suit_a_service() {
-  case $bin$data in *[[:space:]\"\'\\%\$]*) die "a service cannot be written for $bin: choose a --prefix without spaces and special characters" ;; esac
+  case $bin$data in *[[:space:]\"\'\\%\$]*) die "cannot write a service for $bin: choose a --prefix without spaces or special characters" ;; esac
   [ -z "$scope" ] || return 0
-  case $bin/ in /home/* | /root/* | /run/user/*) die "a system service cannot start $bin/alm, in a home folder: choose another --prefix" ;; esac
+  case $bin/ in /home/* | /root/* | /run/user/*) die "a system service cannot start $bin/alm in a home folder: choose another --prefix" ;; esac
 }
 
 # Unquoted on purpose: an empty scope is no argument.
@@ -302,7 +302,7 @@ live_systemd() { [ -z "$root" ] && command -v systemctl >/dev/null && control sh
 make_user() {
   [ -z "$root$scope" ] || return 0
   id alm >/dev/null 2>&1 && return
-  command -v useradd >/dev/null || die 'useradd is not here: make a system user named alm, then run this again'
+  command -v useradd >/dev/null || die 'useradd was not found: create a system user named alm, then run this again'
   useradd --system --user-group --no-create-home --home-dir "$data" --shell /usr/sbin/nologin alm
 }
 
@@ -314,7 +314,7 @@ install_service() {
   chmod 644 "$staged_unit"
   if [ "$(cat "$root$unit" 2>/dev/null)" != "$(cat "$staged_unit")" ]; then changed=yes; fi
   mv -f "$staged_unit" "$root$unit"
-  say "The service is in $root$unit, its data in $data"
+  say "The service is in $root$unit; its data is in $data"
   if [ "$start" = no ] || ! live_systemd; then
     say "It was not started. Next: systemctl${scope:+ $scope} enable --now alm"
     return
@@ -323,7 +323,7 @@ install_service() {
   control enable --quiet alm
   # A restart cuts nobody off, but it waits for running replies: only when there is something new to start.
   if [ "$changed" = yes ]; then control restart alm; else control start alm; fi
-  say "It runs. Next, what it says of itself: journalctl${scope:+ $scope} -u alm -n 20"
+  say "It is running. To see its log: journalctl${scope:+ $scope} -u alm -n 20"
   [ -z "$scope" ] || say 'To keep it running while you are signed out: loginctl enable-linger'
 }
 
@@ -333,7 +333,7 @@ say_next_command() {
   [ -z "$root" ] || return 0
   case ":$PATH:" in
   *":$bin:"*)
-    [ "$(command -v alm)" = "$bin/alm" ] || say "Note: alm on your PATH is $(command -v alm), another one"
+    [ "$(command -v alm)" = "$bin/alm" ] || say "Note: alm on your PATH is another one, $(command -v alm)"
     ;;
   *) say "Note: $bin is not on your PATH. Next: export PATH=\"$bin:\$PATH\"" ;;
   esac
@@ -343,20 +343,20 @@ say_next_command() {
 uninstall() {
   removed=no
   if [ -f "$root$unit" ]; then
-    if live_systemd; then control disable --now --quiet alm || die 'systemd did not stop alm; nothing was removed'; fi
+    if live_systemd; then control disable --now --quiet alm || die 'systemd could not stop alm; nothing was removed'; fi
     rm "$root$unit"
     removed=yes
     if live_systemd; then control daemon-reload; fi
     say "Removed $root$unit"
   fi
   if [ -f "$root$bin/alm" ]; then
-    rm "$root$bin/alm" || die "cannot remove $root$bin/alm: run as its owner"
+    rm "$root$bin/alm" || die "cannot remove $root$bin/alm: run this as its owner"
     removed=yes
     say "Removed $root$bin/alm"
   fi
   [ "$removed" = yes ] || say "There is no alm in $root$bin"
-  if [ -d "$root$data" ]; then say "The data stays in $root$data: delete it yourself if nobody needs it"; fi
-  if [ -f "$root$settings" ]; then say "The settings stay in $root$settings"; fi
+  if [ -d "$root$data" ]; then say "The data is kept in $root$data: delete it yourself if you no longer need it"; fi
+  if [ -f "$root$settings" ]; then say "The settings are kept in $root$settings"; fi
 }
 
 main() {

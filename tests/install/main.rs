@@ -23,7 +23,7 @@ fn a_user_gets_it_in_their_home_and_is_told_what_to_type() {
     assert!(said.contains("alm 9.9.9 is in "), "{said}");
     assert!(said.contains("is not on your PATH. Next: export PATH="), "{said}");
     assert!(said.contains("Next: alm demo"), "{said}");
-    assert!(said.contains("checked against: nothing, for there was no checksum"), "{said}");
+    assert!(said.contains("checked against: nothing, since there was no checksum"), "{said}");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_binary_for_another_machine_is_named_as_such() {
     header.resize(18, 0);
     header.extend([machine, 0]);
     fs::write(place.path("foreign"), header).unwrap();
-    place.fails(Who::Somebody, &["--from", "foreign"], &format!("made for {theirs}"));
+    place.fails(Who::Somebody, &["--from", "foreign"], &format!("built for {theirs}"));
 }
 
 #[test]
@@ -124,11 +124,11 @@ fn what_is_not_alm_is_refused() {
     place.fails(Who::Somebody, &["--from", "other"], "not alm");
     place.executable("broken", "#!/bin/sh\nexit 3\n");
     place.fails(Who::Somebody, &["--from", "broken"], "does not run on this machine");
-    place.fails(Who::Somebody, &["--from", "absent"], "no readable file absent");
+    place.fails(Who::Somebody, &["--from", "absent"], "cannot read absent");
 }
 
 #[test]
-fn a_machine_that_alm_is_not_made_for_is_told_so() {
+fn a_machine_that_alm_is_not_built_for_is_named() {
     let place = Place::new();
     place.replace_tool("uname", "#!/bin/sh\n[ \"$1\" = -s ] && echo Linux || echo riscv64\n");
     place.fails(Who::Somebody, &["--from", "alm"], "this machine is riscv64");
@@ -170,9 +170,9 @@ fn a_checkout_without_cargo_or_cc_says_which_is_missing() {
         "scripts/build-static",
         &fs::read_to_string(Path::new(REPOSITORY).join("scripts/build-static")).unwrap(),
     );
-    place.fails(Who::Somebody, &[], "cargo is not here");
+    place.fails(Who::Somebody, &[], "cargo was not found");
     place.executable("tools/cargo", "#!/bin/sh\nexit 1\n");
-    place.fails(Who::Somebody, &[], "cc is not here");
+    place.fails(Who::Somebody, &[], "cc was not found");
     place.executable("tools/cc", "#!/bin/sh\nexit 1\n");
     place.fails(Who::Somebody, &[], "cc cannot link statically");
 }
@@ -219,7 +219,7 @@ fn uninstalling_keeps_the_data_and_says_where_it_is() {
         fs::create_dir_all(place.path(data)).unwrap();
         fs::write(place.path(data).join("alm.db"), "rows").unwrap();
         let said = place.succeeds(who, &["--uninstall"]);
-        assert!(said.contains(&format!("The data stays in {}", place.path(data).display())), "{said}");
+        assert!(said.contains(&format!("The data is kept in {}", place.path(data).display())), "{said}");
         assert_eq!(fs::read_to_string(place.path(data).join("alm.db")).unwrap(), "rows");
         let again = place.succeeds(who, &["--uninstall"]);
         assert!(again.contains("There is no alm in"), "{again}");
