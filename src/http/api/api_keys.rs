@@ -23,8 +23,6 @@ use crate::{
     time::Timestamp,
 };
 
-/// Longest name of a key, in characters.
-pub const NAME_CHARS_MAX: usize = 120;
 /// The longest that a replaced key works beside the new one, in seconds: a week.
 const OVERLAP_SECONDS_MAX: u32 = 604_800;
 
@@ -187,7 +185,7 @@ impl KeyRequest {
     fn checked(self) -> Result<Self> {
         let name = collapse_space(&self.name);
         let mut checks = Checks::default();
-        checks.chars("name", &name, 1..=NAME_CHARS_MAX);
+        checks.chars("name", &name, 1..=key::NAME_CHARS_MAX);
         checks.that(self.scopes.as_ref().is_none_or(|scopes| !scopes.is_empty()), "scopes", || "must not be empty");
         let later = self.expires_at.is_none_or(|at| at.0 > Timestamp::now());
         checks.that(later, "expiresAt", || "must be in the future");
