@@ -128,6 +128,7 @@ CREATE TABLE provider_model (
     output_price       TEXT,
     cached_input_price TEXT,
     context_window     INTEGER,                             -- tokens; NULL: unknown
+    facts              TEXT CHECK (json_valid(facts)),      -- JSON object: what its server said or showed of it; NULL: nothing yet
     PRIMARY KEY (provider_id, name)
 ) STRICT, WITHOUT ROWID;
 
@@ -146,6 +147,7 @@ CREATE TABLE session (
     updated_at    INTEGER NOT NULL,
     deleted_at    INTEGER,
     metadata      TEXT    NOT NULL DEFAULT '{}',
+    cut           INTEGER,                                  -- the first message that a model is still sent; NULL: all are
     UNIQUE (org_id, id)
 ) STRICT;
 CREATE INDEX session_by_update ON session (org_id, updated_at, seq) WHERE deleted_at IS NULL;

@@ -141,7 +141,7 @@ async fn in_turn<T: Send + 'static>(
 fn bare_sessions(c: &Connection, old: &Old, after: i64, to: i64) -> rusqlite::Result<usize> {
     let mut statement = c.prepare_cached(&format!(
         "UPDATE session AS s SET deleted_at = coalesce(deleted_at, updated_at), label = '', metadata = '{{}}',
-             agent_id = NULL, project_id = NULL
+             agent_id = NULL, project_id = NULL, cut = NULL
          WHERE s.seq > :after AND s.seq <= :to AND {SESSION_GOES}"
     ))?;
     statement.execute(named_params! {

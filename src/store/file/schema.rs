@@ -7,7 +7,7 @@ use crate::error::Result;
 /// The schema as a new file gets it.
 pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
 /// The steps from each schema to the next, beginning with the one from 1 to 2.
-pub(super) const STEPS: [&str; 1] = [include_str!("upgrades/2.sql")];
+pub(super) const STEPS: [&str; 2] = [include_str!("upgrades/2.sql"), include_str!("upgrades/3.sql")];
 /// The number of today's schema.
 pub(in crate::store) const VERSION: i64 = STEPS.len() as i64 + 1;
 

@@ -1,6 +1,6 @@
 //! New files, and files of earlier schemas brought to today's.
 //!
-//! Rule: before a file is changed it is copied (`alm.db.before-2` is the file as it was before schema 2), and all steps
+//! Rule: before a file is changed it is copied (`alm.db.before-3` is the file as it was before schema 3), and all steps
 //! to today's schema are one transaction: what fails leaves the file as it was. A file of a newer schema is refused, and
 //! so is an upgrade under a server that runs.
 
@@ -76,8 +76,10 @@ mod tests {
     use crate::store::Store;
 
     /// Every schema that was released, as it was, and rows of it.
-    const RELEASED: [(&str, &str); 1] =
-        [(include_str!("../../../tests/golden/schema/1.sql"), include_str!("../../../tests/golden/schema/1.rows.sql"))];
+    const RELEASED: [(&str, &str); 2] = [
+        (include_str!("../../../tests/golden/schema/1.sql"), include_str!("../../../tests/golden/schema/1.rows.sql")),
+        (include_str!("../../../tests/golden/schema/2.sql"), include_str!("../../../tests/golden/schema/2.rows.sql")),
+    ];
 
     /// What a file consists of, however its statements are laid out.
     fn shape(connection: &Connection) -> Vec<String> {
