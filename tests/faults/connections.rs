@@ -10,7 +10,9 @@ use rlimit::Resource;
 use serde_json::{Value, json};
 
 use crate::{
-    did_not_panic, proof,
+    did_not_panic,
+    memory::memory_peak,
+    proof,
     support::{
         fake_model::{Answer, FakeModel, delta, finish},
         harness::{App, PATIENCE, until, user},
@@ -31,13 +33,6 @@ fn word(text: &str) -> Value {
 /// How many descriptors the server has open.
 fn descriptors(app: &App) -> usize {
     fs::read_dir(format!("/proc/{}/fd", app.process())).unwrap().count()
-}
-
-/// The most memory that the server has had, in bytes.
-pub fn memory_peak(app: &App) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", app.process())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 fn connect(app: &App) -> TcpStream {

@@ -13,8 +13,9 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 use crate::{
-    connections::memory_peak,
-    did_not_panic, proof,
+    did_not_panic,
+    memory::memory_peak,
+    proof,
     support::{
         client::Client,
         fake_model::{Answer, FakeModel, delta, finish},
