@@ -26,6 +26,7 @@ mod isolation;
 mod ledger;
 mod limits;
 mod live;
+mod local;
 mod messages;
 mod models;
 mod money;

@@ -3,7 +3,10 @@
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use crate::support::fake_model::{Answer, Asked, FakeModel, call, delta, finish, usage};
+use crate::support::{
+    asked::Asked,
+    fake_model::{Answer, FakeModel, call, delta, finish, usage},
+};
 
 /// Words of an answer that outlives a checkpoint or two.
 const LONG_WORDS: usize = 400;

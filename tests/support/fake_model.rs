@@ -4,15 +4,19 @@
 //! kept. Rule: nothing here sleeps; an answer that has to wait waits for [`FakeModel::go`].
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use super::harness::{PATIENCE, until};
+use super::{
+    asked::Asked,
+    harness::{PATIENCE, until},
+};
 
 /// A listening model. Its waiting answers end when it is dropped.
 pub struct FakeModel {
@@ -43,19 +47,11 @@ struct Told {
     hung_up: usize,
 }
 
-/// A request as it came.
-#[derive(Debug, Clone)]
-pub struct Asked {
-    pub path: String,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub json: Value,
-}
-
 /// What one request is answered with.
 #[derive(Clone)]
 pub struct Answer {
     status: u16,
+    kind: &'static str,
     headers: String,
     pieces: Vec<Piece>,
     line_end: &'static str,
@@ -69,6 +65,8 @@ enum Piece {
     Raw(Vec<u8>),
     /// Waits to be let on.
     Wait,
+    /// The same, with a comment each time so much has passed.
+    Pings(Duration),
     /// Says nothing until the client hangs up.
     Silence,
     /// Ends the connection in the middle.
@@ -88,6 +86,11 @@ impl FakeModel {
     #[allow(dead_code)] // for the crash suite, which shares this file
     pub fn answering(script: impl Fn(usize, &Asked) -> Answer + Send + Sync + 'static) -> Self {
         Self::serve(Box::new(script), false)
+    }
+
+    /// The same, and what it was asked is kept.
+    pub fn deciding(script: impl Fn(usize, &Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::serve(Box::new(script), true)
     }
 
     fn serve(script: Box<Script>, keeps: bool) -> Self {
@@ -131,6 +134,11 @@ impl FakeModel {
     /// What it was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.state.told().requests.clone()
+    }
+
+    /// The bodies of the requests for replies so far.
+    pub fn chats(&self) -> Vec<Value> {
+        self.asked().into_iter().filter(Asked::is_chat).map(|asked| asked.json).collect()
     }
 
     /// The messages of the last request.
@@ -191,13 +199,24 @@ pub fn call(index: Option<usize>, id: Option<&str>, name: Option<&str>, argument
 impl Answer {
     /// Nothing yet.
     pub fn empty() -> Self {
-        Answer { status: 200, headers: String::new(), pieces: Vec::new(), line_end: "\n", packet_bytes: usize::MAX }
+        Answer {
+            status: 200,
+            kind: "text/event-stream",
+            headers: String::new(),
+            pieces: Vec::new(),
+            line_end: "\n",
+            packet_bytes: usize::MAX,
+        }
     }
 
     /// A failure of that status.
     pub fn status(status: u16) -> Self {
-        let body = json!({ "error": { "message": "upstream-secret-detail", "type": "x" } }).to_string();
-        Answer { status, ..Answer::empty().raw(body) }
+        Self::json(status, &json!({ "error": { "message": "upstream-secret-detail", "type": "x" } }))
+    }
+
+    /// A whole body.
+    pub fn json(status: u16, body: &Value) -> Self {
+        Answer { status, kind: "application/json", ..Answer::empty().raw(body.to_string()) }
     }
 
     /// These chunks and `[DONE]`.
@@ -231,6 +250,11 @@ impl Answer {
     /// Waits for [`FakeModel::go`]; before the first piece also the head waits.
     pub fn wait(self) -> Self {
         self.piece(Piece::Wait)
+    }
+
+    /// Waits like [`Answer::wait`], with comments meanwhile.
+    pub fn pings(self, interval: Duration) -> Self {
+        self.piece(Piece::Pings(interval))
     }
 
     /// Says nothing more until the client hangs up; before the first piece not even a head.
@@ -278,8 +302,13 @@ impl State {
 
     /// Whether the answer may go on; the end of the test is no.
     fn wait(&self) -> bool {
+        self.wait_for(PATIENCE)
+    }
+
+    /// The same, for so long.
+    fn wait_for(&self, patience: Duration) -> bool {
         let waits = |told: &mut Told| told.passes == 0 && !told.over;
-        let (mut told, _) = self.changed.wait_timeout_while(self.told(), PATIENCE, waits).unwrap();
+        let (mut told, _) = self.changed.wait_timeout_while(self.told(), patience, waits).unwrap();
         let passes = told.passes > 0;
         told.passes -= usize::from(passes);
         passes
@@ -289,7 +318,7 @@ impl State {
 /// One request and its answer: the connection closes behind it.
 fn converse(mut stream: TcpStream, state: &State) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let Some(asked) = read_request(&stream)? else { return Ok(()) };
+    let Some(asked) = Asked::read(&stream)? else { return Ok(()) };
     let n = {
         let mut told = state.told();
         told.answered += 1;
@@ -304,8 +333,7 @@ fn converse(mut stream: TcpStream, state: &State) -> io::Result<()> {
         [Piece::Silence, ..] => return Err(wait_for_end(stream)),
         _ => {}
     }
-    let kind = if answer.status == 200 { "text/event-stream" } else { "application/json" };
-    let Answer { status, headers, .. } = &answer;
+    let Answer { status, kind, headers, .. } = &answer;
     let head = format!(
         "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n{headers}\r\n"
     );
@@ -315,6 +343,14 @@ fn converse(mut stream: TcpStream, state: &State) -> io::Result<()> {
             Piece::Event(data) => answer.send(&mut stream, answer.event(data).as_bytes())?,
             Piece::Raw(bytes) => answer.send(&mut stream, bytes)?,
             Piece::Wait if state.wait() => {}
+            Piece::Pings(interval) => {
+                while !state.wait_for(*interval) {
+                    if state.told().over {
+                        return Ok(());
+                    }
+                    answer.send(&mut stream, b":\n\n")?;
+                }
+            }
             Piece::Wait | Piece::Cut => return Ok(()),
             Piece::Silence => return Err(wait_for_end(stream)),
             Piece::Endless(data) => loop {
@@ -343,24 +379,4 @@ impl Answer {
         }
         Ok(())
     }
-}
-
-fn read_request(stream: &TcpStream) -> io::Result<Option<Asked>> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-    }
-    let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    Ok(Some(Asked { path, headers, json: serde_json::from_slice(&body).unwrap_or_default() }))
 }

@@ -2,7 +2,9 @@
 //!
 //! Rule: nothing here knows a suite. `tests/api` uses all of it, so what nobody needs any more shows there.
 
+pub mod asked; // what a model is asked
 pub mod browser; // who signs in
 pub mod client; // who talks to the server
 pub mod fake_model; // whom the server talks to
 pub mod harness; // the server
+pub mod local_server; // the same, as llama.cpp's server and Ollama behave
