@@ -3,13 +3,18 @@
 //! A stolen backup of the database alone opens nothing. Rule: a sealed value is bound to its place (`context`), so it
 //! cannot be moved to another row.
 
-use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    io::Write,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    path::Path,
+};
 
 use chacha20poly1305::{
     ChaCha20Poly1305, KeyInit,
     aead::{Aead, Payload},
 };
 use rand::{TryRng, rngs::SysRng};
+use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
@@ -20,8 +25,12 @@ use crate::{
 pub const FILE_NAME: &str = "alm.key";
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
+/// What tells a handful of servers on one host apart.
+const MARK_BYTES: usize = 4;
 /// Longest secret that is kept, in bytes.
 const SECRET_BYTES_MAX: usize = 8_192;
+/// What a folder's mark begins with, so that no other hash of the key is one.
+const MARK_LABEL: &[u8] = b"alm: the mark of a data folder";
 /// Longest name of an environment variable, in bytes.
 const VARIABLE_BYTES_MAX: usize = 128;
 
@@ -46,6 +55,8 @@ pub enum Credential {
 #[derive(Clone)]
 pub struct Sealer {
     cipher: ChaCha20Poly1305,
+    /// The hash of the key that marks go on from.
+    marks: Sha256,
 }
 
 impl Sealer {
@@ -60,7 +71,7 @@ impl Sealer {
         let key = std::fs::read(file).map_err(|error| unusable(&error.to_string()))?;
         let cipher =
             ChaCha20Poly1305::new_from_slice(&key).map_err(|_| unusable("it must be exactly 32 bytes long"))?;
-        Ok(Sealer { cipher })
+        Ok(Sealer { cipher, marks: Sha256::new_with_prefix(MARK_LABEL).chain_update(&key) })
     }
 
     /// What is kept of a credential. What is wrong with it is said of the fields `secret` and `variable`.
@@ -82,6 +93,14 @@ impl Sealer {
                 Ok(Credential::Variable(name))
             }
         }
+    }
+
+    /// What tells this data folder from others on the same host: of its key and its place, so that neither a shared key file
+    /// nor a copy of the folder makes two alike. It is the same after a restart.
+    pub fn mark_of(&self, folder: &Path) -> [u8; MARK_BYTES] {
+        let place = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let hash = self.marks.clone().chain_update(place.as_os_str().as_bytes()).finalize();
+        *hash.first_chunk().expect("a hash is longer than a mark")
     }
 
     /// Seals `secret` for the place `context`.
@@ -140,6 +159,18 @@ mod tests {
         again.unseal(&sealed, "provider/2").unwrap_err();
         Sealer::open(&folder.path().join("b")).unwrap().unseal(&sealed, "provider/1").unwrap_err();
         again.unseal(&sealed[..5], "provider/1").unwrap_err();
+    }
+
+    #[test]
+    fn a_folder_has_a_mark_of_its_own_that_stays() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mark = |key: &Path, folder: &Path| Sealer::open(key).unwrap().mark_of(folder);
+        let key = one.path().join("a");
+        let mine = mark(&key, one.path());
+        assert_eq!(mark(&key, one.path()), mine);
+        assert_eq!(mark(&key, &one.path().join(".")), mine, "however the folder is written");
+        assert_ne!(mark(&key, two.path()), mine, "with one key file for both");
+        assert_ne!(mark(&one.path().join("b"), one.path()), mine, "in containers that call both folders the same");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
     catalog::{Catalog, EnvProvider},
     error::{Error as Cause, Result as Fallible},
     http::{
+        auth::cookie,
         serve::{Limits, Listener, nofile_limit},
         state::{Admission, App, cors::Cors, hosts::Hosts, setup_code::SetupCode},
     },
@@ -152,13 +153,14 @@ impl Builder {
         let folder =
             self.data_dir.ok_or_else(|| Cause::invalid("data_dir", "name the folder that holds everything"))?;
         let (key_file, wants_setup) = (self.secret_key_file, self.setup_link);
-        let (store, lock, sealer, setup) = blocking(move || {
+        let (store, lock, sealer, cookie, setup) = blocking(move || {
             // The store creates the folder that the lock lies in.
             let store = Store::open(&folder, READERS_MAX)?;
             let lock = lock::lock(&folder)?;
             let sealer = Sealer::open(&key_file.unwrap_or_else(|| folder.join(seal::FILE_NAME)))?;
+            let cookie = cookie::name_of(sealer.mark_of(&folder));
             let setup = if wants_setup && !store.has_org()? { Some(SetupCode::generate()?) } else { None };
-            Ok((store, lock, sealer, setup))
+            Ok((store, lock, sealer, cookie, setup))
         })
         .await?;
         let (setup, setup_code) = setup.unzip();
@@ -172,7 +174,7 @@ impl Builder {
         let engine = Engine::new(store.clone(), catalog.clone());
         engine.recover().await?;
         let hosts = Hosts::of_listener(self.listen.ip(), &self.allow_hosts);
-        let app = App::new(store, catalog, engine.clone(), Admission { cors, hosts, setup, chats_per_minute });
+        let app = App::new(store, catalog, engine.clone(), Admission { cors, hosts, cookie, setup, chats_per_minute });
         let listener = Listener::bind(self.listen)?;
         Ok(Server {
             app: Arc::new(app),

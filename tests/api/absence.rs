@@ -129,6 +129,8 @@ fn a_stolen_copy_of_the_file_opens_no_secret_and_signs_nobody_in() {
     // What is kept of the cookie is no cookie.
     let hash: Vec<u8> = app.file().query_row("SELECT hash FROM sign_in", [], |row| row.get(0)).unwrap();
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    app.anonymous().header("cookie", &format!("alm_session={hex}")).get("/agents").fails(401, "UNAUTHORIZED");
+    let mark = Sealer::open(&app.folder().join(alm::seal::FILE_NAME)).unwrap().mark_of(app.folder());
+    let cookie = alm::http::auth::cookie::name_of(mark);
+    app.anonymous().header("cookie", &format!("{cookie}={hex}")).get("/agents").fails(401, "UNAUTHORIZED");
     browser.get("/agents").ok(200);
 }

@@ -94,10 +94,29 @@ fn a_sign_in_is_a_cookie_that_scripts_and_other_sites_do_not_get() {
     let cookie = reply.header("set-cookie").unwrap();
     let (value, flags) = cookie.split_once(';').unwrap();
     assert_eq!(flags, " Path=/; Max-Age=43200; HttpOnly; SameSite=Strict");
-    assert_eq!(value.len(), "alm_session=".len() + 64);
+    assert_eq!(value.len(), "alm_session_01234567=".len() + 64);
     let tls = app.anonymous().header("origin", &app.url().replace("http:", "https:"));
     let reply = tls.post("/auth/login", json!({ "email": app.email("acme"), "password": PASSWORD }));
     assert!(reply.header("set-cookie").unwrap().ends_with("; Secure"));
+}
+
+#[test]
+fn two_servers_on_one_host_live_in_one_browser() {
+    let (one, two) = (App::start(&[]), App::start(&[]));
+    let cookie = |app: &App| {
+        app.org("acme");
+        let reply = login(app, &app.email("acme"), PASSWORD);
+        reply.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+    };
+    let both = format!("{}; {}", cookie(&one), cookie(&two));
+    for app in [&one, &two] {
+        app.anonymous().header("cookie", &both).get("/agents").ok(200);
+    }
+    // Signing out of one leaves the other.
+    let browser = one.anonymous().on_a_page().header("cookie", &both);
+    browser.post("/auth/logout", json!({})).ok(200);
+    one.anonymous().header("cookie", &both).get("/agents").fails(401, "UNAUTHORIZED");
+    two.anonymous().header("cookie", &both).get("/agents").ok(200);
 }
 
 #[test]
@@ -151,7 +170,7 @@ fn a_browser_changes_things_only_from_a_page_of_the_server() {
     let cookie_alone = app.anonymous().with_cookie_of(&login(&app, &app.email("acme"), PASSWORD));
     make(&cookie_alone).fails(403, "FORBIDDEN");
     // A key needs no page, whatever cookie comes with it.
-    make(&app.org("acme").header("cookie", "alm_session=x")).ok(201);
+    make(&app.org("acme").header("cookie", "alm_session_00000000=x")).ok(201);
 }
 
 #[test]
@@ -164,7 +183,8 @@ fn a_sign_in_ends_by_its_own_word_by_anothers_and_by_the_clock() {
     first.delete(&format!("/auth/sessions/{id}")).fails(404, "NOT_FOUND");
     let out = first.post("/auth/logout", json!({}));
     out.ok(200);
-    assert!(out.header("set-cookie").unwrap().starts_with("alm_session=; Path=/; Max-Age=0;"));
+    let forgotten = out.header("set-cookie").unwrap();
+    assert!(forgotten.starts_with("alm_session_") && forgotten.contains("=; Path=/; Max-Age=0;"), "{forgotten}");
     first.get("/auth/me").fails(401, "UNAUTHORIZED");
     third.get("/agents").ok(200);
     set(&app, "expires_at", alm::time::Timestamp::now().as_millis());

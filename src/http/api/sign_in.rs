@@ -231,7 +231,7 @@ impl SignIns {
     #[oai(path = "/auth/logout", method = "post", operation_id = "log_out")]
     async fn log_out(&self, person: Person, request: &Request) -> Result<WithCookie<Data<Deleted>>, ApiError> {
         person.own().end_sign_in(person.sign_in.id.clone()).await?;
-        Ok(WithCookie(Data::deleted(), cookie::forget(request)?))
+        Ok(WithCookie(Data::deleted(), cookie::forget(&person.app.cookie, request)?))
     }
 
     /// Get the signed-in person
@@ -306,7 +306,7 @@ async fn begin(app: &App, request: &Request, user_id: String, hash: Option<Strin
     let agent = request.header(header::USER_AGENT).unwrap_or_default();
     let agent = agent.chars().take(USER_AGENT_CHARS_MAX).collect();
     let sign_in = app.store.person(&user_id).begin_sign_in(key::hash(&value), hash, agent).await?;
-    Ok((me(app, sign_in)?, cookie::set(&value, request)?))
+    Ok((me(app, sign_in)?, cookie::set(&app.cookie, &value, request)?))
 }
 
 fn me(app: &App, sign_in: SignIn) -> Result<Me> {

@@ -3,6 +3,7 @@
 //! Rule: a call that changes something by the cookie says in `Origin` that a page of this very server makes it. `SameSite=Strict`
 //! keeps other sites out already; this keeps out other ports of the same host, which are the same site.
 //! Rule: who served the page over TLS is the browser's to say. Its `Origin` begins with `https://` then, and the cookie is `Secure`.
+//! Rule: a cookie knows no port, so its name is the data folder's own: two servers on one host live in one browser.
 //! Deliberately absent: `X-Forwarded-Proto`, which anyone can write.
 
 use poem::{
@@ -20,8 +21,13 @@ use crate::{
     store::sign_ins::SIGN_IN_LIFE,
 };
 
-/// The cookie's name.
-pub const COOKIE: &str = "alm_session";
+/// The cookie's name in the document, which is the same for every server.
+pub const DOCUMENTED_NAME: &str = "alm_session_<8 hex>";
+
+/// The cookie's name on the server of the data folder with that mark.
+pub fn name_of(mark: [u8; 4]) -> String {
+    format!("alm_session_{:08x}", u32::from_be_bytes(mark))
+}
 
 /// An answer that gives the browser its cookie, or takes it.
 pub struct WithCookie<T>(pub T, pub HeaderValue);
@@ -36,7 +42,10 @@ impl<T: ApiResponse> ApiResponse for WithCookie<T> {
     fn meta() -> MetaResponses {
         let mut meta = T::meta();
         for response in &mut meta.responses {
-            response.headers.push(documented_header(("Set-Cookie", "`alm_session`: HttpOnly, SameSite=Strict.")));
+            response.headers.push(documented_header((
+                "Set-Cookie",
+                "`alm_session_<8 hex>`: HttpOnly, SameSite=Strict. The digits are the server's own.",
+            )));
         }
         meta
     }
@@ -46,26 +55,26 @@ impl<T: ApiResponse> ApiResponse for WithCookie<T> {
     }
 }
 
-/// The value of the cookie, if the request has one.
-pub fn presented(request: &Request) -> Option<&str> {
+/// The value of the cookie of that name, if the request has one.
+pub fn presented<'a>(request: &'a Request, cookie: &str) -> Option<&'a str> {
     let lines = request.headers().get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, value)| *name == COOKIE && !value.is_empty()).map(|(_, value)| value)
+    pairs.find(|(name, value)| *name == cookie && !value.is_empty()).map(|(_, value)| value)
 }
 
 /// What tells the browser to keep the cookie.
-pub fn set(value: &str, request: &Request) -> Result<HeaderValue> {
-    line(value, SIGN_IN_LIFE.as_secs(), request)
+pub fn set(cookie: &str, value: &str, request: &Request) -> Result<HeaderValue> {
+    line(cookie, value, SIGN_IN_LIFE.as_secs(), request)
 }
 
 /// What tells the browser to forget it.
-pub fn forget(request: &Request) -> Result<HeaderValue> {
-    line("", 0, request)
+pub fn forget(cookie: &str, request: &Request) -> Result<HeaderValue> {
+    line(cookie, "", 0, request)
 }
 
-fn line(value: &str, max_age_s: u64, request: &Request) -> Result<HeaderValue> {
+fn line(cookie: &str, value: &str, max_age_s: u64, request: &Request) -> Result<HeaderValue> {
     let secure = if origin(request).is_some_and(|origin| origin.starts_with("https://")) { "; Secure" } else { "" };
-    let line = format!("{COOKIE}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}");
+    let line = format!("{cookie}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}");
     let mut line = HeaderValue::from_str(&line).map_err(Error::internal)?;
     line.set_sensitive(true);
     Ok(line)
@@ -127,19 +136,22 @@ mod tests {
 
     #[test]
     fn the_cookie_is_for_this_server_alone_and_secure_where_the_browser_sees_tls() {
-        let plain = set("v", &posted("h", Some("http://h"))).unwrap();
-        assert_eq!(plain, "alm_session=v; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict");
-        let tls = set("v", &posted("h", Some("https://h"))).unwrap();
-        assert_eq!(tls, "alm_session=v; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure");
-        assert!(forget(&posted("h", None)).unwrap().to_str().unwrap().starts_with("alm_session=; Path=/; Max-Age=0;"));
+        let name = name_of([0, 0xa0, 1, 0xff]);
+        let plain = set(&name, "v", &posted("h", Some("http://h"))).unwrap();
+        assert_eq!(plain, "alm_session_00a001ff=v; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict");
+        let tls = set(&name, "v", &posted("h", Some("https://h"))).unwrap();
+        assert_eq!(tls, "alm_session_00a001ff=v; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure");
+        let forgotten = forget(&name, &posted("h", None)).unwrap();
+        assert!(forgotten.to_str().unwrap().starts_with("alm_session_00a001ff=; Path=/; Max-Age=0;"));
     }
 
     #[test]
     fn the_cookie_is_found_among_others() {
-        let cookie = |line: &str| presented(&Request::builder().header("cookie", line).finish()).map(str::to_owned);
-        assert_eq!(cookie("a=b; alm_session=v; c=d").as_deref(), Some("v"));
-        assert_eq!(cookie("alm_session=v").as_deref(), Some("v"));
-        for none in ["", "a=b", "alm_session=", "xalm_session=v", "alm_session"] {
+        let cookie =
+            |line: &str| presented(&Request::builder().header("cookie", line).finish(), "s_1").map(str::to_owned);
+        assert_eq!(cookie("a=b; s_1=v; c=d").as_deref(), Some("v"));
+        assert_eq!(cookie("s_2=w; s_1=v").as_deref(), Some("v"));
+        for none in ["", "a=b", "s_1=", "xs_1=v", "s_1", "s_11=v", "s_2=v"] {
             assert_eq!(cookie(none), None, "{none}");
         }
     }

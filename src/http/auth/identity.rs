@@ -78,7 +78,7 @@ pub fn app_of(request: &Request) -> Result<&Arc<App>> {
 
 /// The sign-in of the request's cookie. A request with a foreign origin is refused before the look-up.
 pub fn signed_in(app: &App, request: &Request) -> Result<Option<SignIn>> {
-    let Some(cookie) = cookie::presented(request) else { return Ok(None) };
+    let Some(cookie) = cookie::presented(request, &app.cookie) else { return Ok(None) };
     cookie::check_origin(request)?;
     app.store.sign_in(&key::hash(cookie))
 }

@@ -150,9 +150,12 @@ fn register_keys(registry: &mut Registry) {
 
 fn register_cookie(registry: &mut Registry) {
     let cookie = MetaSecurityScheme {
-        name: Some(cookie::COOKIE),
+        name: Some(cookie::DOCUMENTED_NAME),
         key_in: Some("cookie"),
-        ..scheme("apiKey", "A signed-in browser: `POST /api/v1/auth/login` sets the cookie.")
+        ..scheme(
+            "apiKey",
+            "A signed-in browser: `POST /api/v1/auth/login` sets the cookie. Its digits are the server's own.",
+        )
     };
     registry.create_security_scheme(BY_COOKIE, cookie);
 }
@@ -176,7 +179,7 @@ fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     let request_id = request_id.ok_or_else(|| Error::internal("a handler was reached without a request id"))?;
     let claim = request.data::<Claim>().cloned();
     match Identity::of(request)? {
-        Identity::Nobody => Err(nobody(request, if A::BY_KEY { NO_KEY } else { NO_PERSON })),
+        Identity::Nobody => Err(nobody(&app, request, if A::BY_KEY { NO_KEY } else { NO_PERSON })),
         Identity::UnknownKey => {
             app.failed_keys.count(&client_network(request))?;
             Err(Error::Unauthorized("this API key is unknown, revoked or expired"))
@@ -206,8 +209,8 @@ const NO_KEY: &str = "send an API key: `Authorization: Bearer alm_…`, or the h
 const NO_PERSON: &str = "sign in first: POST /api/v1/auth/login";
 
 /// Why a caller is unknown; `otherwise` without any sign-in.
-fn nobody(request: &Request, otherwise: &'static str) -> Error {
-    Error::Unauthorized(match cookie::presented(request) {
+fn nobody(app: &App, request: &Request, otherwise: &'static str) -> Error {
+    Error::Unauthorized(match cookie::presented(request, &app.cookie) {
         Some(_) => "this sign-in has ended: sign in again",
         None => otherwise,
     })
@@ -218,7 +221,7 @@ fn identify_person(request: &Request) -> Result<Person> {
     if presented_key(request).is_some() {
         return Err(access::keys_refused());
     }
-    let sign_in = signed_in(app, request)?.ok_or_else(|| nobody(request, NO_PERSON))?;
+    let sign_in = signed_in(app, request)?.ok_or_else(|| nobody(app, request, NO_PERSON))?;
     Ok(Person { app: app.clone(), sign_in })
 }
 

@@ -38,6 +38,8 @@ pub struct App {
     pub hashing: Bridge,
     pub cors: Cors,
     pub hosts: Hosts,
+    /// The name of a signed-in browser's cookie.
+    pub cookie: String,
     pub setup: Option<SetupCode>,
     /// Set once, when the server begins to go down.
     pub draining: AtomicBool,
@@ -53,6 +55,8 @@ pub struct App {
 pub struct Admission {
     pub cors: Cors,
     pub hosts: Hosts,
+    /// The name of a signed-in browser's cookie: this server's own.
+    pub cookie: String,
     /// What makes the first organization; absent where there is one.
     pub setup: Option<SetupCode>,
     pub chats_per_minute: NonZeroU32,
@@ -70,6 +74,7 @@ impl App {
             hashing: Bridge::for_passwords(),
             cors: admission.cors,
             hosts: admission.hosts,
+            cookie: admission.cookie,
             setup: admission.setup,
             draining: AtomicBool::new(false),
             chat_rate: RateLimit::per_minute(admission.chats_per_minute),
