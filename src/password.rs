@@ -177,11 +177,13 @@ mod tests {
 
     #[test]
     fn the_only_rule_is_length() {
-        for good in ["12345678", "日本語日本語日本", &"x".repeat(1_024)] {
-            check("password", good).unwrap();
+        let fits = |unit: &str, times: usize| check("password", &unit.repeat(times)).is_ok();
+        for unit in ["x", "日"] {
+            let around = [PASSWORD_CHARS_MIN - 1, PASSWORD_CHARS_MIN, PASSWORD_CHARS_MIN + 1];
+            assert_eq!(around.map(|chars| fits(unit, chars)), [false, true, true], "{unit}");
         }
-        for bad in ["", "1234567", "日本語日本語日", &"x".repeat(1_025)] {
-            check("password", bad).unwrap_err();
-        }
+        let around = [PASSWORD_BYTES_MAX - 1, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MAX + 1];
+        assert_eq!(around.map(|bytes| fits("x", bytes)), [true, true, false]);
+        assert!(fits("ü", PASSWORD_BYTES_MAX / 2) && !fits("ü", PASSWORD_BYTES_MAX / 2 + 1) && !fits("", 1));
     }
 }

@@ -34,7 +34,7 @@ impl<K: Clone + Hash + Eq> RateLimit<K> {
 
     /// Counts one for `key`, or says how long to wait.
     pub fn count(&self, key: &K) -> Result<()> {
-        if self.limiter.len() > KEYS_MAX {
+        if self.limiter.len() >= KEYS_MAX {
             self.limiter.retain_recent();
         }
         self.limiter
@@ -62,5 +62,16 @@ mod tests {
         assert!(limit.count(&"a").is_ok() && limit.count(&"a").is_ok());
         assert!(matches!(limit.count(&"a"), Err(Error::TooManyRequests { retry_after }) if !retry_after.is_zero()));
         limit.count(&"b").unwrap();
+    }
+
+    #[test]
+    fn keys_at_rest_are_forgotten_when_there_are_too_many() {
+        for (known, kept) in [(KEYS_MAX - 1, true), (KEYS_MAX, false), (KEYS_MAX + 1, false)] {
+            // So many a minute that every key is at rest again at once.
+            let limit = RateLimit::per_minute(NonZeroU32::MAX);
+            (0..known).for_each(|key| limit.limiter.check_key(&key).unwrap());
+            limit.count(&usize::MAX).unwrap();
+            assert_eq!(limit.limiter.len() > known, kept, "{known}");
+        }
     }
 }

@@ -142,7 +142,8 @@ mod tests {
     fn after_five_in_a_row_each_wrong_one_waits_longer_than_the_one_before() {
         let (throttle, mut now) = (Throttle::default(), Instant::now());
         (0..5).for_each(|_| assert_eq!(wrong(&throttle, 1, "a@b.c", now), Duration::ZERO));
-        for seconds in [10, 20, 40, 80, 160, 320, 640, 900, 900] {
+        let longest = WAIT_MAX.as_secs();
+        for seconds in [10, 20, 40, 80, 160, 320, 640, longest, longest] {
             assert_eq!(wrong(&throttle, 1, "a@b.c", now), Duration::from_secs(seconds));
             now += Duration::from_secs(seconds);
             assert_eq!(wrong(&throttle, 1, "a@b.c", now), Duration::ZERO);
@@ -180,11 +181,20 @@ mod tests {
 
     #[test]
     fn what_is_remembered_has_a_bound() {
-        let (throttle, now) = (Throttle::default(), Instant::now());
-        // Each is an account and an address.
-        for n in 0..REMEMBERED_MAX as u32 / 2 + 5 {
-            assert_eq!(wrong(&throttle, n, &n.to_string(), now), Duration::ZERO);
+        let (throttle, mut now) = (Throttle::default(), Instant::now());
+        for n in 0..REMEMBERED_MAX - 1 {
+            count(&mut throttle.lock(), Target::Account(n.to_string()), now);
         }
-        assert_eq!(throttle.tries.lock().unwrap().len(), REMEMBERED_MAX);
+        for remembered in [REMEMBERED_MAX - 1, REMEMBERED_MAX, REMEMBERED_MAX] {
+            assert_eq!(throttle.lock().len(), remembered);
+            now += Duration::from_secs(1);
+            count(&mut throttle.lock(), Target::Account(format!("new {now:?}")), now);
+        }
+        // Of those that there is no room for, the newest stay.
+        now += Duration::from_secs(1);
+        (0..4).for_each(|_| count(&mut throttle.lock(), Target::Account("guessed".into()), now));
+        assert_eq!(throttle.lock().len(), REMEMBERED_MAX);
+        assert_eq!(wrong(&throttle, 1, "guessed", now), Duration::ZERO);
+        assert_eq!(wrong(&throttle, 1, "guessed", now), WAIT_FIRST);
     }
 }
