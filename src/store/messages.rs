@@ -178,9 +178,14 @@ impl Org<'_> {
             bytes += message.parts.len();
             if bytes <= bytes_max || kept.is_empty() { kept.push(message.to_owned()) } else { left_out += 1 }
         };
-        self.read(|c| read_page(c, &self.tenant.org_id, session, &page, &mut keep))?;
+        let not_looked_at = self.read(|c| {
+            // Both at one moment, or what was appended in between would be counted as older.
+            let c = &c.unchecked_transaction()?;
+            let more = read_page(c, &self.tenant.org_id, session, &page, &mut keep)?;
+            if more { Ok(count(c, session)?.saturating_sub(HISTORY_MESSAGES_MAX)) } else { Ok(0) }
+        })?;
         kept.reverse();
-        Ok((kept, left_out))
+        Ok((kept, left_out + not_looked_at))
     }
 
     /// The messages that fit `words` best, of every session the person may see but `except`. It scans.
@@ -285,6 +290,12 @@ fn bad_cursor() -> Error {
     Error::invalid("cursor", "must be the id of a message of this session")
 }
 
+/// How many messages a session's history has.
+fn count(c: &Connection, session: SessionRow) -> Result<usize> {
+    let mut statement = c.prepare_cached("SELECT message_count FROM session WHERE seq = ?1")?;
+    Ok(statement.query_row([session], |row| row.get::<_, i64>(0))? as usize)
+}
+
 /// The message of that id in a session's history.
 pub(super) fn find(c: &Connection, session: SessionRow, id: &str) -> Result<Option<Message>> {
     let mut statement = c.prepare_cached(&format!(
@@ -335,4 +346,48 @@ pub(super) fn touch(c: &Connection, session: SessionRow) -> Result<()> {
     c.prepare_cached("UPDATE session SET updated_at = ?2 WHERE seq = ?1")?
         .execute((session, Timestamp::now().as_millis()))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::store::{Store, sessions::NewSession};
+
+    /// Adds messages, each with its number for an id and `[]` for its parts.
+    fn add(store: &Store, session: SessionRow, numbers: Range<usize>) {
+        let mut numbers = numbers.map(|n| n.to_string());
+        let new = |id| NewMessage { id, ..NewMessage::new(Role::User, String::new(), "[]".into()) };
+        store.writer.write_blocking(move |c| numbers.try_for_each(|id| insert(c, session, None, &new(id)))).unwrap();
+    }
+
+    #[test]
+    fn a_history_ends_where_its_messages_or_their_bytes_reach_the_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1).unwrap();
+        let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
+        let owned = tenant.clone();
+        let session = store.writer.write_blocking(move |c| sessions::insert(c, &owned, &NewSession::default()));
+        let session = session.unwrap().seq;
+        let history = |bytes_max: usize| {
+            let (kept, left_out) = store.org(&tenant).history(session, bytes_max).unwrap();
+            let ids = kept.first().zip(kept.last()).map(|(first, last)| [first.id.clone(), last.id.clone()]);
+            (kept.len(), left_out, ids.unwrap())
+        };
+        let ids = |first: usize, last: usize| [first, last].map(|n| n.to_string());
+        add(&store, session, 0..3);
+        // Two bytes each; the newest is there whatever its size.
+        for (bytes_max, kept) in [(0, 1), (1, 1), (3, 1), (4, 2), (5, 2), (6, 3), (7, 3)] {
+            assert_eq!(history(bytes_max), (kept, 3 - kept, ids(3 - kept, 2)), "{bytes_max}");
+        }
+        let mut there = 3;
+        for (messages, left_out) in
+            [(HISTORY_MESSAGES_MAX - 1, 0), (HISTORY_MESSAGES_MAX, 0), (HISTORY_MESSAGES_MAX + 1, 1)]
+        {
+            add(&store, session, there..messages);
+            there = messages;
+            assert_eq!(history(usize::MAX), (messages - left_out, left_out, ids(left_out, messages - 1)));
+        }
+    }
 }

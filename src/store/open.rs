@@ -45,3 +45,19 @@ impl Store {
         Ok(Store { writer: Writer::start(connection, place)?, readers, _in_use: Arc::new(in_use) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_read_at_once_and_one_more_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 3).unwrap();
+        let mut reading: Vec<_> = (0..2).map(|_| store.readers.try_get().unwrap()).collect();
+        reading.push(store.readers.try_get().expect("the last one is free"));
+        assert!(store.readers.try_get().is_none());
+        reading.pop();
+        assert!(store.readers.try_get().is_some());
+    }
+}

@@ -274,3 +274,24 @@ fn end_surplus(c: &Connection, user_id: &str, now: Timestamp) -> Result<()> {
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_sign_in_of_one_too_many_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1).unwrap();
+        let owner_id = store.create_org("acme", "a@example.com", None).unwrap().owner_id;
+        let person = store.person(&owner_id);
+        for n in 1..=SIGN_INS_MAX + 2 {
+            let hash = |n: i64| [n as u8; 32];
+            person.begin_sign_in(hash(n), None, String::new()).await.unwrap();
+            assert_eq!(person.sign_ins().unwrap().len() as i64, n.min(SIGN_INS_MAX));
+            let is_in = |n: i64| store.sign_in(&hash(n)).unwrap().is_some();
+            let oldest = (n - SIGN_INS_MAX).max(0) + 1;
+            assert!(is_in(oldest) && is_in(n) && (oldest == 1 || !is_in(oldest - 1)), "{n}");
+        }
+    }
+}

@@ -90,3 +90,48 @@ impl Org<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        Store,
+        sessions::{self, NewSession},
+    };
+
+    #[test]
+    fn the_dearest_groups_are_answered_up_to_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1).unwrap();
+        let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
+        let org = store.org(&tenant);
+        let owned = tenant.clone();
+        let session = store.writer.write_blocking(move |c| sessions::insert(c, &owned, &NewSession::default()));
+        let session = session.unwrap().seq;
+        let mut turns = 0;
+        let mut groups_of = |models: i64| {
+            let (tenant, first) = (tenant.clone(), turns);
+            turns = models;
+            let insert = "INSERT INTO turn (id, org_id, session, user_id, model, message_id, status, started_at, cost)
+                VALUES (:id, :org, :session, :user, :id, :id, 'complete', 0, :id)";
+            store
+                .writer
+                .write_blocking(move |c| {
+                    for id in first..models {
+                        let (org, user) = (&tenant.org_id, &tenant.user_id);
+                        c.prepare_cached(insert)?.execute(named_params! {
+                            ":id": id.to_string(), ":org": org, ":session": session, ":user": user,
+                        })?;
+                    }
+                    Ok(())
+                })
+                .unwrap();
+            org.usage_by(GroupBy::Model, Timestamp::from_millis(0), Timestamp::from_millis(1)).unwrap()
+        };
+        for models in [GROUPS_MAX - 1, GROUPS_MAX, GROUPS_MAX + 1] {
+            let groups = groups_of(models);
+            assert_eq!(groups.len() as i64, models.min(GROUPS_MAX));
+            assert_eq!(groups[0].0, Some((models - 1).to_string()), "the dearest is the first");
+        }
+    }
+}

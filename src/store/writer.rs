@@ -267,6 +267,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_write_more_than_may_wait_is_told_to_come_back() {
+        let writer = writer();
+        let (begun, running) = oneshot::channel();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        // Taken from the queue, and over when the test says so.
+        let holds = move |_: &Connection| {
+            begun.send(()).unwrap();
+            wait.recv().map_err(Error::internal)
+        };
+        let holds = writer.submit(holds).unwrap();
+        running.await.unwrap();
+        let waiting: Vec<_> = (0..WRITER_JOBS_MAX).map(|_| writer.submit(|_| Ok(())).unwrap()).collect();
+        for _ in 0..2 {
+            let refused = writer.submit(|_| Ok(())).map(drop);
+            assert!(matches!(refused, Err(Error::Unavailable { retry_after: QUEUE_FULL_RETRY, .. })), "{refused:?}");
+        }
+        go.send(()).unwrap();
+        holds.await.unwrap().unwrap();
+        for answered in waiting {
+            answered.await.unwrap().unwrap();
+        }
+        writer.write(insert(1)).await.unwrap();
+    }
+
+    #[test]
+    fn a_commit_takes_so_many_jobs_and_leaves_the_rest_to_the_next() {
+        let connection = Connection::open_in_memory().unwrap();
+        let job = || -> Box<dyn Job> {
+            Box::new(Pending {
+                work: Some(|_: &Connection| Ok(())),
+                result: None,
+                answer: |result: Result<()>| result.unwrap(),
+            })
+        };
+        for (jobs, taken) in [
+            (COMMIT_JOBS_MAX - 1, COMMIT_JOBS_MAX - 1),
+            (COMMIT_JOBS_MAX, COMMIT_JOBS_MAX),
+            (COMMIT_JOBS_MAX + 1, COMMIT_JOBS_MAX),
+        ] {
+            let (queue, waiting) = sync_channel(jobs);
+            (1..jobs).for_each(|_| queue.try_send(job()).unwrap());
+            let mut group = vec![job()];
+            commit_group(&connection, &mut group, &waiting).unwrap();
+            assert_eq!((group.len(), waiting.try_iter().count()), (taken, jobs - taken));
+        }
+    }
+
+    #[tokio::test]
     async fn many_writers_at_once_all_get_their_own_answer() {
         let writer = writer();
         let jobs = (0..1000).map(|x| {

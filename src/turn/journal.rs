@@ -205,3 +205,45 @@ impl Entries {
 fn number_line(number: usize) -> String {
     format!("id: {number}\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes of the pieces that a reader takes of a journal of these bytes.
+    fn pieces(journal: &Journal, mut cursor: Cursor) -> Vec<usize> {
+        let context = Context::from_waker(Waker::noop());
+        let mut sizes = Vec::new();
+        while let Poll::Ready(Some(piece)) = journal.poll_read(&mut cursor, &context) {
+            sizes.push(piece.len());
+        }
+        sizes
+    }
+
+    #[test]
+    fn a_reader_takes_so_much_at_once_and_the_rest_the_next_time() {
+        let mut frame = Vec::new();
+        let empty = Chunk::TextDelta { id: "p".into(), delta: String::new() };
+        empty.write_to(&mut frame);
+        for (bytes, plain) in [
+            (READ_BYTES_MAX - 1, vec![READ_BYTES_MAX - 1]),
+            (READ_BYTES_MAX, vec![READ_BYTES_MAX]),
+            (READ_BYTES_MAX + 1, vec![READ_BYTES_MAX, 1]),
+        ] {
+            let journal = Journal::default();
+            journal.push(&[Chunk::TextDelta { id: "p".into(), delta: "x".repeat(bytes - frame.len()) }]);
+            assert_eq!(journal.len(), bytes);
+            assert_eq!(pieces(&journal, journal.from_start()), plain);
+        }
+        // Events are not split: the one that reaches the bound is the last of its piece.
+        let number = number_line(1).len();
+        for (bytes, together) in [(READ_BYTES_MAX - 1, true), (READ_BYTES_MAX, false), (READ_BYTES_MAX + 1, false)] {
+            let journal = Journal::default();
+            let first = "x".repeat(bytes - frame.len() - number);
+            journal.push(&[Chunk::TextDelta { id: "p".into(), delta: first }, empty.clone()]);
+            let second = number + frame.len();
+            let expected = if together { vec![bytes + second] } else { vec![bytes, second] };
+            assert_eq!(pieces(&journal, journal.after_event(0)), expected, "{bytes}");
+        }
+    }
+}

@@ -219,3 +219,26 @@ impl<'de> Visitor<'de> for WordsVisitor {
         Ok(Words::Pieces(pieces))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_count_goes_past_its_bound() {
+        let max = u64::from(u32::MAX);
+        for (said, counted) in [
+            (-1.0, 0),
+            (0.0, 0),
+            (1.9, 1),
+            (TOKENS_MAX - 1.0, max - 1),
+            (TOKENS_MAX, max),
+            (TOKENS_MAX + 1.0, max),
+            (f64::INFINITY, max),
+        ] {
+            let usage = Usage { prompt_tokens: Some(said), completion_tokens: Some(said), ..Usage::default() };
+            let counted_now = usage.counted().unwrap();
+            assert_eq!((counted_now.input_tokens, counted_now.output_tokens), (counted, counted), "{said}");
+        }
+    }
+}

@@ -260,3 +260,19 @@ fn find_strays(c: &Connection, audit: &mut Audit) -> Result<()> {
         format!("the entries' numbers have gaps: {missing} missing")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_past_the_bound_are_counted_and_not_listed() {
+        let mut audit = Audit::default();
+        assert!(audit.is_sound());
+        for n in 1..=FINDINGS_LISTED_MAX + 1 {
+            audit.find(n.to_string());
+            assert_eq!((audit.findings.len(), audit.findings_count), (n.min(FINDINGS_LISTED_MAX), n));
+        }
+        assert!(!audit.is_sound());
+    }
+}

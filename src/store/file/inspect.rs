@@ -145,3 +145,24 @@ impl Inspected {
         copy.close().map_err(|(_, error)| unusable(error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Store, file::FILE_NAME};
+
+    #[test]
+    fn faults_are_listed_up_to_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::open(folder.path(), 1).unwrap());
+        let file = folder.path().join(FILE_NAME);
+        let by_hand = Connection::open(&file).unwrap();
+        by_hand.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        for n in 1..=FAULTS_MAX + 1 {
+            let stray = "INSERT INTO member (org_id, user_id, role, created_at) SELECT 'none', ?1, 'member', 0";
+            by_hand.execute("INSERT INTO user (id, email, created_at) VALUES (?1, ?1, 0)", [n.to_string()]).unwrap();
+            by_hand.execute(stray, [n.to_string()]).unwrap();
+            assert_eq!(Inspected::open(&file).unwrap().faults().unwrap().len(), n.min(FAULTS_MAX));
+        }
+    }
+}

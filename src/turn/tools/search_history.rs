@@ -50,3 +50,43 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<Value, Str
         .collect();
     Ok(json!({ "hits": hits }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        Store,
+        messages::{NewMessage, Role},
+        sessions::NewSession,
+    };
+
+    #[tokio::test]
+    async fn a_model_gets_as_many_hits_as_it_asks_for_up_to_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1).unwrap();
+        let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
+        let org = store.org(&tenant);
+        let session = org.create_session(NewSession::default()).await.unwrap().id;
+        for _ in 0..HITS_MAX + 2 {
+            org.append_message(session.clone(), NewMessage::new(Role::User, "tea".into(), "[]".into())).await.unwrap();
+        }
+        let context =
+            |session_id: &str| Context { store: store.clone(), tenant: tenant.clone(), session_id: session_id.into() };
+        let hits = |session_id: &str, limit: Option<usize>| {
+            let found = run(&context(session_id), &Arguments { query: "tea".into(), limit }).unwrap();
+            found["hits"].as_array().unwrap().len()
+        };
+        for (limit, found) in [
+            (None, HITS_DEFAULT),
+            (Some(0), 1),
+            (Some(1), 1),
+            (Some(HITS_MAX - 1), HITS_MAX - 1),
+            (Some(HITS_MAX), HITS_MAX),
+            (Some(HITS_MAX + 1), HITS_MAX),
+            (Some(usize::MAX), HITS_MAX),
+        ] {
+            assert_eq!(hits("another", limit), found, "{limit:?}");
+        }
+        assert_eq!(hits(&session, None), 0, "the session that asks is left out");
+    }
+}

@@ -85,7 +85,7 @@ impl Store {
             loop {
                 number += 1;
                 let at = |error| at_line(number, error);
-                next_line(&mut input, &mut line).map_err(at)?;
+                next_line(&mut input, &mut line, LINE_BYTES_MAX).map_err(at)?;
                 if let Some(imported) = reader.take(&line, number == 1).map_err(at)? {
                     return Ok(imported);
                 }
@@ -143,15 +143,14 @@ fn cannot_write(error: std::io::Error) -> Error {
     Error::failed(format!("cannot write the export: {error}"))
 }
 
-fn next_line(input: &mut impl BufRead, line: &mut String) -> Result<()> {
+/// Reads a line, its end included, of at most `bytes_max`.
+fn next_line(input: &mut impl BufRead, line: &mut String, bytes_max: u64) -> Result<()> {
     line.clear();
-    let read = input.by_ref().take(LINE_BYTES_MAX).read_line(line);
+    let read = input.by_ref().take(bytes_max).read_line(line);
     let read = read.map_err(|error| Error::failed(format!("cannot be read: {error}")))?;
     match (read, line.ends_with('\n')) {
         (_, true) => Ok(()),
-        (bytes, false) if bytes as u64 == LINE_BYTES_MAX => {
-            Err(Error::failed(format!("is longer than {LINE_BYTES_MAX} bytes")))
-        }
+        (bytes, false) if bytes as u64 == bytes_max => Err(Error::failed(format!("is longer than {bytes_max} bytes"))),
         _ => Err(Error::failed("the file is cut off here")),
     }
 }
@@ -300,4 +299,23 @@ fn bind(statement: &mut CachedStatement<'_>, name: &str, value: &dyn ToSql) -> R
 
 fn bad(what: impl Into<String>) -> Error {
     Error::failed(what.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_up_to_the_bound_and_a_file_that_is_cut_off_is_known() {
+        let read = |text: &str, bytes_max: u64| {
+            let mut line = String::new();
+            let read = next_line(&mut text.as_bytes(), &mut line, bytes_max);
+            read.map(|()| line).map_err(|error| error.to_string())
+        };
+        assert_eq!(read("12345\n1", 7).unwrap(), "12345\n");
+        assert_eq!(read("12345\n1", 6).unwrap(), "12345\n");
+        assert_eq!(read("12345\n1", 5).unwrap_err(), "is longer than 5 bytes");
+        assert_eq!(read("12345", 6).unwrap_err(), "the file is cut off here");
+        assert_eq!(read("", 6).unwrap_err(), "the file is cut off here");
+    }
 }
