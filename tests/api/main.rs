@@ -11,6 +11,7 @@ mod agents;
 mod api_keys;
 mod backup;
 mod billing;
+mod bodies;
 mod bounds;
 mod chat;
 mod cli;

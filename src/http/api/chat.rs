@@ -112,7 +112,7 @@ impl Chats {
     /// The reply is stored even if the client disconnects. `finish` and `[DONE]` are sent once it is on disk.
     #[oai(path = "/chat", method = "post", operation_id = "create_chat")]
     async fn create_chat(&self, caller: Caller<Chat>, body: JsonBody<ChatRequest>) -> Result<UiStream, ApiError> {
-        admit(&caller)?;
+        caller.app.refuse_while_draining()?;
         let ask = body.0.into_ask(asker(&caller))?;
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
@@ -127,7 +127,7 @@ impl Chats {
         /// The session's id.
         session_id: Path<String>,
     ) -> Result<UiStream, ApiError> {
-        admit(&caller)?;
+        caller.app.refuse_while_draining()?;
         let ask =
             Ask { session: SessionRef::Existing(session_id.0), trigger: Trigger::Resume, ..Ask::new(asker(&caller)) };
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
@@ -172,12 +172,6 @@ impl Chats {
         let message_id = caller.org().holds_message(&session_id, &id)?.then_some(id);
         Ok(Data::of(&Stopped { stopped: true, message_id }))
     }
-}
-
-/// What every new turn has to pass.
-fn admit(caller: &Caller<Chat>) -> Result<()> {
-    caller.app.refuse_while_draining()?;
-    caller.app.chat_rate.count(&caller.tenant.user_id)
 }
 
 /// The caller, as a turn knows them.

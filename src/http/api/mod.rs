@@ -17,9 +17,17 @@ pub mod sign_in;
 mod tags;
 mod ui_stream;
 
-use crate::http::wire::operation::{
-    BODY_BYTES_MAX, HISTORY_BYTES_MAX, Operation,
-    Repeats::{self, Executed, Refused, Replayed},
+use poem::Request;
+
+use crate::{
+    error::Result,
+    http::{
+        auth::{self, Chat, Owner, OwnerSteppedUp, SteppedUp, Write},
+        wire::operation::{
+            BODY_BYTES_MAX, HISTORY_BYTES_MAX, Operation,
+            Repeats::{self, Executed, Refused, Replayed},
+        },
+    },
 };
 
 /// Where the API lives.
@@ -35,31 +43,41 @@ pub type Api = (
 
 /// What every operation that takes a body, or is a POST, declares of itself.
 pub const OPERATIONS: [Operation; 23] = [
-    row("create_agent", BODY_BYTES_MAX, Replayed),
-    row("update_agent", BODY_BYTES_MAX, Executed),
-    row("create_project", BODY_BYTES_MAX, Replayed),
-    row("update_project", BODY_BYTES_MAX, Executed),
-    row("create_session", BODY_BYTES_MAX, Replayed),
-    row("update_session", BODY_BYTES_MAX, Executed),
-    row("create_message", HISTORY_BYTES_MAX, Replayed),
-    row("create_chat", HISTORY_BYTES_MAX, Replayed),
-    row("resume_chat", BODY_BYTES_MAX, Replayed),
-    row("stop_chat", BODY_BYTES_MAX, Replayed),
-    row("create_provider", BODY_BYTES_MAX, Replayed),
-    row("update_provider", BODY_BYTES_MAX, Executed),
-    row("test_provider", BODY_BYTES_MAX, Replayed),
-    row("refresh_provider", BODY_BYTES_MAX, Replayed),
-    row("create_deposit", BODY_BYTES_MAX, Replayed),
-    row("create_api_key", BODY_BYTES_MAX, Refused),
-    row("rotate_api_key", BODY_BYTES_MAX, Refused),
-    row("update_org", BODY_BYTES_MAX, Executed),
-    row("set_up", BODY_BYTES_MAX, Executed),
-    row("log_in", BODY_BYTES_MAX, Executed),
-    row("step_up", BODY_BYTES_MAX, Executed),
-    row("log_out", BODY_BYTES_MAX, Executed),
-    row("change_password", BODY_BYTES_MAX, Executed),
+    row("create_agent", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
+    row("update_agent", BODY_BYTES_MAX, Executed, auth::admits::<Write>),
+    row("create_project", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
+    row("update_project", BODY_BYTES_MAX, Executed, auth::admits::<Write>),
+    row("create_session", BODY_BYTES_MAX, Replayed, auth::admits::<Chat>),
+    row("update_session", BODY_BYTES_MAX, Executed, auth::admits::<Chat>),
+    row("create_message", HISTORY_BYTES_MAX, Replayed, auth::admits::<Chat>).counted(),
+    row("create_chat", HISTORY_BYTES_MAX, Replayed, auth::admits::<Chat>).counted(),
+    row("resume_chat", BODY_BYTES_MAX, Replayed, auth::admits::<Chat>).counted(),
+    row("stop_chat", BODY_BYTES_MAX, Replayed, auth::admits::<Chat>),
+    row("create_provider", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
+    row("update_provider", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),
+    row("test_provider", BODY_BYTES_MAX, Replayed, auth::admits::<Owner>),
+    row("refresh_provider", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
+    row("create_deposit", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
+    row("create_api_key", BODY_BYTES_MAX, Refused, auth::admits::<SteppedUp>),
+    row("rotate_api_key", BODY_BYTES_MAX, Refused, auth::admits::<SteppedUp>),
+    row("update_org", BODY_BYTES_MAX, Executed, auth::admits::<Owner>),
+    row("set_up", BODY_BYTES_MAX, Executed, anyone),
+    row("log_in", BODY_BYTES_MAX, Executed, anyone),
+    row("step_up", BODY_BYTES_MAX, Executed, anyone),
+    row("log_out", BODY_BYTES_MAX, Executed, anyone),
+    row("change_password", BODY_BYTES_MAX, Executed, anyone),
 ];
 
-const fn row(id: &'static str, body_bytes_max: usize, repeats: Repeats) -> Operation {
-    Operation { id, body_bytes_max, repeats }
+const fn row(
+    id: &'static str,
+    body_bytes_max: usize,
+    repeats: Repeats,
+    admits: fn(&Request) -> Result<()>,
+) -> Operation {
+    Operation { id, body_bytes_max, repeats, admits, counted: false }
+}
+
+/// Who is signed in, or is about to be, is the handler's business.
+fn anyone(_request: &Request) -> Result<()> {
+    Ok(())
 }

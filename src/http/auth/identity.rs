@@ -3,7 +3,7 @@
 //! Rule: the first to ask puts the identity into the request's data; later readers find it there.
 //! Deliberately absent: permissions. `access.rs` decides them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use poem::Request;
 
@@ -17,8 +17,11 @@ use crate::{
         keys::KeyHolder,
         sign_ins::{Membership, SignIn},
     },
+    time::Timestamp,
 };
 
+/// The precision of a key's last use.
+const KEY_USE_PRECISION: Duration = Duration::from_secs(60);
 /// Names the organization a request is for.
 pub const ORG_HEADER: &str = "x-alumia-org";
 
@@ -63,11 +66,20 @@ impl Identity {
     fn look_up(request: &Request) -> Result<Self> {
         let app = app_of(request)?;
         if let Some(key) = presented_key(request) {
-            return Ok(app.store.key_holder(&key::hash(key))?.map_or(Identity::UnknownKey, Identity::Key));
+            let Some(holder) = app.store.key_holder(&key::hash(key))? else { return Ok(Identity::UnknownKey) };
+            note_use(app, &holder);
+            return Ok(Identity::Key(holder));
         }
         let Some(sign_in) = signed_in(app, request)? else { return Ok(Identity::Nobody) };
         let member = app.store.person(&sign_in.user_id).membership(request.header(ORG_HEADER))?;
         Ok(Identity::Person(sign_in, member))
+    }
+}
+
+fn note_use(app: &App, holder: &KeyHolder) {
+    let recent = |used: Timestamp| Timestamp::now().since(used) < KEY_USE_PRECISION;
+    if !holder.last_used_at.is_some_and(recent) {
+        app.store.note_key_use(holder.key_id.clone());
     }
 }
 

@@ -5,7 +5,7 @@
 //! Rule: a key speaks for itself. The cookie is looked at only where there is none, so a key costs what it always did.
 //! Deliberately absent: a cache of keys, and forwarded addresses.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use poem::{Request, RequestBody};
 use poem_openapi::{
@@ -28,7 +28,6 @@ use crate::{
     store::{
         self, Tenant,
         idempotency::Claim,
-        keys::KeyHolder,
         sign_ins::{self, SignIn},
     },
     time::Timestamp,
@@ -38,8 +37,6 @@ mod access;
 pub mod cookie;
 pub mod identity;
 
-/// The precision of a key's last use.
-const KEY_USE_PRECISION: Duration = Duration::from_secs(60);
 /// The name of the cookie among the document's ways to say who one is.
 const BY_COOKIE: &str = "signIn";
 
@@ -173,32 +170,40 @@ fn scheme(ty: &'static str, description: &'static str) -> MetaSecurityScheme {
     }
 }
 
+/// Refuses whoever is no `Caller<A>`, from the head of a request alone.
+pub fn admits<A: Access>(request: &Request) -> Result<()> {
+    known::<A>(request).map(drop)
+}
+
 fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     let app = app_of(request)?.clone();
     let request_id = request.data::<RequestId>().cloned();
     let request_id = request_id.ok_or_else(|| Error::internal("a handler was reached without a request id"))?;
     let claim = request.data::<Claim>().cloned();
+    let (access, tenant, env) = known(request)?;
+    Ok(Caller { access, app, tenant, env, request_id, claim })
+}
+
+/// Who is calling, for whom, and the proof that they may.
+fn known<A: Access>(request: &Request) -> Result<(A, Tenant, Env)> {
     match Identity::of(request)? {
-        Identity::Nobody => Err(nobody(&app, request, if A::BY_KEY { NO_KEY } else { NO_PERSON })),
+        Identity::Nobody => Err(nobody(app_of(request)?, request, if A::BY_KEY { NO_KEY } else { NO_PERSON })),
         Identity::UnknownKey => {
-            app.failed_keys.count(&client_network(request))?;
+            app_of(request)?.failed_keys.count(&client_network(request))?;
             Err(Error::Unauthorized("this API key is unknown, revoked or expired"))
         }
         Identity::Person(_, None) => Err(Error::forbidden("you are not a member of that organization")),
         Identity::Person(sign_in, Some(member)) => {
             let stepped_up = Timestamp::now() < sign_in.stepped_up_until();
-            let access = A::prove(Shown::Person { role: member.role, stepped_up })?;
-            Ok(Caller { access, app, tenant: member.tenant, env: Env::Live, request_id, claim })
+            Ok((A::prove(Shown::Person { role: member.role, stepped_up })?, member.tenant, Env::Live))
         }
         Identity::Key(holder) => {
-            note_use(&app, &holder);
             if request.header(ORG_HEADER).is_some_and(|slug| slug != holder.org_slug) {
                 return Err(Error::forbidden(
                     "this key belongs to a different organization than the one in X-Alumia-Org",
                 ));
             }
-            let KeyHolder { tenant, env, scopes, .. } = holder;
-            Ok(Caller { access: A::prove(Shown::Key(&scopes))?, app, tenant, env, request_id, claim })
+            Ok((A::prove(Shown::Key(&holder.scopes))?, holder.tenant, holder.env))
         }
     }
 }
@@ -223,11 +228,4 @@ fn identify_person(request: &Request) -> Result<Person> {
     }
     let sign_in = signed_in(app, request)?.ok_or_else(|| nobody(app, request, NO_PERSON))?;
     Ok(Person { app: app.clone(), sign_in })
-}
-
-fn note_use(app: &App, holder: &KeyHolder) {
-    let recent = |used: Timestamp| Timestamp::now().since(used) < KEY_USE_PRECISION;
-    if !holder.last_used_at.is_some_and(recent) {
-        app.store.note_key_use(holder.key_id.clone());
-    }
 }

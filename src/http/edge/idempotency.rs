@@ -64,7 +64,7 @@ impl Endpoint for IdempotencyLayer {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let Some(Named { app, tenant, name }) = named(&mut request).map_err(ApiError)? else {
+        let Some(Named { app, tenant, name }) = named(&request).map_err(ApiError)? else {
             return self.inner.call(request).await;
         };
         let sent = request.take_body();
@@ -177,12 +177,12 @@ struct Named {
 }
 
 /// What a request with an `Idempotency-Key` is remembered by; `None` for all others.
-fn named(request: &mut Request) -> Result<Option<Named>> {
+fn named(request: &Request) -> Result<Option<Named>> {
     if request.header(IDEMPOTENCY_KEY).is_none() {
         return Ok(None);
     }
-    // The handler refuses a caller who is unknown, as it does without the header.
-    let Some((who, tenant)) = Identity::keep(request)?.speaker() else { return Ok(None) };
+    // The gate lets nobody by who has no organization.
+    let Some((who, tenant)) = Identity::of(request)?.speaker() else { return Ok(None) };
     let key = request.header(IDEMPOTENCY_KEY).unwrap_or_default();
     if !(1..=KEY_CHARS_MAX).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));

@@ -31,6 +31,7 @@ use crate::{
     },
 };
 
+mod gate;
 pub mod health;
 pub mod idempotency;
 mod linger;

@@ -14,7 +14,10 @@ use poem_openapi::{
     registry::{MetaApi, Registry},
 };
 
-use super::idempotency::IdempotencyLayer;
+use super::{
+    gate::{Counted, Gate},
+    idempotency::IdempotencyLayer,
+};
 use crate::http::wire::operation::{BodyRules, Operation, Repeats, needs_row};
 
 /// The operations of `A`, each with its row.
@@ -42,10 +45,12 @@ impl Rules {
 
     fn around(&self, endpoint: BoxEndpoint<'static>, row: Operation) -> BoxEndpoint<'static> {
         let endpoint = endpoint.data(BodyRules { bytes_max: row.body_bytes_max, schemas: self.schemas }).boxed();
-        match row.repeats {
+        let endpoint = if row.counted { Counted(endpoint).boxed() } else { endpoint };
+        let inner = match row.repeats {
             Repeats::Executed => endpoint,
             Repeats::Replayed | Repeats::Refused => IdempotencyLayer::new(Arc::new(endpoint), row).boxed(),
-        }
+        };
+        Gate { inner, operation: row }.boxed()
     }
 }
 

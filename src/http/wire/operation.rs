@@ -1,8 +1,12 @@
-//! What an operation declares of itself beside its types: the cap of its body, and what becomes of its response.
+//! What an operation declares of itself beside its types: the cap of its body, what becomes of its response, and who is
+//! refused before the body is read.
 //!
-//! Rule: `JsonBody` and the layer for `Idempotency-Key` read the same row. An operation without a row is never served.
+//! Rule: `JsonBody` and the layers around an operation read the same row. An operation without a row is never served.
 
+use poem::Request;
 use poem_openapi::registry::Registry;
+
+use crate::error::Result;
 
 /// The cap of an ordinary body.
 pub const BODY_BYTES_MAX: usize = 128 * 1024;
@@ -17,6 +21,17 @@ pub struct Operation {
     /// The cap of its body, in bytes.
     pub body_bytes_max: usize,
     pub repeats: Repeats,
+    /// Refuses whoever its handler would refuse, from the request's head.
+    pub admits: fn(&Request) -> Result<()>,
+    /// Whether it counts towards the person's rate of chats.
+    pub counted: bool,
+}
+
+impl Operation {
+    /// One that counts towards the person's rate of chats.
+    pub const fn counted(self) -> Self {
+        Operation { counted: true, ..self }
+    }
 }
 
 /// What an `Idempotency-Key` does for an operation.
