@@ -25,8 +25,8 @@ use crate::{
     http::{
         self,
         edge::metrics,
-        serve::{Limits, Listener, serve},
-        state::App,
+        serve::{Limits, Listener, Sharing, serve},
+        state::{App, rate_limit::share_of},
     },
     turn::engine::Engine,
 };
@@ -87,9 +87,10 @@ impl Server {
                 tokio::time::sleep(ENV_PROVIDERS_INTERVAL).await;
             }
         };
+        let sharing: Sharing = Arc::new(share_of);
         let measuring = async {
             if let Some(listener) = metrics {
-                serve(listener, metrics::endpoint(app.clone()), Limits::default(), std::future::pending()).await;
+                serve(listener, metrics::endpoint(app.clone()), limits, sharing.clone(), std::future::pending()).await;
             }
         };
         let endpoint = http::endpoint(app.clone());
@@ -109,7 +110,7 @@ impl Server {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            () = serve(listener, endpoint, limits, drained) => {}
+            () = serve(listener, endpoint, limits, sharing.clone(), drained) => {}
             () = beside => {}
         }
         Ok(())

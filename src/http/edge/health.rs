@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// How long a client waits without descriptors: as long as an idle client may keep its own.
+/// How long a client waits without descriptors: as long as a client that does not ask may keep its own.
 const DESCRIPTOR_RETRY: Duration = Duration::from_secs(10);
 
 /// How long the file may take for one write before it counts as stalled.

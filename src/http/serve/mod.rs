@@ -3,23 +3,13 @@
 //! poem's own server spins when descriptors run out, waits for ever for a request head, and keeps a client that takes
 //! nothing. This one hands every socket to hyper and keeps the bounds here.
 //!
-//! Rule: nothing here looks at a path, a header or a body, and every wait has a bound in [`Limits`].
+//! Rule: nothing here looks at a path, a header or a body, and every wait has a bound in [`Limits`]; `life.rs` says which bound
+//! a connection is under, `places.rs` who makes room.
 //! Rule: a client that shuts its half of the socket has asked and still listens. One that is gone looks the same until
 //! something is said to it, which a silent stream does every few seconds.
 //! Deliberately absent: TLS (a proxy's work), and a limit on slow request bodies (who reads a body bounds it).
 
-use std::{
-    convert::Infallible,
-    future::pending,
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -28,22 +18,35 @@ use hyper_util::{
 };
 use poem::{
     Endpoint,
-    http::uri::Scheme,
+    http::{Version, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
+use self::{
+    life::End,
+    places::{Place, Places},
+    watched::{Running, Socket, Watched},
+};
+pub use self::{limits::Limits, places::Sharing};
 use crate::error::{Error, Reason, Result};
+
+mod life;
+mod limits;
+mod places;
+mod watched;
 
 /// Connections the kernel keeps for us until we accept them.
 const BACKLOG_CONNECTIONS: u32 = 4096;
 /// How long a failed accept rests: time for a descriptor to come free, and ten log lines a second at most.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is looked at whether places run short.
+const RELIEF_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a silent HTTP/2 peer is pinged, and how long it may take to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -53,47 +56,6 @@ const STREAMS_MAX: u32 = 200;
 const HEADERS_BYTES_MAX: usize = 64 * 1024;
 /// What is buffered for a client that does not take it; the next piece of its answer is asked for when this is gone.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
-
-/// The bounds of one server.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Open connections. The next one waits in the kernel's backlog: it is served when a place comes free, where a
-    /// refusal would make every client of a short rush try again at once.
-    pub connections_max: usize,
-    /// How long a request head may take, and so how long a connection may be idle between two requests.
-    pub header_timeout: Duration,
-    /// How long written bytes may stay unacknowledged, or a peer's window shut, before the kernel ends the connection: a
-    /// peer that is gone without a word, or never reads, would hold its place for ever.
-    pub write_stall_max: Duration,
-    /// The age at which a connection is asked to end after what it is doing, so that none holds its place for ever.
-    pub connection_age_max: Duration,
-    /// How long running responses may go on after the shutdown.
-    pub drain_timeout: Duration,
-}
-
-/// Open connections where descriptors do not bound them.
-const CONNECTIONS_MAX: usize = 8192;
-
-impl Limits {
-    /// Leaves half of the descriptors to providers' sockets and to the file: clients that take all there are would
-    /// otherwise get no answer.
-    pub fn within(self, descriptors_max: u64) -> Self {
-        let half = usize::try_from(descriptors_max / 2).unwrap_or(usize::MAX);
-        Self { connections_max: self.connections_max.min(half.max(1)), ..self }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections_max: CONNECTIONS_MAX,
-            header_timeout: Duration::from_secs(10),
-            write_stall_max: Duration::from_secs(60),
-            connection_age_max: Duration::from_secs(3600),
-            drain_timeout: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Open files where the kernel does not say how many there may be.
 const DESCRIPTORS_DEFAULT: u64 = 1024;
@@ -136,7 +98,7 @@ pub fn nofile_limit() -> u64 {
     rlimit::Resource::NOFILE.get_soft().unwrap_or(DESCRIPTORS_DEFAULT)
 }
 
-/// Serves until `shutdown`, then drains.
+/// Serves until `shutdown`, then drains. `sharing` says which addresses have to share.
 ///
 /// At the shutdown the port is closed, idle connections end at once, and running responses may end in their own time:
 /// when `limits.drain_timeout` is over, what still runs is dropped.
@@ -144,26 +106,35 @@ pub async fn serve<E: Endpoint + 'static>(
     listener: Listener,
     endpoint: E,
     limits: Limits,
+    sharing: Sharing,
     shutdown: impl Future<Output = ()>,
 ) {
-    let server = Arc::new(Server { endpoint, http: http_builder(&limits), local_addr: listener.local_addr, limits });
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let server = Arc::new(Server { endpoint, http: http_builder(), local_addr: listener.local_addr, limits });
+    let places = Arc::new(Places::new(limits, sharing));
     let stop = watch::Sender::new(());
     // Dropping the set aborts what is left in it, so no connection outlives this call.
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let (socket, peer, place) = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            accepted = accept(&listener.tcp, &places) => accepted,
-        };
-        let (server, stopped) = (server.clone(), stop.subscribe());
-        connections.spawn(async move {
-            server.converse(socket, peer, stopped).await;
-            drop(place);
-        });
-        while connections.try_join_next().is_some() {}
+    let accepting = async {
+        loop {
+            let (socket, peer, permit) = accept(&listener.tcp, &places).await;
+            if let Some(place) = places.give(permit, peer) {
+                let (server, stopped) = (server.clone(), stop.subscribe());
+                connections.spawn(async move { server.converse(socket, peer, place, stopped).await });
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    };
+    let relieving = async {
+        loop {
+            sleep(RELIEF_INTERVAL.min(limits.idle_pressed_max)).await;
+            places.relieve(Instant::now());
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shutdown => {}
+        () = accepting => {}
+        () = relieving => {}
     }
     drop(listener);
     stop.send_replace(());
@@ -175,14 +146,11 @@ pub async fn serve<E: Endpoint + 'static>(
 }
 
 /// Waits for a place, then for somebody to take it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    if places.available_permits() == 0 {
-        tracing::warn!("every connection is taken: the next ones wait");
-    }
-    let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let permit = places.free().await;
     loop {
         match listener.accept().await {
-            Ok((socket, peer)) => return (socket, peer, place),
+            Ok((socket, peer)) => return (socket, peer, permit),
             // This client gave up while it waited; the next one has nothing to do with it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             // Out of descriptors or memory: the listener stays ready, so trying again at once would spin.
@@ -194,12 +162,13 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
     }
 }
 
-fn http_builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+fn http_builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        // hyper's begins while a connection is idle; `Life` knows when a head begins.
+        .header_read_timeout(None)
         .half_close(true)
         .max_buf_size(HEADERS_BYTES_MAX.max(UNSENT_BYTES_MAX));
     builder
@@ -222,34 +191,43 @@ struct Server<E> {
 
 impl<E: Endpoint + 'static> Server<E> {
     /// Everything that happens on one connection, from its first byte to its last.
-    async fn converse(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<()>) {
+    async fn converse(
+        self: Arc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+        mut stopped: watch::Receiver<()>,
+    ) {
         // Small events must leave at once. Both fail only on a socket that is already dead.
         let _ = socket.set_nodelay(true);
         let _ = socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(self.limits.write_stall_max));
-        let spoken = Arc::new(AtomicBool::new(false));
+        let life = &place.life;
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            spoken.store(true, Ordering::Relaxed);
+            let running = Running::begin(life, request.version() == Version::HTTP_2);
             let (local, remote) = (LocalAddr(self.local_addr.into()), RemoteAddr(peer.into()));
             let (server, request) = (self.clone(), (request, local, remote, Scheme::HTTP));
-            async move { Ok::<hyper::Response<_>, Infallible>(server.endpoint.get_response(request.into()).await.into()) }
-        });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(socket), service));
-        // hyper's own header timeout begins only when it knows which HTTP is spoken.
-        let silent = async {
-            sleep(self.limits.header_timeout).await;
-            if spoken.load(Ordering::Relaxed) {
-                pending().await
+            async move {
+                let response: hyper::Response<_> = server.endpoint.get_response(request.into()).await.into();
+                Ok::<_, Infallible>(response.map(|body| Watched::new(body, running)))
             }
-        };
+        });
+        let socket = TokioIo::new(Socket::new(socket, life.clone()));
+        let mut connection = pin!(self.http.serve_connection(socket, service));
         tokio::select! {
+            biased;
             _ = connection.as_mut() => return,
-            () = silent => return,
+            end = life.overdue(&self.limits) => if end == End::Drop { return },
+            () = life.told() => {}
             _ = stopped.changed() => {}
             () = sleep(self.limits.connection_age_max) => {}
         }
         connection.as_mut().graceful_shutdown();
-        // An error here is a client that left: there is nobody to tell.
-        let _ = connection.await;
+        tokio::select! {
+            biased;
+            // An error here is a client that left: there is nobody to tell.
+            _ = connection => {}
+            () = life.left(&self.limits) => {}
+        }
     }
 }
 

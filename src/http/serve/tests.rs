@@ -2,7 +2,10 @@
 //!
 //! Rule: every test waits for what the other side does, never for a clock of its own.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -50,7 +53,7 @@ impl Running {
         });
         let app = Route::new().at("/hi", get(hi)).at("/stream", get(streamed));
         let (shutdown, told) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, app, limits, async { _ = told.await }));
+        let served = tokio::spawn(serve(listener, app, limits, Arc::new(|_| None), async { _ = told.await }));
         Running { addr, chunks, shutdown, served }
     }
 
@@ -58,11 +61,29 @@ impl Running {
         TcpStream::connect(self.addr).await.unwrap()
     }
 
+    /// A client of HTTP/2, which answers pings.
+    async fn http2(&self) -> (Http2, JoinHandle<hyper::Result<()>>) {
+        let socket = TokioIo::new(self.connect().await);
+        let (client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), socket).await.unwrap();
+        (client, tokio::spawn(connection))
+    }
+
     async fn ask(&self, request: &[u8]) -> TcpStream {
         let mut socket = self.connect().await;
         socket.write_all(request).await.unwrap();
         socket
     }
+}
+
+type Http2 = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
+
+fn get_hi(server: &Running) -> hyper::Request<Empty<Bytes>> {
+    hyper::Request::get(format!("http://{}/hi", server.addr)).body(Empty::new()).unwrap()
+}
+
+async fn greet(server: &Running, client: &mut Http2) {
+    let answer = client.send_request(get_hi(server)).await.unwrap();
+    answer.into_body().collect().await.unwrap();
 }
 
 async fn read_until(socket: &mut TcpStream, end: &str) -> String {
@@ -95,9 +116,67 @@ async fn a_request_head_that_does_not_come_ends_the_connection() {
     for beginning in ["", "GET /hi HTTP/1.1\r\nho", "PRI * HT"] {
         assert!(is_closed(server.ask(beginning.as_bytes()).await).await, "{beginning:?}");
     }
+    let mut second = server.ask(GET_HI).await;
+    read_until(&mut second, "hi first").await;
+    second.write_all(b"GET /hi HTTP/1.1\r\nho").await.unwrap();
+    assert!(is_closed(second).await, "after an answer");
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_header_timeout_and_ends_at_its_own() {
+    let patient = Running::new(Limits { header_timeout: SHORT, ..Limits::default() });
+    let mut idle = patient.ask(GET_HI).await;
+    read_until(&mut idle, "hi first").await;
+    // Its clock began later, and it is over.
+    assert!(is_closed(patient.connect().await).await);
+    idle.write_all(GET_HI).await.unwrap();
+    read_until(&mut idle, "hi again").await;
+
+    let server = Running::new(Limits { idle_connection_max: SHORT, ..Limits::default() });
     let mut idle = server.ask(GET_HI).await;
     read_until(&mut idle, "hi first").await;
-    assert!(is_closed(idle).await, "after an answer");
+    assert!(is_closed(idle).await);
+    let (mut client, connection) = server.http2().await;
+    greet(&server, &mut client).await;
+    connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room_when_every_place_is_taken() {
+    let server = Running::new(Limits { connections_max: 1, idle_pressed_max: SHORT, ..Limits::default() });
+    let (mut client, connection) = server.http2().await;
+    greet(&server, &mut client).await;
+    let mut outside = server.ask(GET_HI).await;
+    read_until(&mut outside, "hi again").await;
+    connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_nothing_when_told_to_leave_is_left() {
+    let limits = Limits { idle_connection_max: SHORT, header_timeout: SHORT, ..Limits::default() };
+    let server = Running::new(limits);
+    let mut socket = server.connect().await;
+    // Preface, settings, and one request for `/hi` in the static table's words; then nothing, not even the answer to a ping.
+    let headers = [&[0x82, 0x86, 0x04, 3][..], b"/hi", &[0x41, 1], b"x"].concat();
+    let frame = [&[0, 0, headers.len() as u8, 1, 5, 0, 0, 0, 1][..], &headers].concat();
+    let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0, 0, 0, 4, 0, 0, 0, 0, 0][..], &frame].concat();
+    socket.write_all(&preface).await.unwrap();
+    let mut heard = Vec::new();
+    let _ = socket.read_to_end(&mut heard).await;
+    assert!(heard.windows(8).any(|bytes| bytes == b"hi first"), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_opens_no_window_does_not_keep_its_place() {
+    let server = Running::new(Limits { write_stall_max: SHORT, ..Limits::default() });
+    let socket = TokioIo::new(server.connect().await);
+    let mut shut = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (mut client, connection) = shut.initial_stream_window_size(0).handshake(socket).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let response = client.send_request(get_hi(&server)).await.unwrap();
+    // The head needs no window, the body does.
+    assert!(response.into_body().collect().await.is_err());
+    let _ = connection.await;
 }
 
 #[tokio::test]
@@ -182,11 +261,8 @@ async fn a_stream_that_never_ends_is_dropped_with_the_drain() {
 #[tokio::test]
 async fn http2_needs_no_upgrade_and_carries_no_connection_header() {
     let server = Running::new(Limits::default());
-    let socket = TokioIo::new(server.connect().await);
-    let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), socket).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let request = hyper::Request::get(format!("http://{}/hi", server.addr)).body(Empty::<Bytes>::new()).unwrap();
-    let answer = client.send_request(request).await.unwrap();
+    let (mut client, connection) = server.http2().await;
+    let answer = client.send_request(get_hi(&server)).await.unwrap();
     assert_eq!(answer.version(), hyper::Version::HTTP_2);
     assert_eq!(answer.headers().get("connection"), None);
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hi first");
@@ -204,10 +280,4 @@ async fn a_client_that_takes_nothing_is_let_go() {
     let much: &str = "x".repeat(UNSENT_BYTES_MAX).leak();
     // More and more is said, until nobody asks for it any longer.
     while server.chunks.send(much).await.is_ok() {}
-}
-
-#[test]
-fn clients_get_half_of_the_descriptors_at_most() {
-    let connections = |descriptors| Limits::default().within(descriptors).connections_max;
-    assert_eq!([connections(1), connections(1024), connections(u64::MAX)], [1, 512, CONNECTIONS_MAX]);
 }
