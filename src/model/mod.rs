@@ -4,6 +4,7 @@
 //! Reading order: this file, `sse.rs`, `tool_calls.rs`, `openai/` (all plain), then `upstream/` (the
 //! only one that waits) and `demo/` (the built-in model).
 
+mod halves; // characters that arrive in two halves
 pub mod openai; // the wire of OpenAI-compatible servers
 pub mod sse; // server-sent events from bytes
 pub mod tool_calls; // tool calls from fragments

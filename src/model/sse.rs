@@ -3,12 +3,11 @@
 //! Rule: linear time, bounded memory, no opinion on what an event means.
 //! Deliberately absent: `id` and `retry`, which only serve a client that reconnects.
 
-use std::borrow::Cow;
-
 /// The most bytes a line or an event may have: far above any honest chunk, far below what hurts.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// What some servers begin a body with.
+pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// One event, borrowed from the parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +15,8 @@ pub struct Event<'a> {
     /// What its `event` line says; empty without one. A llama.cpp server of before September 2025 writes `error: {…}`
     /// where it means `event: error` and `data: {…}`, so that is how it arrives here.
     pub name: &'a str,
-    /// Its `data` lines, joined by `\n`.
-    pub data: &'a str,
+    /// Its `data` lines, joined by `\n`. They need not be text: some servers divide a character between two events.
+    pub data: &'a [u8],
 }
 
 /// A line or an event outgrew its cap; the parser is of no use any more.
@@ -140,7 +139,7 @@ impl Parser {
 
     fn set_name(&mut self, name: &[u8]) {
         self.name.clear();
-        self.name.push_str(&text(name));
+        self.name.push_str(&String::from_utf8_lossy(name));
     }
 
     fn push_data(&mut self, value: &[u8]) -> Result<(), TooLong> {
@@ -156,7 +155,7 @@ impl Parser {
 
     fn dispatch(&mut self, on_event: &mut impl FnMut(Event<'_>)) {
         if std::mem::take(&mut self.has_data) {
-            on_event(Event { name: &self.name, data: &text(&self.data) });
+            on_event(Event { name: &self.name, data: &self.data });
         }
         self.name.clear();
         self.data.clear();
@@ -173,11 +172,6 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
     bytes[clear..].iter().position(ends).map(|at| clear + at)
 }
 
-/// The bytes as text. Sound bytes take the fast path, which `from_utf8_lossy` alone does not have.
-fn text(bytes: &[u8]) -> Cow<'_, str> {
-    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,10 +181,14 @@ mod tests {
     /// The events of a body that arrives in `pieces`, and whether it stayed within the cap.
     fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, event_bytes_max: usize) -> (Events, Result<(), TooLong>) {
         let (mut parser, mut events) = (Parser::new(event_bytes_max), Events::new());
-        let mut keep = |event: Event<'_>| events.push((event.name.to_owned(), event.data.to_owned()));
+        let mut keep = |event: Event<'_>| events.push((event.name.to_owned(), lossy(event.data)));
         let fed = pieces.into_iter().try_for_each(|piece| parser.feed(piece, &mut keep));
         let read = fed.and_then(|()| parser.finish(&mut keep));
         (events, read)
+    }
+
+    fn lossy(data: &[u8]) -> String {
+        String::from_utf8_lossy(data).into_owned()
     }
 
     fn data_of(body: &str) -> Vec<String> {
@@ -229,8 +227,10 @@ mod tests {
     }
 
     #[test]
-    fn broken_utf_8_becomes_replacement_characters() {
-        assert_eq!(read([&b"data: a\xffb\n\n"[..]], 100).0, [(String::new(), "a\u{fffd}b".to_owned())]);
+    fn bytes_that_are_no_text_are_delivered_as_they_are() {
+        let mut seen = Vec::new();
+        Parser::default().feed(b"data: a\xffb\n\n", |event| seen.extend_from_slice(event.data)).unwrap();
+        assert_eq!(seen, b"a\xffb");
     }
 
     #[test]

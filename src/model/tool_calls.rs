@@ -4,7 +4,10 @@
 //! costs the same whatever came before it.
 //! Deliberately absent: judging a name or its arguments. That is for who runs the tools.
 
-use super::{Delta, ToolCall};
+use super::{
+    Delta, ToolCall,
+    halves::{Joiner, whole},
+};
 
 /// The most calls one reply may make.
 pub const CALLS_MAX: usize = 128;
@@ -45,6 +48,8 @@ struct Call {
     name: String,
     arguments: String,
     balance: Balance,
+    /// What is open between two of its fragments.
+    halves: Joiner,
     /// What the upstream last called it.
     wire_id: Option<String>,
     index: Option<i64>,
@@ -72,9 +77,9 @@ impl ToolCalls {
     pub fn finish(&mut self, out: &mut Vec<Delta>) -> Vec<ToolCall> {
         self.calls.retain(|call| !(call.name.is_empty() && call.arguments.trim().is_empty()));
         for at in 0..self.calls.len() {
-            if self.calls[at].name.is_empty() {
-                self.extend(at, &Fragment { name: Some(UNNAMED), ..Fragment::default() }, out);
-            }
+            let last = self.calls[at].halves.end().map(String::from).unwrap_or_default();
+            let name = self.calls[at].name.is_empty().then_some(UNNAMED);
+            self.extend(at, &Fragment { name, arguments: &last, ..Fragment::default() }, out);
         }
         let whole = |call: Call| {
             let arguments = if call.arguments.trim().is_empty() { "{}".to_owned() } else { call.arguments };
@@ -122,12 +127,13 @@ impl ToolCalls {
             call.wire_id = fragment.id.map(str::to_owned);
         }
         call.index = call.index.or(fragment.index);
-        call.balance.read(fragment.arguments.as_bytes());
-        call.arguments.push_str(fragment.arguments);
-        let mut news = fragment.arguments;
+        let joined = call.halves.join(fragment.arguments);
+        call.balance.read(joined.as_bytes());
+        call.arguments.push_str(&joined);
+        let mut news = &*joined;
         if call.name.is_empty() {
             let Some(name) = fragment.name else { return };
-            call.name = name.to_owned();
+            call.name = whole(name.into()).into_owned();
             let id = self.free_id(at);
             let call = &mut self.calls[at];
             call.id = id;
@@ -141,7 +147,7 @@ impl ToolCalls {
 
     /// The upstream's id if no other call has it, else one of ours: within the 40 characters that OpenAI takes.
     fn free_id(&self, at: usize) -> String {
-        let wire_id = self.calls[at].wire_id.clone();
+        let wire_id = self.calls[at].wire_id.clone().map(|id| whole(id.into()).into_owned());
         let taken = |id: &String| self.calls.iter().any(|call| call.id == *id);
         wire_id.filter(|id| !taken(id)).unwrap_or_else(|| format!("call_{}", uuid::Uuid::now_v7().simple()))
     }

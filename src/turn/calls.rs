@@ -10,7 +10,7 @@ use super::{
     scribe::Scribe,
     tools::{Call, Context, Tool},
 };
-use crate::model::{Ending, Finish, Message, ToolCall};
+use crate::model::{Ending, Finish, Message, ToolCall, openai::sound_json};
 
 /// How deep arguments may nest: a message holds them a few levels deeper, and JSON of more than 128 is not read back.
 const DEPTH_MAX: usize = 64;
@@ -20,7 +20,7 @@ pub type Checked = Result<(Value, Call), (Value, String)>;
 
 /// Checks a call before anything of it runs.
 pub fn check(call: &ToolCall, tools: &[Tool], finish: Finish) -> Checked {
-    let Ok(input) = serde_json::from_str(&call.arguments).map(clean_json) else {
+    let Some(input) = read(&call.arguments).map(clean_json) else {
         return Err((Value::String(call.arguments.clone()), format!("The arguments of {} are not JSON.", call.name)));
     };
     if !is_within(DEPTH_MAX, &input) {
@@ -37,6 +37,11 @@ pub fn check(call: &ToolCall, tools: &[Tool], finish: Finish) -> Checked {
         Ok(ready) => Ok((input, ready)),
         Err(sentence) => Err((input, sentence)),
     }
+}
+
+/// Arguments as JSON. Models leave line ends unescaped in it, and some servers halve a character.
+fn read(arguments: &str) -> Option<Value> {
+    serde_json::from_str(arguments).or_else(|_| serde_json::from_str(&sound_json(arguments))).ok()
 }
 
 /// The chunk for a call's arguments.
@@ -107,6 +112,20 @@ mod tests {
             reader::Reader,
         },
     };
+
+    #[test]
+    fn arguments_that_are_almost_json_are_read() {
+        for (arguments, expected) in [
+            ("{\"q\":\"a\nb\"}", Some("a\nb")),
+            (r#"{"q":"\ud83d"}"#, Some("\u{fffd}")),
+            (r#"{"q":"\ud83d\ude00"}"#, Some("😀")),
+            (r#"{"q":"it\'s"}"#, Some("it's")),
+            (r#"{"q":"a"#, None),
+            ("q: a", None),
+        ] {
+            assert_eq!(read(arguments).map(|read| read["q"].clone()), expected.map(Value::from), "{arguments}");
+        }
+    }
 
     #[test]
     fn arguments_nested_too_deep_to_be_read_back_are_kept_as_text() {

@@ -2,15 +2,18 @@
 //!
 //! Rule: every body ends in an [`Ending`]; how its bytes are split changes nothing; one reply has at most one fault.
 
-use std::borrow::Cow;
-
 use super::{
     fault::{CUT_OFF, TOO_LONG, UNREADABLE, explain},
-    wire::{Annotation, Chunk, Delta as WireDelta, ToolCall as WireToolCall, Words},
+    lenient::Words,
+    mend::mended,
+    usage::Usage,
+    voice::{Kind, Voice},
+    wire::{Annotation, Choice, Chunk, Delta as WireDelta, ToolCall as WireToolCall, UrlCitation},
 };
 use crate::model::{
-    Delta, Ending, Finish, Usage,
-    sse::{self, EVENT_BYTES_MAX, Event},
+    Delta, Ending, Finish,
+    halves::whole,
+    sse::{self, BYTE_ORDER_MARK, EVENT_BYTES_MAX, Event},
     tool_calls::{Fragment, ToolCalls},
 };
 
@@ -22,13 +25,35 @@ pub struct Decoder {
 }
 
 /// What the body turned out to be.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Body {
-    #[default]
-    Unknown,
+    /// Nothing has come but blanks, and what may be the beginning of a byte order mark.
+    Unknown(Vec<u8>),
     Events(sse::Parser),
     /// One JSON document: an error at HTTP 200, or a server that does not stream when tools are given.
     Json(Vec<u8>),
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Body::Unknown(Vec::new())
+    }
+}
+
+impl Body {
+    /// What a body that begins with `bytes` is, by its first byte after blanks and a mark.
+    fn of(bytes: &[u8]) -> Self {
+        let bytes = bytes.trim_ascii_start();
+        let begun = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes).trim_ascii_start();
+        match begun.first() {
+            None => Body::Unknown(bytes.to_vec()),
+            Some(_) if begun.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(begun) => {
+                Body::Unknown(bytes.to_vec())
+            }
+            Some(b'{' | b'[') => Body::Json(Vec::new()),
+            Some(_) => Body::Events(sse::Parser::default()),
+        }
+    }
 }
 
 impl Decoder {
@@ -38,18 +63,19 @@ impl Decoder {
     }
 
     /// Takes the next bytes of the body and appends what they mean to `out`.
-    pub fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<Delta>) {
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Delta>) {
         if self.reply.done {
             return;
         }
-        if let Body::Unknown = self.body {
-            bytes = bytes.trim_ascii_start();
-            self.body = match bytes.first() {
-                None => return,
-                Some(b'{') => Body::Json(Vec::new()),
-                Some(_) => Body::Events(sse::Parser::default()),
-            };
+        if let Body::Unknown(begun) = &mut self.body {
+            let begun = [begun, bytes].concat();
+            self.body = Body::of(&begun);
+            return self.read(&begun, out);
         }
+        self.read(bytes, out);
+    }
+
+    fn read(&mut self, bytes: &[u8], out: &mut Vec<Delta>) {
         let reply = &mut self.reply;
         let within_cap = match &mut self.body {
             Body::Events(parser) => parser.feed(bytes, |event| reply.event(event, out)).is_ok(),
@@ -57,7 +83,7 @@ impl Decoder {
                 json.extend_from_slice(bytes);
                 json.len() <= EVENT_BYTES_MAX
             }
-            Body::Unknown => true,
+            Body::Unknown(_) => true,
         };
         if !within_cap && !reply.done {
             reply.overflow(out);
@@ -72,13 +98,16 @@ impl Decoder {
         let Self { body, mut reply } = std::mem::take(self);
         match body {
             _ if reply.done => {}
-            Body::Unknown => {} // an empty body
+            Body::Unknown(_) => {} // an empty body
             Body::Events(mut parser) => {
                 if parser.finish(|event| reply.event(event, out)).is_err() {
                     reply.overflow(out);
                 }
             }
-            Body::Json(json) => reply.event(Event { name: "", data: &String::from_utf8_lossy(&json) }, out),
+            Body::Json(json) => {
+                let json = json.trim_ascii_start();
+                reply.event(Event { name: "", data: json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json) }, out);
+            }
         }
         reply.end(out)
     }
@@ -92,9 +121,12 @@ impl Decoder {
 /// What has been understood so far.
 #[derive(Debug, Default)]
 struct Reply {
+    voice: Voice,
     calls: ToolCalls,
+    /// The choice that is read: the first that came.
+    choice: Option<f64>,
     finish: Option<Finish>,
-    usage: Option<Usage>,
+    usage: Usage,
     refused: bool,
     faulted: bool,
     done: bool,
@@ -102,44 +134,45 @@ struct Reply {
 
 impl Reply {
     fn event(&mut self, event: Event<'_>, out: &mut Vec<Delta>) {
-        let data = event.data.trim();
-        if self.done || data.is_empty() {
+        let data = event.data.trim_ascii();
+        if self.done || is_keep_alive(event.name, data) {
             return;
         }
-        if data == "[DONE]" {
+        if is_done(data) {
             self.done = true;
         } else if event.name == "error" {
-            self.fault(explain(data), out);
-        } else if let Ok(chunk) = serde_json::from_str(data) {
+            self.fault(explain(&String::from_utf8_lossy(data)), out);
+        } else if let Some(chunk) = str::from_utf8(data).ok().and_then(|data| serde_json::from_str(data).ok()) {
             self.chunk(&chunk, out);
-        } else if data.contains('\n') {
+        } else if data.contains(&b'\n') {
             // Events that a server glued together by leaving out the blank line between them.
-            data.lines().for_each(|line| self.event(Event { name: event.name, data: line }, out));
+            data.split(|byte| *byte == b'\n').for_each(|data| self.event(Event { data, ..event }, out));
+        } else if let Ok(chunk) = serde_json::from_str(&mended(data)) {
+            self.chunk(&chunk, out);
         } else {
             self.fault(UNREADABLE, out);
         }
     }
 
     fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) {
-        let choice = chunk.choices.iter().flatten().next();
-        let usages = [
-            chunk.usage.as_ref(),
-            chunk.x_groq.as_ref().and_then(|groq| groq.usage.as_ref()),
-            choice.and_then(|choice| choice.usage.as_ref()),
-        ];
-        let counted = usages.into_iter().flatten().find_map(|usage| usage.counted());
-        self.usage = counted.or(self.usage);
+        self.usage.raise(&chunk.usage);
+        self.usage.raise(&chunk.x_groq.usage);
         if let Some(error) = chunk.error
-            && !matches!(error.get(), "false" | "\"\"")
+            && !matches!(error.get(), "false" | "\"\"" | "0" | "{}" | "[]")
         {
             return self.fault(explain(error.get()), out);
         }
-        let Some(choice) = choice else { return };
+        let is_ours = |choice: &&Choice<'_>| {
+            choice.index.0.is_none() || self.choice.is_none_or(|ours| choice.index.0 == Some(ours))
+        };
+        let Some(choice) = chunk.choices.0.iter().find(is_ours) else { return };
+        self.choice = self.choice.or(choice.index.0);
+        self.usage.raise(&choice.usage);
         if let Some(delta) = choice.delta.as_ref().or(choice.message.as_deref()) {
             self.delta(delta, out);
         }
-        match choice.finish_reason.as_ref().map(|reason| &*reason.0) {
-            None | Some("") => {}
+        match choice.finish_reason.some() {
+            None => {}
             // A server that fails says so in an `error` field too, but not every one does.
             Some("error") => self.fault(explain(""), out),
             Some(reason) => self.finish = Some(finish_of(reason)),
@@ -148,26 +181,38 @@ impl Reply {
 
     fn delta(&mut self, delta: &WireDelta<'_>, out: &mut Vec<Delta>) {
         // Servers in the middle of renaming the field send both.
-        let both = [&delta.reasoning_content, &delta.reasoning];
-        if let Some(reasoning) = both.into_iter().find(|words| !words.is_empty()) {
-            say(reasoning, Delta::Reasoning, out);
+        let names = [&delta.reasoning_content, &delta.reasoning, &delta.reasoning_text];
+        if let Some(reasoning) = names.into_iter().find(|words| !words.is_empty()) {
+            self.say(reasoning, Kind::Reasoning, out);
         }
-        say(&delta.content, Delta::Text, out);
+        self.say(&delta.content, Kind::Text, out);
         self.refused |= !delta.refusal.is_empty();
-        say(&delta.refusal, Delta::Text, out);
-        out.extend(delta.annotations.iter().flatten().filter_map(source));
-        for call in delta.tool_calls.iter().flatten() {
+        self.say(&delta.refusal, Kind::Text, out);
+        out.extend(delta.annotations.0.iter().filter_map(source));
+        for call in &delta.tool_calls.0 {
             self.tool_call(call, out);
         }
     }
 
+    /// Says words of one kind; thinking is reasoning wherever it stands.
+    fn say(&mut self, words: &Words<'_>, kind: Kind, out: &mut Vec<Delta>) {
+        match words {
+            Words::Text(text) => self.voice.say(kind, text, out),
+            Words::Pieces(pieces) => {
+                for piece in pieces {
+                    self.say(&piece.thinking, Kind::Reasoning, out);
+                    self.say(&piece.text, if piece.is_thinking() { Kind::Reasoning } else { kind }, out);
+                }
+            }
+        }
+    }
+
     fn tool_call(&mut self, call: &WireToolCall<'_>, out: &mut Vec<Delta>) {
-        let function = call.function.as_ref();
         let fragment = Fragment {
-            index: call.index,
-            id: call.id.as_ref().map(|id| &*id.0),
-            name: function.and_then(|function| function.name.as_ref()).map(|name| &*name.0),
-            arguments: &function.map_or(Cow::Borrowed(""), |function| function.arguments()),
+            index: call.index.0.map(|index| index as i64),
+            id: call.id.some(),
+            name: call.function.name.some(),
+            arguments: &call.function.arguments(),
         };
         if self.calls.push(fragment, out).is_err() {
             self.overflow(out);
@@ -187,6 +232,7 @@ impl Reply {
     }
 
     fn end(mut self, out: &mut Vec<Delta>) -> Ending {
+        self.voice.end(out);
         let calls = self.calls.finish(out);
         if self.finish.is_none() {
             self.fault(CUT_OFF, out);
@@ -197,12 +243,29 @@ impl Reply {
             Some(Finish::Stop) if self.refused => Finish::ContentFilter,
             Some(finish) => finish,
         };
-        Ending { finish, usage: self.usage, calls }
+        Ending { finish, usage: self.usage.counted(), calls }
     }
 }
 
+/// Whether an event says only that the server is still there, which some write where a comment belongs.
+fn is_keep_alive(name: &str, data: &[u8]) -> bool {
+    const WORDS: [&str; 7] = ["", "ping", "pong", "keep-alive", "keepalive", "heartbeat", "openrouter processing"];
+    let is_one = |text: &str| WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
+    if !name.is_empty() && is_one(name) {
+        return true;
+    }
+    if data.starts_with(b"{") {
+        return false;
+    }
+    str::from_utf8(data).is_ok_and(|data| is_one(data.trim_matches(|c| matches!(c, '"' | '[' | ']' | ':' | ' '))))
+}
+
+fn is_done(data: &[u8]) -> bool {
+    str::from_utf8(data).is_ok_and(|data| data.trim_matches('"').eq_ignore_ascii_case("[DONE]"))
+}
+
 fn finish_of(reason: &str) -> Finish {
-    match reason {
+    match &*reason.to_ascii_lowercase() {
         "stop" => Finish::Stop,
         "length" => Finish::Length,
         "content_filter" => Finish::ContentFilter,
@@ -211,26 +274,12 @@ fn finish_of(reason: &str) -> Finish {
     }
 }
 
-/// Appends words as deltas of one kind; thinking is reasoning wherever it stands.
-fn say(words: &Words<'_>, kind: fn(String) -> Delta, out: &mut Vec<Delta>) {
-    match words {
-        Words::Text(text) if text.is_empty() => {}
-        Words::Text(text) => out.push(kind(text.to_string())),
-        Words::Pieces(pieces) => {
-            for piece in pieces {
-                say(&piece.thinking, Delta::Reasoning, out);
-                say(&piece.text, kind, out);
-            }
-        }
-    }
-}
-
 /// A citation as a source. Only web pages: a reader's page makes a link of it.
 fn source(annotation: &Annotation<'_>) -> Option<Delta> {
-    let citation = annotation.url_citation.as_ref()?;
-    let url = citation.url.as_ref()?.0.to_string();
+    let UrlCitation { url, title } = annotation.url_citation.as_ref()?;
+    let url = whole(url.0.as_ref().into()).into_owned();
     let is_web = ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme));
-    is_web.then(|| Delta::Source { url, title: citation.title.as_ref().map(|title| title.0.to_string()) })
+    is_web.then(|| Delta::Source { url, title: title.some().map(|title| whole(title.into()).into_owned()) })
 }
 
 #[cfg(test)]
