@@ -67,13 +67,18 @@ impl Bill {
         Some(u32::try_from(pricing.output.tokens_for(left)).unwrap_or(u32::MAX).clamp(1, usual))
     }
 
-    /// Adds what a call used; without a report, what it is taken for.
+    /// Adds what a call used; where the upstream counted nothing, what it is taken for. A prompt is never of no tokens, nor are words.
     pub fn add(&mut self, reported: Option<Usage>, prompt_tokens: u64, said: &str) {
-        let estimate =
-            || Usage { input_tokens: prompt_tokens, output_tokens: history::tokens_of_text(said), ..Usage::default() };
+        let mut usage = reported.unwrap_or_default();
+        let counts =
+            [(&mut usage.input_tokens, prompt_tokens), (&mut usage.output_tokens, history::tokens_of_text(said))];
+        for (count, estimate) in counts {
+            if *count == 0 && (estimate > 0 || reported.is_none()) {
+                *count = estimate;
+                self.estimated = true;
+            }
+        }
         self.reported |= reported.is_some();
-        self.estimated |= reported.is_none();
-        let usage = reported.unwrap_or_else(estimate);
         self.usage += usage;
         if let Some(pricing) = self.pricing {
             let cost = pricing.cost(usage.input_tokens, usage.cache_read_tokens, usage.output_tokens);
@@ -146,6 +151,27 @@ mod tests {
         assert_eq!(bill.output_cap(1), Some(7));
         bill.add(None, 10, "12345678");
         assert_eq!((bill.charge(), bill.usage().output_tokens, bill.reported_usage()), (0, 2, None));
+        assert!(bill.is_estimated());
+    }
+
+    #[test]
+    fn words_that_were_reported_as_no_tokens_are_estimated() {
+        for (input, output, said, expected, estimated) in [
+            (100, 50, "12345678", (100, 50), false),
+            (100, 0, "12345678", (100, 2), true),
+            (0, 50, "12345678", (10, 50), true),
+            (0, 0, "12345678", (10, 2), true),
+            (100, 0, "", (100, 0), false),
+        ] {
+            let mut bill = Bill::new(Some(paid()), None);
+            bill.add_hold(1_000);
+            bill.add(Some(Usage { input_tokens: input, output_tokens: output, ..Usage::default() }), 10, said);
+            let usage = bill.reported_usage().unwrap();
+            assert_eq!((usage.input_tokens, usage.output_tokens), expected);
+            assert_eq!((bill.is_estimated(), bill.charge()), (estimated, expected.0 as i64 + 2 * expected.1 as i64));
+        }
+        let mut bill = Bill::new(None, None);
+        bill.add(None, 0, "");
         assert!(bill.is_estimated());
     }
 
