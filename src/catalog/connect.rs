@@ -3,7 +3,10 @@
 //! Rule: a key comes in here as text and leaves sealed. Rule: keys and headers belong to the host they were given for; to move a
 //! provider to another host is to give them again, or they could be sent anywhere.
 
-use super::{Catalog, DEMO_PROVIDER, PRESETS, endpoint, origin_of};
+use super::{
+    Catalog, DEMO_PROVIDER, PRESETS,
+    address::{endpoint, origin_of},
+};
 use crate::{
     error::{Error, Result},
     id,
@@ -73,6 +76,9 @@ impl Catalog {
                     "belong to the previous host: send the headers for this host too",
                 ));
             }
+            if provider.base_url != base_url {
+                provider.models.iter_mut().for_each(|model| model.facts = None);
+            }
             provider.base_url = base_url;
         }
         if let Some(key) = change.key {
@@ -88,8 +94,13 @@ impl Catalog {
             check_headers(&headers)?;
             provider.headers = headers;
         }
-        if let Some(models) = change.models {
+        if let Some(mut models) = change.models {
             check_models(&models)?;
+            // What is known of a model stays with its name.
+            for model in models.iter_mut().filter(|model| model.facts.is_none()) {
+                let known = provider.models.iter_mut().find(|known| known.name == model.name);
+                model.facts = known.and_then(|known| known.facts.take());
+            }
             provider.models = models;
         }
         Ok(())
@@ -98,7 +109,7 @@ impl Catalog {
     /// Gives a provider the models it says it has; what is known of a model stays.
     pub fn take_over(&self, provider: &mut Provider, listed: Vec<String>) -> Result<()> {
         let known = |name: &String| provider.models.iter().find(|model| model.name == *name).cloned();
-        let unknown = |name: String| ProviderModel { name, pricing: None, context_window: None };
+        let unknown = |name: String| ProviderModel { name, pricing: None, context_window: None, facts: None };
         let mut names = listed;
         names.sort();
         names.dedup();
@@ -218,7 +229,7 @@ mod tests {
         at(BASE_URL_BYTES_MAX, "baseUrl", &|bytes| new("x", Some(&url(bytes))));
         let header = |n: usize| (format!("x-{n}"), "value".to_owned());
         at(HEADERS_MAX, "headers", &|count| NewProvider { headers: (0..count).map(header).collect(), ..whole() });
-        let model = |name: String| ProviderModel { name, pricing: None, context_window: None };
+        let model = |name: String| ProviderModel { name, pricing: None, context_window: None, facts: None };
         let models = |count: usize| (0..count).map(|n| model(n.to_string())).collect();
         at(MODELS_MAX, "models", &|count| NewProvider { models: models(count), ..whole() });
         let named = |chars: usize| vec![model("é".repeat(chars))];

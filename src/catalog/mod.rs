@@ -3,39 +3,41 @@
 //! A model's id is `provider/model`. Providers are the built-in `demo`, those an organization keeps, and those the
 //! environment names, in this order of precedence. Rule: keys leave this file only inside an [`Endpoint`].
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, RwLock},
-};
+use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
     model::{
-        openai::{CompletionTokensField, WireOptions},
+        facts::{Facts, Known, Lesson},
         source::Source,
         upstream::{Endpoint, Upstreams},
     },
-    money::Pricing,
     seal::{self, Sealer},
     secret::Secret,
     store::{
         Store, Tenant,
         providers::{Provider, ProviderModel},
     },
+    time::Timestamp,
 };
 
+mod address; // base URLs
 mod connect; // what a provider has to be
+mod env; // those of the environment
+mod model; // what is listed
 mod probe; // whether it works
 
+use self::{
+    address::endpoint,
+    model::{demo_model, facts_of, stored_model},
+};
+pub use address::is_loopback;
 pub use connect::{NewProvider, ProviderChange};
+pub use env::EnvProvider;
+pub use model::{DEMO_MODEL, DEMO_PROVIDER, Model};
 pub use probe::{LocalServer, TestReport};
 
-pub use crate::seal::NewCredential;
-
-/// The model that needs nothing, and the default of a chat.
-pub const DEMO_MODEL: &str = "demo/ala";
-/// The provider of that model, whose slug no other may take.
-pub const DEMO_PROVIDER: &str = "demo";
+pub use crate::{model::facts::WindowSource, seal::NewCredential};
 
 /// A well-known provider.
 #[derive(Debug)]
@@ -58,30 +60,6 @@ pub const PRESETS: [Preset; 8] = [
     Preset { slug: "mistral", name: "Mistral", base_url: "https://api.mistral.ai/v1" },
 ];
 
-/// A model as a list shows it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Model {
-    /// `provider/model`.
-    pub id: String,
-    /// The provider's slug.
-    pub provider: String,
-    /// As the provider knows it.
-    pub name: String,
-    /// Whether it answers on this machine.
-    pub local: bool,
-    /// Absent: free.
-    pub pricing: Option<Pricing>,
-    /// Tokens; absent: unknown.
-    pub context_window: Option<u32>,
-}
-
-impl Model {
-    /// Whether its tokens cost nothing.
-    pub fn is_free(&self) -> bool {
-        self.pricing.is_none_or(|pricing| pricing.is_free())
-    }
-}
-
 /// A model that a turn can ask.
 #[derive(Clone)]
 pub struct ResolvedModel {
@@ -89,14 +67,6 @@ pub struct ResolvedModel {
     pub model: Model,
     /// Where it answers.
     pub source: Source,
-}
-
-/// A provider that the environment names, for every organization.
-pub struct EnvProvider {
-    slug: &'static str,
-    endpoint: Endpoint,
-    /// What it listed; unknown until it was asked.
-    models: RwLock<Option<Vec<String>>>,
 }
 
 /// Every organization's models.
@@ -135,7 +105,8 @@ impl Catalog {
         let (slug, name) = id.split_once('/').ok_or_else(unknown)?;
         if let Some(provider) = self.store.org(tenant).provider_if_any(slug)?.filter(|p| p.slug == slug) {
             let known = provider.models.iter().find(|model| model.name == name).ok_or_else(unknown)?;
-            let source = self.source(self.endpoint(&provider)?);
+            let known_facts = self.known(tenant, &provider, known);
+            let source = self.source(self.endpoint(&provider)?, known_facts);
             return Ok(ResolvedModel { model: stored_model(&provider, known), source });
         }
         let named = self.env_providers.iter().find(|named| named.slug == slug).ok_or_else(unknown)?;
@@ -143,7 +114,7 @@ impl Catalog {
         if name.is_empty() || named.names().is_some_and(|names| names.iter().all(|known| known != name)) {
             return Err(unknown());
         }
-        Ok(ResolvedModel { model: named.model(name), source: self.source(named.endpoint.clone()) })
+        Ok(ResolvedModel { model: named.model(name), source: self.source(named.endpoint.clone(), named.known(name)) })
     }
 
     /// How to reach a stored provider.
@@ -151,8 +122,23 @@ impl Catalog {
         endpoint_of(provider, |sealed, context| self.sealer.unseal(sealed, context))
     }
 
-    fn source(&self, endpoint: Endpoint) -> Source {
-        Source::Upstream { upstreams: self.upstreams.clone(), endpoint: Box::new(endpoint) }
+    fn source(&self, endpoint: Endpoint, known: Known) -> Source {
+        Source::Upstream { upstreams: self.upstreams.clone(), endpoint: Box::new(endpoint), known }
+    }
+
+    /// What is known of a stored model. What it is taught is written down behind the reply.
+    fn known(&self, tenant: &Tenant, provider: &Provider, model: &ProviderModel) -> Known {
+        let (store, tenant) = (self.store.clone(), tenant.clone());
+        let (provider_id, name) = (provider.id.clone(), model.name.clone());
+        Known::kept_by(facts_of(model), move |lesson| {
+            let (store, tenant) = (store.clone(), tenant.clone());
+            let kept = (provider_id.clone(), name.clone());
+            tokio::spawn(async move {
+                if let Err(error) = keep_lesson(&store, &tenant, kept, lesson).await {
+                    tracing::warn!(%error, "what a model taught is not kept");
+                }
+            });
+        })
     }
 
     /// Asks the environment's providers for their models; whether all of them responded. One that does not respond keeps
@@ -161,7 +147,7 @@ impl Catalog {
         let mut all_responded = true;
         for named in &self.env_providers {
             match self.upstreams.list_models(&named.endpoint).await {
-                Ok(names) => named.set_names(names),
+                Ok(names) => named.listed(names),
                 Err(error) => {
                     all_responded = false;
                     tracing::info!(provider = named.slug, %error, "its models are not known");
@@ -169,47 +155,6 @@ impl Catalog {
             }
         }
         all_responded
-    }
-}
-
-impl EnvProvider {
-    /// The providers that the environment names; `variable` reads it.
-    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Vec<EnvProvider> {
-        let set = |name| variable(name).filter(|value| !value.trim().is_empty());
-        let ollama = set("OLLAMA_HOST").map(|host| ("ollama", ollama_url(host.trim()), None));
-        let openai = set("OPENAI_BASE_URL").map(|url| ("openai", url, set("OPENAI_API_KEY")));
-        let named = ollama.into_iter().chain(openai);
-        named
-            .map(|(slug, url, key)| EnvProvider {
-                slug,
-                endpoint: endpoint(slug, &url, key.map(Secret::new), Vec::new()),
-                models: RwLock::new(None),
-            })
-            .collect()
-    }
-
-    /// How to reach it.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    fn names(&self) -> Option<Vec<String>> {
-        self.models.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
-    }
-
-    fn set_names(&self, names: Vec<String>) {
-        *self.models.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(names);
-    }
-
-    fn model(&self, name: &str) -> Model {
-        Model {
-            id: format!("{}/{name}", self.slug),
-            provider: self.slug.into(),
-            name: name.into(),
-            local: is_loopback(&self.endpoint.base_url),
-            pricing: None,
-            context_window: None,
-        }
     }
 }
 
@@ -228,74 +173,13 @@ pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result
     Ok(endpoint(&provider.slug, &provider.base_url, api_key, provider.headers.clone()))
 }
 
-fn demo_model() -> Model {
-    Model {
-        id: DEMO_MODEL.into(),
-        provider: DEMO_PROVIDER.into(),
-        name: "ala".into(),
-        local: true,
-        pricing: None,
-        context_window: None,
-    }
-}
-
-fn stored_model(provider: &Provider, model: &ProviderModel) -> Model {
-    Model {
-        id: format!("{}/{}", provider.slug, model.name),
-        provider: provider.slug.clone(),
-        name: model.name.clone(),
-        local: is_loopback(&provider.base_url),
-        pricing: model.pricing.filter(|pricing| !pricing.is_free()),
-        context_window: model.context_window,
-    }
-}
-
-fn endpoint(name: &str, base_url: &str, api_key: Option<Secret>, headers: Vec<(String, String)>) -> Endpoint {
-    let completion_tokens_field = match host_of(base_url) {
-        "api.openai.com" => CompletionTokensField::MaxCompletionTokens,
-        _ => CompletionTokensField::MaxTokens,
+async fn keep_lesson(store: &Store, tenant: &Tenant, of: (String, String), lesson: Lesson) -> Result<()> {
+    let (provider_id, name) = of;
+    let learn = move |text: Option<String>| {
+        let mut facts = text.as_deref().map(Facts::from_text).unwrap_or_default();
+        facts.learn(lesson, Timestamp::now()).then(|| facts.to_text())
     };
-    Endpoint {
-        name: name.to_owned(),
-        base_url: base_url.to_owned(),
-        api_key,
-        headers,
-        wire: WireOptions { include_usage: true, completion_tokens_field },
-    }
-}
-
-/// `OLLAMA_HOST` as Ollama reads it: scheme and port may be missing, and the address it listens on may be every one.
-fn ollama_url(host: &str) -> String {
-    let (scheme, rest) = host.split_once("://").unwrap_or(("http", host));
-    let rest = rest.trim_end_matches('/');
-    let name = host_of(host);
-    let has_port = rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let rest = if has_port { rest.to_owned() } else { format!("{rest}:11434") };
-    format!("{scheme}://{}/v1", rest.replacen("0.0.0.0", "127.0.0.1", usize::from(name == "0.0.0.0")))
-}
-
-/// Whether a base URL is of this machine.
-pub fn is_loopback(base_url: &str) -> bool {
-    let host = host_of(base_url);
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-}
-
-/// Scheme, host and port of a URL: what a key belongs to.
-fn origin_of(url: &str) -> &str {
-    let after_scheme = url.find("://").map_or(0, |at| at + 3);
-    let end = url[after_scheme..].find(['/', '?', '#']).map_or(url.len(), |at| after_scheme + at);
-    &url[..end]
-}
-
-/// The host of a URL, without user, port and brackets.
-fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    }
+    store.org(tenant).change_facts(provider_id, name, learn).await
 }
 
 #[cfg(test)]
@@ -304,36 +188,13 @@ mod tests {
     use crate::outbound::Options;
 
     #[test]
-    fn loopback_urls_are_of_this_machine_and_no_look_alikes() {
-        for url in ["http://localhost:1/v1", "http://127.0.0.1/v1", "http://[::1]:8080", "http://u:p@127.3.2.1"] {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in ["https://api.openai.com/v1", "http://localhost.evil.com", "http://127.0.0.1@evil.com", ""] {
-            assert!(!is_loopback(url), "{url}");
-        }
-    }
-
-    #[test]
-    fn the_environment_names_providers_as_their_own_tools_read_it() {
-        for (host, url) in [
-            ("127.0.0.1", "http://127.0.0.1:11434/v1"),
-            ("0.0.0.0:8000", "http://127.0.0.1:8000/v1"),
-            ("https://gpu.lan:443/", "https://gpu.lan:443/v1"),
-        ] {
-            let named = EnvProvider::from_env(|name| (name == "OLLAMA_HOST").then(|| host.to_owned()));
-            assert_eq!(named.iter().map(|named| &*named.endpoint.base_url).collect::<Vec<_>>(), [url]);
-        }
-        assert!(EnvProvider::from_env(|name| (name == "OPENAI_API_KEY").then(|| "k".into())).is_empty());
-    }
-
-    #[test]
     fn an_unknown_model_is_refused_by_name_and_a_free_one_has_no_price() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), 2).unwrap();
         let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
         let sealer = Sealer::open(&folder.path().join("key")).unwrap();
         let named = EnvProvider::from_env(|name| (name == "OLLAMA_HOST").then(|| "127.0.0.1".into()));
-        named[0].set_names(vec!["llama3.2:3b".into()]);
+        named[0].listed(vec!["llama3.2:3b".into()]);
         let catalog = Catalog::new(store, sealer, named, Upstreams::new(&Options::default()).unwrap());
         let ids: Vec<_> = catalog.models(&tenant).unwrap().into_iter().map(|model| model.id).collect();
         assert_eq!(ids, [DEMO_MODEL, "ollama/llama3.2:3b"]);
@@ -343,5 +204,33 @@ mod tests {
         for id in ["demo/bea", "ollama/other", "nobody/x", "x", ""] {
             assert!(matches!(catalog.resolve(&tenant, id), Err(Error::Invalid(_))), "{id}");
         }
+    }
+    #[tokio::test]
+    async fn what_a_model_teaches_is_known_at_the_next_chat() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 2).unwrap();
+        let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
+        let sealer = Sealer::open(&folder.path().join("key")).unwrap();
+        let catalog = Catalog::new(store.clone(), sealer, Vec::new(), Upstreams::new(&Options::default()).unwrap());
+        let mut provider = Provider::new("up", "http://127.0.0.1:1/v1");
+        provider.models = ["m", "n"]
+            .map(|name| ProviderModel { name: name.into(), pricing: None, context_window: None, facts: None })
+            .into();
+        store.org(&tenant).create_provider(provider).await.unwrap();
+        let known = |id| match catalog.resolve(&tenant, id).unwrap().source {
+            Source::Upstream { known, .. } => known,
+            Source::Demo => panic!("{id} is no built-in model"),
+        };
+        let first = known("up/m");
+        for lesson in [Lesson::NoTools, Lesson::Window { tokens: 512 }] {
+            first.learn(lesson);
+        }
+        // It is written down behind the reply.
+        let learned = (Some(false), Some((512, WindowSource::Learned)));
+        let shown = || catalog.resolve(&tenant, "up/m").unwrap().model;
+        while (shown().tools, shown().context_window) != learned {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(known("up/n").facts(), Facts::default());
     }
 }

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::{Catalog, PRESETS, Preset, endpoint, is_loopback};
+use super::{
+    Catalog, PRESETS, Preset,
+    address::{endpoint, is_loopback},
+};
 use crate::{
     error::{Error, Result},
     model::{

@@ -28,7 +28,8 @@ fn to_json(model: &Model) -> serde_json::Value {
     );
     json!({
         "id": model.id, "provider": model.provider, "local": model.local, "isFree": model.is_free(), "pricing": pricing,
-        "contextWindow": model.context_window,
+        "contextWindow": model.context_window.map(|(tokens, _)| tokens),
+        "contextWindowSource": model.context_window.map(|(_, source)| source.as_str()),
     })
 }
 
@@ -36,7 +37,7 @@ fn to_table(models: &[Model]) -> String {
     let row = |model: &Model| {
         let price =
             model.pricing.map_or_else(|| "free".to_owned(), |price| format!("{}/{}", price.input, price.output));
-        let window = model.context_window.map_or_else(|| "-".to_owned(), |tokens| tokens.to_string());
+        let window = model.context_window.map_or_else(|| "-".to_owned(), |(tokens, _)| tokens.to_string());
         vec![model.id.clone(), price, window, if model.local { "local" } else { "remote" }.to_owned()]
     };
     table(&["MODEL", "USD PER MILLION IN/OUT", "CONTEXT", "WHERE"], &models.iter().map(row).collect::<Vec<_>>())

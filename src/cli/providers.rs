@@ -140,6 +140,7 @@ impl Add {
                     name: name.clone(),
                     pricing: self.prices.get(at).map(|text| parse_price(text)).transpose()?,
                     context_window: self.context_windows.get(at).copied(),
+                    facts: None,
                 })
             })
             .collect()

@@ -1,9 +1,10 @@
 //! Models: a request goes in, deltas come out.
 //!
 //! Rule: nothing here knows sessions, money or the AI SDK stream. `turn` turns deltas into chunks.
-//! Reading order: this file, `sse.rs`, `tool_calls.rs`, `openai/` (all plain), then `upstream/` (the
+//! Reading order: this file, `sse.rs`, `tool_calls.rs`, `facts.rs`, `openai/` (all plain), then `upstream/` (the
 //! only one that waits) and `demo/` (the built-in model).
 
+pub mod facts; // what is known of a model
 mod halves; // characters that arrive in two halves
 pub mod openai; // the wire of OpenAI-compatible servers
 pub mod sse; // server-sent events from bytes

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Delta, Ending, Request, demo,
+    facts::Known,
     upstream::{self, Endpoint, Upstreams},
 };
 use crate::error::Result;
@@ -13,8 +14,8 @@ use crate::error::Result;
 pub enum Source {
     /// The built-in model.
     Demo,
-    /// A provider, and the way there.
-    Upstream { upstreams: Arc<Upstreams>, endpoint: Box<Endpoint> },
+    /// A provider, the way there, and what is known of the model.
+    Upstream { upstreams: Arc<Upstreams>, endpoint: Box<Endpoint>, known: Known },
 }
 
 /// A running reply. Dropping it ends it at once, the provider's connection included.
@@ -30,7 +31,7 @@ impl Source {
     pub async fn start(&self, request: &Request) -> Result<Reply> {
         Ok(match self {
             Source::Demo => Reply::Demo(demo::reply(request)),
-            Source::Upstream { upstreams, endpoint } => {
+            Source::Upstream { upstreams, endpoint, known: _ } => {
                 Reply::Upstream(Box::new(upstreams.start(endpoint, request).await?))
             }
         })

@@ -212,7 +212,7 @@ impl Provider {
                 }
                 None => None,
             };
-            Ok(ProviderModel { name, pricing, context_window: None })
+            Ok(ProviderModel { name, pricing, context_window: None, facts: None })
         };
         Ok(NewProvider {
             slug: self.slug,

@@ -37,8 +37,10 @@ pub struct ProviderModel {
     pub name: String,
     /// Absent: free.
     pub pricing: Option<Pricing>,
-    /// Tokens; absent: unknown.
+    /// Tokens, as its owner told; absent: not told.
     pub context_window: Option<u32>,
+    /// JSON of what is known of it beside; absent: nothing.
+    pub facts: Option<String>,
 }
 
 impl Provider {
@@ -91,7 +93,12 @@ impl ProviderModel {
         let priced = input.is_some() || output.is_some();
         let free = Price::default();
         let pricing = Pricing { input: input.unwrap_or(free), output: output.unwrap_or(free), cached_input };
-        Ok(ProviderModel { name: row.get(0)?, pricing: priced.then_some(pricing), context_window: row.get(4)? })
+        Ok(ProviderModel {
+            name: row.get(0)?,
+            pricing: priced.then_some(pricing),
+            context_window: row.get(4)?,
+            facts: row.get(5)?,
+        })
     }
 }
 
@@ -141,6 +148,31 @@ impl Org<'_> {
         .await
     }
 
+    /// Changes what is known of a model, if it is still there; `change` answers the new JSON, or nothing.
+    pub async fn change_facts(
+        &self,
+        provider_id: String,
+        name: String,
+        change: impl FnOnce(Option<String>) -> Option<String> + Send + 'static,
+    ) -> Result<()> {
+        self.write(move |c, tenant| {
+            let mut statement = c.prepare_cached(
+                "SELECT facts FROM provider_model JOIN provider ON provider.id = provider_id
+                 WHERE org_id = :org AND provider_id = :provider AND name = :name",
+            )?;
+            let of = named_params! { ":org": tenant.org_id, ":provider": provider_id, ":name": name };
+            let Some(facts) = statement.query_row(of, |row| row.get(0)).optional()? else { return Ok(()) };
+            if let Some(facts) = change(facts) {
+                c.execute(
+                    "UPDATE provider_model SET facts = :facts WHERE provider_id = :provider AND name = :name",
+                    named_params! { ":facts": facts, ":provider": provider_id, ":name": name },
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Forgets a provider, its key and its models.
     pub async fn delete_provider(&self, id_or_slug: String) -> Result<()> {
         self.write(move |c, tenant| {
@@ -183,7 +215,7 @@ fn of_org(c: &Connection, org_id: &str) -> Result<Vec<Provider>> {
 
 fn with_models(c: &Connection, provider: Provider) -> Result<Provider> {
     let mut statement = c.prepare_cached(
-        "SELECT name, input_price, output_price, cached_input_price, context_window FROM provider_model
+        "SELECT name, input_price, output_price, cached_input_price, context_window, facts FROM provider_model
          WHERE provider_id = :provider ORDER BY name",
     )?;
     let rows = statement.query_map(named_params! { ":provider": provider.id }, ProviderModel::from_row)?;
@@ -229,15 +261,16 @@ fn update(c: &Connection, provider: &Provider) -> Result<()> {
 
 fn insert_models(c: &Connection, provider: &Provider) -> Result<()> {
     let mut statement = c.prepare_cached(
-        "INSERT INTO provider_model (provider_id, name, input_price, output_price, cached_input_price, context_window)
-         VALUES (:provider, :name, :input, :output, :cached, :window)",
+        "INSERT INTO provider_model (provider_id, name, input_price, output_price, cached_input_price, context_window,
+             facts)
+         VALUES (:provider, :name, :input, :output, :cached, :window, :facts)",
     )?;
     for model in &provider.models {
         let price = |of: fn(&Pricing) -> Option<Price>| model.pricing.as_ref().and_then(of).map(|p| p.to_string());
         let inserted = statement.execute(named_params! {
             ":provider": provider.id, ":name": model.name, ":input": price(|p| Some(p.input)),
             ":output": price(|p| Some(p.output)), ":cached": price(|p| p.cached_input),
-            ":window": model.context_window,
+            ":window": model.context_window, ":facts": model.facts,
         });
         unless_taken(inserted, || Error::Conflict(format!("the model {} is listed twice", model.name)))?;
     }

@@ -121,7 +121,7 @@ impl Run {
 
     fn prompt_tokens_max(&self) -> Option<u64> {
         let reply = self.resolved.agent.settings.output_tokens_max.map_or(REPLY_TOKENS_DEFAULT, u64::from);
-        self.resolved.model.context_window.map(|window| u64::from(window).saturating_sub(reply))
+        self.resolved.model.context_window.map(|(window, _)| u64::from(window).saturating_sub(reply))
     }
 
     fn start(&mut self) -> Result<()> {

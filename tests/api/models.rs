@@ -16,7 +16,7 @@ fn the_built_in_model_needs_nothing() {
     let models = app.org("acme").get("/models").ok(200);
     let expected = json!([{
         "id": "demo/ala", "provider": "demo", "name": "ala", "local": true, "isFree": true, "pricing": null,
-        "contextWindow": null, "capabilities": ["text", "tools"],
+        "contextWindow": null, "contextWindowSource": null, "capabilities": ["text", "tools"],
     }]);
     assert_eq!(models["items"], expected);
 }

@@ -195,6 +195,7 @@ impl App {
                 cached_input: None,
             }),
             context_window: spec.context_window,
+            facts: None,
         };
         let sealer = Sealer::open(&self.folder().join(alm::seal::FILE_NAME)).unwrap();
         let mut provider = Provider::new("up", base_url);

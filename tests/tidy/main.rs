@@ -27,8 +27,8 @@ const MAY_USE: &str = "
     seal        error secret
     outbound    error
     store       error id time money key
-    model       error secret outbound
-    catalog     error id money secret seal store model
+    model       error time secret outbound
+    catalog     error id time money secret seal store model
     turn        error id time money store model catalog
     http        error id time money key password secret store catalog turn
     server      error key money secret seal outbound store model catalog turn http

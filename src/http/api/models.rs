@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::tags::Tag;
 use crate::{
-    catalog,
+    catalog::{self, WindowSource},
     error::{Error, Invalid, Result},
     http::{
         auth::{Caller, ReadOrChat},
@@ -38,7 +38,23 @@ struct Model {
     /// In tokens; `null` if unknown.
     #[oai(nullable)]
     context_window: Option<u32>,
+    /// How the context window is known; `null` if it is unknown.
+    #[oai(nullable)]
+    context_window_source: Option<ContextWindowSource>,
     capabilities: Vec<Capability>,
+}
+
+/// Where a context window comes from.
+#[derive(Debug, Clone, Copy, Enum, Serialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+enum ContextWindowSource {
+    /// The provider's owner said so.
+    Told,
+    /// The model server says so.
+    Read,
+    /// The model server said so when it refused a conversation.
+    Learned,
 }
 
 /// What a model can do.
@@ -87,8 +103,22 @@ impl Models {
     }
 }
 
+impl From<WindowSource> for ContextWindowSource {
+    fn from(source: WindowSource) -> Self {
+        match source {
+            WindowSource::Told => ContextWindowSource::Told,
+            WindowSource::Read => ContextWindowSource::Read,
+            WindowSource::Learned => ContextWindowSource::Learned,
+        }
+    }
+}
+
 impl From<catalog::Model> for Model {
     fn from(model: catalog::Model) -> Self {
+        let mut capabilities = vec![Capability::Text];
+        if model.tools != Some(false) {
+            capabilities.push(Capability::Tools);
+        }
         Model {
             id: model.id,
             provider: model.provider,
@@ -96,8 +126,9 @@ impl From<catalog::Model> for Model {
             local: model.local,
             is_free: model.pricing.is_none(),
             pricing: model.pricing.map(Into::into),
-            context_window: model.context_window,
-            capabilities: vec![Capability::Text, Capability::Tools],
+            context_window: model.context_window.map(|(tokens, _)| tokens),
+            context_window_source: model.context_window.map(|(_, source)| source.into()),
+            capabilities,
         }
     }
 }
@@ -145,7 +176,7 @@ pub(super) fn read_models(models: Vec<ListedModel>) -> Result<Vec<ProviderModel>
             invalid.extend(wrong);
             None
         });
-        ProviderModel { name: model.id, pricing, context_window: model.context_window }
+        ProviderModel { name: model.id, pricing, context_window: model.context_window, facts: None }
     };
     let models = models.into_iter().enumerate().map(read).collect();
     if invalid.is_empty() { Ok(models) } else { Err(Error::Invalid(invalid)) }

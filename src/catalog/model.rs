@@ -1,0 +1,73 @@
+//! A model, as it is listed.
+
+use super::address::is_loopback;
+use crate::{
+    model::facts::{Facts, WindowSource},
+    money::Pricing,
+    store::providers::{Provider, ProviderModel},
+    time::Timestamp,
+};
+
+/// The model that needs nothing, and the default of a chat.
+pub const DEMO_MODEL: &str = "demo/ala";
+/// The provider of that model, whose slug no other may take.
+pub const DEMO_PROVIDER: &str = "demo";
+
+/// A model as a list shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// `provider/model`.
+    pub id: String,
+    /// The provider's slug.
+    pub provider: String,
+    /// As the provider knows it.
+    pub name: String,
+    /// Whether it answers on this machine.
+    pub local: bool,
+    /// Absent: free.
+    pub pricing: Option<Pricing>,
+    /// Tokens, and how they are known; absent: unknown.
+    pub context_window: Option<(u32, WindowSource)>,
+    /// Whether it can call tools; absent: unknown.
+    pub tools: Option<bool>,
+}
+
+impl Model {
+    /// Whether its tokens cost nothing.
+    pub fn is_free(&self) -> bool {
+        self.pricing.is_none_or(|pricing| pricing.is_free())
+    }
+}
+
+/// The built-in model.
+pub(super) fn demo_model() -> Model {
+    Model {
+        id: DEMO_MODEL.into(),
+        provider: DEMO_PROVIDER.into(),
+        name: "ala".into(),
+        local: true,
+        pricing: None,
+        context_window: None,
+        tools: Some(true),
+    }
+}
+
+/// A stored model.
+pub(super) fn stored_model(provider: &Provider, model: &ProviderModel) -> Model {
+    let (facts, now) = (facts_of(model), Timestamp::now());
+    let told = model.context_window.map(|tokens| (tokens, WindowSource::Told));
+    Model {
+        id: format!("{}/{}", provider.slug, model.name),
+        provider: provider.slug.clone(),
+        name: model.name.clone(),
+        local: is_loopback(&provider.base_url),
+        pricing: model.pricing.filter(|pricing| !pricing.is_free()),
+        context_window: told.or_else(|| facts.context_window(now)),
+        tools: facts.tools(now),
+    }
+}
+
+/// What is known of a stored model beside what its owner told.
+pub(super) fn facts_of(model: &ProviderModel) -> Facts {
+    model.facts.as_deref().map(Facts::from_text).unwrap_or_default()
+}
