@@ -145,3 +145,32 @@ impl Drop for CancelOnDrop {
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::scripted::Server,
+        outbound::{Client, Options},
+    };
+
+    #[tokio::test]
+    async fn what_is_no_longer_than_a_goodbye_is_no_answer() {
+        for (bytes, is_answer) in
+            [(GOODBYE_BYTES_MAX - 1, false), (GOODBYE_BYTES_MAX, false), (GOODBYE_BYTES_MAX + 1, true)]
+        {
+            let server = Server::start(move |_, peer| {
+                peer.request()?;
+                peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")?;
+                peer.request()?;
+                peer.send(&b"HTTP/1.1 204 No Content\r\nconnection: keep-alive"[..bytes])
+            });
+            let client = Client::new(&Options { proxy_from_env: false, ..Options::default() }).unwrap();
+            let request = || Request::get(format!("http://{}/", server.address)).body(Bytes::new()).unwrap();
+            client.send(request(), Connection::Any).await.unwrap();
+            let failed = client.send(request(), Connection::Any).await.map(drop);
+            let Err(SendError::Failed { reused: true, answered, .. }) = failed else { panic!("{failed:?}") };
+            assert_eq!(answered, is_answer, "{bytes}");
+        }
+    }
+}

@@ -350,3 +350,37 @@ fn a_proxy_is_asked_for_other_machines() {
         assert_eq!(proxy.connections(), 1, "the tunnel is pooled");
     });
 }
+
+/// How many connections are kept of those that were open at once, so many to each server.
+async fn kept(servers: &[(Server, usize)]) -> usize {
+    let client = Client::new(&Options { proxy_from_env: false, ..Options::default() }).unwrap();
+    let open = servers.iter().map(|(_, times)| times).sum::<usize>();
+    let before = servers.iter().map(|(server, _)| server.connections()).sum::<usize>();
+    for _ in 0..2 {
+        let mut bodies = Vec::new();
+        for url in servers.iter().flat_map(|(server, times)| std::iter::repeat_n(url(server), *times)) {
+            bodies.push(client.send(get(url), Connection::Any).await.unwrap().into_body());
+        }
+        for mut body in bodies {
+            assert_eq!(body.read_up_to(10).await.unwrap(), b"text");
+        }
+    }
+    let opened = servers.iter().map(|(server, _)| server.connections()).sum::<usize>() - before;
+    2 * open - opened
+}
+
+#[test]
+fn so_many_idle_connections_are_kept_for_a_host_and_in_all() {
+    run(async {
+        let server = || Server::responding(|_, _| "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ntext".into());
+        let of_host = IDLE_CONNECTIONS_PER_HOST_MAX;
+        for open in [of_host - 1, of_host, of_host + 1] {
+            assert_eq!(kept(&[(server(), open)]).await, open.min(of_host));
+        }
+        for open in [IDLE_CONNECTIONS_MAX - 1, IDLE_CONNECTIONS_MAX, IDLE_CONNECTIONS_MAX + 1] {
+            let each = open.div_ceil(5);
+            let servers: Vec<_> = (0..5).map(|at| (server(), each.min(open - at * each))).collect();
+            assert_eq!(kept(&servers).await, open.min(IDLE_CONNECTIONS_MAX));
+        }
+    });
+}

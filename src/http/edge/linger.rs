@@ -82,30 +82,56 @@ mod tests {
     };
 
     use futures_util::stream;
+    use tokio::sync::mpsc;
 
     use super::*;
 
+    const PIECE_BYTES: usize = 64 * 1024;
+
     /// A body of so many pieces, and how many of them were read.
-    fn body(pieces: usize) -> (Lingering, Arc<AtomicUsize>) {
+    fn body(pieces: usize) -> (Bodies, Arc<AtomicUsize>) {
         let read = Arc::new(AtomicUsize::new(0));
         let count = read.clone();
         let pieces = stream::iter((0..pieces).map(move |_| {
             count.fetch_add(1, Ordering::Relaxed);
-            Ok(Bytes::from_static(&[0; 64 * 1024]))
+            Ok(Bytes::from_static(&[0; PIECE_BYTES]))
         }));
-        (Lingering { left: Some(Box::pin(pieces)) }, read)
+        (Box::pin(pieces), read)
+    }
+
+    /// A body that never comes, and what knows whether somebody still waits for it.
+    fn silent_body() -> (mpsc::Sender<()>, Bodies) {
+        let (sender, receiver) = mpsc::channel::<()>(1);
+        let pieces =
+            stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|()| (Ok(Bytes::new()), receiver)));
+        (sender, Box::pin(pieces))
     }
 
     #[tokio::test]
     async fn what_nobody_reads_is_read_to_its_end_or_a_bound() {
-        for (pieces, read_at_last) in [(3, 3), (10_000, LEFT_BYTES_MAX / (64 * 1024) + 1)] {
-            let (mut lingering, read) = body(pieces);
-            assert!(lingering.next().await.is_some());
-            drop(lingering);
-            while read.load(Ordering::Relaxed) < read_at_last - 1 {
-                tokio::task::yield_now().await;
-            }
-            assert!(read.load(Ordering::Relaxed) <= read_at_last + 1);
+        let (left, read) = body(3);
+        let mut lingering = Lingering { left: Some(left) };
+        assert!(lingering.next().await.is_some());
+        drop(lingering);
+        while read.load(Ordering::Relaxed) < 3 {
+            tokio::task::yield_now().await;
         }
+        // The piece that goes past the bound is the last.
+        let max = LEFT_BYTES_MAX / PIECE_BYTES;
+        for (pieces, taken) in [(max - 1, max - 1), (max, max), (max + 1, max + 1), (max + 2, max + 1)] {
+            let (left, read) = body(pieces);
+            throw_away(left).await;
+            assert_eq!(read.load(Ordering::Relaxed), taken);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_that_does_not_come_is_waited_for_so_long() {
+        let (sender, left) = silent_body();
+        drop(Lingering { left: Some(left) });
+        tokio::time::sleep(LEFT_TIMEOUT - Duration::from_millis(1)).await;
+        assert!(!sender.is_closed());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(sender.is_closed());
     }
 }

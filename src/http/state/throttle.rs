@@ -148,7 +148,12 @@ mod tests {
             now += Duration::from_secs(seconds);
             assert_eq!(wrong(&throttle, 1, "a@b.c", now), Duration::ZERO);
         }
-        assert_eq!(wrong(&throttle, 1, "a@b.c", now + FORGOTTEN_AFTER), Duration::ZERO);
+        now += FORGOTTEN_AFTER - Duration::from_secs(1);
+        assert_eq!(wrong(&throttle, 1, "a@b.c", now), Duration::ZERO);
+        assert_eq!(wrong(&throttle, 1, "a@b.c", now), WAIT_MAX, "it is not forgotten yet");
+        now += FORGOTTEN_AFTER;
+        (0..5).for_each(|_| assert_eq!(wrong(&throttle, 1, "a@b.c", now), Duration::ZERO));
+        assert_eq!(wrong(&throttle, 1, "a@b.c", now), WAIT_FIRST, "it begins anew");
     }
 
     #[test]
