@@ -1,9 +1,12 @@
 //! The bounds of what is posted: one under and at each of them is taken, one over is a 422 that names the field.
+//!
+//! Each is named as in the source, `file::NAME`.
 
 use serde_json::{Value, json};
 
 use crate::support::{
     client::Client,
+    fake_model::{Answer, FakeModel, delta, finish},
     harness::{App, user},
 };
 
@@ -18,10 +21,18 @@ fn refused(client: &Client, path: &str, body: Value, field: &str) -> bool {
     true
 }
 
+/// A bound by its name, and what it is.
+type Bound = (&'static str, usize);
+
+/// One under it, at it and one over it, and which of them is too much.
+fn around((_, max): Bound) -> [(usize, bool); 3] {
+    [(max - 1, false), (max, false), (max + 1, true)]
+}
+
 #[track_caller]
-fn bound(client: &Client, path: &str, field: &str, max: usize, body: impl Fn(usize) -> Value) {
-    for (size, over) in [(max - 1, false), (max, false), (max + 1, true)] {
-        assert_eq!(refused(client, path, body(size), field), over, "{path}, {field} of {size}");
+fn bound(client: &Client, path: &str, field: &str, bound: Bound, body: impl Fn(usize) -> Value) {
+    for (size, over) in around(bound) {
+        assert_eq!(refused(client, path, body(size), field), over, "{}: {path}, {field} of {size}", bound.0);
     }
 }
 
@@ -33,7 +44,7 @@ fn text(chars: usize) -> String {
 fn an_agents_fields_are_taken_up_to_their_bounds() {
     let app = App::shared();
     let acme = app.org("acme");
-    let of = |field: &str, max: usize, value: &dyn Fn(usize) -> Value| {
+    let of = |field: &str, max: Bound, value: &dyn Fn(usize) -> Value| {
         bound(&acme, "/agents", field, max, |size| {
             let slug = format!("{}-{size}", field.replace('.', "-").to_lowercase());
             let mut body = json!({ "name": slug, "slug": slug });
@@ -44,15 +55,15 @@ fn an_agents_fields_are_taken_up_to_their_bounds() {
             body
         });
     };
-    of("name", 255, &|size| json!(text(size)));
-    of("description", 5_000, &|size| json!(text(size)));
-    of("systemPrompt", 100_000, &|size| json!("x".repeat(size)));
-    of("avatar", 2_048, &|size| json!(text(size)));
-    of("model", 255, &|size| json!(format!("up/{}", "x".repeat(size - 3))));
-    of("allowedTools", 128, &|size| json!(vec!["x"; size]));
-    of("allowedTools", 64, &|size| json!(["x".repeat(size)]));
-    of("settings.maxOutputTokens", 1_000_000, &|size| json!(size));
-    of("settings.maxSteps", 50, &|size| json!(size));
+    of("name", ("agents::NAME_CHARS_MAX", 255), &|size| json!(text(size)));
+    of("description", ("agents::DESCRIPTION_CHARS_MAX", 5_000), &|size| json!(text(size)));
+    of("systemPrompt", ("agents::SYSTEM_PROMPT_CHARS_MAX", 100_000), &|size| json!("x".repeat(size)));
+    of("avatar", ("agents::AVATAR_CHARS_MAX", 2_048), &|size| json!(text(size)));
+    of("model", ("agents::MODEL_CHARS_MAX", 255), &|size| json!(format!("up/{}", "x".repeat(size - 3))));
+    of("allowedTools", ("agents::TOOLS_MAX", 128), &|size| json!(vec!["x"; size]));
+    of("allowedTools", ("agents::TOOL_NAME_CHARS_MAX", 64), &|size| json!(["x".repeat(size)]));
+    of("settings.maxOutputTokens", ("agents::OUTPUT_TOKENS_MAX", 1_000_000), &|size| json!(size));
+    of("settings.maxSteps", ("agents::STEPS_MAX", 50), &|size| json!(size));
     for field in ["maxOutputTokens", "maxSteps"] {
         let body = |value: u32| json!({ "name": format!("{field} {value}"), "settings": { field: value } });
         assert!(refused(&acme, "/agents", body(0), &format!("settings.{field}")));
@@ -65,7 +76,12 @@ fn an_agents_fields_are_taken_up_to_their_bounds() {
 fn a_projects_fields_are_taken_up_to_their_bounds() {
     let app = App::shared();
     let acme = app.org("acme");
-    for (field, max) in [("name", 255), ("description", 5_000), ("prompt", 12_000), ("emoji", 16)] {
+    for (field, max) in [
+        ("name", ("projects::NAME_CHARS_MAX", 255)),
+        ("description", ("projects::DESCRIPTION_CHARS_MAX", 5_000)),
+        ("prompt", ("projects::PROMPT_CHARS_MAX", 12_000)),
+        ("emoji", ("projects::EMOJI_CHARS_MAX", 16)),
+    ] {
         bound(&acme, "/projects", field, max, |size| {
             let mut body = json!({ "name": format!("{field} {size}"), "slug": format!("{field}-{size}") });
             body[field] = json!(text(size));
@@ -78,21 +94,22 @@ fn a_projects_fields_are_taken_up_to_their_bounds() {
 fn a_sessions_label_search_and_pages_are_taken_up_to_their_bounds() {
     let app = App::shared();
     let acme = app.org("acme");
-    bound(&acme, "/sessions", "label", 255, |size| json!({ "label": text(size) }));
-    bound(&acme, "/sessions", "metadata", 16 * 1_024, |size| json!({ "metadata": { "x": "y".repeat(size - 8) } }));
+    bound(&acme, "/sessions", "label", ("sessions::LABEL_CHARS_MAX", 255), |size| json!({ "label": text(size) }));
+    let metadata = |size: usize| json!({ "metadata": { "x": "y".repeat(size - 8) } });
+    bound(&acme, "/sessions", "metadata", ("check::METADATA_BYTES_MAX", 16 * 1_024), metadata);
     let session = acme.post("/sessions", json!({})).ok(201)["id"].as_str().unwrap().to_owned();
     acme.post(&format!("/sessions/{session}/messages"), user("x")).ok(201);
     let pages = [
-        ("/sessions?q=".to_owned(), "q", 500, true),
-        ("/sessions?limit=".to_owned(), "limit", 100, false),
-        (format!("/sessions/{session}/messages?pageSize="), "pageSize", 500, false),
+        ("/sessions?q=".to_owned(), "q", ("sessions::SEARCH_CHARS_MAX", 500), true),
+        ("/sessions?limit=".to_owned(), "limit", ("check::LIMIT_MAX", 100), false),
+        (format!("/sessions/{session}/messages?pageSize="), "pageSize", ("messages::PAGE_SIZE_MAX", 500), false),
     ];
     for (path, field, max, is_text) in pages {
-        for (size, over) in [(1, false), (max - 1, false), (max, false), (max + 1, true)] {
+        for (size, over) in [(1, false)].into_iter().chain(around(max)) {
             let value = if is_text { "x".repeat(size) } else { size.to_string() };
             let reply = acme.get(&format!("{path}{value}"));
             match over {
-                true => assert_eq!(reply.invalid(), [field], "{path}{value}"),
+                true => assert_eq!(reply.invalid(), [field], "{}: {path}{value}", max.0),
                 false => drop(reply.ok(200)),
             }
         }
@@ -103,33 +120,122 @@ fn a_sessions_label_search_and_pages_are_taken_up_to_their_bounds() {
 fn what_a_person_at_a_browser_posts_is_taken_up_to_its_bounds() {
     let app = App::shared();
     let browser = app.browser("acme");
-    bound(&browser, "/api-keys", "name", 120, |size| json!({ "name": text(size) }));
-    bound(&browser, "/billing/deposit", "note", 200, |size| json!({ "amountMicrocents": 1, "note": text(size) }));
-    bound(
-        &browser,
-        "/billing/deposit",
-        "amountMicrocents",
-        1_000_000_000_000,
-        |size| json!({ "amountMicrocents": size }),
-    );
-    assert!(refused(&browser, "/billing/deposit", json!({ "amountMicrocents": 0 }), "amountMicrocents"));
-    let made = browser.post("/api-keys", json!({ "name": "x" })).ok(201);
-    let rotate = format!("/api-keys/{}/rotate", made["id"].as_str().unwrap());
-    assert!(refused(&browser, &rotate, json!({ "overlapSeconds": 604_801 }), "overlapSeconds"));
-    assert!(!refused(&browser, &rotate, json!({ "overlapSeconds": 604_800 }), "overlapSeconds"));
+    bound(&browser, "/api-keys", "name", ("key::NAME_CHARS_MAX", 120), |size| json!({ "name": text(size) }));
+    let note = |size: usize| json!({ "amountMicrocents": 1, "note": text(size) });
+    bound(&browser, "/billing/deposit", "note", ("billing::NOTE_CHARS_MAX", 200), note);
+    let amount = |size: usize| json!({ "amountMicrocents": size });
+    let dollars = ("money::AMOUNT_USD_MAX", 1_000_000 * 1_000_000);
+    bound(&browser, "/billing/deposit", "amountMicrocents", dollars, amount);
+    assert!(refused(&browser, "/billing/deposit", amount(0), "amountMicrocents"));
+    for (seconds, over) in around(("api_keys::OVERLAP_SECONDS_MAX", 604_800)) {
+        // A key is rotated once.
+        let made = browser.post("/api-keys", json!({ "name": "x" })).ok(201);
+        let rotate = format!("/api-keys/{}/rotate", made["id"].as_str().unwrap());
+        let body = json!({ "overlapSeconds": seconds });
+        assert_eq!(refused(&browser, &rotate, body, "overlapSeconds"), over, "{seconds}");
+    }
+}
+
+#[test]
+fn of_a_browsers_own_description_so_much_is_kept() {
+    let app = App::shared();
+    let email = app.email("acme");
+    for (chars, over) in around(("sign_in::USER_AGENT_CHARS_MAX", 200)) {
+        let agent = "b".repeat(chars);
+        let browser = app.anonymous().header("user-agent", &agent).sign_in(&email, crate::support::browser::PASSWORD);
+        let shown = browser.get("/auth/sessions").ok(200)["items"][0]["userAgent"].as_str().unwrap().to_owned();
+        assert_eq!((shown == agent, shown.len()), (!over, chars.min(200)));
+    }
 }
 
 #[test]
 fn an_idempotency_key_and_a_request_id_have_their_lengths() {
     let app = App::shared();
     let acme = app.org("acme");
-    for (chars, status) in [(254, 201), (255, 201), (256, 422)] {
+    for (chars, over) in around(("idempotency::KEY_CHARS_MAX", 255)) {
         let key = format!("{chars}{}", "k".repeat(chars - 3));
+        let status = if over { 422 } else { 201 };
         assert_eq!(acme.header("idempotency-key", &key).post("/sessions", json!({})).status, status, "{chars}");
     }
-    for (chars, kept) in [(127, true), (128, true), (129, false)] {
+    for (chars, over) in around(("request_id::REQUEST_ID_CHARS_MAX", 128)) {
         let id = "r".repeat(chars);
         let reply = acme.header("x-request-id", &id).get("/agents");
-        assert_eq!(reply.header("x-request-id") == Some(&*id), kept, "{chars}");
+        assert_eq!(reply.header("x-request-id") != Some(&*id), over, "{chars}");
+    }
+}
+
+/// A chat request without a session that nothing answers: it is refused for its model, once the rest has been looked at.
+fn refused_chat(client: &Client, messages: Value) -> Vec<String> {
+    client.post("/chat", json!({ "messages": messages, "model": "no/such" })).invalid()
+}
+
+#[test]
+fn a_chat_may_hold_as_many_messages_and_parts_as_it_says() {
+    let app = App::shared();
+    let acme = app.org("acme");
+    for (count, over) in around(("chat::MESSAGES_MAX", 10_000)) {
+        let wrong = refused_chat(&acme, json!(vec![user("x"); count]));
+        assert_eq!(wrong, [if over { "messages" } else { "model" }], "{count}");
+    }
+    for (count, over) in around(("parts::PARTS_MAX", 1_000)) {
+        let parts = vec![json!({ "type": "text", "text": "x" }); count];
+        let wrong = refused_chat(&acme, json!([{ "role": "user", "parts": parts }]));
+        assert_eq!(wrong, [if over { "messages[0].parts" } else { "model" }], "{count}");
+    }
+}
+
+#[test]
+fn a_body_is_read_up_to_the_cap_of_its_operation() {
+    let app = App::shared();
+    let acme = app.org("acme").asking_first();
+    let caps = [
+        ("/sessions", "label", ("operation::BODY_BYTES_MAX", 128 * 1024)),
+        ("/chat", "messages", ("operation::HISTORY_BYTES_MAX", 20 * 1024 * 1024)),
+    ];
+    for (path, field, cap) in caps {
+        for (bytes, over) in around(cap) {
+            let body = json!({ "label": "x".repeat(bytes - r#"{"label":"","messages":[]}"#.len()), "messages": [] });
+            assert_eq!(body.to_string().len(), bytes);
+            let reply = acme.post(path, body);
+            match over {
+                true => drop(reply.fails(413, "PAYLOAD_TOO_LARGE")),
+                false => assert_eq!(reply.invalid(), [field], "{}: {bytes}", cap.0),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reply_ends_where_its_turn_has_streamed_all_it_may() {
+    let app = App::shared();
+    const PIECES: usize = 17;
+    // So many characters in pieces; then, once those were heard, a few words more.
+    let answer = |chars: usize| {
+        let piece = |at: usize| (at + 1) * chars / PIECES - at * chars / PIECES;
+        let pieces = (0..PIECES).map(|at| delta(json!({ "content": "x".repeat(piece(at)) })));
+        let begun = pieces.fold(Answer::empty(), Answer::chunk).wait();
+        begun.chunk(delta(json!({ "content": "the end" }))).chunk(finish("stop")).done()
+    };
+    let bytes_max = ("run::TURN_BYTES_MAX", 16 * 1024 * 1024);
+    // What is streamed around the characters of a reply, which is the same each time.
+    let mut around_it = 0;
+    let sizes = [(PIECES, false)].into_iter().chain(around(bytes_max));
+    for (at, (size, over)) in sizes.enumerate() {
+        let model = FakeModel::start([answer(size - around_it)]);
+        let acme = app.org_asking(&format!("org{at}"), &model);
+        let mut listening = acme.listen(json!({ "messages": [user("Hi")] }));
+        for _ in 0..PIECES {
+            listening.until("text-delta");
+        }
+        model.go();
+        let stream = listening.rest();
+        let begun = stream.raw.find(r#","delta":"the end""#).unwrap_or(stream.raw.len());
+        let whole = &stream.raw[stream.raw.find("data: ").unwrap()..begun];
+        let (bytes, _) = whole.rsplit_once("data: ").unwrap();
+        if at == 0 {
+            around_it = bytes.len() - PIECES;
+        }
+        assert_eq!(stream.text().ends_with("the end"), !over, "{size}");
+        assert!(!over || stream.finish_reason() == "length", "{}", stream.finish_reason());
     }
 }

@@ -35,7 +35,6 @@ fn a_body_over_its_cap_is_refused_before_it_is_sent() {
     let acme = app.org("acme").asking_first();
     let long = |bytes: usize| json!({ "label": "x".repeat(bytes), "messages": [] });
     acme.post("/sessions", long(128 * 1024)).fails(413, "PAYLOAD_TOO_LARGE");
-    assert_eq!(acme.post("/sessions", long(127 * 1024)).invalid(), ["label"]);
     assert_eq!(acme.post("/chat", long(1024 * 1024)).invalid(), ["messages"]);
     acme.post("/chat", long(20 * 1024 * 1024)).fails(413, "PAYLOAD_TOO_LARGE");
 }
@@ -52,15 +51,4 @@ fn who_is_refused_with_a_large_body_on_the_way_hears_it_and_keeps_the_connection
         acme.post("/nothing", large.clone()).fails(404, "NOT_FOUND");
         acme.get("/agents").ok(200);
     }
-}
-
-#[test]
-fn a_chat_may_hold_as_many_messages_and_parts_as_it_says() {
-    let app = App::shared();
-    let acme = app.org("acme");
-    let messages = vec![user("x"); 10_001];
-    assert_eq!(acme.post("/chat", json!({ "messages": messages })).invalid(), ["messages"]);
-    let parts = vec![json!({ "type": "text", "text": "x" }); 1_001];
-    let body = json!({ "messages": [{ "role": "user", "parts": parts }] });
-    assert_eq!(acme.post("/chat", body).invalid(), ["messages[0].parts"]);
 }
