@@ -45,7 +45,7 @@ impl Backup {
                 count_text(orgs, "organization")
             )
         };
-        globals.print(json, text);
+        globals.report(json, text);
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use clap::builder::FalseyValueParser;
 
 use super::{
     globals::Globals,
+    output::{Patient, complain, report},
     process::{raise_nofile_limit, signal},
     quickstart::{self, Style},
 };
@@ -31,6 +32,8 @@ const PAID_MODEL: &str = "example";
 const PORTS_MAX: u16 = 32;
 /// A demo keeps nobody waiting at its end.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How long the quickstart may take to end when its server has gone.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
@@ -48,25 +51,59 @@ impl Demo {
         let folder = Folder::of(globals)?;
         let listen = free_port(self.listen)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
-        runtime.block_on(self.serve(folder, listen))
+        let served = runtime.block_on(self.serve(&folder, listen));
+        // A quickstart that waits for whoever reads it may wait for ever.
+        runtime.shutdown_background();
+        served
     }
 
-    async fn serve(self, folder: Folder, listen: SocketAddr) -> Result<()> {
+    async fn serve(self, folder: &Folder, listen: SocketAddr) -> Result<()> {
         let builder = Server::builder().data_dir(folder.path()).listen(listen).drain(DRAIN);
         let server = builder.build().await.map_err(server::Error::into_inner)?;
         let (key, paid_model) = prepare(&server.handle()).await.map_err(server::Error::into_inner)?;
         let url = server.url().unwrap_or_default().to_owned();
-        let (once, handle) = (self.once, server.handle());
+        let (once, handle, path) = (self.once, server.handle(), folder.path().to_owned());
         let quickstart = tokio::task::spawn_blocking(move || {
-            let shown = show(&url, key.expose(), &paid_model, folder.path(), once);
-            if once || shown.is_err() {
+            let mut out = Shown::default();
+            let shown = show(&url, key.expose(), &paid_model, &path, once, &mut out);
+            // Nobody can use a demo whose key nobody saw.
+            if once || shown.is_err() || out.is_unread {
                 handle.stop();
             }
-            // The folder lives as long as the server, or as long as the quickstart if that is longer.
-            shown.map(|()| folder)
+            shown
         });
-        server.run(signal()).await.map_err(server::Error::into_inner)?;
-        quickstart.await.map_err(Error::internal)?.map(drop)
+        let mut was_told = false;
+        let told = async {
+            signal().await;
+            was_told = true;
+        };
+        server.run(told).await.map_err(server::Error::into_inner)?;
+        match tokio::time::timeout(LAST_WORDS, quickstart).await {
+            Ok(shown) => {
+                shown.map_err(Error::internal)?.or_else(|error| if was_told && !once { Ok(()) } else { Err(error) })
+            }
+            Err(_) if once => Err(Error::failed("the demo was stopped before its last step")),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Standard output. What it does not take is dropped: the quickstart is run to its end all the same.
+#[derive(Default)]
+struct Shown {
+    is_unread: bool,
+}
+
+impl Write for Shown {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        if !self.is_unread {
+            self.is_unread = Patient(io::stdout()).write_all(text).is_err();
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -86,13 +123,12 @@ async fn prepare(handle: &Handle) -> Result<(ApiKey, String), server::Error> {
 }
 
 /// Runs the quickstart, then says what to try next.
-fn show(url: &str, key: &str, paid_model: &str, folder: &Path, once: bool) -> Result<()> {
+fn show(url: &str, key: &str, paid_model: &str, folder: &Path, once: bool, out: &mut Shown) -> Result<()> {
     let style = Style::of_stdout();
-    let mut out = io::stdout();
     let failed = |error: &dyn std::error::Error| Error::failed(format!("the demo failed: {error}"));
     writeln!(out, "{}", style.dim(&format!("alm is listening on {url}; its data is in {}", folder.display())))
         .map_err(|error| failed(&error))?;
-    quickstart::run(url, key, ORG_SLUG, paid_model, &mut out, style).map_err(|error| failed(&error))?;
+    quickstart::run(url, key, ORG_SLUG, paid_model, out, style).map_err(|error| failed(&error))?;
     if once {
         return writeln!(out, "\n{}", style.good("Every check passed.")).map_err(|error| failed(&error));
     }
@@ -133,7 +169,7 @@ impl Drop for Folder {
         if let Folder::Own(path) = self
             && let Err(error) = std::fs::remove_dir_all(&*path)
         {
-            eprintln!("alm: cannot delete {}: {error}", path.display());
+            complain(&format!("cannot delete {}: {error}", path.display()));
         }
     }
 }
@@ -147,7 +183,7 @@ fn free_port(wanted: SocketAddr) -> Result<SocketAddr> {
         Error::failed(format!("{wanted} and the ports after it are taken: choose another with --listen"))
     })?;
     if free.port() != wanted.port() {
-        println!("Port {} is taken: this demo listens on port {}.", wanted.port(), free.port());
+        report(&format!("Port {} is taken: this demo listens on port {}.\n", wanted.port(), free.port()));
     }
     Ok(free)
 }

@@ -27,7 +27,7 @@ impl Deposit {
         let store = globals.store()?;
         let tenant = store.org_by_slug(&self.org)?.tenant();
         let balance = block_on(store.org(&tenant).deposit(amount, self.note))?;
-        globals.print(
+        globals.report(
             || json!({ "depositedMicrocents": amount, "balanceMicrocents": balance }),
             || format!("the balance of {} is now {} USD", self.org, format_usd(balance)),
         );

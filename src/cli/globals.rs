@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use serde_json::Value;
 
+use super::output;
 use crate::{
     catalog::{Catalog, EnvProvider},
     error::{Error, Result},
@@ -72,9 +73,18 @@ impl Globals {
         })
     }
 
-    /// Prints a result: `json` for programs, `text` for people.
-    pub fn print(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
-        println!("{}", if self.json { json().to_string() } else { text() });
+    /// Prints what a command is for: `json` for programs, `text` for people.
+    pub fn print(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<()> {
+        output::print(&self.line(json, text))
+    }
+
+    /// Prints what a command has done, which stays done if nobody hears of it.
+    pub fn report(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
+        output::report(&self.line(json, text));
+    }
+
+    fn line(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> String {
+        format!("{}\n", if self.json { json().to_string() } else { text() })
     }
 }
 

@@ -22,7 +22,7 @@ impl Health {
         let url = format!("{}/readyz", self.url.trim_end_matches('/'));
         match probe(&url, PROBE_TIMEOUT) {
             Ok(200) => {
-                globals.print(|| json!({ "ready": true }), || format!("{} is ready", self.url));
+                globals.report(|| json!({ "ready": true }), || format!("{} is ready", self.url));
                 Ok(())
             }
             Ok(status) => Err(Error::failed(format!("{url} returned {status}: see the server's log"))),

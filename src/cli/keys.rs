@@ -67,17 +67,17 @@ impl Keys {
                 let row = block_on(create(store.org(&tenant)))?;
                 let json =
                     || json!({ "id": row.id, "key": new.text, "expiresAt": expires_at.map(|at| at.to_string()) });
-                globals.print(json, || new.text.clone());
+                globals.print(json, || new.text.clone())?;
             }
             Keys::List { org } => {
                 let tenant = store.org_by_slug(&org)?.tenant();
                 let keys = store.org(&tenant).keys()?;
-                globals.print(|| keys.iter().map(to_json).collect(), || to_table(&keys));
+                globals.print(|| keys.iter().map(to_json).collect(), || to_table(&keys))?;
             }
             Keys::Revoke { org, key } => {
                 let tenant = store.org_by_slug(&org)?.tenant();
                 block_on(store.org(&tenant).revoke_key(key.clone()))?;
-                globals.print(|| json!({ "revoked": key }), || format!("{key} no longer works"));
+                globals.report(|| json!({ "revoked": key }), || format!("{key} no longer works"));
             }
         }
         Ok(())

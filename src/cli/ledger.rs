@@ -19,7 +19,7 @@ impl Ledger {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let Ledger::Verify = self;
         let audit = globals.store()?.audit()?;
-        globals.print(|| to_json(&audit), || to_text(&audit));
+        globals.print(|| to_json(&audit), || to_text(&audit))?;
         if audit.is_sound() {
             return Ok(());
         }

@@ -15,9 +15,11 @@ mod globals;
 mod health;
 mod keys;
 mod ledger;
+mod log;
 mod models;
 mod openapi;
 mod org;
+mod output;
 mod process;
 mod providers;
 mod prune;
@@ -83,6 +85,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let matches = with_variables(Cli::command()).get_matches();
     let Cli { globals, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    process::take_file_size_signal();
     let done = match command {
         Command::Serve(command) => command.run(&globals),
         Command::Demo(command) => command.run(&globals),
@@ -101,13 +104,15 @@ pub fn run() -> ExitCode {
         Command::Openapi(command) => command.run(),
         Command::Health(command) => command.run(&globals),
     };
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("alm: {error}");
+            log::fail(&error);
             ExitCode::FAILURE
         }
-    }
+    };
+    log::finish();
+    code
 }
 
 /// Gives every flag its variable: `--data-dir` is also `ALM_DATA_DIR`.

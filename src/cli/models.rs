@@ -17,8 +17,7 @@ impl Models {
         let store = globals.store()?;
         let tenant = store.org_by_slug(&self.org)?.tenant();
         let models = globals.catalog(&store)?.models(&tenant)?;
-        globals.print(|| models.iter().map(to_json).collect(), || to_table(&models));
-        Ok(())
+        globals.print(|| models.iter().map(to_json).collect(), || to_table(&models))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::output;
 use crate::{
     error::{Error, Result},
     http,
@@ -17,10 +18,9 @@ pub(super) struct Openapi {
 impl Openapi {
     pub(super) fn run(self) -> Result<()> {
         match self.output {
-            None => print!("{}", http::document()),
+            None => output::print(http::document()),
             Some(file) => std::fs::write(&file, http::document())
-                .map_err(|error| Error::failed(format!("cannot write {}: {error}", file.display())))?,
+                .map_err(|error| Error::failed(format!("cannot write {}: {error}", file.display()))),
         }
-        Ok(())
     }
 }

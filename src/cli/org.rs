@@ -64,7 +64,7 @@ fn create(globals: &Globals, slug: &str, owner: &str, password_file: &std::path:
     let hash = password::hash(&read_secret(password_file)?)?;
     let org = globals.store()?.create_org(slug, owner, Some(hash))?;
     let next = format!("alm keys create --org {slug} --name first");
-    globals.print(
+    globals.report(
         || json!({ "id": org.id, "slug": org.slug, "owner": org.owner_email }),
         || format!("created the organization {slug}, owned by {}\nnext: {next}", org.owner_email),
     );
@@ -76,7 +76,7 @@ fn set_password(globals: &Globals, email: &str, password_file: &std::path::Path)
     let store = globals.store()?;
     let user_id = store.credentials(email)?.ok_or(Error::NotFound("person"))?.user_id;
     let ended = block_on(store.person(&user_id).set_password(hash, None))?;
-    globals.print(
+    globals.report(
         || json!({ "email": email, "signInsEnded": ended }),
         || format!("password changed; {} ended", count_text(ended as u64, "sign-in")),
     );
@@ -88,7 +88,7 @@ fn set_default_model(globals: &Globals, slug: &str, model: String) -> Result<()>
     let tenant = store.org_by_slug(slug)?.tenant();
     let model = globals.catalog(&store)?.resolve(&tenant, &model)?.model.id;
     block_on(store.org(&tenant).set_default_model(Some(model.clone())))?;
-    globals.print(
+    globals.report(
         || json!({ "slug": slug, "defaultModel": model }),
         || format!("the default model of {slug} is now {model}"),
     );
@@ -113,6 +113,5 @@ fn list(globals: &Globals) -> Result<()> {
         };
         table(&["SLUG", "OWNER", "DEFAULT MODEL", "BALANCE USD"], &orgs.iter().map(row).collect::<Vec<_>>())
     };
-    globals.print(json, text);
-    Ok(())
+    globals.print(json, text)
 }

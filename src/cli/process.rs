@@ -1,5 +1,16 @@
 //! What a command does to its own process: the limit on open files, and signals. A library does neither.
 
+use std::{future::poll_fn, task::Poll};
+
+use tokio::signal::unix::{Signal, SignalKind, signal as listen};
+
+use super::log;
+
+/// The exit code of a server that was told twice.
+const TOLD_TWICE: i32 = 130;
+/// A write would make a file larger than `ulimit -f` allows.
+const SIGXFSZ: SignalKind = SignalKind::from_raw(25);
+
 /// Raises the limit on open files as far as it goes: each connection and each provider's socket takes one.
 pub(super) fn raise_nofile_limit() {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -7,22 +18,75 @@ pub(super) fn raise_nofile_limit() {
     }
 }
 
-/// The first SIGTERM or Ctrl-C. A second one ends the process at once: the file is safe at any moment.
+/// Makes a write past the limit on a file's size fail like one to a full disk. The signal would end the process.
+pub(super) fn take_file_size_signal() {
+    // The handler stays when the runtime has gone.
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    let _inside = runtime.enter();
+    drop(listen(SIGXFSZ));
+}
+
+/// The first order to go. A second one ends the process at once: the file is safe at any moment.
 pub(super) async fn signal() {
-    wait_for_signal().await;
-    tokio::spawn(async {
-        wait_for_signal().await;
-        std::process::exit(130);
+    let mut orders = Orders::new(&ignored());
+    orders.next().await;
+    tokio::spawn(async move {
+        while orders.next().await == SignalKind::hangup() && orders.terminal_has_gone() {}
+        log::finish();
+        std::process::exit(TOLD_TWICE);
     });
 }
 
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// The signals by which a server is told to go: by its supervisor, at the keyboard, by a terminal that is closed.
+struct Orders {
+    signals: Vec<(SignalKind, Signal)>,
+    had_terminal: bool,
+}
+
+impl Orders {
+    /// What was `ignored` at the start stays so: `nohup` means it, and so does a shell that puts a command into the
+    /// background. SIGTERM always counts.
+    fn new(ignored: &[SignalKind]) -> Self {
+        let kinds = [SignalKind::interrupt(), SignalKind::hangup(), SignalKind::quit()];
+        let kinds = kinds.into_iter().filter(|kind| !ignored.contains(kind)).chain([SignalKind::terminate()]);
+        let signals = kinds.filter_map(|kind| Some((kind, listen(kind).ok()?))).collect();
+        Orders { signals, had_terminal: has_terminal() }
     }
+
+    /// Waits for one.
+    async fn next(&mut self) -> SignalKind {
+        poll_fn(|context| {
+            let mut ask =
+                |(kind, signal): &mut (SignalKind, Signal)| signal.poll_recv(context).is_ready().then_some(*kind);
+            // All are asked, so that each of them wakes. A hang-up says least.
+            let heard: Vec<_> = self.signals.iter_mut().filter_map(&mut ask).collect();
+            let said = heard.iter().find(|kind| **kind != SignalKind::hangup()).or(heard.first());
+            said.map_or(Poll::Pending, |kind| Poll::Ready(*kind))
+        })
+        .await
+    }
+
+    /// Whether the hang-up is that of a terminal: then the shell and the kernel each tell it, and twice is once.
+    fn terminal_has_gone(&self) -> bool {
+        self.had_terminal && !has_terminal()
+    }
+}
+
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Signals that this process was started to ignore. Where the system does not say, there are none.
+fn ignored() -> Vec<SignalKind> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_in(&status)
+}
+
+/// Signal 1 is the lowest bit.
+fn ignored_in(status: &str) -> Vec<SignalKind> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    (1..=64).filter(|number| mask >> (number - 1) & 1 == 1).map(SignalKind::from_raw).collect()
 }
 
 #[cfg(test)]
@@ -34,5 +98,16 @@ mod tests {
         raise_nofile_limit();
         let (soft, hard) = rlimit::Resource::NOFILE.get().unwrap();
         assert_eq!(soft, hard);
+    }
+
+    #[test]
+    fn what_was_ignored_at_the_start_is_read_off_the_mask() {
+        let status = "Name:\talm\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\nSigCgt:\t0\n";
+        assert_eq!(ignored_in(status), [SignalKind::hangup(), SignalKind::pipe()]);
+        for nothing in ["", "SigIgn:\t0000000000000000", "SigIgn:\tx"] {
+            assert_eq!(ignored_in(nothing), []);
+        }
+        // The Rust runtime itself ignores SIGPIPE.
+        assert!(ignored().contains(&SignalKind::pipe()));
     }
 }

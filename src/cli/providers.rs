@@ -88,7 +88,7 @@ impl Providers {
                 let store = globals.store()?;
                 let tenant = store.org_by_slug(&org)?.tenant();
                 block_on(store.org(&tenant).delete_provider(slug.clone()))?;
-                globals.print(|| json!({ "removed": slug }), || format!("Removed {slug} and its models"));
+                globals.report(|| json!({ "removed": slug }), || format!("Removed {slug} and its models"));
                 Ok(())
             }
         }
@@ -110,7 +110,7 @@ impl Add {
         let provider = catalog.prepare(new).map_err(as_flags)?;
         let provider = block_on(store.org(&tenant).create_provider(provider))?;
         let ids: Vec<_> = provider.models.iter().map(|model| format!("{}/{}", provider.slug, model.name)).collect();
-        globals.print(
+        globals.report(
             || json!({ "id": provider.id, "slug": provider.slug, "models": ids }),
             || {
                 format!(
@@ -172,8 +172,7 @@ fn list(globals: &Globals, org: &str) -> Result<()> {
         let row = |p: &Provider| vec![p.slug.clone(), p.base_url.clone(), key(p), names(p).join(", ")];
         table(&["SLUG", "BASE URL", "KEY", "MODELS"], &providers.iter().map(row).collect::<Vec<_>>())
     };
-    globals.print(json, text);
-    Ok(())
+    globals.print(json, text)
 }
 
 /// Each step says how long it took, so that a slow provider can be told from a wrong one.
@@ -196,6 +195,5 @@ async fn test(globals: &Globals, org: &str, slug: &str, ca_file: Option<PathBuf>
             let first = first_ms.map_or_else(|| "no token".to_owned(), |ms| format!("first token after {ms} ms"));
             format!("{} models listed in {list_ms} ms\n{}: {first}, done after {reply_ms} ms", listed.len(), model)
         },
-    );
-    Ok(())
+    )
 }

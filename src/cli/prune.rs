@@ -54,7 +54,7 @@ impl Prune {
             count_text(gone.agents.unsigned_abs(), "agent"),
             count_text(gone.projects.unsigned_abs(), "project"),
         );
-        globals.print(|| json, || text);
+        globals.report(|| json, || text);
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ impl Restore {
         let orgs = restored.file.orgs_count()?;
         let keys = doctor::check_key_file(globals, &restored.file);
         let kept = restored.kept.as_ref().map(|kept| kept.display().to_string());
-        globals.print(
+        globals.report(
             || json!({ "folder": folder, "orgs": orgs, "kept": kept, "key": keys.to_json() }),
             || {
                 let mut lines = vec![format!("restored {}: {}", folder.display(), count_text(orgs, "organization"))];

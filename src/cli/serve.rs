@@ -1,12 +1,12 @@
 //! `alm serve`: the server.
 
-use std::{io::IsTerminal, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use serde_json::json;
 
 use super::{
     globals::Globals,
+    log::{self, LogFormat},
     process::{raise_nofile_limit, signal},
     text::as_flags,
 };
@@ -27,7 +27,7 @@ pub(super) struct Serve {
     /// Chats that a person may start in a minute
     #[arg(long, default_value = "60", value_name = "PER MINUTE")]
     chat_rate: NonZeroU32,
-    /// How long running replies may take to finish after SIGTERM
+    /// How long running replies may take to finish after SIGTERM, SIGINT, SIGHUP or SIGQUIT
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     drain: Duration,
     /// An origin whose web pages may call the API; repeat, or separate with commas
@@ -47,18 +47,9 @@ pub(super) struct Serve {
     log_format: LogFormat,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum LogFormat {
-    Text,
-    Json,
-}
-
-/// What is logged unless RUST_LOG says otherwise: what someone should know, not every request.
-const LOG_DEFAULT: &str = "alm=info,warn";
-
 impl Serve {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
-        start_log(self.log_format);
+        let lines_lost = log::start(self.log_format)?;
         raise_nofile_limit();
         let mut builder = Server::builder()
             .data_dir(globals.folder()?)
@@ -67,7 +58,8 @@ impl Serve {
             .chats_per_minute(self.chat_rate.get())
             .drain(self.drain)
             .variables(|name| std::env::var(name).ok())
-            .proxy_from_env();
+            .proxy_from_env()
+            .log_lines_lost(lines_lost);
         builder = self.cors_origin.into_iter().fold(builder, Builder::cors_origin);
         builder = self.allow_host.into_iter().fold(builder, Builder::allow_host);
         builder = self.ca_file.into_iter().fold(builder, Builder::ca_file);
@@ -82,7 +74,7 @@ impl Serve {
                 print_new_org(&server.handle().ensure_org(slug).await?);
             }
             if let Some(address) = server.local_addr() {
-                println!("alm is listening on http://{address}");
+                log::say(&format!("alm is listening on http://{address}"));
             }
             if let Some(url) = server.setup_url() {
                 print_setup(&url);
@@ -99,29 +91,23 @@ fn print_new_org(org: &Organization) {
         return;
     }
     let slug = org.slug();
-    eprintln!(
-        "Created the organization {slug}. Create a key beside this server, and a password to sign in with at /login:"
+    let what = format!("Created the organization {slug}");
+    let text = format!(
+        "{what}. Create a key beside this server, and a password to sign in with at /login:\n  \
+         alm keys create --org {slug} --name first\n  \
+         alm org password owner@{slug}.localhost --password-file FILE"
     );
-    eprintln!("  alm keys create --org {slug} --name first");
-    eprintln!("  alm org password owner@{slug}.localhost --password-file FILE");
+    log::tell(&text, json!({ "message": what, "org": slug, "owner": format!("owner@{slug}.localhost") }));
 }
 
 /// Says how a server gets its first organization.
 fn print_setup(url: &str) {
     let minutes = SETUP_CODE_LIFE.as_secs() / 60;
-    eprintln!("There is no organization yet. Open this link within {minutes} minutes to create one; it works once:");
-    eprintln!("  {url}");
-    eprintln!("Or create one beside this server:");
-    eprintln!("  alm org create acme --owner you@example.com --password-file FILE");
-}
-
-fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    // A log that goes to a file or to journald is no place for colours.
-    let log = log.with_ansi(std::io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
+    let text = format!(
+        "There is no organization yet. Open this link within {minutes} minutes to create one; it works once:\n  {url}\n\
+         Or create one beside this server:\n  alm org create acme --owner you@example.com --password-file FILE"
+    );
+    let message =
+        format!("There is no organization yet. Open setupUrl within {minutes} minutes to create one; it works once");
+    log::tell(&text, json!({ "message": message, "setupUrl": url }));
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufReader, BufWriter},
+    io::{self, BufReader, BufWriter, ErrorKind, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{
     globals::Globals,
+    output::Patient,
     text::{count_text, read_secret},
 };
 use crate::{
@@ -49,15 +50,19 @@ impl Export {
         let tenant = store.org_by_slug(&self.org)?.tenant();
         let org = store.org(&tenant);
         let Some(path) = &self.file else {
-            let exported = org.export(&mut BufWriter::new(io::stdout().lock()))?;
-            eprintln!("{}", summary(&self.org, &exported));
+            let mut out = BufWriter::new(Output::default());
+            let exported = match org.export(&mut out) {
+                Err(_) if out.get_ref().is_gone => return Ok(()),
+                exported => exported?,
+            };
+            drop(writeln!(Patient(io::stderr()), "{}", summary(&self.org, &exported)));
             return Ok(());
         };
         let file = create(path)?;
         // Half an export is none.
         let exported = org.export(&mut BufWriter::new(&file)).inspect_err(|_| drop(fs::remove_file(path)))?;
         file.sync_all().map_err(|error| cannot(path, &error))?;
-        globals.print(|| json!({ "slug": self.org, "rows": exported.rows }), || summary(&self.org, &exported));
+        globals.report(|| json!({ "slug": self.org, "rows": exported.rows }), || summary(&self.org, &exported));
         Ok(())
     }
 }
@@ -69,13 +74,29 @@ impl Import {
         let imported = globals.store()?.import(BufReader::new(file), self.slug, hash)?;
         let (slug, rows) = (imported.slug, imported.rows);
         let next = format!("alm keys create --org {slug} --name first");
-        globals.print(
+        globals.report(
             || json!({ "slug": slug, "rows": rows }),
             || {
                 let rows = count_text(rows, "row");
                 format!("imported {slug}: {rows}\nnext: {next}; then set its providers' keys again, if it has any")
             },
         );
+        Ok(())
+    }
+}
+
+/// Standard output. Whoever stops reading an export has read enough.
+#[derive(Default)]
+struct Output {
+    is_gone: bool,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Patient(io::stdout()).write(bytes).inspect_err(|error| self.is_gone = error.kind() == ErrorKind::BrokenPipe)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

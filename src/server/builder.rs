@@ -1,6 +1,12 @@
 //! How a server is set up.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
@@ -47,6 +53,7 @@ pub struct Builder {
     proxy_from_env: bool,
     setup_link: bool,
     variables: Option<Variables>,
+    log_lines_lost: Option<Arc<AtomicU64>>,
 }
 
 impl Server {
@@ -65,6 +72,7 @@ impl Server {
             proxy_from_env: false,
             setup_link: false,
             variables: None,
+            log_lines_lost: None,
         }
     }
 }
@@ -144,6 +152,13 @@ impl Builder {
         self
     }
 
+    /// Where the program counts the lines that its log has lost, for the metrics.
+    #[doc(hidden)]
+    pub fn log_lines_lost(mut self, count: Arc<AtomicU64>) -> Self {
+        self.log_lines_lost = Some(count);
+        self
+    }
+
     /// Locks and opens the data folder, upgrades its file, recovers what an earlier process left, and listens. Needs a
     /// tokio runtime with time and I/O.
     pub async fn build(self) -> Result<Server, Error> {
@@ -174,7 +189,11 @@ impl Builder {
         let engine = Engine::new(store.clone(), catalog.clone());
         engine.recover().await?;
         let hosts = Hosts::of_listener(self.listen.ip(), &self.allow_hosts);
-        let app = App::new(store, catalog, engine.clone(), Admission { cors, hosts, cookie, setup, chats_per_minute });
+        let mut app =
+            App::new(store, catalog, engine.clone(), Admission { cors, hosts, cookie, setup, chats_per_minute });
+        if let Some(count) = self.log_lines_lost {
+            app.metrics.add_log_lines_lost(count);
+        }
         let listener = Listener::bind(self.listen)?;
         Ok(Server {
             app: Arc::new(app),

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The signals that ask a server to go.
-const ORDERS: [&str; 2] = ["TERM", "INT"];
+const ORDERS: [&str; 4] = ["TERM", "INT", "HUP", "QUIT"];
 /// The exit code of a server that was told twice.
 const TOLD_TWICE: i32 = 130;
 

@@ -12,6 +12,7 @@ mod clock;
 mod connections;
 mod disk;
 mod drain;
+mod log;
 mod memory;
 mod shim;
 mod upstreams;

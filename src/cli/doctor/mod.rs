@@ -45,7 +45,7 @@ impl Doctor {
         globals.print(
             || json!({ "ok": failed == 0, "checks": checks.iter().map(Check::to_json).collect::<Vec<_>>() }),
             || checks.iter().map(Check::to_string).collect::<Vec<_>>().join("\n"),
-        );
+        )?;
         if failed == 0 {
             return Ok(());
         }

@@ -2,7 +2,13 @@
 //!
 //! Rule: labels are of bounded variety: patterns and not paths, no organization, no model name that a caller wrote.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -40,6 +46,11 @@ impl Metrics {
         registry.register("requests", "Requests by method, path pattern and status", requests.clone());
         registry.register_collector(Box::new(Turns(engine)));
         Metrics { registry, requests }
+    }
+
+    /// Shows how many lines the program's log has lost.
+    pub fn add_log_lines_lost(&mut self, count: Arc<AtomicU64>) {
+        self.registry.register_collector(Box::new(LogLinesLost(count)));
     }
 
     /// Counts one request that was answered.
@@ -84,5 +95,17 @@ impl Collector for Turns {
             tokens.encode(counter)?;
         }
         Ok(())
+    }
+}
+
+/// Counted where the log is written.
+#[derive(Debug)]
+struct LogLinesLost(Arc<AtomicU64>);
+
+impl Collector for LogLinesLost {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let lost = ConstCounter::new(self.0.load(Ordering::Relaxed));
+        let help = "Lines of the log that were dropped or could not be written";
+        lost.encode(encoder.encode_descriptor("log_lines_lost", help, None, lost.metric_type())?)
     }
 }
