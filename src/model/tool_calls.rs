@@ -14,6 +14,11 @@ pub const CALLS_MAX: usize = 128;
 /// The most bytes all names, ids and arguments of one reply may have.
 pub const ARGUMENT_BYTES_MAX: usize = 1 << 20;
 
+/// The longest name of a call, in characters, as providers take them. What is longer is cut, and no tool's.
+pub const CALL_NAME_CHARS_MAX: usize = 64;
+/// The longest id of a call, in characters. A call whose own is longer gets one of ours.
+pub const CALL_ID_CHARS_MAX: usize = 256;
+
 /// The name of a call that never got one: no tool is called this, so the model is told and can try again.
 const UNNAMED: &str = "unnamed";
 
@@ -133,7 +138,7 @@ impl ToolCalls {
         let mut news = &*joined;
         if call.name.is_empty() {
             let Some(name) = fragment.name else { return };
-            call.name = whole(name.into()).into_owned();
+            call.name = whole(name.into()).chars().take(CALL_NAME_CHARS_MAX).collect();
             let id = self.free_id(at);
             let call = &mut self.calls[at];
             call.id = id;
@@ -149,7 +154,8 @@ impl ToolCalls {
     fn free_id(&self, at: usize) -> String {
         let wire_id = self.calls[at].wire_id.clone().map(|id| whole(id.into()).into_owned());
         let taken = |id: &String| self.calls.iter().any(|call| call.id == *id);
-        wire_id.filter(|id| !taken(id)).unwrap_or_else(|| format!("call_{}", uuid::Uuid::now_v7().simple()))
+        let fits = |id: &String| id.chars().nth(CALL_ID_CHARS_MAX).is_none() && !taken(id);
+        wire_id.filter(fits).unwrap_or_else(|| format!("call_{}", uuid::Uuid::now_v7().simple()))
     }
 }
 

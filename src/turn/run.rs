@@ -164,6 +164,10 @@ impl Run {
             self.close_with_words(step, "My reply was cut off before a tool call in it was complete.");
             return Ok(Next::Finish(ending.finish));
         }
+        if self.out.bytes() > TURN_BYTES_MAX {
+            self.close_with_words(step, "My reply has become as long as a reply may be. Ask me to continue.");
+            return Ok(Next::Finish(Finish::Length));
+        }
         let Said { text, reasoning, .. } = said;
         request.messages.push(Message::Assistant { text, reasoning, calls: ending.calls });
         request.messages.extend(outputs);

@@ -198,3 +198,33 @@ fn calls_and_their_bytes_may_be_as_many_as_the_bounds_and_not_one_more() {
         assert_eq!(of(bytes - names), last, "{bytes} bytes");
     }
 }
+
+#[test]
+fn a_name_and_an_id_may_have_as_many_characters_as_the_bounds_and_not_one_more() {
+    let call = |name: &str, id: &str| {
+        let (mut calls, mut out) = (ToolCalls::default(), Vec::new());
+        let fragment = Fragment { name: Some(name), id: Some(id), index: Some(0), arguments: "{" };
+        calls.push(fragment, &mut out).unwrap();
+        // What follows finds its call by an id of any length.
+        calls.push(Fragment { id: Some(id), arguments: "}", ..Fragment::default() }, &mut out).unwrap();
+        let mut calls = calls.finish(&mut out);
+        assert_told(&calls, &out);
+        assert_eq!((calls.len(), &*calls[0].arguments), (1, "{}"));
+        calls.remove(0)
+    };
+    for (chars, kept) in [
+        (CALL_NAME_CHARS_MAX - 1, CALL_NAME_CHARS_MAX - 1),
+        (CALL_NAME_CHARS_MAX, CALL_NAME_CHARS_MAX),
+        (CALL_NAME_CHARS_MAX + 1, CALL_NAME_CHARS_MAX),
+        (900_000, CALL_NAME_CHARS_MAX),
+    ] {
+        assert_eq!(call(&"x".repeat(chars), "a").name, "x".repeat(kept), "{chars}");
+    }
+    for (chars, is_kept) in
+        [(CALL_ID_CHARS_MAX - 1, true), (CALL_ID_CHARS_MAX, true), (CALL_ID_CHARS_MAX + 1, false), (500_000, false)]
+    {
+        let id = "ä".repeat(chars);
+        let given = call("f", &id).id;
+        assert_eq!((given == id, given.len() <= 2 * CALL_ID_CHARS_MAX), (is_kept, true), "{chars}");
+    }
+}
