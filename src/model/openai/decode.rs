@@ -3,7 +3,9 @@
 //! Rule: every body ends in an [`Ending`]; how its bytes are split changes nothing; one reply has at most one fault.
 
 use super::{
-    fault::{CUT_OFF, TOO_LONG, UNREADABLE, explain},
+    fault::{
+        CUT_OFF, Complaint, NO_REPLY, TOO_LONG, UNREADABLE, WEB_PAGE, complaint, explain, explain_refusal, is_refusal,
+    },
     lenient::Words,
     mend::mended,
     usage::Usage,
@@ -16,6 +18,9 @@ use crate::model::{
     sse::{self, BYTE_ORDER_MARK, EVENT_BYTES_MAX, Event},
     tool_calls::{Fragment, ToolCalls},
 };
+
+/// What is kept of the beginning of a body that may be none of ours.
+const BEGINNING_BYTES_MAX: usize = 4 * 1024;
 
 /// Reads one reply, however its bytes are split.
 #[derive(Debug, Default)]
@@ -32,6 +37,8 @@ enum Body {
     Events(sse::Parser),
     /// One JSON document: an error at HTTP 200, or a server that does not stream when tools are given.
     Json(Vec<u8>),
+    /// A page for people; its beginning may say why it came.
+    Page(Vec<u8>),
 }
 
 impl Default for Body {
@@ -51,6 +58,7 @@ impl Body {
                 Body::Unknown(bytes.to_vec())
             }
             Some(b'{' | b'[') => Body::Json(Vec::new()),
+            Some(b'<') => Body::Page(Vec::new()),
             Some(_) => Body::Events(sse::Parser::default()),
         }
     }
@@ -78,7 +86,14 @@ impl Decoder {
     fn read(&mut self, bytes: &[u8], out: &mut Vec<Delta>) {
         let reply = &mut self.reply;
         let within_cap = match &mut self.body {
-            Body::Events(parser) => parser.feed(bytes, |event| reply.event(event, out)).is_ok(),
+            Body::Events(parser) => {
+                reply.keep_beginning(bytes);
+                parser.feed(bytes, |event| reply.event(event, out)).is_ok()
+            }
+            Body::Page(page) => {
+                page.extend(bytes.iter().take(BEGINNING_BYTES_MAX - page.len()));
+                true
+            }
             Body::Json(json) => {
                 json.extend_from_slice(bytes);
                 json.len() <= EVENT_BYTES_MAX
@@ -104,12 +119,23 @@ impl Decoder {
                     reply.overflow(out);
                 }
             }
+            Body::Page(page) => {
+                let said = String::from_utf8_lossy(&page);
+                let sentence = explain(&said);
+                reply.fault(if sentence == explain("") { WEB_PAGE } else { sentence }, out);
+            }
             Body::Json(json) => {
                 let json = json.trim_ascii_start();
                 reply.event(Event { name: "", data: json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json) }, out);
             }
         }
         reply.end(out)
+    }
+
+    /// Says that the rest of the body is lost.
+    pub fn spoil(&mut self, out: &mut Vec<Delta>) {
+        self.reply.fault(UNREADABLE, out);
+        self.reply.done = true;
     }
 
     /// The reply said that it is over: what follows does not matter.
@@ -127,40 +153,59 @@ struct Reply {
     choice: Option<f64>,
     finish: Option<Finish>,
     usage: Usage,
+    /// How a body of events begins, until the first event: it may be no body of events.
+    beginning: Vec<u8>,
+    has_events: bool,
+    /// What came in the place of words.
+    complaint: Option<&'static str>,
     refused: bool,
     faulted: bool,
     done: bool,
 }
 
 impl Reply {
+    fn keep_beginning(&mut self, bytes: &[u8]) {
+        if !self.has_events {
+            self.beginning.extend(bytes.iter().take(BEGINNING_BYTES_MAX - self.beginning.len()));
+        }
+    }
+
     fn event(&mut self, event: Event<'_>, out: &mut Vec<Delta>) {
+        self.has_events = true;
         let data = event.data.trim_ascii();
         if self.done || is_keep_alive(event.name, data) {
             return;
         }
         if is_done(data) {
             self.done = true;
-        } else if event.name == "error" {
+        } else if ["error", "exception"].iter().any(|word| event.name.contains(word)) {
             self.fault(explain(&String::from_utf8_lossy(data)), out);
-        } else if let Some(chunk) = str::from_utf8(data).ok().and_then(|data| serde_json::from_str(data).ok()) {
-            self.chunk(&chunk, out);
+        } else if let Some((json, chunk)) = read(data) {
+            self.chunk(&chunk, json, out);
         } else if data.contains(&b'\n') {
             // Events that a server glued together by leaving out the blank line between them.
             data.split(|byte| *byte == b'\n').for_each(|data| self.event(Event { data, ..event }, out));
-        } else if let Ok(chunk) = serde_json::from_str(&mended(data)) {
-            self.chunk(&chunk, out);
+        } else if let json = mended(data)
+            && let Ok(chunk) = serde_json::from_str(&json)
+        {
+            self.chunk(&chunk, &json, out);
         } else {
             self.fault(UNREADABLE, out);
         }
     }
 
-    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) {
+    fn chunk(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) {
         self.usage.raise(&chunk.usage);
         self.usage.raise(&chunk.x_groq.usage);
         if let Some(error) = chunk.error
             && !matches!(error.get(), "false" | "\"\"" | "0" | "{}" | "[]")
         {
-            return self.fault(explain(error.get()), out);
+            // The words may stand beside it.
+            let whole = matches!(error.get(), "true" | "null") || error.get().parse::<f64>().is_ok();
+            return self.fault(explain(if whole { json } else { error.get() }), out);
+        }
+        if chunk.choices.0.is_empty() || chunk.base_resp.is_some() {
+            self.note_complaint(chunk, json, out);
         }
         let is_ours = |choice: &&Choice<'_>| {
             choice.index.0.is_none() || self.choice.is_none_or(|ours| choice.index.0 == Some(ours))
@@ -176,6 +221,35 @@ impl Reply {
             // A server that fails says so in an `error` field too, but not every one does.
             Some("error") => self.fault(explain(""), out),
             Some(reason) => self.finish = Some(finish_of(reason)),
+        }
+    }
+
+    /// Remembers an error in other words than `error`.
+    fn note_complaint(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) {
+        let is_refused =
+            chunk.base_resp.and_then(|status| serde_json::from_str(status.get()).ok()).is_some_and(|s| is_refusal(&s));
+        let complaint = match is_refused {
+            true => Some(Complaint::Certain),
+            false if chunk.choices.0.is_empty() => complaint(json),
+            false => None,
+        };
+        match complaint {
+            Some(Complaint::Certain) => self.fault(explain_refusal(json), out),
+            Some(Complaint::Possible) => drop(self.complaint.get_or_insert(explain_refusal(json))),
+            None => {}
+        }
+    }
+
+    /// Why there is no end.
+    fn no_end(&self) -> &'static str {
+        let begins = self.beginning.trim_ascii();
+        match self.complaint {
+            Some(sentence) => sentence,
+            None if self.has_events || begins.is_empty() || begins.starts_with(b":") => CUT_OFF,
+            None => match explain(&String::from_utf8_lossy(begins)) {
+                sentence if sentence == explain("") => NO_REPLY,
+                sentence => sentence,
+            },
         }
     }
 
@@ -235,7 +309,7 @@ impl Reply {
         self.voice.end(out);
         let calls = self.calls.finish(out);
         if self.finish.is_none() {
-            self.fault(CUT_OFF, out);
+            self.fault(self.no_end(), out);
         }
         let finish = match self.finish {
             None => Finish::Error,
@@ -245,6 +319,12 @@ impl Reply {
         };
         Ending { finish, usage: self.usage.counted(), calls }
     }
+}
+
+/// A chunk, and its text.
+fn read(data: &[u8]) -> Option<(&str, Chunk<'_>)> {
+    let json = str::from_utf8(data).ok()?;
+    Some((json, serde_json::from_str(json).ok()?))
 }
 
 /// Whether an event says only that the server is still there, which some write where a comment belongs.

@@ -20,9 +20,11 @@ pub(super) struct Chunk<'a> {
     pub usage: Usage,
     /// Groq's place for usage.
     pub x_groq: UsageHolder,
+    /// MiniMax's status, of good replies too.
+    pub base_resp: Option<&'a RawValue>,
 }
 
-fields! { Chunk<'a>, "error" => error, "choices" => choices, "usage" => usage, "x_groq" => x_groq, }
+fields! { Chunk<'a>, "error" => error, "base_resp" => base_resp, "choices" => choices, "usage" => usage, "x_groq" => x_groq, }
 
 #[derive(Debug, Default)]
 pub(super) struct UsageHolder {

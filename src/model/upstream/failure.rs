@@ -5,6 +5,7 @@
 
 use std::{io::ErrorKind, time::Duration};
 
+use super::unpack::unreadable;
 use crate::{
     error::{Error, NO_DESCRIPTOR, is_out_of_descriptors},
     model::openai::explain,
@@ -53,6 +54,8 @@ pub(super) enum Failure {
     Explained(&'static str),
     /// It answered with a page for people.
     WebPage,
+    /// It answered with something compressed in a way that is not read.
+    Packed(&'static str),
     /// It answered with something else than a list of models.
     NoList,
     /// As many requests wait for their heads as may.
@@ -114,7 +117,7 @@ impl Failure {
         }
         // Anything but a page may be a stream: some servers call theirs `application/json`.
         let page = text(header::CONTENT_TYPE).is_some_and(|kind| kind.trim_start().starts_with("text/html"));
-        page.then_some(Failure::WebPage)
+        page.then_some(Failure::WebPage).or_else(|| unreadable(headers).map(Failure::Packed))
     }
 
     /// The same, but for a refused request whose reason the body shows; the words are ours.
@@ -177,6 +180,10 @@ impl Failure {
             Failure::WebPage => {
                 format!("{who} returned a web page: check the provider's base URL, which often ends in /v1")
             }
+            Failure::Packed(how) => format!(
+                "{who} sent its response compressed ({how}), which was not asked for: turn that off in the server or \
+                 the proxy before it"
+            ),
             Failure::NoList => format!("{who} returned no list of models: check the provider's base URL"),
             Failure::TooMany | Failure::NoDescriptor | Failure::Other => {
                 format!("the request to {who} failed: see the server log")
@@ -293,6 +300,7 @@ mod tests {
             (Failure::NotHttp, "base URL"),
             (Failure::WebPage, "/v1"),
             (Failure::NoList, "base URL"),
+            (Failure::Packed("br"), "compressed (br)"),
             (Failure::Other, "log"),
             (status(302, None), "base URL"),
             (status(400, None), "llama3.2:3b"),

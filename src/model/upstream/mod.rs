@@ -7,6 +7,7 @@
 
 mod endpoint;
 mod failure;
+mod unpack;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,10 @@ use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 pub use self::endpoint::Endpoint;
-use self::failure::{Failure, Purpose};
+use self::{
+    failure::{Failure, Purpose},
+    unpack::Unpacker,
+};
 use super::{
     Delta, Ending, Request,
     openai::{Decoder, encode},
@@ -69,10 +73,12 @@ impl Upstreams {
             tracing::warn!(authority, ?failure, "a provider did not reply");
             failure.into_error(&endpoint.who(), Purpose::Reply(&request.model))
         })?;
+        let unpacker = Unpacker::new(response.headers());
         Ok(Reply {
             who: endpoint.who(),
             authority,
             body: Some(response.into_body()),
+            unpacker,
             decoder: Decoder::new(),
             read_at: Instant::now(),
             idle_timeout: self.client.idle_timeout(),
@@ -90,9 +96,10 @@ impl Upstreams {
         let authority = endpoint.authority()?;
         let http = endpoint.request(Method::GET, "/models", Vec::new())?;
         let list = async {
-            let mut body = self.send(endpoint, &authority, http).await?.into_body();
+            let (head, mut body) = self.send(endpoint, &authority, http).await?.into_parts();
             reached();
             let list = body.read_up_to(MODELS_BYTES_MAX).await.map_err(|_| Failure::Lost)?;
+            let list = unpack::whole(list, &head.headers, MODELS_BYTES_MAX);
             serde_json::from_slice::<Value>(&list).map_err(|_| Failure::NoList)
         };
         let list = timeout(MODELS_TIMEOUT, list).await.unwrap_or(Err(Failure::HeadTimeout));
@@ -143,6 +150,7 @@ impl Upstreams {
         let Some(failure) = Failure::of_head(response.status(), response.headers()) else { return Ok(response) };
         let said = timeout(ERROR_TIMEOUT, response.body_mut().read_up_to(ERROR_BYTES_MAX)).await;
         let said = said.ok().and_then(|said| said.ok()).unwrap_or_default();
+        let said = unpack::whole(said, response.headers(), ERROR_BYTES_MAX);
         let said = endpoint.redacted(&said);
         tracing::debug!(authority, status = response.status().as_u16(), said, "refused");
         Err(failure.explained(&said))
@@ -161,6 +169,7 @@ pub struct Reply {
     authority: String,
     /// None once the reply is over.
     body: Option<Body>,
+    unpacker: Unpacker,
     decoder: Decoder,
     read_at: Instant,
     idle_timeout: Duration,
@@ -209,11 +218,17 @@ impl Reply {
         thread_local! {
             static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
         }
-        let Reply { body: Some(body), decoder, .. } = self else { return Poll::Ready(Step::End) };
+        let Reply { body: Some(body), unpacker, decoder, .. } = self else { return Poll::Ready(Step::End) };
         let read = BUFFER.with_borrow_mut(|buffer| {
             let read = body.poll_read(cx, buffer);
             if let Poll::Ready(Ok(n)) = read {
-                decoder.feed(&buffer[..n], deltas);
+                let unpacked = match n {
+                    0 => unpacker.finish(|bytes| decoder.feed(bytes, deltas)),
+                    n => unpacker.feed(&buffer[..n], |bytes| decoder.feed(bytes, deltas)),
+                };
+                if unpacked.is_err() {
+                    decoder.spoil(deltas);
+                }
             }
             read
         });

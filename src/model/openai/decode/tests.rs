@@ -18,7 +18,7 @@ fn fault(body: &str) -> String {
 #[test]
 fn a_reply_that_never_says_why_it_ended_was_cut_off() {
     for body in
-        ["", " \n", "data: [DONE]\n\n", "<html>", "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n", "{}"]
+        ["", " \n", ": ping\n\n", "data: [DONE]\n\n", "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n", "{}"]
     {
         assert_eq!(fault(body), CUT_OFF);
     }
@@ -283,6 +283,70 @@ fn a_body_may_begin_with_a_mark_and_end_its_lines_in_any_way() {
     for end in ["\n", "\r\n", "\r"] {
         for mark in ["", "\u{feff}"] {
             assert_eq!(said((mark.to_owned() + &events.replace('\n', end)).as_bytes()), text("a"), "{end:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_reply_says_what_it_is() {
+    for (document, has) in [
+        (
+            r#"{"id":"x","choices":null,"created":1,"model":"m","usage":{"total_tokens":0},"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#,
+            "balance",
+        ),
+        (r#"{"choices":null,"base_resp":{"status_code":1002,"status_msg":"rate limit"}}"#, "limiting"),
+        (
+            r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"base_resp":{"status_code":1027,"status_msg":"x"}}"#,
+            "refused the content",
+        ),
+        (r#"{"code":401,"msg":"token expired or incorrect","success":false}"#, "key"),
+        (r#"{"detail":"Not authenticated"}"#, "key"),
+        (r#"{"message":"Too many requests","object":"error","code":429}"#, "limiting"),
+        (r#"{"message":"something odd"}"#, "in place of a reply"),
+        (r#"{"error":"model is overloaded"}"#, "overloaded"),
+        (r#"{"error":true,"message":"Too many requests"}"#, "limiting"),
+        (r#"{"errors":[{"message":"Unauthorized"}]}"#, "key"),
+        (r#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]"#, "limiting"),
+    ] {
+        for body in
+            [document.to_owned(), format!("data: {document}\n\n"), format!("data: {document}\n\ndata: [DONE]\n\n")]
+        {
+            assert!(fault(&body).contains(has), "{body}: {}", fault(&body));
+        }
+    }
+    for (body, has) in [
+        ("<!doctype html><title>Welcome</title>", "web page"),
+        ("\n <html>429 Too Many Requests", "limiting"),
+        ("upstream connect error or disconnect/reset before headers", "overloaded"),
+        ("Not here\n", "else than a reply"),
+        ("event: error\ndata: {\"message\":\"invalid api key\"}\n\n", "key"),
+        ("event: response.error\ndata: rate limit\n\n", "limiting"),
+    ] {
+        assert!(fault(body).contains(has), "{body}: {}", fault(body));
+    }
+}
+
+#[test]
+fn a_reply_that_comes_to_its_end_is_one_whatever_stands_between() {
+    for odd in [
+        r#"{"message":"queued"}"#,
+        r#"{"code":200,"msg":"ok"}"#,
+        r#"{"base_resp":{"status_code":0}}"#,
+        r#"{"detail":"x"}"#,
+    ] {
+        let body = [format!("data: {odd}\n\n").as_bytes(), &body_of(&[r#"{"content":"a"}"#])].concat();
+        assert_eq!(said(&body), text("a"), "{odd}");
+    }
+}
+
+#[test]
+fn the_beginning_of_what_is_no_reply_is_kept_up_to_its_bound() {
+    for (before, is_seen) in
+        [(BEGINNING_BYTES_MAX - 11, true), (BEGINNING_BYTES_MAX - 10, true), (BEGINNING_BYTES_MAX - 9, false)]
+    {
+        for begin in ["<", "x"] {
+            let body = format!("{begin}{} overloaded", " ".repeat(before - 2));
+            assert_eq!(fault(&body).contains("overloaded"), is_seen, "{before} {begin}");
         }
     }
 }
