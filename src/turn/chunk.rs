@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::line::write_json;
 use crate::error::Error;
 
 /// One event of the stream.
@@ -124,7 +125,7 @@ impl Chunk {
     /// Appends this chunk to `frames` as one server-sent event.
     pub fn write_to(&self, frames: &mut Vec<u8>) {
         frames.extend_from_slice(b"data: ");
-        serde_json::to_writer(&mut *frames, self).expect("a chunk is plain JSON, and a Vec takes every write");
+        write_json(self, frames);
         frames.extend_from_slice(b"\n\n");
     }
 }

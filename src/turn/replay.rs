@@ -1,7 +1,7 @@
 //! A turn that is over, streamed again: the chunks whose fold is the stored message.
 //!
 //! Rule: what is folded from these chunks is what is stored. The words are the same, the pieces they came in are not:
-//! a text comes whole.
+//! a text comes in as few as its lines allow.
 
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::{
     chunk::{Chunk, DONE},
-    fold, metadata,
+    fold,
+    line::pieces,
+    metadata,
 };
 use crate::{
     error::{Error, Result},
@@ -64,13 +66,15 @@ pub(super) fn chunks_of(parts: &[Value]) -> Vec<Chunk> {
             "text" => {
                 let id = format!("t{n}");
                 chunks.push(Chunk::TextStart { id: id.clone() });
-                chunks.push(Chunk::TextDelta { id: id.clone(), delta: text("text") });
+                let deltas = pieces(part["text"].as_str().unwrap_or_default()).map(str::to_owned);
+                chunks.extend(deltas.map(|delta| Chunk::TextDelta { id: id.clone(), delta }));
                 chunks.push(Chunk::TextEnd { id });
             }
             "reasoning" => {
                 let id = text("id");
                 chunks.push(Chunk::ReasoningStart { id: id.clone() });
-                chunks.push(Chunk::ReasoningDelta { id: id.clone(), delta: text("text") });
+                let deltas = pieces(part["text"].as_str().unwrap_or_default()).map(str::to_owned);
+                chunks.extend(deltas.map(|delta| Chunk::ReasoningDelta { id: id.clone(), delta }));
                 chunks.push(Chunk::ReasoningEnd { id });
             }
             "source-url" => chunks.push(Chunk::SourceUrl {

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::chunk::Chunk;
+use super::{chunk::Chunk, line::pieces};
 use crate::model::Delta;
 
 /// The model call that runs, and the ids that the calls before it took.
@@ -62,11 +62,13 @@ impl Step {
             Delta::Reasoning(delta) if delta.is_empty() => {}
             Delta::Text(delta) => {
                 let id = self.text(out);
-                out.push(Chunk::TextDelta { id, delta });
+                out.extend(pieces(&delta).map(|delta| Chunk::TextDelta { id: id.clone(), delta: delta.to_owned() }));
             }
             Delta::Reasoning(delta) => {
                 let id = self.reasoning(out);
-                out.push(Chunk::ReasoningDelta { id, delta });
+                out.extend(
+                    pieces(&delta).map(|delta| Chunk::ReasoningDelta { id: id.clone(), delta: delta.to_owned() }),
+                );
             }
             Delta::ToolStart { id, name } => {
                 self.end_reasoning(out);
@@ -74,7 +76,11 @@ impl Step {
             }
             Delta::ToolArguments { id, fragment } => {
                 self.end_reasoning(out);
-                out.push(Chunk::ToolInputDelta { tool_call_id: self.call_id(&id), input_text_delta: fragment });
+                let id = self.call_id(&id);
+                out.extend(pieces(&fragment).map(|piece| Chunk::ToolInputDelta {
+                    tool_call_id: id.clone(),
+                    input_text_delta: piece.to_owned(),
+                }));
             }
             Delta::Source { url, title } => {
                 let source_id = self.new_id();

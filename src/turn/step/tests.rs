@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     model::{Ending, ToolCall, openai::Decoder},
-    turn::chunk::clean_json,
+    turn::{chunk::clean_json, line::LINE_BYTES_MAX},
 };
 
 /// Where we differ from the AI SDK on purpose. What we send there is in `<name>.ours.jsonl`.
@@ -189,4 +189,28 @@ fn a_continuation_gives_its_calls_ids_that_the_message_does_not_have() {
     );
     step.begin();
     assert_eq!([step.call_id("call_1"), step.call_id("call_0")], ["call_1-2", "call_0-4"]);
+}
+
+#[test]
+fn no_line_of_words_is_longer_than_readers_of_lines_take() {
+    for (text, lines) in [("a".repeat(200_000), 4), ("\u{2028}\"".repeat(30_000), 4), ("é".into(), 1)] {
+        let deltas = [
+            Delta::Reasoning(text.clone()),
+            Delta::Text(text.clone()),
+            Delta::ToolStart { id: "\u{1}".repeat(256), name: "f".into() },
+            Delta::ToolArguments { id: "\u{1}".repeat(256), fragment: text.clone() },
+        ];
+        let (mut step, mut chunks) = (Step::default(), Vec::new());
+        deltas.into_iter().for_each(|delta| step.delta(delta, &mut chunks));
+        let mut frames = Vec::new();
+        chunks.iter().for_each(|chunk| chunk.write_to(&mut frames));
+        let longest = frames.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
+        assert!(longest <= Some(LINE_BYTES_MAX), "{longest:?}");
+        let said = |chunk: &Chunk| match chunk {
+            Chunk::TextDelta { delta, .. } => Some(delta.clone()),
+            _ => None,
+        };
+        let pieces: Vec<_> = chunks.iter().filter_map(said).collect();
+        assert_eq!((pieces.len(), pieces.concat() == text), (lines, true));
+    }
 }
