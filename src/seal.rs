@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
-    secret::Secret,
+    secret::{Secret, trimmed},
 };
 
 /// The key file's name in the data folder.
@@ -124,9 +124,11 @@ impl Sealer {
     }
 }
 
-/// The secret in that variable of this process's environment, if it is set. Nothing else reads a secret from there.
+/// The secret in that variable of this process's environment, if it is set and holds more than white space. Nothing else reads a
+/// secret from there.
 pub fn from_environment(variable: &str) -> Option<Secret> {
-    std::env::var(variable).ok().map(Secret::new)
+    let text = std::env::var(variable).ok()?;
+    Some(trimmed(&text)).filter(|text| !text.is_empty()).map(Secret::new)
 }
 
 /// Links the finished file into place: of two processes that start at once, one creates it and the other finds it complete.

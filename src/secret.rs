@@ -30,9 +30,24 @@ impl fmt::Display for Secret {
     }
 }
 
+/// The text of a secret without what a file, a variable or a paste puts around it: white space, line ends, a byte order mark and
+/// other characters that nobody sees.
+pub fn trimmed(text: &str) -> &str {
+    let unseen = |c: char| matches!(c, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\0');
+    text.trim_matches(|c: char| c.is_whitespace() || unseen(c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_surrounds_a_secret_is_no_part_of_it() {
+        for text in ["sk-1", "sk-1\n", "\tsk-1\r\n", "\u{feff}sk-1 ", "\u{a0}sk-1\u{200b}\u{2028}", "\0sk-1\0"] {
+            assert_eq!(trimmed(text), "sk-1", "{text:?}");
+        }
+        assert_eq!((trimmed(" \r\n"), trimmed("a b")), ("", "a b"));
+    }
 
     #[test]
     fn a_secret_never_shows() {

@@ -5,17 +5,17 @@
 
 use super::{
     Catalog, DEMO_PROVIDER, PRESETS,
-    address::{endpoint, origin_of},
+    address::{self, endpoint, origin_of},
 };
 use crate::{
     error::{Error, Result},
     id,
+    outbound::frames_request,
     seal::{Credential, NewCredential},
+    secret::{Secret, trimmed},
     store::providers::{Provider, ProviderModel},
 };
 
-/// Longest base URL, in bytes.
-const BASE_URL_BYTES_MAX: usize = 2_000;
 /// Most extra headers.
 const HEADERS_MAX: usize = 32;
 /// Most models of one provider.
@@ -62,9 +62,9 @@ impl Catalog {
 
     /// Changes a provider.
     pub fn change(&self, provider: &mut Provider, change: ProviderChange) -> Result<()> {
+        let change = ProviderChange { key: change.key.and_then(given), ..change };
         if let Some(base_url) = change.base_url {
-            let base_url = base_url.trim_end_matches('/').to_owned();
-            check_base_url(&base_url)?;
+            let base_url = address::base_url(&base_url)?;
             let moves = origin_of(&base_url) != origin_of(&provider.base_url);
             let has_key = provider.api_key_sealed.is_some() || provider.api_key_env.is_some();
             if moves && has_key && change.key.is_none() {
@@ -91,6 +91,10 @@ impl Catalog {
             };
         }
         if let Some(headers) = change.headers {
+            let headers = headers
+                .into_iter()
+                .map(|(name, value)| (name.trim().into(), trimmed(&value).into()))
+                .collect::<Vec<_>>();
             check_headers(&headers)?;
             provider.headers = headers;
         }
@@ -118,18 +122,26 @@ impl Catalog {
     }
 }
 
-fn check_base_url(base_url: &str) -> Result<()> {
-    if base_url.len() > BASE_URL_BYTES_MAX {
-        return Err(Error::invalid("baseUrl", "must be at most 2000 bytes"));
+/// A credential without what surrounds it; an empty one is none.
+fn given(credential: NewCredential) -> Option<NewCredential> {
+    match credential {
+        NewCredential::Text(text) => {
+            let text = trimmed(text.expose());
+            (!text.is_empty()).then(|| NewCredential::Text(Secret::new(text)))
+        }
+        NewCredential::Variable(name) => {
+            let name = name.trim();
+            (!name.is_empty()).then(|| NewCredential::Variable(name.to_owned()))
+        }
     }
-    let whole = endpoint("", base_url, None, Vec::new()).check();
-    whole
-        .map_err(|_| Error::invalid("baseUrl", "must be an http:// or https:// URL, such as http://127.0.0.1:11434/v1"))
 }
 
 fn check_headers(headers: &[(String, String)]) -> Result<()> {
     if headers.len() > HEADERS_MAX {
         return Err(Error::invalid("headers", "must be at most 32"));
+    }
+    if let Some((name, _)) = headers.iter().find(|(name, _)| frames_request(name)) {
+        return Err(Error::invalid("headers", format!("must not contain {name}: alm sets it")));
     }
     let sent = endpoint("", "http://127.0.0.1", None, headers.to_vec()).check();
     sent.map_err(|_| Error::invalid("headers", "contain a name or a value that HTTP does not allow"))
@@ -149,7 +161,7 @@ fn check_models(models: &[ProviderModel]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::upstream::Upstreams, outbound::Options, seal::Sealer, secret::Secret, store::Store};
+    use crate::{model::upstream::Upstreams, outbound::Options, seal::Sealer, store::Store};
 
     fn catalog(folder: &tempfile::TempDir) -> Catalog {
         let store = Store::open(folder.path(), 1).unwrap();
@@ -226,7 +238,7 @@ mod tests {
         };
         let whole = || new("x", Some("http://h/v1"));
         let url = |bytes: usize| format!("http://h/{}", "v".repeat(bytes - 9));
-        at(BASE_URL_BYTES_MAX, "baseUrl", &|bytes| new("x", Some(&url(bytes))));
+        at(address::BASE_URL_BYTES_MAX, "baseUrl", &|bytes| new("x", Some(&url(bytes))));
         let header = |n: usize| (format!("x-{n}"), "value".to_owned());
         at(HEADERS_MAX, "headers", &|count| NewProvider { headers: (0..count).map(header).collect(), ..whole() });
         let model = |name: String| ProviderModel { name, pricing: None, context_window: None, facts: None };

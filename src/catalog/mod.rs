@@ -31,7 +31,7 @@ use self::{
     address::endpoint,
     model::{demo_model, facts_of, stored_model},
 };
-pub use address::is_loopback;
+pub use address::{base_url, is_loopback, shown};
 pub use connect::{NewProvider, ProviderChange};
 pub use env::EnvProvider;
 pub use model::{DEMO_MODEL, DEMO_PROVIDER, Model};
@@ -114,7 +114,10 @@ impl Catalog {
         if name.is_empty() || named.names().is_some_and(|names| names.iter().all(|known| known != name)) {
             return Err(unknown());
         }
-        Ok(ResolvedModel { model: named.model(name), source: self.source(named.endpoint.clone(), named.known(name)) })
+        Ok(ResolvedModel {
+            model: named.model(name),
+            source: self.source(named.endpoint()?.clone(), named.known(name)),
+        })
     }
 
     /// How to reach a stored provider.
@@ -146,7 +149,9 @@ impl Catalog {
     pub async fn refresh_env_providers(&self) -> bool {
         let mut all_responded = true;
         for named in &self.env_providers {
-            match self.upstreams.list_models(&named.endpoint).await {
+            // What is wrong with it was said when it was read.
+            let Ok(endpoint) = named.endpoint() else { continue };
+            match self.upstreams.list_models(endpoint).await {
                 Ok(names) => named.listed(names),
                 Err(error) => {
                     all_responded = false;

@@ -1,6 +1,9 @@
 //! `alm providers`: the servers that models come from.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 
@@ -9,13 +12,13 @@ use super::{
     text::{as_flags, read_secret, table},
 };
 use crate::{
-    catalog::{Catalog, NewProvider},
+    catalog::{Catalog, NewProvider, shown},
     error::{Error, Result},
     model::upstream::Upstreams,
     money::Pricing,
     outbound,
     seal::NewCredential,
-    secret::Secret,
+    secret::{Secret, trimmed},
     store::providers::{Provider, ProviderModel},
 };
 
@@ -98,7 +101,7 @@ impl Providers {
 impl Add {
     fn run(self, globals: &Globals) -> Result<()> {
         let models = self.models()?;
-        let text = self.api_key_file.as_deref().map(read_secret).transpose()?;
+        let text = self.api_key_file.as_deref().map(read_key).transpose()?;
         let key =
             text.map(|text| NewCredential::Text(Secret::new(text))).or(self.api_key_env.map(NewCredential::Variable));
         let base_url = Some(self.base_url);
@@ -147,6 +150,15 @@ impl Add {
     }
 }
 
+/// The key in a file, without what surrounds it.
+fn read_key(file: &Path) -> Result<String> {
+    let text = read_secret(file)?;
+    match trimmed(&text) {
+        "" => Err(Error::failed(format!("{} is empty", file.display()))),
+        key => Ok(key.to_owned()),
+    }
+}
+
 fn parse_price(text: &str) -> Result<Pricing> {
     let parse = |text: &str| text.parse().map_err(|error| Error::invalid("--price", format!("{error}")));
     let (input, output) =
@@ -165,11 +177,11 @@ fn list(globals: &Globals, org: &str) -> Result<()> {
         (None, None) => "none".to_owned(),
     };
     let json = || {
-        let one = |p: &Provider| json!({ "id": p.id, "slug": p.slug, "baseUrl": p.base_url, "key": key(p), "models": names(p) });
+        let one = |p: &Provider| json!({ "id": p.id, "slug": p.slug, "baseUrl": shown(&p.base_url), "key": key(p), "models": names(p) });
         providers.iter().map(one).collect()
     };
     let text = || {
-        let row = |p: &Provider| vec![p.slug.clone(), p.base_url.clone(), key(p), names(p).join(", ")];
+        let row = |p: &Provider| vec![p.slug.clone(), shown(&p.base_url), key(p), names(p).join(", ")];
         table(&["SLUG", "BASE URL", "KEY", "MODELS"], &providers.iter().map(row).collect::<Vec<_>>())
     };
     globals.print(json, text)

@@ -5,7 +5,9 @@ use crate::error::{Error, Invalid, Result};
 /// What is wrong with a field, said of the flag that it came from: `baseUrl` and `base_url` are `--base-url`.
 pub fn as_flags(error: Error) -> Error {
     let Error::Invalid(mut fields) = error else { return error };
-    for Invalid { field, .. } in &mut fields {
+    for Invalid { field, message } in &mut fields {
+        // Where one field's words point to another.
+        *message = message.replace("apiKey", "--api-key-file");
         let words = field.replace('_', "-");
         let words =
             words.chars().flat_map(|c| c.is_ascii_uppercase().then_some('-').into_iter().chain(c.to_lowercase()));

@@ -43,6 +43,7 @@ use self::call::{CURRENT, Call, CancelOnDrop, Socket};
 pub use self::{
     call::Connection,
     failure::{Cause, SendError},
+    policy::frames_request,
 };
 use crate::error::{Error, Result};
 

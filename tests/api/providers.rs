@@ -74,9 +74,15 @@ fn what_a_provider_cannot_be_is_said_by_its_field() {
         ("slug", json!("demo"), "slug"),
         ("kind", json!("demo"), "kind"),
         ("baseUrl", json!("ftp://127.0.0.1/v1"), "baseUrl"),
+        ("baseUrl", json!("http://127.0.0.1:1/v1#x"), "baseUrl"),
+        ("baseUrl", json!("http://user:pass@127.0.0.1:1/v1"), "baseUrl"),
+        ("baseUrl", json!("http://127.0.0.1:1/v1?api-key=1"), "baseUrl"),
         ("apiKey", json!("two words"), "apiKey"),
+        ("apiKey", json!("sk-\u{201c}1"), "apiKey"),
         ("apiKeyEnv", json!("PATH"), "apiKeyEnv"),
         ("headers", json!({ "a b": "c" }), "headers"),
+        ("headers", json!({ "x-own": "1", "Content-Length": "99999" }), "headers"),
+        ("headers", json!({ "proxy-authorization": "x" }), "headers"),
         ("models", json!([{ "id": "" }]), "models[0].id"),
         (
             "models",
@@ -110,6 +116,32 @@ fn a_key_does_not_follow_its_provider_to_another_host() {
     moved(json!({ "apiKey": "sk-other" })).ok(200);
     owner.post("/providers/far/refresh", json!({})).ok(200);
     assert!(thief.asked()[0].headers.contains(&("authorization".into(), "Bearer sk-other".into())));
+}
+
+#[test]
+fn what_surrounds_a_key_and_an_address_is_no_part_of_them() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let model = FakeModel::start([Answer::text("Hello."), Answer::text("Hello.")]);
+    let mut body = new("pasted", &format!(" {}/d1/chat/completions/?api-version=2024-10-21\n", model.base_url()));
+    body["apiKey"] = json!(" sk-abc\r\n");
+    body["apiKeyEnv"] = json!(" ");
+    body["headers"] = json!({ "x-team": " red\n" });
+    body["models"] = json!([{ "id": "m" }]);
+    let made = owner.post("/providers", body).ok(201);
+    assert_eq!(made["baseUrl"], format!("{}/d1?api-version=2024-10-21", model.base_url()));
+    owner.patch("/providers/pasted", json!({ "apiKey": "" })).ok(200);
+    for _ in 0..2 {
+        assert_eq!(app.org("acme").ask("pasted/m", "Hi").text(), "Hello.");
+    }
+    let asked: Vec<_> = model.asked().into_iter().filter(|asked| asked.path.contains("/chat/")).collect();
+    for asked in &asked {
+        assert!(asked.path.ends_with("/d1/chat/completions?api-version=2024-10-21"), "{}", asked.path);
+        for sent in [("authorization", "Bearer sk-abc"), ("x-team", "red")] {
+            assert!(asked.headers.contains(&(sent.0.into(), sent.1.into())), "{:?}", asked.headers);
+        }
+    }
+    assert_eq!(asked.len(), 2);
 }
 
 #[test]

@@ -33,9 +33,10 @@ pub(super) fn check(globals: &Globals, file: &Inspected, ca_file: Option<PathBuf
             endpoints.push((format!("provider {org}/{}", provider.slug), catalog::endpoint_of(provider, open)));
         }
         let env_providers = EnvProvider::from_env(|name| std::env::var(name).ok());
-        let named = env_providers.iter().map(|named| named.endpoint().clone());
-        endpoints
-            .extend(named.map(|endpoint| (format!("provider {} from the environment", endpoint.name), Ok(endpoint))));
+        for named in &env_providers {
+            let endpoint = named.endpoint().cloned().map_err(|error| Error::failed(error.to_string()));
+            endpoints.push((format!("provider {} from the environment", named.slug()), endpoint));
+        }
         block_on(async {
             let upstreams =
                 Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() }).map_err(as_flags)?;

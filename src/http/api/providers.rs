@@ -23,7 +23,7 @@ use crate::{
             moment::Moment,
         },
     },
-    secret::Secret,
+    secret::{Secret, trimmed},
     store::providers as stored,
 };
 
@@ -310,6 +310,8 @@ impl TryFrom<ProviderPatch> for catalog::ProviderChange {
 /// An owner at a browser is not always the server's operator, who alone may name any variable (`alm providers add`): what else is in
 /// the environment could be sent to a host of the owner's choice.
 fn key_of(text: Option<String>, variable: Option<String>) -> Result<Option<NewCredential>> {
+    let said = |field: Option<String>| field.map(|text| trimmed(&text).to_owned()).filter(|text| !text.is_empty());
+    let (text, variable) = (said(text), said(variable));
     match (text, variable) {
         (Some(_), Some(_)) => Err(Error::invalid("apiKeyEnv", "must not be given with apiKey")),
         (Some(text), None) => Ok(Some(NewCredential::Text(Secret::new(text)))),
@@ -359,7 +361,7 @@ impl From<stored::Provider> for Provider {
             id: provider.id,
             slug: provider.slug,
             kind: ProviderKind::OpenaiCompatible,
-            base_url: provider.base_url,
+            base_url: catalog::shown(&provider.base_url),
             has_api_key: provider.api_key_sealed.is_some(),
             api_key_env: provider.api_key_env,
             models: provider.models.into_iter().map(Into::into).collect(),

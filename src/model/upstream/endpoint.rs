@@ -8,7 +8,10 @@ use bytes::Bytes;
 use crate::{
     error::{Error, Result},
     model::openai::WireOptions,
-    outbound::http::{HeaderName, HeaderValue, Method, Request, Uri, header},
+    outbound::{
+        frames_request,
+        http::{HeaderName, HeaderValue, Method, Request, Uri, header},
+    },
     secret::Secret,
 };
 
@@ -45,30 +48,42 @@ impl Endpoint {
         Ok(uri.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
     }
 
+    /// The base URL's own query stays behind `path`: some deployments are told apart by it.
     fn uri(&self, path: &str) -> Result<Uri> {
-        let uri = format!("{}{path}", self.base_url.trim_end_matches('/')).parse::<Uri>().ok();
-        uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()).ok_or_else(|| {
+        let base = self.base_url.split('#').next().unwrap_or_default();
+        let (base, query) = base.split_at(base.find('?').unwrap_or(base.len()));
+        let uri = format!("{}{path}{query}", base.trim_end_matches('/')).parse::<Uri>().ok();
+        uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && has_authority(uri)).ok_or_else(|| {
             Error::ModelUnavailable("the provider's base URL is not an http:// or https:// URL: correct it".into())
         })
     }
 
+    /// Headers of its own that would frame the request are left out: rows of earlier versions may have some.
     pub(super) fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Request<Bytes>> {
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = method;
         *request.uri_mut() = self.uri(path)?;
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let bearer = self.api_key.as_ref().map(|key| ("authorization", format!("Bearer {}", key.expose())));
-        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        for (name, value) in bearer.into_iter().chain(own) {
-            let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
-                let sentence =
-                    "the provider's API key or one of its headers contains characters that HTTP does not allow";
-                return Err(Error::ModelUnavailable(sentence.into()));
+        let unfit = |what: &str| {
+            Error::ModelUnavailable(format!("{what} of the provider {} that HTTP does not allow", self.name))
+        };
+        if let Some(key) = &self.api_key {
+            // Only what every server reads alike: bytes beyond ASCII have no meaning in a header.
+            let bearer = Some(key.expose()).filter(|key| key.bytes().all(|byte| byte.is_ascii_graphic()));
+            let bearer = bearer.and_then(|key| HeaderValue::try_from(format!("Bearer {key}")).ok());
+            headers.insert(header::AUTHORIZATION, bearer.ok_or_else(|| unfit("there is a character in the API key"))?);
+        }
+        for (name, value) in self.headers.iter().filter(|(name, _)| !frames_request(name)) {
+            let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+                return Err(unfit("there is a character in a header"));
             };
-            value.set_sensitive(true);
             headers.insert(name, value);
         }
+        headers
+            .iter_mut()
+            .filter(|(name, _)| **name != header::CONTENT_TYPE)
+            .for_each(|(_, value)| value.set_sensitive(true));
         Ok(request)
     }
 
@@ -78,6 +93,13 @@ impl Endpoint {
         let secrets = self.api_key.iter().map(Secret::expose).chain(own).filter(|secret| !secret.is_empty());
         secrets.fold(String::from_utf8_lossy(text).into_owned(), |text, secret| text.replace(secret, "***"))
     }
+}
+
+/// Whether there is a host, and where there is a colon behind it, a port.
+fn has_authority(uri: &Uri) -> bool {
+    let Some(authority) = uri.authority() else { return false };
+    let behind_host = authority.as_str().rsplit(['@', ']']).next().unwrap_or_default();
+    !authority.host().is_empty() && (!behind_host.contains(':') || authority.port_u16().is_some())
 }
 
 #[cfg(test)]
@@ -119,6 +141,29 @@ mod tests {
     }
 
     #[test]
+    fn the_path_goes_before_the_query_of_the_base_url() {
+        for (base_url, uri) in [
+            ("http://h/d1?api-version=2024-10-21", "http://h/d1/models?api-version=2024-10-21"),
+            ("http://h/d1/?a=1&b=/x/", "http://h/d1/models?a=1&b=/x/"),
+            ("http://h?a=1", "http://h/models?a=1"),
+            ("http://h/v1#x", "http://h/v1/models"),
+        ] {
+            let request = endpoint(base_url).request(Method::GET, "/models", Vec::new()).unwrap();
+            assert_eq!(request.uri(), uri);
+        }
+    }
+
+    #[test]
+    fn what_would_frame_the_request_is_left_out() {
+        let own = ["Content-Length", "transfer-encoding", "HOST", "proxy-authorization", "x-own"];
+        let headers = own.map(|name| (name.to_owned(), "5".to_owned())).into();
+        let endpoint = Endpoint { headers, ..endpoint("http://h/v1") };
+        let request = endpoint.request(Method::POST, "/chat/completions", b"{}".into()).unwrap();
+        let names: Vec<_> = request.headers().keys().map(|name| name.as_str().to_owned()).collect();
+        assert_eq!(names, ["content-type", "authorization", "x-own"]);
+    }
+
+    #[test]
     fn keys_never_show() {
         let endpoint = endpoint("http://h/v1");
         let request = endpoint.request(Method::GET, "/models", Vec::new()).unwrap();
@@ -129,8 +174,10 @@ mod tests {
 
     #[test]
     fn a_key_that_cannot_be_sent_is_refused_without_showing_it() {
-        let broken = Endpoint { api_key: Some(Secret::new("sk\n1")), ..endpoint("http://h/v1") };
-        let error = broken.request(Method::GET, "/models", Vec::new()).unwrap_err().to_string();
-        assert!(error.contains("API key") && !error.contains("sk"), "{error}");
+        for key in ["sk\n1", "sk 1", "sk\u{201c}1", "sk\u{7f}1"] {
+            let broken = Endpoint { api_key: Some(Secret::new(key)), ..endpoint("http://h/v1") };
+            let error = broken.request(Method::GET, "/models", Vec::new()).unwrap_err().to_string();
+            assert!(error.contains("API key") && !error.contains("sk"), "{error}");
+        }
     }
 }
