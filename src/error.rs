@@ -34,9 +34,9 @@ pub enum Error {
     /// True only of another state than the present one.
     #[error("{0}")]
     Conflict(String),
-    /// The body is larger than its cap.
-    #[error("the body is larger than {max_bytes} bytes")]
-    PayloadTooLarge { max_bytes: usize },
+    /// The body has more bytes, or more values, than it may.
+    #[error("{0}")]
+    PayloadTooLarge(String),
     /// The right shape with a value that is out of range.
     #[error("{}", invalid_text(.0))]
     Invalid(Vec<Invalid>),
@@ -201,7 +201,7 @@ impl Error {
             Error::Forbidden { .. } => ErrorCode::Forbidden,
             Error::NotFound(_) => ErrorCode::NotFound,
             Error::Conflict(_) => ErrorCode::Conflict,
-            Error::PayloadTooLarge { .. } => ErrorCode::PayloadTooLarge,
+            Error::PayloadTooLarge(_) => ErrorCode::PayloadTooLarge,
             Error::Invalid(_) => ErrorCode::ValidationError,
             Error::TooManyRequests { .. } => ErrorCode::TooManyRequests,
             Error::ModelUnavailable(_) => ErrorCode::ModelUnavailable,

@@ -2,7 +2,7 @@
 //!
 //! Rule: a handler is decode, one call, encode. An `if` about the domain is in the wrong file. A resource's file holds
 //! its wire types, its conversions and its handlers, whose names are their operation ids.
-//! Reading order: this file, `edge`, `auth`, `wire/envelope.rs`, `wire/body.rs`; then the resources in `api`.
+//! Reading order: this file, `edge`, `auth`, `wire/envelope.rs`, `body`; then the resources in `api`.
 
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ use self::{
 pub mod api;
 pub mod assets;
 pub mod auth;
+pub mod body;
 pub mod docs;
 mod document;
 pub mod edge;

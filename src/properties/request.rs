@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{Error, Result},
-    http::{api::chat::ChatRequest, schemas, wire::body::decode},
+    http::{api::chat::ChatRequest, body::decode, schemas},
     store::{
         Tenant,
         messages::{Message, NewMessage, Role},

@@ -98,3 +98,42 @@ fn a_message_that_is_appended_counts_as_a_chat_does() {
     append(&once).ok(201);
     acme.post("/chat", json!({ "messages": [user("x")] })).fails(429, "TOO_MANY_REQUESTS");
 }
+
+#[test]
+fn a_body_of_too_many_values_is_refused_wherever_they_are() {
+    let app = App::shared();
+    let acme = app.org("acme");
+    acme.post("/sessions", json!({})).ok(201);
+    let numbers = |count: usize| format!("[0{}]", ",0".repeat(count - 1));
+    let post = |path: &str, body: String| acme.send("POST", path, Some(&body));
+    let refused =
+        post("/chat", format!(r#"{{"messages":[],"x":{}}}"#, numbers(200_000))).fails(413, "PAYLOAD_TOO_LARGE");
+    assert_eq!(refused["message"], "the body holds more than 200000 values");
+    let part = r#"{"type":"text","text":"x"},"#.repeat(999) + r#"{"type":"text","text":"x"}"#;
+    let message = format!(r#"{{"role":"user","parts":[{part}]}}"#);
+    let many = vec![message.as_str(); 100].join(",");
+    post("/chat", format!(r#"{{"messages":[{many}]}}"#)).fails(413, "PAYLOAD_TOO_LARGE");
+    let data = format!(r#"{{"role":"user","parts":[{{"type":"data-x","data":{}}}]}}"#, numbers(250_000));
+    acme.header("idempotency-key", "k")
+        .send("POST", "/sessions/c/messages", Some(&data))
+        .fails(413, "PAYLOAD_TOO_LARGE");
+    // A comma in a text is no value.
+    let text = format!(r#"{{"messages":[],"x":"{}"}}"#, ",".repeat(1_000_000));
+    assert_eq!(post("/chat", text).invalid(), ["messages"]);
+}
+
+#[test]
+fn a_large_body_is_taken_as_a_small_one_is() {
+    let (app, model) = (App::shared(), FakeModel::saying("Hello."));
+    let acme = app.org_asking("acme", &model);
+    for bytes in [1024 * 1024 - 100, 1024 * 1024, 3 * 1024 * 1024] {
+        let once = acme.header("idempotency-key", &format!("k{bytes}"));
+        let ask = || json!({ "id": format!("c{bytes}"), "messages": [user(&"x".repeat(bytes))] });
+        (0..2).for_each(|_| assert_eq!(once.chat(ask()).text(), "Hello."));
+        once.post("/chat", json!({ "messages": [user(&"y".repeat(bytes))] })).fails(422, "VALIDATION_ERROR");
+        assert_eq!(acme.messages(&format!("c{bytes}"))[0]["content"].as_str().map(str::len), Some(bytes));
+        let wrong = format!(r#"{{"messages":[{{"role":"user","content":5,"x":"{}"}}]}}"#, "x".repeat(bytes));
+        let refused = acme.send("POST", "/chat", Some(&wrong)).fails(400, "BAD_REQUEST");
+        assert_eq!(refused["message"], "messages[0].content: expected a string");
+    }
+}

@@ -5,6 +5,7 @@ use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     thread,
+    time::Duration,
 };
 
 use serde_json::json;
@@ -14,7 +15,7 @@ use crate::{
     did_not_panic, proof,
     support::{
         browser::PASSWORD,
-        harness::{App, until},
+        harness::{App, PATIENCE, until, user},
     },
 };
 
@@ -31,6 +32,16 @@ const SIGNED_IN_BYTES_MAX: u64 = 60 * MIB;
 pub fn memory_peak(app: &App) -> u64 {
     memory(app, "VmHWM")
 }
+
+/// Bodies that one person sends and never ends, and the bytes of each: together more than one person may keep there.
+const BODIES: usize = 10;
+/// Those that there is room for: half of 256 MiB is one person's.
+const BODIES_KEPT: usize = 6;
+const BODY_BYTES: usize = 20 * 1024 * 1024;
+/// What the server has had at most while they were there.
+const BODIES_PEAK_BYTES_MAX: u64 = 300 * MIB;
+/// What is said past the bound.
+const BUSY: &str = "too many large bodies at once: try again shortly";
 
 /// A figure of the server's memory, in bytes.
 fn memory(app: &App, figure: &str) -> u64 {
@@ -76,4 +87,43 @@ fn what_a_hundred_sign_ins_take_is_given_back() {
     did_not_panic(&app);
     proof("memory.sign-ins-mib", left / MIB);
     proof("memory.sign-ins-peak-mib", memory_peak(&app) / MIB);
+}
+
+/// A body that is being sent: all but the last byte.
+fn unfinished_body(app: &App, key: &str, bytes: usize) -> TcpStream {
+    let mut socket = TcpStream::connect(app.url().trim_start_matches("http://")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!("POST /api/v1/chat HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n");
+    write!(socket, "{head}content-type: application/json\r\ncontent-length: {bytes}\r\n\r\n").unwrap();
+    socket.write_all(&vec![b' '; bytes - 1]).unwrap();
+    socket
+}
+
+/// The status that has come so far.
+fn status(socket: &mut TcpStream) -> Option<String> {
+    socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    let mut heard = [0; 12];
+    socket.read_exact(&mut heard).ok()?;
+    Some(String::from_utf8_lossy(&heard[9..]).into_owned())
+}
+
+#[test]
+fn bodies_that_never_end_have_a_bound_and_leave_room_for_others() {
+    let app = App::start(&[]);
+    let (acme, globex) = (app.org("acme"), app.org("globex"));
+    let mut sockets: Vec<_> = (0..BODIES).map(|_| unfinished_body(&app, acme.key(), BODY_BYTES)).collect();
+    let mut refused = 0;
+    until("the bodies past the bound to be refused", || {
+        refused += sockets.iter_mut().filter_map(status).inspect(|status| assert_eq!(status, "503")).count();
+        (refused == BODIES - BODIES_KEPT).then_some(())
+    });
+    assert!(memory_peak(&app) < BODIES_PEAK_BYTES_MAX, "{} MiB", memory_peak(&app) / MIB);
+    let ask = |mib: u64| json!({ "messages": [user("x")], "model": "no/such", "x": "x".repeat((mib * MIB) as usize) });
+    assert_eq!(acme.post("/chat", ask(10)).fails(503, "SERVICE_UNAVAILABLE")["message"], BUSY);
+    acme.get("/agents").ok(200);
+    assert_eq!(globex.post("/chat", ask(10)).invalid(), ["model"]);
+    drop(sockets);
+    until("the memory to be free again", || (acme.post("/chat", ask(10)).status == 422).then_some(()));
+    did_not_panic(&app);
+    proof("memory.unfinished-bodies-refused", refused);
 }

@@ -45,8 +45,9 @@ const HTTP_MAY_USE: &str = "
     assets
     state
     auth        wire state
-    edge        wire state auth
-    api         wire state auth
+    body        wire state
+    edge        wire state auth body
+    api         wire state auth body
     page        assets
     docs        assets
     document    api

@@ -15,8 +15,8 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{Caller, Read, ReadOrChat, Write},
+        body::JsonBody,
         wire::{
-            body::JsonBody,
             check::{Checks, collapse_space, page_limit},
             data::{Created, Data, Deleted, Items},
             envelope::ApiError,

@@ -10,8 +10,8 @@ use crate::{
     error::Result,
     http::{
         auth::{Caller, Read, SteppedUp},
+        body::JsonBody,
         wire::{
-            body::JsonBody,
             check::{Checks, collapse_space},
             data::{Created, Data, Deleted, Items},
             envelope::ApiError,

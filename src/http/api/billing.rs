@@ -9,8 +9,8 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{Caller, OwnerSteppedUp, Read},
+        body::JsonBody,
         wire::{
-            body::JsonBody,
             check::{Checks, page_limit},
             data::{Created, Data, Items},
             envelope::ApiError,

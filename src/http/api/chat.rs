@@ -20,7 +20,8 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{Caller, Chat, ReadOrChat},
-        wire::{body::JsonBody, data::Data, envelope::ApiError},
+        body::JsonBody,
+        wire::{data::Data, envelope::ApiError},
     },
     id,
     key::Env,

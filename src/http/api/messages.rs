@@ -19,8 +19,8 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{Caller, Chat, ReadOrChat},
+        body::JsonBody,
         wire::{
-            body::JsonBody,
             check::{Checks, metadata_text},
             data::{CreatedOrExisting, Data, Items, Shape, write_json},
             envelope::ApiError,

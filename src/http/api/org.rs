@@ -11,7 +11,8 @@ use crate::{
     error::Result,
     http::{
         auth::{Caller, Owner, Read},
-        wire::{body::JsonBody, data::Data, envelope::ApiError, moment::Moment},
+        body::JsonBody,
+        wire::{data::Data, envelope::ApiError, moment::Moment},
     },
 };
 

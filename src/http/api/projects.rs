@@ -12,8 +12,8 @@ use crate::{
     error::Result,
     http::{
         auth::{Caller, Read, Write},
+        body::JsonBody,
         wire::{
-            body::JsonBody,
             check::{Checks, collapse_space, page_limit},
             data::{Created, Data, Deleted, Items},
             envelope::ApiError,

@@ -16,8 +16,8 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{Caller, Owner, OwnerSteppedUp, Read},
+        body::JsonBody,
         wire::{
-            body::JsonBody,
             data::{Created, Data, Deleted, Items},
             envelope::ApiError,
             moment::Moment,

@@ -13,8 +13,8 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{Caller, Chat, ReadOrChat},
+        body::JsonBody,
         wire::{
-            body::JsonBody,
             check::{Checks, collapse_space, metadata_text, page_limit},
             data::{Created, Data, Deleted, Items},
             envelope::ApiError,

@@ -21,9 +21,9 @@ use crate::{
             cookie::{self, WithCookie},
             identity::app_of,
         },
+        body::JsonBody,
         state::{App, rate_limit::client_network, setup_code, throttle::Attempt},
         wire::{
-            body::JsonBody,
             check::Checks,
             data::{Created, Data, Deleted, Items},
             envelope::ApiError,

@@ -63,6 +63,15 @@ impl Identity {
         }
     }
 
+    /// The person, whatever they belong to.
+    pub fn user_id(self) -> Option<String> {
+        match self {
+            Identity::Key(holder) => Some(holder.tenant.user_id),
+            Identity::Person(sign_in, _) => Some(sign_in.user_id),
+            Identity::UnknownKey | Identity::Nobody => None,
+        }
+    }
+
     fn look_up(request: &Request) -> Result<Self> {
         let app = app_of(request)?;
         if let Some(key) = presented_key(request) {

@@ -3,12 +3,16 @@
 //! Rule: a body costs memory and time, so key, scope and the rate of chats come before it. What is told again to an
 //! `Idempotency-Key` is not counted: [`Gate`] is outside that layer, [`Counted`] inside.
 
+use std::sync::Arc;
+
 use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint};
+use poem_openapi::registry::Registry;
 
 use crate::{
     error::{Error, Result},
     http::{
         auth::identity::{Identity, app_of},
+        body::Arrival,
         wire::{envelope::ApiError, operation::Operation},
     },
 };
@@ -17,14 +21,29 @@ use crate::{
 pub struct Gate {
     pub inner: BoxEndpoint<'static>,
     pub operation: Operation,
+    /// Every schema a body may have.
+    pub schemas: &'static Registry,
 }
 
 impl Endpoint for Gate {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        Identity::keep(&mut request).and_then(|_| (self.operation.admits)(&request)).map_err(ApiError)?;
+        let arrival = self.admit(&mut request).map_err(ApiError)?;
+        request.set_data(arrival);
         self.inner.call(request).await
+    }
+}
+
+impl Gate {
+    /// What is to come of the body of whoever may send one.
+    fn admit(&self, request: &mut Request) -> Result<Arc<Arrival>> {
+        let mut who = String::new();
+        if let Some(admits) = self.operation.admits {
+            who = Identity::keep(request)?.user_id().unwrap_or_default();
+            admits(request)?;
+        }
+        Ok(Arrival::new(app_of(request)?.clone(), who, self.operation.body_bytes_max, self.schemas))
     }
 }
 
@@ -41,6 +60,6 @@ impl Endpoint for Counted {
 }
 
 fn count(request: &Request) -> Result<()> {
-    let (_, tenant) = Identity::of(request)?.speaker().ok_or_else(|| Error::internal("nobody was counted"))?;
-    app_of(request)?.chat_rate.count(&tenant.user_id)
+    let who = Identity::of(request)?.user_id().ok_or_else(|| Error::internal("nobody was counted"))?;
+    app_of(request)?.chat_rate.count(&who)
 }

@@ -22,12 +22,12 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::identity::{Identity, ORG_HEADER, app_of},
+        body::Arrival,
         state::{
             App,
             in_flight::{Head, Lookup, Name},
         },
         wire::{
-            body,
             envelope::ApiError,
             operation::{Operation, Repeats},
             request_id::RequestId,
@@ -68,20 +68,25 @@ impl Endpoint for IdempotencyLayer {
             return self.inner.call(request).await;
         };
         let sent = request.take_body();
-        let body = body::read_capped(&request, sent, self.operation.body_bytes_max).await.map_err(ApiError)?;
-        let claim = Claim { name, body_hash: Sha256::digest(&body).into() };
+        let claim = claim(name, &request, sent).await.map_err(ApiError)?;
         match app.in_flight.begin(&claim, || app.store.done_request(&name)).map_err(ApiError)? {
             Lookup::Running(live, head) => return Ok(with_head(Body::from_bytes_stream(live.reader()), head)),
             Lookup::Done(done) => return Ok(replay(&app, done, &tenant, &request).map_err(ApiError)?),
             Lookup::Nothing => {}
         }
-        request.set_body(body);
         request.set_data(claim.clone());
         let (inner, first) =
             (self.inner.clone(), First { app, claim, keeps_answer: self.operation.repeats == Repeats::Replayed });
         let answered = tokio::spawn(async move { first.answer(inner.call(request).await).await });
         answered.await.map_err(|error| ApiError(Error::internal(error)))?
     }
+}
+
+/// What a request asks under its name. Its body waits where the handler looks for it.
+async fn claim(name: Name, request: &Request, sent: Body) -> Result<Claim> {
+    let arrival = Arrival::of(request)?;
+    arrival.receive(request, sent).await?;
+    Ok(Claim { name, body_hash: arrival.hash().await? })
 }
 
 /// The first request of its name that is in flight. Its name is free again when it is dropped, by a panic too.

@@ -18,7 +18,7 @@ use super::{
     gate::{Counted, Gate},
     idempotency::IdempotencyLayer,
 };
-use crate::http::wire::operation::{BodyRules, Operation, Repeats, needs_row};
+use crate::http::wire::operation::{Operation, Repeats, needs_row};
 
 /// The operations of `A`, each with its row.
 pub struct Operations<A> {
@@ -44,13 +44,12 @@ impl Rules {
     }
 
     fn around(&self, endpoint: BoxEndpoint<'static>, row: Operation) -> BoxEndpoint<'static> {
-        let endpoint = endpoint.data(BodyRules { bytes_max: row.body_bytes_max, schemas: self.schemas }).boxed();
         let endpoint = if row.counted { Counted(endpoint).boxed() } else { endpoint };
         let inner = match row.repeats {
             Repeats::Executed => endpoint,
             Repeats::Replayed | Repeats::Refused => IdempotencyLayer::new(Arc::new(endpoint), row).boxed(),
         };
-        Gate { inner, operation: row }.boxed()
+        Gate { inner, operation: row, schemas: self.schemas }.boxed()
     }
 }
 

@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    bridge::Bridge, cors::Cors, counters::Metrics, hosts::Hosts, in_flight::InFlight, rate_limit::RateLimit,
-    setup_code::SetupCode, throttle::Throttle,
+    bridge::Bridge, budget::Budget, cors::Cors, counters::Metrics, hosts::Hosts, in_flight::InFlight,
+    rate_limit::RateLimit, setup_code::SetupCode, throttle::Throttle,
 };
 use crate::{
     catalog::Catalog,
@@ -23,6 +23,9 @@ use crate::{
 
 /// Keys that may fail for one address in a minute before it has to wait.
 const FAILED_KEYS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+
+/// Bytes of bodies that arrive or are being carried out, of everybody. One person has half of it.
+const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// How long a client waits that comes while the server drains: a successor is up by then.
 const DRAINING_RETRY: Duration = Duration::from_secs(5);
@@ -36,6 +39,10 @@ pub struct App {
     pub bridge: Bridge,
     /// Where passwords are hashed.
     pub hashing: Bridge,
+    /// Where large bodies are decoded.
+    pub decoding: Bridge,
+    /// The memory for bodies that arrive or are being carried out.
+    pub bodies: Arc<Budget>,
     pub cors: Cors,
     pub hosts: Hosts,
     /// The name of a signed-in browser's cookie.
@@ -72,6 +79,8 @@ impl App {
             engine,
             bridge: Bridge::for_scans(),
             hashing: Bridge::for_passwords(),
+            decoding: Bridge::for_large_bodies(),
+            bodies: Budget::new(BODIES_BYTES_MAX, "too many large bodies at once: try again shortly"),
             cors: admission.cors,
             hosts: admission.hosts,
             cookie: admission.cookie,

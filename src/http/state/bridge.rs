@@ -1,4 +1,4 @@
-//! From the runtime to work that may take its time: searches, exports, aggregates, long pages; and passwords.
+//! From the runtime to work that may take its time: searches, exports, aggregates, long pages; passwords; and large bodies.
 //!
 //! Rule: a read that touches a bounded number of rows by an index runs where it is called, because the way to another
 //! thread and back costs more than the read. What may scan comes through here, and only so many at once.
@@ -12,12 +12,15 @@ use crate::error::{Error, Result};
 /// Scans at once. They are bound by the processor and by the disk, so more would only make all of them late.
 const SCANS_MAX: usize = 8;
 /// How long work waits for its turn.
-const SCAN_WAIT: Duration = Duration::from_secs(5);
+const WORK_WAIT: Duration = Duration::from_secs(5);
 /// How long a caller waits after that.
-const SCAN_RETRY: Duration = Duration::from_secs(2);
+const WORK_RETRY: Duration = Duration::from_secs(2);
 
 /// Passwords hashed at once, of 19 MiB each.
 const HASHES_MAX: usize = 4;
+
+/// Large bodies decoded at once.
+const LARGE_BODIES_MAX: usize = 4;
 
 /// The places for one kind of work.
 pub struct Bridge {
@@ -37,10 +40,15 @@ impl Bridge {
         Bridge { places: Semaphore::new(HASHES_MAX), busy: "too many sign-ins at once: try again shortly" }
     }
 
+    /// For what decodes large bodies.
+    pub fn for_large_bodies() -> Self {
+        Bridge { places: Semaphore::new(LARGE_BODIES_MAX), busy: "too many large bodies at once: try again shortly" }
+    }
+
     /// Runs `work` on a thread of its own once there is a place for it.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let busy = || Error::Unavailable { message: self.busy, retry_after: SCAN_RETRY };
-        let _place = timeout(SCAN_WAIT, self.places.acquire()).await.map_err(|_| busy())?.map_err(Error::internal)?;
+        let busy = || Error::Unavailable { message: self.busy, retry_after: WORK_RETRY };
+        let _place = timeout(WORK_WAIT, self.places.acquire()).await.map_err(|_| busy())?.map_err(Error::internal)?;
         spawn_blocking(work).await.map_err(Error::internal)?
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod bridge;
+pub mod budget;
 pub mod cors;
 pub mod counters;
 pub mod hosts;

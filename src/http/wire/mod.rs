@@ -2,7 +2,6 @@
 //!
 //! Rule: no state, and no word of who is calling.
 
-pub mod body;
 pub mod check;
 pub mod data;
 pub mod envelope;

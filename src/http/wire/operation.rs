@@ -4,7 +4,6 @@
 //! Rule: `JsonBody` and the layers around an operation read the same row. An operation without a row is never served.
 
 use poem::Request;
-use poem_openapi::registry::Registry;
 
 use crate::error::Result;
 
@@ -21,8 +20,8 @@ pub struct Operation {
     /// The cap of its body, in bytes.
     pub body_bytes_max: usize,
     pub repeats: Repeats,
-    /// Refuses whoever its handler would refuse, from the request's head.
-    pub admits: fn(&Request) -> Result<()>,
+    /// Refuses whoever its handler would refuse, from the request's head. Absent where people sign in.
+    pub admits: Option<fn(&Request) -> Result<()>>,
     /// Whether it counts towards the person's rate of chats.
     pub counted: bool,
 }
@@ -43,14 +42,6 @@ pub enum Repeats {
     Refused,
     /// The header is ignored.
     Executed,
-}
-
-/// What reading a body takes; in the data of every request to an operation with a row.
-#[derive(Clone, Copy)]
-pub struct BodyRules {
-    pub bytes_max: usize,
-    /// Every schema a body may have.
-    pub schemas: &'static Registry,
 }
 
 /// Whether an operation must have a row: it takes a body, or `Idempotency-Key` applies to its method.

@@ -1,85 +1,26 @@
-//! JSON bodies: capped before they are read, and refused in the words of the caller's own JSON.
+//! What a body holds, refused in the words of the caller's own JSON.
 //!
 //! Rule: a shape that does not fit is a 400 that names the field (`messages[0].role: expected a string`); a value out of
 //! range is the resource's business and a 422. The declared schema is what both the document and the check go by.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use poem::{Body, Request, RequestBody, error::ReadBodyError};
 use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry},
+    registry::{MetaSchema, MetaSchemaRef, Registry},
     types::ParseFromJSON,
 };
 use serde_json::{Map, Value};
-use tokio::time::timeout;
 
-use super::{data, envelope::ApiError, operation::BodyRules};
 use crate::error::{Error, Result};
 
-/// How long a whole body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A body that holds a `T`, of at most the bytes that its operation's row allows.
-pub struct JsonBody<T>(pub T);
-
-impl<'a, T: ParseFromJSON> ApiExtractor<'a> for JsonBody<T> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-
-    fn request_meta() -> Option<MetaRequest> {
-        let content = vec![MetaMediaType { content_type: data::JSON, schema: T::schema_ref() }];
-        Some(MetaRequest { description: None, content, required: T::IS_REQUIRED })
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        let rules = request.data::<BodyRules>().copied();
-        let rules = rules.ok_or_else(|| ApiError(Error::internal("a body is read of an operation without a row")))?;
-        let bytes = read(request, body, rules.bytes_max).await.map_err(ApiError)?;
-        Ok(JsonBody(decode(&bytes, rules.schemas).map_err(ApiError)?))
-    }
-}
-
-async fn read(request: &Request, body: &mut RequestBody, max_bytes: usize) -> Result<Bytes> {
-    if !request.content_type().is_some_and(is_json) {
-        return Err(Error::BadRequest("send the header `Content-Type: application/json`".into()));
-    }
-    read_capped(request, body.take().map_err(Error::internal)?, max_bytes).await
-}
-
-/// A request's body, if it has at most `max_bytes`.
-pub async fn read_capped(request: &Request, body: Body, max_bytes: usize) -> Result<Bytes> {
-    // Looked at first, so that a body that cannot fit is refused before a byte of it is read.
-    let declared = request.header("content-length").and_then(|value| value.parse::<usize>().ok());
-    if declared.is_some_and(|bytes| bytes > max_bytes) {
-        return Err(Error::PayloadTooLarge { max_bytes });
-    }
-    match timeout(BODY_TIMEOUT, body.into_bytes_limit(max_bytes)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(Error::PayloadTooLarge { max_bytes }),
-        Ok(Err(_)) => Err(Error::BadRequest("the body ended early".into())),
-        Err(_) => Err(Error::BadRequest("the body took longer than 60 seconds to arrive".into())),
-    }
-}
-
-fn is_json(content_type: &str) -> bool {
-    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(data::JSON))
-}
+/// Values in one body. An honest history has a tenth of them; as a tree each takes up to a hundred bytes.
+const BODY_VALUES_MAX: usize = 200_000;
 
 /// The `T` that a body's bytes hold.
-pub(crate) fn decode<T: ParseFromJSON>(bytes: &[u8], schemas: &Registry) -> Result<T> {
+pub fn decode<T: ParseFromJSON>(bytes: &[u8], schemas: &Registry) -> Result<T> {
     if bytes.is_empty() {
         return Err(Error::BadRequest("the body is empty: send a JSON object".into()));
+    }
+    if values_in(bytes, BODY_VALUES_MAX) > BODY_VALUES_MAX {
+        return Err(Error::PayloadTooLarge(format!("the body holds more than {BODY_VALUES_MAX} values")));
     }
     let value: Value =
         serde_json::from_slice(bytes).map_err(|error| Error::BadRequest(format!("the body is not JSON: {error}")))?;
@@ -88,6 +29,33 @@ pub(crate) fn decode<T: ParseFromJSON>(bytes: &[u8], schemas: &Registry) -> Resu
     }
     T::parse_from_json(Some(value))
         .map_err(|_| Error::BadRequest(format!("the body does not fit the schema of {}", T::name())))
+}
+
+/// The values in JSON, or a few too many: what begins an array or an object, or follows a comma. It counts no further than one more
+/// than `max`, and builds nothing.
+pub(super) fn values_in(json: &[u8], max: usize) -> usize {
+    let (mut values, mut bytes) = (0, json.iter());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => skip_string(&mut bytes),
+            b',' | b'[' | b'{' => values += 1,
+            _ => {}
+        }
+        if values > max {
+            break;
+        }
+    }
+    values
+}
+
+fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
+    }
 }
 
 /// The first place where `value` has another shape than `schema`, in the words of the JSON.
@@ -193,6 +161,40 @@ mod tests {
             assert_eq!(refusal(body), sentence, "{body}");
         }
         assert!(refusal("{").starts_with("the body is not JSON: "));
+    }
+
+    #[test]
+    fn values_are_counted_before_any_is_built_and_text_is_none() {
+        for (json, values) in [
+            ("", 0),
+            ("5", 0),
+            (r#"{"a":1}"#, 1),
+            (r#"[[],{},"a,[{\"],\\",5]"#, 6),
+            (r#"{"a":"[[[[","b\\":[1,2]}"#, 4),
+            (r#"{"a":",,,,"#, 1),
+        ] {
+            assert_eq!(values_in(json.as_bytes(), 100), values, "{json}");
+        }
+        assert_eq!(values_in(&[b'['; 1_000], 5), 6);
+    }
+
+    #[test]
+    fn a_body_of_more_values_than_the_bound_is_refused_whatever_they_are() {
+        let mut registry = Registry::new();
+        Chat::register(&mut registry);
+        // Three of its values are around the numbers.
+        for (numbers, fits) in [(BODY_VALUES_MAX - 4, true), (BODY_VALUES_MAX - 3, true), (BODY_VALUES_MAX - 2, false)]
+        {
+            let body = format!(r#"{{"messages":[],"x":[0{}]}}"#, ",0".repeat(numbers - 1));
+            assert_eq!(values_in(body.as_bytes(), usize::MAX), numbers + 3);
+            match decode::<Chat>(body.as_bytes(), &registry) {
+                Ok(_) => assert!(fits),
+                Err(error) => {
+                    assert!(!fits && matches!(error, Error::PayloadTooLarge(_)));
+                    assert_eq!(error.to_string(), "the body holds more than 200000 values");
+                }
+            }
+        }
     }
 
     #[test]
