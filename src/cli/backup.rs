@@ -20,7 +20,7 @@ pub(super) struct Backup {
     /// Where to write it
     file: PathBuf,
     /// Replace an earlier backup
-    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long)]
     force: bool,
 }
 

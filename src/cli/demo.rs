@@ -10,13 +10,13 @@ use std::{
     time::Duration,
 };
 
-use clap::builder::FalseyValueParser;
-
 use super::{
+    address::{self, Address},
     globals::Globals,
     output::{Patient, complain, report},
     process::{raise_nofile_limit, signal},
     quickstart::{self, Style},
+    variables::folder_variable,
 };
 use crate::{
     error::{Error, Result},
@@ -38,10 +38,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
     /// Where to listen; the next free port if that one is taken
-    #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS")]
-    listen: SocketAddr,
+    #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS", value_parser = address::parse)]
+    listen: Address,
     /// Exit after the last step, with 0 only if every check passed
-    #[arg(long, value_parser = FalseyValueParser::new())]
+    #[arg(long)]
     once: bool,
 }
 
@@ -49,7 +49,7 @@ impl Demo {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         raise_nofile_limit();
         let folder = Folder::of(globals)?;
-        let listen = free_port(self.listen)?;
+        let listen = free_port(self.listen.socket)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
         let served = runtime.block_on(self.serve(&folder, listen));
         // A quickstart that waits for whoever reads it may wait for ever.
@@ -153,7 +153,13 @@ impl Folder {
     fn of(globals: &Globals) -> Result<Self> {
         match &globals.data_dir {
             Some(folder) => Ok(Folder::Lasting(folder.clone())),
-            None => Ok(Folder::Own(std::env::temp_dir().join(format!("alm-demo-{}", id::generate())))),
+            None => {
+                let temporary = folder_variable("TMPDIR")?.unwrap_or_else(|| {
+                    // A variable that is empty is one to the system, and would mean the folder one stands in.
+                    Some(std::env::temp_dir()).filter(|folder| folder.is_absolute()).unwrap_or("/var/tmp".into())
+                });
+                Ok(Folder::Own(temporary.join(format!("alm-demo-{}", id::generate()))))
+            }
         }
     }
 

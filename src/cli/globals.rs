@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
 use serde_json::Value;
 
-use super::output;
+use super::{output, variables::folder_variable};
 use crate::{
     catalog::{Catalog, EnvProvider},
     error::{Error, Result},
@@ -25,7 +24,7 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
     /// Print JSON, for programs
-    #[arg(long, global = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 
@@ -38,10 +37,12 @@ impl Globals {
         if let Some(folder) = &self.data_dir {
             return Ok(folder.clone());
         }
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
         let unknown = || Error::failed("there is no home folder: name the data folder with --data-dir");
-        Ok(data.ok_or_else(unknown)?.join("alm"))
+        let data = match folder_variable("XDG_DATA_HOME")? {
+            Some(data) => data,
+            None => folder_variable("HOME")?.ok_or_else(unknown)?.join(".local/share"),
+        };
+        Ok(data.join("alm"))
     }
 
     /// The store, beside a running server or without one.

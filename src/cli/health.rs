@@ -19,7 +19,8 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
-        let url = format!("{}/readyz", self.url.trim_end_matches('/'));
+        let scheme = if self.url.contains("://") { "" } else { "http://" };
+        let url = format!("{scheme}{}/readyz", self.url.trim_end_matches('/'));
         match probe(&url, PROBE_TIMEOUT) {
             Ok(200) => {
                 globals.report(|| json!({ "ready": true }), || format!("{} is ready", self.url));

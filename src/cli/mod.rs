@@ -5,8 +5,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod address;
 mod backup;
 mod demo;
 mod deposit;
@@ -28,8 +29,10 @@ mod restore;
 mod serve;
 mod text;
 mod transfer;
+mod variables;
 
 use globals::Globals;
+use variables::with_variables;
 
 /// A private agent platform in one binary and one SQLite file.
 #[derive(Debug, Parser)]
@@ -113,15 +116,6 @@ pub fn run() -> ExitCode {
     };
     log::finish();
     code
-}
-
-/// Gives every flag its variable: `--data-dir` is also `ALM_DATA_DIR`.
-fn with_variables(command: clap::Command) -> clap::Command {
-    let with_variable = |flag: Arg| match flag.get_long().map(|long| long.replace('-', "_").to_uppercase()) {
-        Some(name) => flag.env(format!("ALM_{name}")),
-        None => flag,
-    };
-    command.mut_args(with_variable).mut_subcommands(with_variables)
 }
 
 #[cfg(test)]

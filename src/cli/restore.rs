@@ -12,7 +12,7 @@ pub(super) struct Restore {
     /// The backup to restore
     file: PathBuf,
     /// Replace the existing database, which is kept under another name
-    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long)]
     force: bool,
 }
 

@@ -1,10 +1,11 @@
 //! `alm serve`: the server.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use serde_json::json;
 
 use super::{
+    address::{self, Address},
     globals::Globals,
     log::{self, LogFormat},
     process::{raise_nofile_limit, signal},
@@ -18,9 +19,9 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
-    /// Where to listen
-    #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS")]
-    listen: SocketAddr,
+    /// Where to listen: an address or a name of this machine, and a port
+    #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS", value_parser = address::parse)]
+    listen: Address,
     /// An organization to create if there is none with that slug
     #[arg(long, value_name = "SLUG")]
     org: Option<String>,
@@ -40,8 +41,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Where to serve Prometheus metrics; off by default
-    #[arg(long, value_name = "ADDRESS")]
-    metrics_listen: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDRESS", value_parser = address::parse)]
+    metrics_listen: Option<Address>,
     /// The form of the log on standard error; RUST_LOG selects what is logged
     #[arg(long, default_value = "text")]
     log_format: LogFormat,
@@ -54,16 +55,18 @@ impl Serve {
         let mut builder = Server::builder()
             .data_dir(globals.folder()?)
             .secret_key_file(globals.key_file()?)
-            .listen(self.listen)
+            .listen(self.listen.socket)
             .chats_per_minute(self.chat_rate.get())
             .drain(self.drain)
             .variables(|name| std::env::var(name).ok())
             .proxy_from_env()
             .log_lines_lost(lines_lost);
         builder = self.cors_origin.into_iter().fold(builder, Builder::cors_origin);
-        builder = self.allow_host.into_iter().fold(builder, Builder::allow_host);
+        // Whoever names it so reaches it so.
+        builder = self.allow_host.into_iter().chain(self.listen.name).fold(builder, Builder::allow_host);
         builder = self.ca_file.into_iter().fold(builder, Builder::ca_file);
-        builder = self.metrics_listen.into_iter().fold(builder, Builder::metrics_listen);
+        let metrics = self.metrics_listen.map(|address| address.socket);
+        builder = metrics.into_iter().fold(builder, Builder::metrics_listen);
         if self.org.is_none() {
             builder = builder.setup_link();
         }

@@ -1,5 +1,7 @@
 //! Text for people: numbers, tables, and what is wrong with a flag; and a secret's text from a file.
 
+use std::{fs::File, io::Read, path::Path};
+
 use crate::error::{Error, Invalid, Result};
 
 /// What is wrong with a field, said of the flag that it came from: `baseUrl` and `base_url` are `--base-url`.
@@ -16,11 +18,18 @@ pub fn as_flags(error: Error) -> Error {
     Error::Invalid(fields)
 }
 
-/// The secret in a file, without the line end that editors leave.
-pub fn read_secret(file: &std::path::Path) -> Result<String> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Error::failed(format!("cannot read {}: {error}", file.display())))?;
-    match text.trim_end_matches(['\r', '\n']) {
+/// Longest file with a secret, in bytes: a pipe or a device may have no end.
+const SECRET_FILE_BYTES_MAX: u64 = 64 * 1_024;
+
+/// The secret in a file, without the mark at its start and the line end that editors leave.
+pub fn read_secret(file: &Path) -> Result<String> {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|file| file.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    let bytes = read.map_err(|error| Error::failed(format!("cannot read {}: {error}", file.display())))?;
+    if bytes as u64 > SECRET_FILE_BYTES_MAX {
+        return Err(Error::failed(format!("{} is longer than {SECRET_FILE_BYTES_MAX} bytes", file.display())));
+    }
+    match text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']) {
         "" => Err(Error::failed(format!("{} is empty", file.display()))),
         secret => Ok(secret.to_owned()),
     }
@@ -68,6 +77,26 @@ mod tests {
             assert_eq!(size_text(bytes), text);
         }
         assert_eq!((count_text(1, "turn"), count_text(0, "turn")), ("1 turn".into(), "0 turns".into()));
+    }
+
+    #[test]
+    fn a_secret_is_what_an_editor_leaves_of_its_file_and_no_longer_than_its_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            read_secret(&file).map_err(|error| error.to_string())
+        };
+        for text in ["pass word", "pass word\n", "pass word\r\n", "\u{feff}pass word\n\n"] {
+            assert_eq!(read(text).unwrap(), "pass word");
+        }
+        for text in ["", "\r\n", "\u{feff}\n"] {
+            assert!(read(text).unwrap_err().ends_with("is empty"));
+        }
+        let max = SECRET_FILE_BYTES_MAX as usize;
+        assert!(read(&"x".repeat(max - 1)).is_ok() && read(&"x".repeat(max)).is_ok());
+        assert!(read(&"x".repeat(max + 1)).unwrap_err().contains("longer"));
+        assert!(read_secret(Path::new("/dev/zero")).is_err());
     }
 
     #[test]

@@ -42,3 +42,4 @@ mod sign_in;
 mod stops;
 mod tools;
 mod transfer;
+mod values;
