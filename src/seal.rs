@@ -4,8 +4,9 @@
 //! cannot be moved to another row.
 
 use std::{
-    io::Write,
-    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    fs::File,
+    io::{Read, Write},
+    os::unix::ffi::OsStrExt,
     path::Path,
 };
 
@@ -23,6 +24,8 @@ use crate::{
 
 /// The key file's name in the data folder.
 pub const FILE_NAME: &str = "alm.key";
+/// How the draft of a key file is called. One that is left over was cut off, and may be deleted.
+const DRAFT_PREFIX: &str = "alm-draft-key-";
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 /// What tells a handful of servers on one host apart.
@@ -68,7 +71,10 @@ impl Sealer {
             SysRng.try_fill_bytes(&mut key).map_err(Error::internal)?;
             write_new(file, &key).map_err(|error| unusable(&error.to_string()))?;
         }
-        let key = std::fs::read(file).map_err(|error| unusable(&error.to_string()))?;
+        let mut key = Vec::with_capacity(KEY_BYTES + 1);
+        // One byte more tells a longer file, and a device without an end.
+        let read = File::open(file).and_then(|file| file.take(KEY_BYTES as u64 + 1).read_to_end(&mut key));
+        read.map_err(|error| unusable(&error.to_string()))?;
         let cipher =
             ChaCha20Poly1305::new_from_slice(&key).map_err(|_| unusable("it must be exactly 32 bytes long"))?;
         Ok(Sealer { cipher, marks: Sha256::new_with_prefix(MARK_LABEL).chain_update(&key) })
@@ -133,15 +139,13 @@ pub fn from_environment(variable: &str) -> Option<Secret> {
 
 /// Links the finished file into place: of two processes that start at once, one creates it and the other finds it complete.
 fn write_new(file: &Path, key: &[u8]) -> std::io::Result<()> {
-    let draft = file.with_extension(format!("new-{}", std::process::id()));
-    let mut options = std::fs::OpenOptions::new();
-    let mut handle = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    handle.write_all(key)?;
-    handle.sync_all()?;
-    let linked = std::fs::hard_link(&draft, file);
-    std::fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // New, under a name that nobody can guess, for its owner alone: the folder may be everybody's.
+    let mut draft = tempfile::Builder::new().prefix(DRAFT_PREFIX).tempfile_in(folder)?;
+    draft.write_all(key)?;
+    draft.as_file().sync_all()?;
+    match draft.persist_noclobber(file) {
+        Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.error),
         _ => Ok(()),
     }
 }
@@ -173,6 +177,36 @@ mod tests {
         assert_eq!(mark(&key, &one.path().join(".")), mine, "however the folder is written");
         assert_ne!(mark(&key, two.path()), mine, "with one key file for both");
         assert_ne!(mark(&one.path().join("b"), one.path()), mine, "in containers that call both folders the same");
+    }
+
+    #[test]
+    fn a_new_key_file_follows_no_link_and_keeps_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, other) = (folder.path().join("seal.key"), folder.path().join("other"));
+        std::fs::write(&other, "somebody's").unwrap();
+        // A name that can be guessed.
+        std::os::unix::fs::symlink(&other, file.with_extension(format!("new-{}", std::process::id()))).unwrap();
+        Sealer::open(&file).unwrap();
+        assert_eq!(std::fs::read(&other).unwrap(), b"somebody's");
+        let dangling = folder.path().join("dangling");
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), &dangling).unwrap();
+        assert!(Sealer::open(&dangling).is_err() && !folder.path().join("nowhere").exists());
+        let key = std::fs::read(&file).unwrap();
+        write_new(&file, &[0; KEY_BYTES]).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), key, "who comes second finds the first one's");
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.filter(|name| name.to_str().unwrap().starts_with(DRAFT_PREFIX)).count(), 0);
+    }
+
+    #[test]
+    fn a_key_file_is_as_long_as_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        for (bytes, fits) in [(KEY_BYTES - 1, false), (KEY_BYTES, true), (KEY_BYTES + 1, false)] {
+            std::fs::write(&file, vec![7; bytes]).unwrap();
+            assert_eq!(Sealer::open(&file).is_ok(), fits, "{bytes}");
+        }
+        assert!(Sealer::open(Path::new("/dev/zero")).is_err());
     }
 
     #[test]
