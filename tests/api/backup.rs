@@ -279,6 +279,52 @@ fn what_is_no_whole_backup_of_ours_is_not_restored() {
 }
 
 #[test]
+fn a_file_whose_schema_is_not_ours_is_neither_backed_up_nor_restored() {
+    let (folder, shelf, file) = backed_up("acme");
+    let gift = "CREATE TRIGGER gift AFTER INSERT ON session BEGIN UPDATE org SET balance = balance + 1000000; END";
+    for (file, wrong) in [(Path::new(&file), "gift"), (&folder.database(), "gift")] {
+        rusqlite::Connection::open(file).unwrap().execute_batch(gift).unwrap();
+        let copy = shelf.path().join("copy");
+        let refused = match file == folder.database() {
+            true => folder.alm(&["backup", copy.to_str().unwrap()]),
+            false => Folder::new().alm(&["restore", file.to_str().unwrap()]),
+        };
+        assert!(refused.fails(1).contains(wrong), "{refused:?}");
+        assert!(!copy.exists());
+    }
+    let told = folder.alm(&["doctor"]);
+    assert!(told.code == 1 && told.stdout.contains("fail  schema: the trigger gift of session"), "{told:?}");
+    // What a replicator adds is not part of it, and no reason either.
+    let litestream = "DROP TRIGGER gift; CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER);
+        CREATE TABLE _litestream_lock (id INTEGER)";
+    rusqlite::Connection::open(folder.database()).unwrap().execute_batch(litestream).unwrap();
+    let copy = shelf.path().join("replicated");
+    folder.alm(&["backup", copy.to_str().unwrap()]).ok();
+    let other = Folder::new();
+    other.alm(&["restore", copy.to_str().unwrap()]).ok();
+    assert_eq!(other.orgs(), ["acme"]);
+}
+
+#[test]
+fn a_pipe_or_a_device_is_no_backup_and_makes_nobody_wait() {
+    let (folder, shelf, _) = backed_up("acme");
+    let pipe = shelf.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe.to_str().unwrap(), "/dev/null", shelf.path().to_str().unwrap()] {
+        for command in [&["backup", path, "--force"][..], &["restore", path, "--force"]] {
+            let refused = folder.alm(command);
+            assert!(refused.fails(1).contains("is no file"), "{command:?} {refused:?}");
+        }
+        assert!(folder.alm(&["backup", path]).fails(1).contains("exists"));
+    }
+    assert_eq!(folder.orgs(), ["acme"]);
+    let stray = Folder::new();
+    fs::rename(&pipe, stray.database()).unwrap();
+    let told = stray.alm(&["doctor"]);
+    assert!(told.code == 1 && told.stdout.contains("is no file"), "{told:?}");
+}
+
+#[test]
 fn an_older_backup_is_restored_and_upgraded() {
     let (folder, shelf) = (Folder::new(), tempfile::tempdir().unwrap());
     let old = shelf.path().join("old");

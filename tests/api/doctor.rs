@@ -55,7 +55,7 @@ fn a_folder_that_is_well_passes_every_check_and_is_not_touched() {
     let before = names();
     let (code, checks) = look(&app);
     assert_eq!((code, names()), (0, before), "{checks:#?}");
-    for name in ["folder", "permissions", "file", "integrity", "ledger", "clock", "key file"] {
+    for name in ["folder", "permissions", "file", "schema", "integrity", "ledger", "clock", "key file"] {
         assert_eq!(of(&checks, name).0, "ok", "{checks:#?}");
     }
     assert!(of(&checks, "provider acme").1.starts_with("lists 2 models in"), "{checks:#?}");

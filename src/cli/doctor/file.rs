@@ -54,6 +54,15 @@ pub(super) fn check_version(file: &Inspected, path: &Path) -> Check {
     Check::of("file", look())
 }
 
+/// Whether the schema is ours: triggers and checks guard the money.
+pub(super) fn check_schema(file: &Inspected) -> Check {
+    let judge = |foreign: Vec<String>| match foreign.first() {
+        None => Check::ok("schema", "tables, indexes and triggers are alm's own"),
+        Some(first) => Check::fail("schema", format!("{first}: restore a backup with `alm restore FILE --force`")),
+    };
+    Check::of("schema", file.foreign().map(judge))
+}
+
 /// Whether every page, index and reference is whole.
 pub(super) fn check_pages(file: &Inspected) -> Check {
     let judge = |faults: Vec<String>| match faults.first() {

@@ -62,7 +62,7 @@ impl Doctor {
                 return vec![Check::fail("file", format!("{error}; restore a backup: `alm restore FILE --force`"))];
             }
         };
-        let mut checks = vec![file::check_version(&file, path), file::check_pages(&file)];
+        let mut checks = vec![file::check_version(&file, path), file::check_schema(&file), file::check_pages(&file)];
         // What is in a file of another schema is for the binary that knows it.
         if file.is_current().unwrap_or(false) {
             checks.extend([file::check_ledger(&file), file::check_clock(&file), check_key_file(globals, &file)]);

@@ -30,5 +30,7 @@ fn prepare_any(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // A plan must not hang on what is bound to it: else every new `LIMIT` compiles its statement once more.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // What a file's own schema may call: only what can do no harm. A file may come from elsewhere.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     Ok(())
 }

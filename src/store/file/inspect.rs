@@ -13,7 +13,7 @@ use rusqlite::{
 use super::{
     audit::{self, Audit},
     connection::prepare_reader,
-    schema,
+    schema, shape,
 };
 use crate::{
     error::{Error, Result},
@@ -35,6 +35,10 @@ pub struct Inspected {
 impl Inspected {
     /// Opens the file; what is no database, or not ours, is refused.
     pub fn open(file: &Path) -> Result<Self> {
+        // A pipe would be waited for.
+        if std::fs::metadata(file).is_ok_and(|facts| !facts.is_file()) {
+            return Err(Error::failed(format!("{} is no file", file.display())));
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let unusable = |error: rusqlite::Error| cannot_use(file, &error);
         let mut connection = Connection::open_with_flags(file, flags).map_err(unusable)?;
@@ -63,6 +67,11 @@ impl Inspected {
         Ok(self.age()? == Ordering::Equal)
     }
 
+    /// What of its schema is not ours: sentences, none if it is that of its number.
+    pub fn foreign(&self) -> Result<Vec<String>> {
+        shape::faults(&self.connection)
+    }
+
     /// What is wrong with its pages, its indexes and its references: sentences, none if it is whole.
     pub fn faults(&self) -> Result<Vec<String>> {
         let c = &self.connection;
@@ -86,9 +95,13 @@ impl Inspected {
         audit::audit(&self.connection)
     }
 
-    /// Makes sure that it is whole, and that its money adds up where the schema is today's.
+    /// Makes sure that its schema is ours, that it is whole, and that its money adds up where the schema is today's.
     /// What is wrong is said of `name`, which people know it by.
     pub(super) fn verify(&self, name: &Path) -> Result<()> {
+        // First, since what is not ours would be asked by all that follows.
+        if let Some(first) = self.foreign()?.first() {
+            return Err(Error::failed(format!("{} is not as alm makes it: {first}", name.display())));
+        }
         let mut wrong = self.faults()?;
         if wrong.is_empty() && self.is_current()? {
             wrong = self.audit()?.findings;

@@ -11,6 +11,7 @@ pub mod lock;
 pub mod prune; // old things, deleted for good
 pub mod restore;
 pub(super) mod schema;
+mod shape; // whether the schema of a file is ours
 pub mod transfer; // one organization as lines of JSON
 pub(super) mod upgrade;
 
