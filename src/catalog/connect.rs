@@ -45,10 +45,7 @@ pub struct ProviderChange {
 impl Catalog {
     /// A provider as it will be kept.
     pub fn prepare(&self, new: NewProvider) -> Result<Provider> {
-        id::check_slug("slug", &new.slug)?;
-        if new.slug == DEMO_PROVIDER {
-            return Err(Error::invalid("slug", format!("{DEMO_PROVIDER} is the built-in provider: choose another")));
-        }
+        check_slug(&new.slug)?;
         let preset = || PRESETS.iter().find(|preset| preset.slug == new.slug).map(|preset| preset.base_url.to_owned());
         let base_url = new.base_url.or_else(preset);
         let base_url = base_url.ok_or_else(|| {
@@ -120,6 +117,21 @@ impl Catalog {
         let models = names.into_iter().map(|name| known(&name).unwrap_or_else(|| unknown(name))).collect();
         self.change(provider, ProviderChange { models: Some(models), ..Default::default() })
     }
+}
+
+/// Whether a provider that was not made here could have been; answers its base URL as it is kept.
+pub fn vet(provider: &Provider) -> Result<String> {
+    check_slug(&provider.slug)?;
+    check_models(&provider.models)?;
+    address::base_url(&provider.base_url)
+}
+
+fn check_slug(slug: &str) -> Result<()> {
+    id::check_slug("slug", slug)?;
+    if slug == DEMO_PROVIDER {
+        return Err(Error::invalid("slug", format!("{DEMO_PROVIDER} is the built-in provider: choose another")));
+    }
+    Ok(())
 }
 
 /// A credential without what surrounds it; an empty one is none.

@@ -32,7 +32,7 @@ use self::{
     model::{demo_model, facts_of, stored_model},
 };
 pub use address::{base_url, is_loopback, shown};
-pub use connect::{NewProvider, ProviderChange};
+pub use connect::{NewProvider, ProviderChange, vet};
 pub use env::EnvProvider;
 pub use model::{DEMO_MODEL, DEMO_PROVIDER, Model};
 pub use probe::{LocalServer, TestReport};

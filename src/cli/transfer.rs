@@ -15,6 +15,7 @@ use super::{
     text::{count_text, read_secret},
 };
 use crate::{
+    catalog,
     error::{Error, Result},
     password,
     store::file::transfer::Exported,
@@ -71,7 +72,7 @@ impl Import {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let file = File::open(&self.file).map_err(|error| cannot(&self.file, &error))?;
         let hash = self.password_file.map(|file| password::hash(&read_secret(&file)?)).transpose()?;
-        let imported = globals.store()?.import(BufReader::new(file), self.slug, hash)?;
+        let imported = globals.store()?.import(BufReader::new(file), self.slug, hash, catalog::vet)?;
         let (slug, rows) = (imported.slug, imported.rows);
         let next = format!("alm keys create --org {slug} --name first");
         globals.report(

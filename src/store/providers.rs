@@ -206,7 +206,7 @@ pub(super) fn all(c: &Connection) -> Result<Vec<(String, Provider)>> {
     Ok(all)
 }
 
-fn of_org(c: &Connection, org_id: &str) -> Result<Vec<Provider>> {
+pub(super) fn of_org(c: &Connection, org_id: &str) -> Result<Vec<Provider>> {
     let mut statement =
         c.prepare_cached(&format!("SELECT {} FROM provider WHERE org_id = :org ORDER BY slug", Provider::COLUMNS))?;
     let rows = statement.query_map(named_params! { ":org": org_id }, Provider::from_row)?;

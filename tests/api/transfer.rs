@@ -169,6 +169,48 @@ fn a_turn_that_runs_travels_with_what_it_has_said_and_is_ended_where_it_arrives(
 }
 
 #[test]
+fn what_a_file_holds_is_held_to_the_rules_of_what_is_made_here() {
+    let app = rich();
+    let lines = exported(&app, &app.slug("acme"));
+    assert!(!lines.contains("api_key_env"), "the name of a secret is for whoever has the machine to choose");
+    let with = |start: &str, old: &str, new: &str| {
+        let changed = lines.lines().map(|line| {
+            let line = if line.starts_with(start) { line.replacen(old, new, 1) } else { line.to_owned() };
+            line + "\n"
+        });
+        let changed: String = changed.collect();
+        assert_ne!(changed, lines, "{old}");
+        changed
+    };
+    let url = lines.split("\"base_url\":\"").nth(1).unwrap().split('"').next().unwrap();
+    for (text, said) in [
+        (with("{\"provider\"", url, "ftp://evil.example/v1"), "the provider up: baseUrl"),
+        (with("{\"provider\"", url, "http://u:p@evil.example/v1"), "the provider up: baseUrl"),
+        (with("{\"provider\"", url, "http://169.254.169.254/v1?key=x"), "the provider up: baseUrl"),
+        (with("{\"provider\"", "\"slug\":\"up\"", "\"slug\":\"demo\""), "the built-in provider"),
+        (with("{\"provider\"", "\"slug\":\"up\"", "\"slug\":\"A b\""), "provider.slug: "),
+        (with("{\"provider_model\"", "\"name\":\"free\"", "\"name\":\"\""), "the provider up: models[0].id"),
+        (with("{\"provider_model\"", "\"input_price\":null", "\"input_price\":\"-1\""), "provider_model.input_price: "),
+        (with("{\"provider_model\"", "\"context_window\":null", "\"context_window\":-1"), "no number of tokens"),
+        (with("{\"provider_model\"", "\"context_window\":null", "\"context_window\":4294967296"), "no number of"),
+        (with("{\"agent\"", "\"slug\":\"ala\"", "\"slug\":\"--\""), "agent.slug: "),
+        (with("{\"user\"", "@", " "), "user.email: "),
+        (with("{\"session\"", "\"id\":\"", "\"id\":\"a b"), "session.id: "),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let ran = on(&folder, &["import", &written(&folder, &text)]);
+        assert!(ran.fails(1).contains(said), "{said}: {}", ran.stderr);
+        assert_eq!(on(&folder, &["org", "list", "--json"]).json(), json!([]));
+    }
+    // As it was exported once, and as an editor saves it.
+    let named = with("{\"provider\"", "\"base_url\"", "\"api_key_env\":\"AWS_SECRET_ACCESS_KEY\",\"base_url\"");
+    let folder = TempDir::new().unwrap();
+    on(&folder, &["import", &written(&folder, &format!("\u{feff}{}", named.replace('\n', "\r\n")))]).ok();
+    let listed = on(&folder, &["providers", "list", "--org", &app.slug("acme"), "--json"]).json();
+    assert_eq!((&listed[0]["slug"], &listed[0]["key"]), (&json!("up"), &json!("none")));
+}
+
+#[test]
 fn a_bad_file_is_refused_by_its_line_and_leaves_nothing() {
     let app = rich();
     let lines = exported(&app, &app.slug("acme"));

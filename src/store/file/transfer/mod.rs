@@ -17,18 +17,24 @@ use serde_json::{Map, Value, json};
 use crate::{
     error::{Error, Result},
     id,
-    store::{Org, Store},
+    money::Price,
+    store::{
+        Org, Store,
+        providers::{self, Provider},
+    },
 };
 
 mod tables;
 
-use tables::{BYTES, JSON, TABLES, Table};
+use tables::{BYTES, FORGOTTEN, JSON, PRICES, TABLES, Table, WINDOW};
 
 /// Number of the format; a file of another number is refused.
 const VERSION: u64 = 1;
 /// The first line's and the last line's words.
 const HEAD: &str = "alm-export";
 const END: &str = "end";
+/// What some editors put before the first line.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Longest line that is read in: a message of the longest body, escaped, with its text beside its parts.
 const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -68,13 +74,14 @@ impl Org<'_> {
 }
 
 impl Store {
-    /// Reads an organization in, under `slug` if that is given; an owner who has no password here gets that one. Others
-    /// wait with their writes until it is there.
+    /// Reads an organization in, under `slug` if that is given; an owner who has no password here gets that one. `vet`
+    /// answers a provider's base URL as it is kept, if it may be. Others wait with their writes until it is there.
     pub fn import(
         &self,
         mut input: impl BufRead + Send + 'static,
         slug: Option<String>,
         password_hash: Option<String>,
+        vet: fn(&Provider) -> Result<String>,
     ) -> Result<Imported> {
         if let Some(slug) = &slug {
             id::check_org_slug("slug", slug)?;
@@ -86,7 +93,9 @@ impl Store {
                 number += 1;
                 let at = |error| at_line(number, error);
                 next_line(&mut input, &mut line, LINE_BYTES_MAX).map_err(at)?;
-                if let Some(imported) = reader.take(&line, number == 1).map_err(at)? {
+                let text = if number == 1 { line.trim_start_matches(BYTE_ORDER_MARK) } else { &line };
+                if let Some(imported) = reader.take(text, number == 1).map_err(at)? {
+                    vet_providers(c, &imported, vet)?;
                     return Ok(imported);
                 }
             }
@@ -94,10 +103,21 @@ impl Store {
     }
 }
 
+/// A file's providers keep the rules of those that are made here.
+fn vet_providers(c: &Connection, imported: &Imported, vet: fn(&Provider) -> Result<String>) -> Result<()> {
+    let org_id: String = c.query_row("SELECT id FROM org WHERE slug = ?1", [&imported.slug], |row| row.get(0))?;
+    for provider in providers::of_org(c, &org_id)? {
+        let kept = vet(&provider).map_err(|error| bad(format!("the provider {}: {error}", provider.slug)))?;
+        c.execute("UPDATE provider SET base_url = ?1 WHERE id = ?2", (kept, &provider.id))?;
+    }
+    Ok(())
+}
+
 fn left_behind(c: &Connection, org_id: &str) -> Result<Exported> {
     let exported = c.query_row(
         "SELECT (SELECT count(*) FROM api_key WHERE org_id = :org AND revoked_at IS NULL),
-             (SELECT count(*) FROM provider WHERE org_id = :org AND (api_key_sealed IS NOT NULL OR headers <> '{}'))",
+             (SELECT count(*) FROM provider WHERE org_id = :org AND (api_key_sealed IS NOT NULL OR api_key_env IS NOT NULL
+             OR headers <> '{}'))",
         [org_id],
         |row| Ok(Exported { rows: 0, api_keys: row.get(0)?, providers: row.get(1)? }),
     )?;
@@ -222,6 +242,9 @@ impl Reader<'_> {
             let value = fields.remove(column).ok_or_else(|| bad(format!("{} needs {column}", table.name)))?;
             cells.push(self.cell(table, column, value, org_id.as_deref())?);
         }
+        for (_, column) in FORGOTTEN.iter().filter(|(of, _)| *of == table.name) {
+            fields.remove(*column);
+        }
         if let Some(unknown) = fields.keys().next() {
             return Err(bad(format!("{} has no {unknown}", table.name)));
         }
@@ -266,6 +289,9 @@ impl Reader<'_> {
         let wrong = || bad(format!("{}.{column} has a value of an unknown type", table.name));
         let cell = match value {
             Value::Null => return Ok(Cell::Null),
+            Value::Number(tokens) if column == WINDOW && tokens.as_u64().is_none_or(|n| u32::try_from(n).is_err()) => {
+                return Err(bad(format!("{}.{column} is no number of tokens", table.name)));
+            }
             Value::Number(number) => {
                 number.as_i64().map(Cell::from).or_else(|| number.as_f64().map(Cell::from)).ok_or_else(wrong)?
             }
@@ -278,6 +304,10 @@ impl Reader<'_> {
                 Cell::Text(text) if JSON.contains(&column) && serde_json::from_str::<IgnoredAny>(&text).is_err() => {
                     Err(bad(format!("{}.{column} is not JSON", table.name)))
                 }
+                Cell::Text(text) => {
+                    check_text(column, &text).map_err(|error| bad(format!("{}.{error}", table.name)))?;
+                    Ok(Cell::Text(text))
+                }
                 cell => Ok(cell),
             };
         };
@@ -286,6 +316,20 @@ impl Reader<'_> {
         bind(&mut find, ":org", &org_id)?;
         let found = find.raw_query().next()?.map(|row| row.get(0)).transpose()?;
         found.ok_or_else(|| bad(format!("{}.{column} refers to a row that did not come before it", table.name)))
+    }
+}
+
+/// The rules of names and prices are the same for what is made here. What a name may not be is said of its column.
+fn check_text(column: &str, text: &str) -> Result<()> {
+    match column {
+        "id" => id::check_client_id(column, text),
+        "slug" => id::check_slug(column, text),
+        "email" => id::check_email(column, text),
+        _ if PRICES.contains(&column) => match text.parse::<Price>() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::invalid(column, error.to_string())),
+        },
+        _ => Ok(()),
     }
 }
 

@@ -119,7 +119,7 @@ pub(super) const TABLES: [Table; 12] = [
         name: "provider",
         is_tenants: true,
         links: &[],
-        plain: &["id", "slug", "kind", "base_url", "api_key_env", "created_at", "updated_at"],
+        plain: &["id", "slug", "kind", "base_url", "created_at", "updated_at"],
         rows: "provider t WHERE t.org_id = :org ORDER BY t.id",
     },
     Table {
@@ -183,9 +183,21 @@ pub(super) const BYTES: [&str; 1] = ["frames"];
 /// Columns that hold JSON as text, which must stay such.
 pub(super) const JSON: [&str; 3] = ["allowed_tools", "metadata", "parts"];
 
+/// Columns that hold prices, as decimal text.
+pub(super) const PRICES: [&str; 3] = ["input_price", "output_price", "cached_input_price"];
+/// The column that holds a number of tokens.
+pub(super) const WINDOW: &str = "context_window";
+/// Columns that travelled once. A file that has them still is read without them.
+pub(super) const FORGOTTEN: [(&str, &str); 1] = [("provider", "api_key_env")];
+
 /// What stays behind, and why.
 #[cfg(test)]
-const LEFT_OUT: [(&str, &str, &str); 15] = [
+const LEFT_OUT: [(&str, &str, &str); 16] = [
+    (
+        "provider",
+        "api_key_env",
+        "whoever wrote the file would choose which secret of this machine goes to which address",
+    ),
     ("api_key", "*", "a copy on another machine must not open with the keys of the first"),
     ("idempotency", "*", "a day's memory of one server"),
     ("sign_in", "*", "a browser signs in where its person is"),
