@@ -245,6 +245,9 @@ RestartSec=3
 # Longer than the drain (30 s): running replies are finished and stored before the server goes.
 TimeoutStopSec=45
 LimitNOFILE=65536
+# Memory holds keys, and a machine does more than one thing.
+LimitCORE=0
+MemoryMax=75%
 UMask=0077
 NoNewPrivileges=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX

@@ -18,6 +18,14 @@ pub(super) fn raise_nofile_limit() {
     }
 }
 
+/// Keeps this process's memory, which holds keys, from core files and from other processes of its user.
+pub(super) fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "this process can be dumped");
+    }
+}
+
 /// Makes a write past the limit on a file's size fail like one to a full disk. The signal would end the process.
 pub(super) fn take_file_size_signal() {
     // The handler stays when the runtime has gone.
@@ -98,6 +106,14 @@ mod tests {
         raise_nofile_limit();
         let (soft, hard) = rlimit::Resource::NOFILE.get().unwrap();
         assert_eq!(soft, hard);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn no_core_file_is_left() {
+        use rustix::process::{DumpableBehavior, dumpable_behavior};
+        keep_memory_private();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
     }
 
     #[test]

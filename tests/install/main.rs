@@ -245,6 +245,8 @@ fn a_system_service_is_shut_in() {
         "PrivateTmp=yes",
         "SystemCallFilter=@system-service",
         "MemoryDenyWriteExecute=yes",
+        "LimitCORE=0",
+        "MemoryMax=75%",
         "Restart=always",
         "RestartSec=3",
         "TimeoutStopSec=45",
