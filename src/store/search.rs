@@ -1,6 +1,6 @@
 //! Full-text search in labels and messages.
 //!
-//! Rule: nobody's words are ever FTS5 syntax; [`query`] quotes them. The index spans organizations, every question
+//! Rule: nobody's words are ever FTS5 syntax; `query` quotes them. The index spans organizations, every question
 //! joins it back to one.
 
 /// Words of a search that count; what follows is ignored.

@@ -18,7 +18,7 @@ const FINDINGS_LISTED_MAX: usize = 100;
 pub struct Audit {
     /// One for each organization, by slug.
     pub books: Vec<Book>,
-    /// What does not add up: sentences, the first [`FINDINGS_LISTED_MAX`] of them.
+    /// What does not add up: sentences, the first `FINDINGS_LISTED_MAX` of them.
     pub findings: Vec<String>,
     /// How many there are.
     pub findings_count: usize,
