@@ -58,6 +58,14 @@ impl Globals {
         }
     }
 
+    /// The folder of the key file, where that is not the data folder.
+    pub fn key_folder(&self) -> Result<Option<PathBuf>> {
+        let own = self.folder()?;
+        let elsewhere = |file: PathBuf| file.parent().filter(|folder| *folder != own).map(PathBuf::from);
+        let folder = elsewhere(self.key_file()?);
+        Ok(folder.map(|folder| if folder.as_os_str().is_empty() { ".".into() } else { folder }))
+    }
+
     /// What seals providers' keys.
     pub fn sealer(&self) -> Result<Sealer> {
         Sealer::open(&self.key_file()?)

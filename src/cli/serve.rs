@@ -8,13 +8,14 @@ use super::{
     address::{self, Address},
     globals::Globals,
     log::{self, LogFormat},
-    process::{raise_nofile_limit, signal},
-    text::as_flags,
+    process::{keep_memory_private, raise_nofile_limit, signal},
+    text::{as_flags, others_may_write},
 };
 use crate::{
     error::{Error, Result},
     http::state::setup_code::SETUP_CODE_LIFE,
     server::{self, Builder, Organization, Server},
+    store::file::open_to_writers,
 };
 
 #[derive(Debug, clap::Args)]
@@ -51,6 +52,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let lines_lost = log::start(self.log_format)?;
+        keep_memory_private();
         raise_nofile_limit();
         let mut builder = Server::builder()
             .data_dir(globals.folder()?)
@@ -75,6 +77,11 @@ impl Serve {
             let server = builder.build().await.map_err(|error| as_flags(error.into_inner()))?;
             if let Some(slug) = &self.org {
                 print_new_org(&server.handle().ensure_org(slug).await?);
+            }
+            for folder in [Some(globals.folder()?), globals.key_folder()?].into_iter().flatten() {
+                if let Ok(Some(open)) = open_to_writers(&folder) {
+                    tracing::warn!("{}", others_may_write(&open));
+                }
             }
             if let Some(address) = server.local_addr() {
                 log::say(&format!("alm is listening on http://{address}"));

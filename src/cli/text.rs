@@ -35,6 +35,12 @@ pub fn read_secret(file: &Path) -> Result<String> {
     }
 }
 
+/// What is wrong with a folder that others may write to.
+pub fn others_may_write(folder: &Path) -> String {
+    let folder = folder.display();
+    format!("other users can write to {folder}, and put another database or key there: run `chmod go-w {folder}`")
+}
+
 /// A number of bytes, for people.
 pub fn size_text(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];

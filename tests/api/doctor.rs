@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     fake_model::{Answer, FakeModel, nobody},
-    harness::{App, ModelSpec, Ran, alm},
+    harness::{App, ModelSpec, Ran, alm, until},
 };
 
 /// What the doctor says of a folder: its exit code, and the level and text of each check by name.
@@ -107,6 +107,15 @@ fn a_provider_that_is_away_fails_by_name() {
 }
 
 #[test]
+fn a_server_warns_of_a_folder_that_others_may_write_to() {
+    let folder = tempfile::tempdir().unwrap();
+    chmod(folder.path(), 0o777);
+    let app = App::start_in(folder);
+    until("the warning", || app.output().contains("other users can write to").then_some(()));
+    assert!(!App::start(&[]).output().contains("other users"));
+}
+
+#[test]
 fn what_is_not_there_or_left_over_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let look = |path: &Path| Ran::of(alm(&["doctor"]).env("ALM_DATA_DIR", path));
@@ -115,7 +124,17 @@ fn what_is_not_there_or_left_over_is_said() {
     assert!(none.code == 1 && none.stdout.contains(&line), "{none:?}");
     chmod(folder.path(), 0o755);
     assert!(look(folder.path()).ok().contains("chmod 700"));
+    for mode in [0o777, 0o770, 0o1777] {
+        chmod(folder.path(), mode);
+        let told = look(folder.path());
+        assert!(told.code == 1 && told.stdout.contains("other users can write to"), "{told:?}");
+    }
+    let shared = tempfile::tempdir().unwrap();
+    chmod(shared.path(), 0o777);
     chmod(folder.path(), 0o700);
+    let key = shared.path().join("seal.key");
+    let told = Ran::of(alm(&["doctor", "--secret-key-file", key.to_str().unwrap()]).env("ALM_DATA_DIR", folder.path()));
+    assert!(told.code == 1 && told.stdout.contains("fail  key folder: other users can write to"), "{told:?}");
     fs::write(folder.path().join("alm-draft-x"), "").unwrap();
     let told = look(folder.path());
     assert!(told.ok().contains("delete alm-draft-x") && told.ok().contains("does not exist yet"), "{told:?}");

@@ -4,11 +4,12 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use super::check::Check;
 use crate::{
-    cli::text::size_text,
+    cli::text::{others_may_write, size_text},
     error::{Error, Result},
     store::file::{
         copy,
         disk::{Disk, Kind},
+        open_to_writers,
     },
 };
 
@@ -47,8 +48,12 @@ pub(super) fn check_folder(folder: &Path) -> Check {
         let mode = fs::metadata(folder)?.permissions().mode();
         let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
         let names = names.collect::<std::io::Result<Vec<_>>>()?;
+        let open = open_to_writers(folder)?;
         let left_over: Vec<_> = names.into_iter().filter(|name| name.starts_with(copy::DRAFT_PREFIX)).collect();
         let place = folder.display();
+        if let Some(open) = open {
+            return Ok(Check::fail("folder", others_may_write(&open)));
+        }
         Ok(match left_over.as_slice() {
             _ if mode & OTHERS != 0 => {
                 Check::warn("folder", format!("other users can read {place}: run `chmod 700 {place}`"))
@@ -61,6 +66,15 @@ pub(super) fn check_folder(folder: &Path) -> Check {
     };
     let looked: std::io::Result<Check> = look();
     Check::of("folder", looked.map_err(|error| Error::failed(format!("cannot read {}: {error}", folder.display()))))
+}
+
+/// The folder of a key file that lies elsewhere.
+pub(super) fn check_key_folder(folder: &Path) -> Check {
+    let looked = open_to_writers(folder).map(|open| match open {
+        None => Check::ok("key folder", folder.display().to_string()),
+        Some(open) => Check::fail("key folder", others_may_write(&open)),
+    });
+    Check::of("key folder", looked.map_err(|error| Error::failed(format!("cannot read {}: {error}", folder.display()))))
 }
 
 /// What disk the folder is on.

@@ -35,6 +35,7 @@ impl Doctor {
         if folder.is_dir() {
             checks.extend([machine::check_folder(&folder), machine::check_disk(&folder)]);
             checks.extend(file::check_modes(&folder, &globals.key_file()?));
+            checks.extend(globals.key_folder()?.as_deref().map(machine::check_key_folder));
             checks.extend(self.check_file(globals, &folder.join(FILE_NAME)));
         } else {
             let missing =

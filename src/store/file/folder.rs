@@ -1,6 +1,10 @@
 //! The data folder, and the database's name in it.
 
-use std::{os::unix::fs::DirBuilderExt, path::Path};
+use std::{
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
 
 use crate::{error::Result, store::fault::cannot_use};
 
@@ -8,6 +12,28 @@ use crate::{error::Result, store::fault::cannot_use};
 pub const FILE_NAME: &str = "alm.db";
 /// The data folder is its owner's alone, like what is in it.
 const FOLDER_MODE: u32 = 0o700;
+
+/// The bits of a mode by which a group, and by which everybody may write.
+const GROUP_WRITES: u32 = 0o020;
+const ALL_WRITE: u32 = 0o002;
+/// In such a folder everybody may make names, but take away only their own.
+const STICKY: u32 = 0o1000;
+
+/// The folder, or one that it lies in, where others could put another file in the place of what is here.
+pub fn open_to_writers(folder: &Path) -> io::Result<Option<PathBuf>> {
+    let folder = folder.canonicalize()?;
+    let mode = |folder: &Path| Ok::<_, io::Error>(folder.metadata()?.permissions().mode());
+    if mode(&folder)? & (GROUP_WRITES | ALL_WRITE) != 0 {
+        return Ok(Some(folder));
+    }
+    for above in folder.ancestors().skip(1) {
+        let mode = mode(above)?;
+        if mode & ALL_WRITE != 0 && mode & STICKY == 0 {
+            return Ok(Some(above.to_owned()));
+        }
+    }
+    Ok(None)
+}
 
 /// Creates the folder where it is missing.
 pub(in crate::store) fn make_folder(folder: &Path) -> Result<()> {
@@ -17,6 +43,39 @@ pub(in crate::store) fn make_folder(folder: &Path) -> Result<()> {
 
 /// The file holds password hashes and everybody's conversations.
 pub(in crate::store) fn restrict_to_owner(file: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(|error| cannot_use(file, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_open_where_others_may_write_or_replace_it() {
+        let place = tempfile::tempdir().unwrap();
+        let (above, folder) = (place.path().join("above"), place.path().join("above/data"));
+        make_folder(&folder).unwrap();
+        let set = |folder: &Path, mode| fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+        for (outer, inner, open) in [
+            (0o700, 0o700, None),
+            (0o755, 0o755, None),
+            (0o775, 0o700, None),
+            (0o1777, 0o700, None),
+            (0o777, 0o700, Some(&above)),
+            (0o700, 0o770, Some(&folder)),
+            (0o700, 0o702, Some(&folder)),
+            (0o700, 0o1777, Some(&folder)),
+        ] {
+            set(&above, outer);
+            set(&folder, inner);
+            let open = open.map(|path| path.canonicalize().unwrap());
+            assert_eq!(open_to_writers(&folder).unwrap(), open, "{outer:o} {inner:o}");
+        }
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        assert!(open_to_writers(&link).unwrap().is_some());
+        assert!(open_to_writers(&place.path().join("none")).is_err());
+    }
 }
