@@ -40,6 +40,9 @@ pub enum Error {
     /// The right shape with a value that is out of range.
     #[error("{}", invalid_text(.0))]
     Invalid(Vec<Invalid>),
+    /// The question alone is longer than the model's window. In tokens, as far as they are known.
+    #[error("{}", too_long_text(model, *window, *prompt))]
+    TooLong { model: String, window: Option<u32>, prompt: Option<u32> },
     /// Too fast.
     #[error("too many requests: wait, then try again")]
     TooManyRequests { retry_after: Duration },
@@ -202,7 +205,7 @@ impl Error {
             Error::NotFound(_) => ErrorCode::NotFound,
             Error::Conflict(_) => ErrorCode::Conflict,
             Error::PayloadTooLarge(_) => ErrorCode::PayloadTooLarge,
-            Error::Invalid(_) => ErrorCode::ValidationError,
+            Error::Invalid(_) | Error::TooLong { .. } => ErrorCode::ValidationError,
             Error::TooManyRequests { .. } => ErrorCode::TooManyRequests,
             Error::ModelUnavailable(_) => ErrorCode::ModelUnavailable,
             Error::Unavailable { .. } => ErrorCode::ServiceUnavailable,
@@ -221,6 +224,19 @@ impl Error {
     /// Something of ours broke; `cause` is for the log.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Error::Internal(cause.into())
+    }
+}
+
+fn too_long_text(model: &str, window: Option<u32>, prompt: Option<u32>) -> String {
+    let what_to_do = "shorten it, or give the model a larger context";
+    match (prompt, window) {
+        (Some(prompt), Some(window)) => {
+            format!("this message takes about {prompt} tokens, and {model} holds {window}: {what_to_do}")
+        }
+        (None, Some(window)) => {
+            format!("this message is too long for {model}, which holds {window} tokens: {what_to_do}")
+        }
+        (_, None) => format!("this message is too long for {model}: {what_to_do}"),
     }
 }
 

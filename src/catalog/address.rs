@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::{
     error::{Error, Result},
     model::{
-        openai::{CompletionTokensField, WireOptions},
+        openai::{CapField, Dialect},
         upstream::Endpoint,
     },
     secret::{Secret, trimmed},
@@ -139,16 +139,16 @@ pub(super) fn endpoint(
     api_key: Option<Secret>,
     headers: Vec<(String, String)>,
 ) -> Endpoint {
-    let completion_tokens_field = match host_of(base_url) {
-        "api.openai.com" => CompletionTokensField::MaxCompletionTokens,
-        _ => CompletionTokensField::MaxTokens,
+    let cap = match host_of(base_url) {
+        "api.openai.com" => CapField::MaxCompletionTokens,
+        _ => CapField::MaxTokens,
     };
     Endpoint {
         name: name.to_owned(),
         base_url: base_url.to_owned(),
         api_key,
         headers,
-        wire: WireOptions { include_usage: true, completion_tokens_field },
+        dialect: Dialect { cap, ..Dialect::default() },
     }
 }
 

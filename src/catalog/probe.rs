@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Result},
     model::{
         Content, Delta, Message, Request,
+        facts::Known,
         upstream::{Endpoint, Upstreams},
     },
     store::providers::Provider,
@@ -88,7 +89,7 @@ async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Optio
         ..Request::default()
     };
     let asked = Instant::now();
-    let mut reply = upstreams.start(endpoint, &request).await?;
+    let mut reply = upstreams.start(endpoint, &Known::default(), &request, &mut |_| ()).await?;
     let (mut deltas, mut first_token) = (Vec::new(), None);
     loop {
         let ended = reply.next(&mut deltas).await.is_some();

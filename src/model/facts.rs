@@ -96,6 +96,8 @@ pub enum Lesson {
         #[serde(skip_serializing_if = "Option::is_none")]
         instead: Option<String>,
     },
+    /// The most tokens that it gives a reply.
+    ReplyTokens { tokens: u32 },
     /// How many bytes of a prompt made one of its tokens.
     BytesPerToken { bytes: f64 },
 }
@@ -154,6 +156,14 @@ impl Facts {
     pub fn images(&self, now: Timestamp) -> Option<bool> {
         let refused = self.lessons(now).any(|lesson| lesson.value == Lesson::NoImages);
         if refused { Some(false) } else { self.read.as_ref()?.images }
+    }
+
+    /// The most tokens that it gives a reply, as a refusal named them.
+    pub fn reply_tokens(&self, now: Timestamp) -> Option<u32> {
+        self.lessons(now).find_map(|lesson| match lesson.value {
+            Lesson::ReplyTokens { tokens } => Some(tokens),
+            _ => None,
+        })
     }
 
     /// The fields that it refuses, each with the name that it wants instead.

@@ -50,8 +50,8 @@ pub enum Message {
     Assistant {
         /// Its text.
         text: String,
-        /// Its reasoning, empty if it showed none.
-        reasoning: String,
+        /// What it thought, if that may go back to it.
+        thoughts: Option<Thoughts>,
         /// The tools it called.
         calls: Vec<ToolCall>,
     },
@@ -62,6 +62,46 @@ pub enum Message {
         /// The answer as text: JSON, or a sentence if the tool failed.
         output: String,
     },
+}
+
+/// What a model thought. It goes back to whom it came from, under the name under which it came, and to nobody else: some
+/// servers want it, others refuse it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thoughts {
+    /// All of it.
+    pub text: String,
+    /// Where it stood.
+    pub field: ThoughtsField,
+    /// Whose it is, by its slug.
+    pub provider: String,
+}
+
+/// The name under which a server sends thoughts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThoughtsField {
+    /// `reasoning_content`: DeepSeek, Moonshot, llama.cpp, older vLLM.
+    ReasoningContent,
+    /// `reasoning`: Groq, OpenRouter, Ollama, newer vLLM.
+    Reasoning,
+    /// `reasoning_text`: GitHub's models.
+    ReasoningText,
+}
+
+impl ThoughtsField {
+    /// As it is sent.
+    pub fn name(self) -> &'static str {
+        match self {
+            ThoughtsField::ReasoningContent => "reasoning_content",
+            ThoughtsField::Reasoning => "reasoning",
+            ThoughtsField::ReasoningText => "reasoning_text",
+        }
+    }
+
+    /// The field of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        let known = [ThoughtsField::ReasoningContent, ThoughtsField::Reasoning, ThoughtsField::ReasoningText];
+        known.into_iter().find(|field| field.name() == name)
+    }
 }
 
 /// A piece of what a person said.
@@ -78,6 +118,13 @@ pub enum Content {
         /// As the person named it.
         filename: Option<String>,
     },
+}
+
+impl Content {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Content::Text(text) if text.is_empty())
+    }
 }
 
 /// A tool as a model is told of it.
@@ -144,6 +191,15 @@ pub struct Ending {
     pub usage: Option<Usage>,
     /// The tools it called, in order. To be executed only if [`Finish::allows_calls`].
     pub calls: Vec<ToolCall>,
+    /// Where its thoughts stood, if they may go back to it.
+    pub thoughts_field: Option<ThoughtsField>,
+}
+
+impl Ending {
+    /// One without usage and calls.
+    pub fn new(finish: Finish) -> Self {
+        Ending { finish, usage: None, calls: Vec::new(), thoughts_field: None }
+    }
 }
 
 /// Why a reply ended. The names are those of the AI SDK.

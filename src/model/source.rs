@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     Delta, Ending, Request, demo,
-    facts::Known,
-    upstream::{self, Endpoint, Upstreams},
+    facts::{Facts, Known, Lesson},
+    upstream::{self, Endpoint, OnLoading, Upstreams},
 };
 use crate::error::Result;
 
@@ -27,18 +27,42 @@ pub enum Reply {
 }
 
 impl Source {
-    /// Asks, and waits until a reply is on its way. Dropping the wait ends the asking.
-    pub async fn start(&self, request: &Request) -> Result<Reply> {
+    /// What is known of the model by now.
+    pub fn facts(&self) -> Facts {
+        match self {
+            Source::Demo => Facts::default(),
+            Source::Upstream { known, .. } => known.facts(),
+        }
+    }
+
+    /// Takes what asking the model has taught.
+    pub fn learn(&self, lesson: Lesson) {
+        if let Source::Upstream { known, .. } = self {
+            known.learn(lesson);
+        }
+    }
+
+    /// Asks, and waits until a reply is on its way; `loading` is called now and then while the model is being loaded. Dropping
+    /// the wait ends the asking.
+    pub async fn start(&self, request: &Request, loading: OnLoading<'_>) -> Result<Reply> {
         Ok(match self {
             Source::Demo => Reply::Demo(demo::reply(request)),
-            Source::Upstream { upstreams, endpoint, known: _ } => {
-                Reply::Upstream(Box::new(upstreams.start(endpoint, request).await?))
+            Source::Upstream { upstreams, endpoint, known } => {
+                Reply::Upstream(Box::new(upstreams.start(endpoint, known, request, loading).await?))
             }
         })
     }
 }
 
 impl Reply {
+    /// Fields of the request that the model was not sent, since it refuses them.
+    pub fn omitted(&self) -> &[&'static str] {
+        match self {
+            Reply::Demo(_) => &[],
+            Reply::Upstream(reply) => reply.omitted(),
+        }
+    }
+
     /// Waits until something has arrived and appends it to `deltas`; the ending when the reply is over.
     pub async fn next(&mut self, deltas: &mut Vec<Delta>) -> Option<Ending> {
         match self {

@@ -51,6 +51,8 @@ use crate::error::{Error, Result};
 const HEAD_STACK_BYTES: usize = 256 * 1024;
 /// A read that finds nothing although the socket was ready is repeated this often before the worker looks elsewhere.
 const READS_PER_POLL_MAX: usize = 8;
+/// Until a response begins: a local model is loaded, or reads a long prompt.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// Between two reads of a body.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const INPUT_BUFFER_BYTES: usize = 16 * 1024;
@@ -86,7 +88,7 @@ impl Default for Options {
             // As many as there may be turns: to wait for a model is what turns do.
             heads_max: 4096,
             connect_timeout: Duration::from_secs(10),
-            head_timeout: Duration::from_secs(600),
+            head_timeout: HEAD_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
         }
     }
@@ -95,6 +97,7 @@ impl Default for Options {
 /// ureq with a pool of connections whose bodies are read without a thread.
 pub struct Client {
     agent: Agent,
+    head_timeout: Duration,
     idle_timeout: Duration,
     heads: Arc<Semaphore>,
     /// A runtime for its pool of threads and for nothing else. A new thread costs more than a short reply, and the pool
@@ -129,8 +132,13 @@ impl Client {
             .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
             .build();
         let mut client = Client::with_config(config, options.heads_max).map_err(Error::internal)?;
-        client.idle_timeout = options.idle_timeout;
+        (client.head_timeout, client.idle_timeout) = (options.head_timeout, options.idle_timeout);
         Ok(client)
+    }
+
+    /// How long a response may take to begin.
+    pub fn head_timeout(&self) -> Duration {
+        self.head_timeout
     }
 
     /// How long a body may be silent. It is the reader of the body who waits.
@@ -146,6 +154,7 @@ impl Client {
             .build()?;
         Ok(Client {
             agent: transport::agent(config),
+            head_timeout: HEAD_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             heads: Arc::new(Semaphore::new(heads_max)),
             threads: Some(threads),

@@ -112,6 +112,7 @@ mod tests {
                 cache_read_tokens: 0,
                 output_tokens: 0,
                 cost: 0,
+                cut: None,
             };
             let foreign = store.org(&globex);
             assert_eq!(foreign.content_bytes(session).unwrap(), 0);

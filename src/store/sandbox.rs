@@ -76,6 +76,7 @@ impl Sandbox {
                 cache_read_tokens: 0,
                 output_tokens: 0,
                 cost: 0,
+                cut: None,
             };
             turns::end(c, &self.tenant.org_id, &ended)
         })

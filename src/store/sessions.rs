@@ -46,6 +46,8 @@ pub struct Session {
     /// A JSON object, as text.
     pub metadata: String,
     pub message_count: i64,
+    /// The first message that a model is still sent, by its row number; absent: all are.
+    pub cut: Option<i64>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// Where a search found its words; absent outside a search.
@@ -75,7 +77,7 @@ pub struct SessionFilter {
 
 /// Columns of a session with its agent; `p` is there for [`VISIBLE`].
 const COLUMNS: &str = "s.seq, s.id, s.user_id, s.agent_id, a.name, a.avatar, s.project_id, s.label, s.status,
-    s.metadata, s.message_count, s.created_at, s.updated_at";
+    s.metadata, s.message_count, s.cut, s.created_at, s.updated_at";
 const FROM: &str = "FROM session s LEFT JOIN agent a ON a.id = s.agent_id LEFT JOIN project p ON p.id = s.project_id";
 /// A session in a private project is its creator's alone, also after the project was deleted.
 const VISIBLE: &str = "s.org_id = :org AND s.deleted_at IS NULL
@@ -95,9 +97,10 @@ impl Session {
             status: row.get(8)?,
             metadata: row.get(9)?,
             message_count: row.get(10)?,
-            created_at: Timestamp::from_millis(row.get(11)?),
-            updated_at: Timestamp::from_millis(row.get(12)?),
-            snippet: row.get(13)?,
+            cut: row.get(11)?,
+            created_at: Timestamp::from_millis(row.get(12)?),
+            updated_at: Timestamp::from_millis(row.get(13)?),
+            snippet: row.get(14)?,
         })
     }
 

@@ -112,6 +112,8 @@ pub struct EndedTurn {
     pub output_tokens: u64,
     /// What it cost. Microcents.
     pub cost: i64,
+    /// The first message that the model was still sent, if that has changed: a row number.
+    pub cut: Option<i64>,
 }
 
 /// A turn as it is stored, with its answer.
@@ -339,6 +341,9 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
         ":status": ended.outcome, ":now": Timestamp::now().as_millis(), ":input": ended.input_tokens as i64, ":cached": ended.cache_read_tokens as i64,
         ":output": ended.output_tokens as i64, ":cost": charged, ":turn": ended.turn,
     })?;
+    if let Some(cut) = ended.cut {
+        c.prepare_cached("UPDATE session SET cut = ?2 WHERE seq = ?1")?.execute((ended.session, cut))?;
+    }
     let status = match ended.outcome {
         Outcome::Interrupted => sessions::Status::Interrupted,
         Outcome::Complete | Outcome::Stopped | Outcome::Failed => sessions::Status::Idle,

@@ -8,8 +8,6 @@ use serde_json::{Value, json};
 use super::history;
 use crate::{model::Usage, money::Pricing, store::turns::Hold};
 
-/// Tokens a paid reply may have unless its agent says otherwise.
-const PAID_OUTPUT_TOKENS_DEFAULT: u32 = 4_096;
 /// Tokens below which a reply is not worth its prompt.
 const OUTPUT_TOKENS_MIN: u64 = 16;
 
@@ -18,8 +16,8 @@ const OUTPUT_TOKENS_MIN: u64 = 16;
 pub struct Bill {
     /// Absent: the model is free.
     pricing: Option<Pricing>,
-    /// The agent's own cap on a reply, in tokens.
-    output_tokens_max: Option<u32>,
+    /// The usual cap on a reply, in tokens.
+    output_tokens_max: u32,
     held: i64,
     spent: i64,
     usage: Usage,
@@ -30,8 +28,8 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// An empty bill.
-    pub fn new(pricing: Option<Pricing>, output_tokens_max: Option<u32>) -> Self {
+    /// An empty bill of replies that may have `output_tokens_max` tokens.
+    pub fn new(pricing: Option<Pricing>, output_tokens_max: u32) -> Self {
         Bill {
             pricing: pricing.filter(|pricing| !pricing.is_free()),
             output_tokens_max,
@@ -49,7 +47,7 @@ impl Bill {
         let left = self.held - self.spent;
         let prompt = pricing.input.of(prompt_tokens);
         let cost = |output: u64| prompt.saturating_add(pricing.output.of(output)) - left;
-        let usual = u64::from(self.output_tokens_max.unwrap_or(PAID_OUTPUT_TOKENS_DEFAULT));
+        let usual = u64::from(self.output_tokens_max);
         let hold = Hold { at_least: cost(OUTPUT_TOKENS_MIN.min(usual)).max(0), at_most: cost(usual) };
         (hold.at_most > 0).then_some(hold)
     }
@@ -59,12 +57,11 @@ impl Bill {
         self.held += held;
     }
 
-    /// The cap of the next reply, in tokens; `None`: the provider's own.
-    pub fn output_cap(&self, prompt_tokens: u64) -> Option<u32> {
+    /// The cap of the next reply, in tokens.
+    pub fn output_cap(&self, prompt_tokens: u64) -> u32 {
         let Some(pricing) = self.pricing else { return self.output_tokens_max };
         let left = self.held - self.spent - pricing.input.of(prompt_tokens);
-        let usual = self.output_tokens_max.unwrap_or(PAID_OUTPUT_TOKENS_DEFAULT);
-        Some(u32::try_from(pricing.output.tokens_for(left)).unwrap_or(u32::MAX).clamp(1, usual))
+        u32::try_from(pricing.output.tokens_for(left)).unwrap_or(u32::MAX).clamp(1, self.output_tokens_max.max(1))
     }
 
     /// Adds what a call used; where the upstream counted nothing, what it is taken for. A prompt is never of no tokens, nor are words.
@@ -128,17 +125,20 @@ pub fn usage_json(usage: &Usage) -> Value {
 mod tests {
     use super::*;
 
+    /// Tokens of a reply that nobody capped.
+    const CAP: u32 = 4_096;
+
     fn paid() -> Pricing {
         Pricing { input: "1".parse().unwrap(), output: "2".parse().unwrap(), cached_input: None }
     }
 
     #[test]
     fn the_cap_shrinks_to_what_is_held() {
-        let mut bill = Bill::new(Some(paid()), None);
+        let mut bill = Bill::new(Some(paid()), CAP);
         let hold = bill.hold_for(100).unwrap();
-        assert_eq!((hold.at_least, hold.at_most), (132, 100 + 2 * 4096));
+        assert_eq!((hold.at_least, hold.at_most), (132, 100 + 2 * 4_096));
         bill.add_hold(300);
-        assert_eq!(bill.output_cap(100), Some(100));
+        assert_eq!(bill.output_cap(100), 100);
         bill.add(Some(Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() }), 0, "");
         assert_eq!(bill.charge(), 200);
         assert_eq!(bill.hold_for(10).unwrap().at_least, 0, "what is left is used first");
@@ -146,9 +146,9 @@ mod tests {
 
     #[test]
     fn a_free_model_holds_nothing_and_keeps_the_agents_cap() {
-        let mut bill = Bill::new(Some(Pricing::default()), Some(7));
+        let mut bill = Bill::new(Some(Pricing::default()), 7);
         assert!(bill.hold_for(1_000_000).is_none());
-        assert_eq!(bill.output_cap(1), Some(7));
+        assert_eq!(bill.output_cap(1), 7);
         bill.add(None, 10, "12345678");
         assert_eq!((bill.charge(), bill.usage().output_tokens, bill.reported_usage()), (0, 2, None));
         assert!(bill.is_estimated());
@@ -163,14 +163,14 @@ mod tests {
             (0, 0, "12345678", (10, 2), true),
             (100, 0, "", (100, 0), false),
         ] {
-            let mut bill = Bill::new(Some(paid()), None);
+            let mut bill = Bill::new(Some(paid()), CAP);
             bill.add_hold(1_000);
             bill.add(Some(Usage { input_tokens: input, output_tokens: output, ..Usage::default() }), 10, said);
             let usage = bill.reported_usage().unwrap();
             assert_eq!((usage.input_tokens, usage.output_tokens), expected);
             assert_eq!((bill.is_estimated(), bill.charge()), (estimated, expected.0 as i64 + 2 * expected.1 as i64));
         }
-        let mut bill = Bill::new(None, None);
+        let mut bill = Bill::new(None, CAP);
         bill.add(None, 0, "");
         assert!(bill.is_estimated());
     }
@@ -178,29 +178,29 @@ mod tests {
     #[test]
     fn a_replys_cap_is_what_is_left_after_the_prompt_and_never_above_the_agents() {
         // A prompt of 100 costs 100, and each token of a reply 2; a reply is asked for even where nothing is left.
-        let cap = |own: Option<u32>, held: i64| {
+        let cap = |own: u32, held: i64| {
             let mut bill = Bill::new(Some(paid()), own);
             bill.add_hold(held);
             bill.output_cap(100)
         };
         for (held, expected) in [(0, 1), (101, 1), (102, 1), (103, 1), (104, 2), (106, 3)] {
-            assert_eq!(cap(None, held), Some(expected), "{held} held");
+            assert_eq!(cap(CAP, held), expected, "{held} held");
         }
         for (tokens, expected) in [(4_095, 4_095), (4_096, 4_096), (4_097, 4_096)] {
-            assert_eq!(cap(None, 100 + 2 * tokens), Some(expected), "{tokens} tokens");
+            assert_eq!(cap(CAP, 100 + 2 * tokens), expected, "{tokens} tokens");
         }
         for (tokens, expected) in [(49, 49), (50, 50), (51, 50)] {
-            assert_eq!(cap(Some(50), 100 + 2 * tokens), Some(expected), "{tokens} tokens");
+            assert_eq!(cap(50, 100 + 2 * tokens), expected, "{tokens} tokens");
         }
-        assert_eq!(cap(Some(u32::MAX), i64::MAX), Some(u32::MAX));
+        assert_eq!(cap(u32::MAX, i64::MAX), u32::MAX);
     }
 
     #[test]
     fn what_was_spent_shrinks_the_cap_and_the_charge_stays_below_what_is_held() {
-        let mut bill = Bill::new(Some(paid()), None);
+        let mut bill = Bill::new(Some(paid()), CAP);
         bill.add_hold(1_000);
         bill.add(Some(Usage { input_tokens: 100, output_tokens: 100, ..Usage::default() }), 0, "");
-        assert_eq!((bill.output_cap(100), bill.charge()), (Some(300), 300));
+        assert_eq!((bill.output_cap(100), bill.charge()), (300, 300));
         let hold = bill.hold_for(100).unwrap();
         assert_eq!((hold.at_least, hold.at_most), (0, 100 + 2 * 4_096 - 700));
         bill.add(Some(Usage { output_tokens: 351, ..Usage::default() }), 0, "");
@@ -209,12 +209,12 @@ mod tests {
 
     #[test]
     fn a_hold_covers_at_least_the_shortest_useful_reply() {
-        let at_least = |own: u32| Bill::new(Some(paid()), Some(own)).hold_for(100).unwrap().at_least;
+        let at_least = |own: u32| Bill::new(Some(paid()), own).hold_for(100).unwrap().at_least;
         for (own, tokens) in [(OUTPUT_TOKENS_MIN - 1, 15), (OUTPUT_TOKENS_MIN, 16), (OUTPUT_TOKENS_MIN + 1, 16)] {
             assert_eq!(at_least(own as u32), 100 + 2 * tokens);
         }
         // Exactly nothing more is needed, and one token's price more.
-        let mut bill = Bill::new(Some(paid()), Some(50));
+        let mut bill = Bill::new(Some(paid()), 50);
         bill.add_hold(200);
         assert!(bill.hold_for(100).is_none());
         let more = bill.hold_for(101).unwrap();

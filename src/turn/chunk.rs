@@ -4,6 +4,8 @@
 //! goes into `messageMetadata` or a `data-*` part.
 //! Deliberately absent: chunk types that we never send (`source-document`, `file`, `message-metadata`).
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -84,6 +86,11 @@ pub enum Chunk {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         title: Option<String>,
     },
+    /// What the model is doing before its first word.
+    DataModel {
+        data: ModelState,
+        transient: bool,
+    },
     /// A structured error, right before the `error` chunk, which has room for a sentence only.
     DataError {
         data: ErrorData,
@@ -109,6 +116,23 @@ pub struct ErrorData {
     pub code: String,
     pub message: String,
     pub request_id: String,
+}
+
+/// What a model is doing before its first word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelState {
+    /// `loading`: its server reads it into memory.
+    pub state: String,
+    /// For how long, in milliseconds.
+    pub since_ms: u64,
+}
+
+impl ModelState {
+    /// Loading for that long.
+    pub fn loading(since: Duration) -> Self {
+        ModelState { state: "loading".into(), since_ms: since.as_millis() as u64 }
+    }
 }
 
 /// What ends every stream, after its last chunk.

@@ -27,6 +27,7 @@ use super::{
     services::Services,
     stats::Stats,
     stored::now_or_later,
+    window::Window,
 };
 use crate::{
     catalog::Catalog,
@@ -37,6 +38,7 @@ use crate::{
         sessions::NewSession,
         turns::{Begun, NewTurn},
     },
+    time::Timestamp,
 };
 
 /// Turns that may run at once.
@@ -103,7 +105,9 @@ impl Engine {
             retry_after: TURNS_FULL_RETRY,
         })?;
         let resolved = resolve(&self.services, &ask)?;
-        let mut bill = Bill::new(resolved.model.pricing, resolved.agent.settings.output_tokens_max);
+        let window = Window::new(resolved.model.context_window, &resolved.source.facts(), Timestamp::now());
+        let cap = resolved.agent.settings.output_tokens_max.unwrap_or_else(|| window.output_tokens());
+        let mut bill = Bill::new(resolved.model.pricing, cap);
         let asker = ask.asker.clone();
         let begun = self.commit(ask, &resolved, &bill).await?;
         bill.add_hold(begun.held);

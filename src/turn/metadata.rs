@@ -1,15 +1,62 @@
 //! What a message's metadata say of the turn that wrote it.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use super::{
+    bill::{self, Bill},
+    history::THOUGHTS_FIELD,
+    progress::Progress,
+    resolve::Resolved,
+};
 use crate::time::Timestamp;
 
 /// Where they count the messages that the model was not sent.
 pub(super) const DROPPED_MESSAGES: &str = "droppedMessages";
 
+/// Where they name the fields of the request that the model was not sent, since it refuses them.
+pub(super) const FIELDS_OMITTED: &str = "fieldsOmitted";
+/// Where they say that the model's server read only a part of the prompt.
+pub(super) const TRUNCATED_BY_SERVER: &str = "truncatedByServer";
+
 /// Those of the first chunk.
 pub(super) fn of_start(session_id: &str, model: &str, agent_id: Option<&str>, at: Timestamp) -> Value {
     json!({ "sessionId": session_id, "model": model, "agentId": agent_id, "createdAt": at.to_string() })
+}
+
+/// Those of the stored message, which the last chunk carries too. `first_piece`: when the reply's first piece came.
+pub(super) fn of_end(
+    resolved: &Resolved,
+    bill: &Bill,
+    progress: &Progress,
+    first_piece: Option<Instant>,
+    finish: &str,
+) -> Value {
+    let millis = |since: Instant| (since - progress.started).as_millis() as u64;
+    let mut metadata = json!({
+        "model": resolved.model.id, "agentId": resolved.agent.id, "finishReason": finish,
+        "costMicrocents": bill.charge(), "durationMs": millis(Instant::now()),
+    });
+    if let Some(first) = first_piece {
+        metadata["timeToFirstTokenMs"] = millis(first).into();
+    }
+    if let Some(usage) = bill.reported_usage() {
+        metadata["usage"] = bill::usage_json(&usage);
+    }
+    if bill.is_estimated() {
+        metadata["estimated"] = true.into();
+    }
+    note_dropped(&mut metadata, progress.dropped);
+    if !progress.omitted.is_empty() {
+        metadata[FIELDS_OMITTED] = json!(progress.omitted);
+    }
+    if progress.truncated {
+        metadata[TRUNCATED_BY_SERVER] = true.into();
+    }
+    if let Some(field) = progress.thoughts_field {
+        metadata[THOUGHTS_FIELD] = field.name().into();
+    }
+    metadata
 }
 
 /// Notes that the model had not all of the history: a reader of its reply, now or later, is to know.

@@ -34,7 +34,8 @@ fn resume(history: &HistoryView<'_>) -> Result<Plan> {
     if last.role == Role::User {
         return Ok(Plan::default());
     }
-    if last.status != Status::Interrupted {
+    // What a model server cut off is as good a beginning as what a restart did.
+    if !matches!(last.status, Status::Interrupted | Status::Failed) {
         return Err(nothing());
     }
     let supersede_from = Some(last.seq);

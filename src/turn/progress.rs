@@ -1,8 +1,13 @@
 //! How far a running turn is, and what its running model call has said.
 
+use std::collections::BTreeSet;
+
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::{error::Error, model::Delta};
+use crate::{
+    error::Error,
+    model::{Delta, ThoughtsField, openai::TOO_LONG},
+};
 
 /// How far a turn is.
 pub(super) struct Progress {
@@ -11,6 +16,16 @@ pub(super) struct Progress {
     pub head: Option<oneshot::Sender<Error>>,
     /// Messages of the history that the model was not sent.
     pub dropped: usize,
+    /// Where the history was cut for it, if a new place had to be chosen: a message's row number.
+    pub cut: Option<i64>,
+    /// How many messages of the prompt are the stored history's; the rest are this turn's.
+    pub history_len: usize,
+    /// Fields of the request that it was not sent, since it refuses them.
+    pub omitted: BTreeSet<&'static str>,
+    /// Whether its server is known to have cut the prompt.
+    pub truncated: bool,
+    /// Where its thoughts stood.
+    pub thoughts_field: Option<ThoughtsField>,
     /// What went wrong in the upstream's reply, which need not end it.
     pub fault: Option<Error>,
     /// The model call that runs, so that one that is cut off is paid for what it said.
@@ -34,7 +49,25 @@ pub(super) struct Said {
 impl Progress {
     /// Of a turn that has just begun; `head` waits for the model's first sign of life.
     pub fn new(head: oneshot::Sender<Error>) -> Self {
-        Progress { started: Instant::now(), head: Some(head), dropped: 0, fault: None, call: None }
+        Progress {
+            started: Instant::now(),
+            head: Some(head),
+            dropped: 0,
+            cut: None,
+            history_len: 0,
+            omitted: BTreeSet::new(),
+            truncated: false,
+            thoughts_field: None,
+            fault: None,
+            call: None,
+        }
+    }
+
+    /// Whether the running model call has said nothing but that the conversation is too long.
+    pub fn is_too_long(&self) -> bool {
+        let said_nothing = self.call.as_ref().is_some_and(|call| call.said.is_empty());
+        let fault = self.fault.as_ref();
+        said_nothing && fault.is_some_and(|fault| matches!(fault, Error::ModelUnavailable(why) if why == TOO_LONG))
     }
 }
 
@@ -54,6 +87,11 @@ impl Said {
             Delta::ToolArguments { fragment, .. } => self.arguments.push_str(fragment),
             _ => {}
         }
+    }
+
+    /// Whether that is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.reasoning.is_empty() && self.arguments.is_empty()
     }
 
     /// All of it, to be counted.

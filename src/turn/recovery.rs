@@ -16,6 +16,7 @@ use super::{
     metadata::DROPPED_MESSAGES,
     services::Services,
     stored::now_or_later,
+    window::OUTPUT_TOKENS_DEFAULT,
 };
 use crate::{
     error::{Error, Result},
@@ -73,6 +74,7 @@ fn empty_end(orphan: &Orphan) -> EndedTurn {
         cache_read_tokens: 0,
         output_tokens: 0,
         cost: 0,
+        cut: None,
     }
 }
 
@@ -95,7 +97,7 @@ fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
     // A model that is gone since then costs nothing: its price is unknown.
     let pricing =
         services.catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|resolved| resolved.model.pricing);
-    let mut bill = Bill::new(pricing, None);
+    let mut bill = Bill::new(pricing, OUTPUT_TOKENS_DEFAULT);
     bill.add_hold(orphan.held);
     // What a continued message had before is paid for already, and a turn that added nothing costs nothing.
     if parts.len() > parts_before {

@@ -5,15 +5,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
-use tokio::time::Instant;
+use serde_json::Value;
 
 use super::{
     ask::Asker,
-    bill::{self, Bill},
+    bill::Bill,
     calls,
-    chunk::Chunk,
-    fold, history, metadata,
+    chunk::{Chunk, ModelState},
+    fold,
+    history::{self, Room},
+    metadata,
     progress::{OpenCall, Progress, Said},
     replay,
     resolve::Resolved,
@@ -23,10 +24,11 @@ use super::{
     step::Step,
     stored::{STORE_RETRY, until_stored},
     tools::{self, Tool},
+    window::Window,
 };
 use crate::{
     error::{Error, Result},
-    model::{Delta, Ending, Finish, Message, Request, Usage, source::Reply},
+    model::{Delta, Ending, Finish, Message, Request, Thoughts, ToolSpec, Usage, facts::Lesson, source::Reply},
     store::{
         messages::{NewMessage, Role},
         turns::{Begun, EndedTurn, Outcome},
@@ -42,8 +44,12 @@ const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
 const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// Bytes of stored parts a prompt is built from, files included.
 const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Tokens of a model's window that are kept for its reply.
-const REPLY_TOKENS_DEFAULT: u64 = 1_024;
+/// How often one model call is made again because the conversation was too long.
+const OVERFLOW_RETRIES_MAX: u32 = 2;
+/// Of a prompt that was too long so much is kept at most, in per cent of its tokens as they are estimated.
+const OVERFLOW_KEPT: u64 = 75;
+/// Readers are told again after this that the model is still loading.
+const LOADING_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A turn that runs.
 pub(super) struct Run {
@@ -94,20 +100,18 @@ impl Run {
 
     /// The reply, step by step.
     async fn reply(&mut self) -> Result<Finish> {
-        let org = self.services.store.org(&self.asker.tenant);
-        let (history, left_out) = org.history(self.begun.session.seq, HISTORY_BYTES_MAX)?;
-        let fitted = history::fit(&self.resolved.system, &history, self.prompt_tokens_max())?;
         let tools = Tool::allowed(self.resolved.agent.allowed_tools.as_deref());
         let mut request = Request {
             model: self.resolved.model.name.clone(),
-            messages: fitted.messages,
+            messages: Vec::new(),
             tools: tools.iter().map(|tool| tool.spec()).collect(),
             temperature: self.resolved.agent.settings.temperature,
             top_p: self.resolved.agent.settings.top_p,
             reasoning_effort: self.resolved.agent.settings.reasoning_effort.clone(),
             output_tokens_max: None,
         };
-        self.progress.dropped = left_out + fitted.dropped;
+        let room = self.room(&request.tools);
+        self.read_history(&mut request, room)?;
         self.start()?;
         let mut step = Step::new(fold::call_ids(self.begun.continued_parts.as_deref())?);
         for _ in 0..self.resolved.agent.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
@@ -119,9 +123,42 @@ impl Run {
         Ok(Finish::Length)
     }
 
-    fn prompt_tokens_max(&self) -> Option<u64> {
-        let reply = self.resolved.agent.settings.output_tokens_max.map_or(REPLY_TOKENS_DEFAULT, u64::from);
-        self.resolved.model.context_window.map(|(window, _)| u64::from(window).saturating_sub(reply))
+    /// Puts as much of the history into a request as there is room for, before what this turn has added; whether it is less
+    /// than before.
+    fn read_history(&mut self, request: &mut Request, room: Option<Room>) -> Result<bool> {
+        let (history, left_out) =
+            self.services.store.org(&self.asker.tenant).history(self.begun.session.seq, HISTORY_BYTES_MAX)?;
+        let cut = self.progress.cut.or(self.begun.session.cut);
+        let fitted = history::fit(&self.resolved.system, &history, room, cut)?;
+        let of_this_turn = request.messages.split_off(self.progress.history_len);
+        let was_longer = self.progress.history_len > fitted.messages.len();
+        request.messages = fitted.messages;
+        self.progress.history_len = request.messages.len();
+        request.messages.extend(of_this_turn);
+        self.progress.dropped = left_out + fitted.dropped;
+        self.progress.cut = fitted.cut.or(self.progress.cut);
+        Ok(was_longer)
+    }
+
+    /// What is known of the model's window by now.
+    fn window(&self) -> Window {
+        Window::new(self.resolved.model.context_window, &self.resolved.source.facts(), Timestamp::now())
+    }
+
+    fn room(&self, tools: &[ToolSpec]) -> Option<Room> {
+        self.window().room(self.resolved.agent.settings.output_tokens_max, tools)
+    }
+
+    /// Shortens a conversation that was too long; false if nothing more can be left out.
+    fn shorten(&mut self, request: &mut Request, prompt_tokens: Option<u32>) -> Result<bool> {
+        let measured = prompt_tokens.and_then(|tokens| Window::measure(history::text_bytes(request), tokens.into()));
+        if let Some(bytes) = measured {
+            self.resolved.source.learn(Lesson::BytesPerToken { bytes });
+        }
+        let bytes_per_token = self.window().bytes_per_token;
+        let sent = history::tokens_in(&request.messages, bytes_per_token);
+        let tokens = self.room(&request.tools).map_or(u64::MAX, |room| room.tokens).min(sent * OVERFLOW_KEPT / 100);
+        self.read_history(request, Some(Room { tokens, bytes_per_token }))
     }
 
     fn start(&mut self) -> Result<()> {
@@ -136,20 +173,31 @@ impl Run {
 
     /// One model call and the tools it asks for.
     async fn step(&mut self, request: &mut Request, tools: &[Tool], step: &mut Step) -> Result<Next> {
-        let prompt_tokens = history::tokens_of(&request.messages);
+        let prompt_tokens = history::tokens_of_prompt(&request.messages);
         if let Some(hold) = self.bill.hold_for(prompt_tokens) {
             let org = self.services.store.org(&self.asker.tenant);
             let held = org.hold_more(self.begun.turn_id.clone(), self.resolved.model.id.clone(), hold).await?;
             self.bill.add_hold(held);
         }
-        request.output_tokens_max = self.bill.output_cap(prompt_tokens);
-        let reply = self.resolved.source.start(request).await?;
+        let cap = self.bill.output_cap(prompt_tokens);
+        request.output_tokens_max = Some(self.window().beside(prompt_tokens, cap));
+        let mut reply = self.ask(request).await?;
         // From here on the client has a stream.
         self.progress.head = None;
         self.out.write(&[Chunk::StartStep]);
         step.begin();
         self.progress.call = Some(OpenCall::new(prompt_tokens));
         let mut ending = self.stream(reply, step).await;
+        for _ in 0..OVERFLOW_RETRIES_MAX {
+            // Some servers say so only once the response has begun.
+            if !self.progress.is_too_long() || !self.shorten(request, None)? {
+                break;
+            }
+            self.progress.fault = None;
+            reply = self.ask(request).await?;
+            ending = self.stream(reply, step).await;
+        }
+        self.note_usage(request, &ending);
         let said = self.end_call(ending.usage);
         let mut chunks = Vec::new();
         step.end(&mut chunks);
@@ -169,9 +217,51 @@ impl Run {
             return Ok(Next::Finish(Finish::Length));
         }
         let Said { text, reasoning, .. } = said;
-        request.messages.push(Message::Assistant { text, reasoning, calls: ending.calls });
+        let own = ending.thoughts_field.filter(|_| !reasoning.is_empty());
+        let provider = self.resolved.model.provider.clone();
+        let thoughts = own.map(|field| Thoughts { text: reasoning, field, provider });
+        request.messages.push(Message::Assistant { text, thoughts, calls: ending.calls });
         request.messages.extend(outputs);
         Ok(Next::Ask)
+    }
+
+    /// Asks the model, again with less of the conversation if it was too long; readers hear of it if the model has to be
+    /// loaded.
+    async fn ask(&mut self, request: &mut Request) -> Result<Reply> {
+        let mut retries = 0;
+        loop {
+            let (out, mut told) = (&mut self.out, None);
+            let mut loading = |since: Duration| {
+                if told.is_none_or(|told| since - told >= LOADING_INTERVAL) {
+                    told = Some(since);
+                    out.write(&[Chunk::DataModel { data: ModelState::loading(since), transient: true }]);
+                }
+            };
+            match self.resolved.source.start(request, &mut loading).await {
+                Ok(reply) => {
+                    self.progress.omitted.extend(reply.omitted());
+                    return Ok(reply);
+                }
+                Err(Error::TooLong { model, window, prompt }) => {
+                    if retries == OVERFLOW_RETRIES_MAX || !self.shorten(request, prompt)? {
+                        return Err(Error::TooLong { model, window, prompt });
+                    }
+                    retries += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Learns from what a model call took, and notes what is told of it.
+    fn note_usage(&mut self, request: &Request, ending: &Ending) {
+        self.progress.thoughts_field = ending.thoughts_field.or(self.progress.thoughts_field);
+        let Some(usage) = &ending.usage else { return };
+        let text_bytes = history::text_bytes(request);
+        self.progress.truncated |= self.window().was_cut(text_bytes, usage);
+        if let Some(bytes) = Window::measure(text_bytes, usage.input_tokens).filter(|_| !self.progress.truncated) {
+            self.resolved.source.learn(Lesson::BytesPerToken { bytes });
+        }
     }
 
     /// Streams a model's reply up to its end, or to the turn's cap.
@@ -190,7 +280,7 @@ impl Run {
                 return ending;
             }
             if self.out.bytes() > TURN_BYTES_MAX {
-                return Ending { finish: Finish::Length, usage: None, calls: Vec::new() };
+                return Ending::new(Finish::Length);
             }
         }
     }
@@ -206,11 +296,11 @@ impl Run {
     fn emit(&mut self, deltas: &mut Vec<Delta>, step: &mut Step) {
         let mut chunks = Vec::with_capacity(deltas.len());
         for delta in deltas.drain(..) {
-            self.out.note_piece();
             if let Delta::Fault(sentence) = delta {
                 self.progress.fault.get_or_insert(Error::ModelUnavailable(sentence));
                 continue;
             }
+            self.out.note_piece();
             if let Some(call) = &mut self.progress.call {
                 call.said.add(&delta);
             }
@@ -248,12 +338,12 @@ impl Run {
         };
         self.end_call(None);
         let parts = self.out.parts(outcome);
-        let facts = self.facts(finish);
+        let metadata = metadata::of_end(&self.resolved, &self.bill, &self.progress, self.out.first_piece(), finish);
         let message = (!parts.is_empty()).then(|| NewMessage {
             id: self.begun.message_id.clone(),
             role: Role::Assistant,
             status: outcome.into(),
-            metadata: facts.to_string(),
+            metadata: metadata.to_string(),
             content: fold::content(&parts),
             parts: Value::Array(parts).to_string(),
         });
@@ -263,7 +353,7 @@ impl Run {
             (Err(error), _) | (Ok(()), Ended::Failed(error)) => last.extend(self.error_chunks(&error)),
             (Ok(()), Ended::Finished(_)) => {
                 last.extend(self.progress.fault.iter().flat_map(|fault| self.error_chunks(fault)));
-                last.push(Chunk::Finish { finish_reason: finish.into(), message_metadata: facts });
+                last.push(Chunk::Finish { finish_reason: finish.into(), message_metadata: metadata });
             }
             (Ok(()), Ended::Stopped(Stop::Requested)) => last.push(Chunk::Abort),
             (Ok(()), Ended::Stopped(Stop::Draining)) => {
@@ -281,26 +371,6 @@ impl Run {
         Chunk::of_error(error, &self.asker.request_id)
     }
 
-    /// The metadata of the message, which `finish` carries too.
-    fn facts(&self, finish: &str) -> Value {
-        let millis = |since: Instant| (since - self.progress.started).as_millis() as u64;
-        let mut facts = json!({
-            "model": self.resolved.model.id, "agentId": self.resolved.agent.id, "finishReason": finish,
-            "costMicrocents": self.bill.charge(), "durationMs": millis(Instant::now()),
-        });
-        if let Some(first) = self.out.first_piece() {
-            facts["timeToFirstTokenMs"] = millis(first).into();
-        }
-        if let Some(usage) = self.bill.reported_usage() {
-            facts["usage"] = bill::usage_json(&usage);
-        }
-        if self.bill.is_estimated() {
-            facts["estimated"] = true.into();
-        }
-        metadata::note_dropped(&mut facts, self.progress.dropped);
-        facts
-    }
-
     async fn store(&self, outcome: Outcome, message: Option<NewMessage>) -> Result<()> {
         let usage = self.bill.usage();
         let ended = EndedTurn {
@@ -313,6 +383,7 @@ impl Run {
             cache_read_tokens: usage.cache_read_tokens,
             output_tokens: usage.output_tokens,
             cost: self.bill.charge(),
+            cut: self.progress.cut,
         };
         let org = self.services.store.org(&self.asker.tenant);
         until_stored(|| org.end_turn(ended.clone())).await

@@ -183,7 +183,7 @@ fn the_model_is_the_bodys_then_the_agents_then_the_organizations_then_the_built_
 
 #[test]
 fn what_does_not_fit_the_window_is_left_out_in_whole_turns_and_counted() {
-    const SMALL: ModelSpec = ModelSpec { name: "small", price: None, context_window: Some(1_424) };
+    const SMALL: ModelSpec = ModelSpec { name: "small", price: None, context_window: Some(770) };
     let (app, model) = (App::shared(), FakeModel::saying("Short."));
     app.provider("acme", &model.base_url(), &[SMALL]);
     let acme = app.org("acme");

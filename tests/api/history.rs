@@ -150,7 +150,7 @@ fn an_answer_goes_on_under_its_id_when_the_client_brings_its_tools_output() {
     let sent = asked["messages"].as_array().unwrap();
     let [.., call, output] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!(call["tool_calls"][0]["function"]["name"], json!("weather"));
-    assert_eq!((&output["role"], &output["tool_call_id"]), (&json!("tool"), &json!("t1")));
+    assert_eq!((&output["role"], &output["tool_call_id"]), (&json!("tool"), &call["tool_calls"][0]["id"]));
     // The same again is nothing new.
     let again = acme.post("/chat", post(part("output-available", "Ulm", json!(1))));
     assert_eq!(again.invalid(), ["messages"]);

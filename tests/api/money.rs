@@ -110,7 +110,7 @@ fn a_small_balance_shrinks_the_cap_of_the_reply_and_a_smaller_one_pays_for_none(
     let acme = acme_with(&app, &model, 1_000_000);
     let cap_of = |at: usize| model.asked()[at].json["max_tokens"].as_u64().unwrap();
     acme.chat(ask("up/paid"));
-    assert_eq!(cap_of(0), 4_096, "the usual one");
+    assert_eq!(cap_of(0), 16_384, "the usual one");
     let globex = app.org("globex");
     app.provider("globex", &model.base_url(), &[ModelSpec::PAID]);
     // Ala's own prompt and the tools are part of what is asked; what they come to is no secret of the test's.

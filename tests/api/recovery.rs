@@ -128,7 +128,7 @@ fn a_reply_of_a_model_that_is_gone_since_is_kept_and_costs_nothing() {
 
 #[test]
 fn what_the_model_was_not_sent_is_counted_with_an_interrupted_answer_too() {
-    const SMALL: ModelSpec = ModelSpec { name: "small", price: None, context_window: Some(1_424) };
+    const SMALL: ModelSpec = ModelSpec { name: "small", price: None, context_window: Some(770) };
     let script = [Answer::text("Short."), Answer::empty().chunk(word("one ")).wait()];
     let (app, model) = (App::start(&[]), FakeModel::start(script));
     app.provider("acme", &model.base_url(), &[SMALL]);

@@ -48,7 +48,7 @@ fn a_tool_is_run_between_two_calls_of_the_model() {
     let output = &told.stream.one("tool-output-available")["output"];
     assert_eq!(output["zone"], json!("UTC+01:00"));
     let [called, result] = &told.answers[..] else { panic!("{:?}", told.answers) };
-    assert_eq!(called["tool_calls"][0]["id"], json!("t1"));
+    assert_eq!(called["tool_calls"][0]["id"], result["tool_call_id"]);
     assert_eq!(serde_json::from_str::<Value>(result["content"].as_str().unwrap()).unwrap(), *output);
     let parts = told.stored["parts"].as_array().unwrap();
     let kinds: Vec<_> = parts.iter().map(|part| part["type"].as_str().unwrap()).collect();

@@ -281,5 +281,6 @@ pub fn ended(begun: &Begun, outcome: Outcome, cost: i64) -> EndedTurn {
         cache_read_tokens: 0,
         output_tokens: 5,
         cost,
+        cut: None,
     }
 }

@@ -63,6 +63,8 @@ chunks! {
     ToolOutputDeniedChunk "tool-output-denied" { tool_call_id: String }
     /// A page the reply refers to.
     SourceUrlChunk "source-url" { source_id: String, url: String, title: Option<String> }
+    /// The model's server is loading it: `state` is `loading`, `sinceMs` says how long.
+    DataModelChunk "data-model" { data: Value, transient: bool }
     /// The error of the next chunk, for programs: `code`, `message`, `requestId`.
     DataErrorChunk "data-error" { data: Value, transient: bool }
     /// The turn failed.
@@ -77,11 +79,13 @@ chunks! {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use poem_openapi::{registry::Registry, types::Type};
     use serde_json::{Value, json};
 
     use super::{StreamChunk, WIRE_NAMES};
-    use crate::turn::chunk::{Chunk, ErrorData};
+    use crate::turn::chunk::{Chunk, ErrorData, ModelState};
 
     fn one_of_each() -> Vec<Chunk> {
         let (id, text, value) = (|| "id".to_owned(), || "text".to_owned(), || json!({}));
@@ -104,6 +108,7 @@ mod tests {
             Chunk::ToolOutputError { tool_call_id: id(), error_text: text() },
             Chunk::ToolOutputDenied { tool_call_id: id() },
             Chunk::SourceUrl { source_id: id(), url: text(), title: Some(text()) },
+            Chunk::DataModel { data: ModelState::loading(Duration::ZERO), transient: true },
             Chunk::DataError { data, transient: true },
             Chunk::Error { error_text: text() },
             Chunk::Abort,

@@ -119,6 +119,9 @@ impl From<&Error> for Refusal {
                 let fields: Vec<_> = fields.iter().map(|i| json!({ "field": i.field, "message": i.message })).collect();
                 refusal.details(json!({ "fields": fields }))
             }
+            Error::TooLong { .. } => {
+                refusal.details(json!({ "fields": [{ "field": "messages", "message": error.public_text() }] }))
+            }
             Error::TooManyRequests { retry_after } => {
                 refusal.details(json!({ "retryAfterMs": retry_after.as_millis() as u64 })).retry_after(*retry_after)
             }

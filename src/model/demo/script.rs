@@ -53,7 +53,7 @@ impl Script {
         Self {
             word_pause: Duration::from_millis(WORD_PAUSE_MS),
             beats: VecDeque::new(),
-            ending: Ending { finish: Finish::Stop, usage: None, calls: Vec::new() },
+            ending: Ending::new(Finish::Stop),
         }
     }
 

@@ -10,7 +10,7 @@ fn user(text: &str) -> Message {
 }
 
 fn assistant(text: &str) -> Message {
-    Message::Assistant { text: text.into(), reasoning: String::new(), calls: Vec::new() }
+    Message::Assistant { text: text.into(), thoughts: None, calls: Vec::new() }
 }
 
 fn tool(name: &str) -> ToolSpec {
@@ -127,7 +127,7 @@ fn it_calls_the_tools_it_has_and_tells_their_answers() {
         |call: &crate::model::ToolCall, output: &str| Message::Tool { call_id: call.id.clone(), output: output.into() };
     let answers = [answered(time, r#"{"time":"12:00"}"#), answered(search, "Nothing was found.")];
     let calls = ending.calls.clone();
-    request.messages.push(Message::Assistant { text: String::new(), reasoning: String::new(), calls });
+    request.messages.push(Message::Assistant { text: String::new(), thoughts: None, calls });
     request.messages.extend(answers);
     let text = text_of(&request);
     assert!(text.contains("`current_time`") && text.contains("12:00"));

@@ -4,7 +4,7 @@
 
 use super::{
     fault::{
-        CUT_OFF, Complaint, NO_REPLY, TOO_LONG, UNREADABLE, WEB_PAGE, complaint, explain, explain_refusal, is_refusal,
+        CUT_OFF, Complaint, NO_REPLY, TOO_MUCH, UNREADABLE, WEB_PAGE, complaint, explain, explain_refusal, is_refusal,
     },
     lenient::Words,
     mend::mended,
@@ -13,7 +13,7 @@ use super::{
     wire::{Annotation, Choice, Chunk, Delta as WireDelta, ToolCall as WireToolCall, UrlCitation},
 };
 use crate::model::{
-    Delta, Ending, Finish,
+    Delta, Ending, Finish, ThoughtsField,
     halves::whole,
     sse::{self, BYTE_ORDER_MARK, EVENT_BYTES_MAX, Event},
     tool_calls::{Fragment, ToolCalls},
@@ -158,6 +158,7 @@ struct Reply {
     has_events: bool,
     /// What came in the place of words.
     complaint: Option<&'static str>,
+    thoughts_field: Option<ThoughtsField>,
     refused: bool,
     faulted: bool,
     done: bool,
@@ -255,8 +256,13 @@ impl Reply {
 
     fn delta(&mut self, delta: &WireDelta<'_>, out: &mut Vec<Delta>) {
         // Servers in the middle of renaming the field send both.
-        let names = [&delta.reasoning_content, &delta.reasoning, &delta.reasoning_text];
-        if let Some(reasoning) = names.into_iter().find(|words| !words.is_empty()) {
+        let names = [
+            (ThoughtsField::ReasoningContent, &delta.reasoning_content),
+            (ThoughtsField::Reasoning, &delta.reasoning),
+            (ThoughtsField::ReasoningText, &delta.reasoning_text),
+        ];
+        if let Some((field, reasoning)) = names.into_iter().find(|(_, words)| !words.is_empty()) {
+            self.thoughts_field.get_or_insert(field);
             self.say(reasoning, Kind::Reasoning, out);
         }
         self.say(&delta.content, Kind::Text, out);
@@ -295,7 +301,7 @@ impl Reply {
 
     /// The rest of the body is not read: it could only make things worse.
     fn overflow(&mut self, out: &mut Vec<Delta>) {
-        self.fault(TOO_LONG, out);
+        self.fault(TOO_MUCH, out);
         self.done = true;
     }
 
@@ -317,7 +323,7 @@ impl Reply {
             Some(Finish::Stop) if self.refused => Finish::ContentFilter,
             Some(finish) => finish,
         };
-        Ending { finish, usage: self.usage.counted(), calls }
+        Ending { finish, usage: self.usage.counted(), calls, thoughts_field: self.thoughts_field }
     }
 }
 

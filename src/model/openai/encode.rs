@@ -7,41 +7,32 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
-use super::data_url;
-use crate::model::{Content, Message, Request, ToolCall, ToolSpec};
+use super::{
+    data_url,
+    dialect::{CapField, Dialect, Field},
+    prompt::{Arranged, arrange, call_id, joined},
+};
+use crate::model::{Content, Request, ThoughtsField, ToolCall, ToolSpec};
 
-/// What differs between servers in what they accept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WireOptions {
-    /// Ask for usage in the stream; a few servers reject the unknown field.
-    pub include_usage: bool,
-    /// How the reply's cap is called.
-    pub completion_tokens_field: CompletionTokensField,
-}
-
-/// The name of the reply's cap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompletionTokensField {
-    /// `max_tokens`: almost every server.
-    MaxTokens,
-    /// `max_completion_tokens`: OpenAI's newer models.
-    MaxCompletionTokens,
-}
-
-/// The body of `POST …/chat/completions` that asks for a streamed reply.
-pub fn encode(request: &Request, options: &WireOptions) -> Vec<u8> {
-    let cap = |field| request.output_tokens_max.filter(|_| options.completion_tokens_field == field);
+/// The body of `POST …/chat/completions` that asks the provider of that name for a streamed reply.
+pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
+    let sends = |field| dialect.sends(field, request);
+    let asked = request.output_tokens_max.filter(|_| sends(Field::OutputCap));
+    let asked = asked.map(|tokens| dialect.cap_max.map_or(tokens, |most| tokens.min(most)));
+    let cap = |name| asked.filter(|_| dialect.cap == name);
+    let shown = Shown { files: sends(Field::Files), thoughts_of: sends(Field::Thoughts).then_some(provider) };
+    let tools = request.tools.iter().filter(|_| sends(Field::Tools));
     let body = Body {
         model: &request.model,
-        messages: request.messages.iter().map(WireMessage::from).collect(),
-        tools: request.tools.iter().map(|tool| Wrapped::new(WireTool::from(tool))).collect(),
-        temperature: request.temperature,
-        top_p: request.top_p,
-        reasoning_effort: request.reasoning_effort.as_deref(),
-        max_tokens: cap(CompletionTokensField::MaxTokens),
-        max_completion_tokens: cap(CompletionTokensField::MaxCompletionTokens),
+        messages: arrange(&request.messages).into_iter().map(|message| shown.message(message)).collect(),
+        tools: tools.map(|tool| Wrapped::new(WireTool::from(tool))).collect(),
+        temperature: request.temperature.filter(|_| sends(Field::Temperature)),
+        top_p: request.top_p.filter(|_| sends(Field::TopP)),
+        reasoning_effort: request.reasoning_effort.as_deref().filter(|_| sends(Field::ReasoningEffort)),
+        max_tokens: cap(CapField::MaxTokens),
+        max_completion_tokens: cap(CapField::MaxCompletionTokens),
         stream: true,
-        stream_options: options.include_usage.then_some(StreamOptions { include_usage: true }),
+        stream_options: sends(Field::StreamOptions).then_some(StreamOptions { include_usage: true }),
     };
     serde_json::to_vec(&body).expect("the body has string keys only, and a Vec takes every write")
 }
@@ -112,7 +103,7 @@ impl<'a> From<&'a ToolCall> for Wrapped<WireCall<'a>> {
         // answer, which follows, says what was wrong with it.
         let is_json = serde_json::from_str::<&RawValue>(&call.arguments).is_ok();
         let arguments = if is_json { &call.arguments } else { "{}" };
-        Self { id: Some(call.id.clone()), ..Self::new(WireCall { name: &call.name, arguments }) }
+        Self { id: Some(call_id(&call.id)), ..Self::new(WireCall { name: &call.name, arguments }) }
     }
 }
 
@@ -120,56 +111,89 @@ impl<'a> From<&'a ToolCall> for Wrapped<WireCall<'a>> {
 #[serde(tag = "role", rename_all = "lowercase")]
 enum WireMessage<'a> {
     System {
-        content: &'a str,
+        content: Cow<'a, str>,
     },
     User {
         content: UserContent<'a>,
     },
     Assistant {
         /// Null only beside calls: servers want one or the other.
-        content: Option<&'a str>,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        reasoning_content: &'a str,
+        content: Option<Cow<'a, str>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reasoning_content: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reasoning: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reasoning_text: Option<&'a str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<Wrapped<WireCall<'a>>>,
     },
     Tool {
-        tool_call_id: &'a str,
+        tool_call_id: String,
         content: &'a str,
     },
 }
 
-impl<'a> From<&'a Message> for WireMessage<'a> {
-    fn from(message: &'a Message) -> Self {
+/// What of a conversation a model is shown.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    /// Files as they are, rather than in words.
+    files: bool,
+    /// Whose thoughts, under the name under which they came: those of the provider that is asked.
+    thoughts_of: Option<&'a str>,
+}
+
+impl Shown<'_> {
+    fn message<'a>(&self, message: Arranged<'a>) -> WireMessage<'a> {
         match message {
-            Message::System(content) => Self::System { content },
-            Message::User(contents) => Self::User { content: UserContent::from(&contents[..]) },
-            Message::Assistant { text, reasoning, calls } => Self::Assistant {
-                content: (calls.is_empty() || !text.is_empty()).then_some(text),
-                reasoning_content: reasoning,
-                tool_calls: calls.iter().map(Wrapped::from).collect(),
-            },
-            Message::Tool { call_id, output } => Self::Tool { tool_call_id: call_id, content: output },
+            Arranged::System(content) => WireMessage::System { content },
+            Arranged::User(contents) => WireMessage::User { content: self.user(&contents) },
+            Arranged::Assistant { text, thoughts, calls } => {
+                let own = thoughts.filter(|thoughts| self.thoughts_of == Some(&thoughts.provider));
+                let named = |name| own.filter(|own| own.field == name).map(|own| &*own.text);
+                WireMessage::Assistant {
+                    content: (calls.is_empty() || !text.is_empty()).then_some(text),
+                    reasoning_content: named(ThoughtsField::ReasoningContent),
+                    reasoning: named(ThoughtsField::Reasoning),
+                    reasoning_text: named(ThoughtsField::ReasoningText),
+                    tool_calls: calls.iter().map(Wrapped::from).collect(),
+                }
+            }
+            Arranged::Tool { call_id: id, output } => WireMessage::Tool { tool_call_id: call_id(id), content: output },
+        }
+    }
+
+    /// Plain text goes as a string: servers of text models know nothing else.
+    fn user<'a>(&self, contents: &[&'a Content]) -> UserContent<'a> {
+        let parts: Vec<_> = contents.iter().map(|content| self.part(content)).collect();
+        let texts = parts.iter().map(|part| match part {
+            UserPart::Text { text } => Some(text.clone()),
+            _ => None,
+        });
+        match texts.collect::<Option<Vec<_>>>() {
+            Some(texts) => UserContent::Text(joined(texts)),
+            None => UserContent::Parts(parts),
+        }
+    }
+
+    fn part<'a>(&self, content: &'a Content) -> UserPart<'a> {
+        match content {
+            Content::Text(text) => UserPart::Text { text: text.into() },
+            Content::File { media_type, url, filename } if self.files => {
+                file_part(media_type, url, filename.as_deref())
+            }
+            Content::File { media_type, url, filename } => {
+                UserPart::Text { text: file_in_words(media_type, url, filename.as_deref()).into() }
+            }
         }
     }
 }
 
-/// Plain text goes as a string: servers of text models know nothing else.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum UserContent<'a> {
-    Text(&'a str),
+    Text(Cow<'a, str>),
     Parts(Vec<UserPart<'a>>),
-}
-
-impl<'a> From<&'a [Content]> for UserContent<'a> {
-    fn from(contents: &'a [Content]) -> Self {
-        match contents {
-            [] => Self::Text(""),
-            [Content::Text(text)] => Self::Text(text),
-            contents => Self::Parts(contents.iter().map(UserPart::from).collect()),
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -198,15 +222,6 @@ struct Document<'a> {
     file_data: &'a str,
 }
 
-impl<'a> From<&'a Content> for UserPart<'a> {
-    fn from(content: &'a Content) -> Self {
-        match content {
-            Content::Text(text) => Self::Text { text: text.into() },
-            Content::File { media_type, url, filename } => file_part(media_type, url, filename.as_deref()),
-        }
-    }
-}
-
 fn file_part<'a>(media_type: &str, url: &'a str, filename: Option<&'a str>) -> UserPart<'a> {
     let inside = data_url::base64(url);
     let audio = match media_type {
@@ -228,7 +243,8 @@ fn file_part<'a>(media_type: &str, url: &'a str, filename: Option<&'a str>) -> U
 /// A text file as its text; any other as a note that there is one.
 fn file_in_words(media_type: &str, url: &str, filename: Option<&str>) -> String {
     let name = filename.unwrap_or("a file");
-    match data_url::text(url) {
+    let is_text = !["image/", "audio/", "video/"].iter().any(|kind| media_type.starts_with(kind));
+    match data_url::text(url).filter(|_| is_text) {
         Some(text) => format!("{name}:\n{text}"),
         None if url.starts_with("data:") => format!("[{name} ({media_type}) cannot be shown to you]"),
         None => format!("[{name} ({media_type}) is at {url}]"),

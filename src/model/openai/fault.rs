@@ -9,7 +9,9 @@ pub(super) const UNREADABLE: &str = "the model sent something that cannot be rea
 /// The reply ended without saying why.
 pub(super) const CUT_OFF: &str = "the model's reply was cut off";
 /// The reply outgrew a cap of ours.
-pub(super) const TOO_LONG: &str = "the model sent too much at once";
+pub(super) const TOO_MUCH: &str = "the model sent too much at once";
+/// The prompt is longer than the model's window.
+pub const TOO_LONG: &str = "the conversation is too long for the model";
 /// A page for people came.
 pub(super) const WEB_PAGE: &str =
     "the model's server sent a web page: check the provider's base URL, which often ends in /v1";
@@ -26,7 +28,7 @@ const REFUSED: &str = "the model's provider reported an error in place of a repl
 const KNOWN: [(&[&str], &str); 8] = [
     (
         &["context_length", "context length", "context window", "context size", "exceed_context", "prompt is too long"],
-        "the conversation is too long for the model",
+        TOO_LONG,
     ),
     (
         &[
@@ -215,6 +217,12 @@ pub(super) fn complaint(document: &str) -> Option<Complaint> {
 /// Whether MiniMax's status, which comes with good replies too, is of a bad one.
 pub(super) fn is_refusal(base_resp: &Value) -> bool {
     base_resp["status_code"].as_f64().is_some_and(|code| code != 0.0)
+}
+
+/// Whether a server says that it has not loaded its model as yet.
+pub fn is_loading(said: &str) -> bool {
+    let said = said.to_lowercase();
+    said.contains("loading model") || said.contains("model is loading") || said.contains("currently loading")
 }
 
 #[cfg(test)]

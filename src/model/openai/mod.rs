@@ -5,15 +5,20 @@
 
 mod data_url; // files that travel inside their URL
 mod decode; // a body as deltas
+mod dialect; // how one model wants to be asked
 mod encode; // a request as a body
 mod fault; // errors in words of ours
 mod lenient; // values on which servers do not agree
 mod mend; // JSON that is almost JSON
+mod prompt; // a conversation as every template takes it
+mod repair; // what a refused request could do without
 mod usage; // what a reply's tokens are
 mod voice; // what the model says, of the pieces that come
 mod wire; // a chunk as servers write it
 
 pub use decode::Decoder;
-pub use encode::{CompletionTokensField, WireOptions, encode};
-pub use fault::explain;
+pub use dialect::{CapField, Dialect, Field, Repair};
+pub use encode::encode;
+pub use fault::{TOO_LONG, explain, is_loading};
 pub use mend::sound_json;
+pub use repair::{TooLong, repair, too_long};

@@ -3,11 +3,13 @@
 //! Rule: callers see an endpoint's name, the log its host and port, and nothing shows the rest. Keys are marked sensitive, so no
 //! log of a header holds one.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 use crate::{
     error::{Error, Result},
-    model::openai::WireOptions,
+    model::openai::Dialect,
     outbound::{
         frames_request,
         http::{HeaderName, HeaderValue, Method, Request, Uri, header},
@@ -26,14 +28,21 @@ pub struct Endpoint {
     pub api_key: Option<Secret>,
     /// Sent as they are, after ours; they may hold keys as well.
     pub headers: Vec<(String, String)>,
-    /// The dialect it speaks.
-    pub wire: WireOptions,
+    /// How its models want to be asked, before anything is known of one.
+    pub dialect: Dialect,
 }
 
 impl Endpoint {
     /// Whether a request can be made of it.
     pub fn check(&self) -> Result<()> {
         self.request(Method::GET, "/models", Vec::new()).map(drop)
+    }
+
+    /// Whether it answers on this machine.
+    pub fn is_local(&self) -> bool {
+        let Ok(uri) = self.uri("") else { return false };
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
     }
 
     /// What sentences call it.
@@ -105,7 +114,6 @@ fn has_authority(uri: &Uri) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::openai::CompletionTokensField;
 
     fn endpoint(base_url: &str) -> Endpoint {
         Endpoint {
@@ -113,7 +121,7 @@ mod tests {
             base_url: base_url.into(),
             api_key: Some(Secret::new("sk-1")),
             headers: vec![("x-key".into(), "k-2".into())],
-            wire: WireOptions { include_usage: true, completion_tokens_field: CompletionTokensField::MaxTokens },
+            dialect: Dialect::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{io::ErrorKind, time::Duration};
 use super::unpack::unreadable;
 use crate::{
     error::{Error, NO_DESCRIPTOR, is_out_of_descriptors},
-    model::openai::explain,
+    model::openai::{TOO_LONG, TooLong, explain, is_loading, too_long},
     outbound::{
         Cause, SendError,
         http::{HeaderMap, StatusCode, header},
@@ -50,8 +50,12 @@ pub(super) enum Failure {
         /// When it wants to be asked again.
         retry_after: Option<Duration>,
     },
-    /// It refused the request for a reason that is known.
-    Explained(&'static str),
+    /// It refused the request for a reason that is known, with this status.
+    Explained { code: u16, why: &'static str },
+    /// The conversation is too long for the model.
+    TooLong(TooLong),
+    /// It is loading the model.
+    Loading,
     /// It answered with a page for people.
     WebPage,
     /// It answered with something compressed in a way that is not read.
@@ -124,8 +128,21 @@ impl Failure {
     pub(super) fn explained(self, said: &str) -> Self {
         let why = explain(said);
         match self {
-            Failure::Status { code: 400 | 413 | 422, .. } if why != explain("") => Failure::Explained(why),
+            Failure::Status { code: 400 | 413 | 422 | 500, .. } if why == TOO_LONG => Failure::TooLong(too_long(said)),
+            Failure::Status { code: 503, .. } if is_loading(said) => Failure::Loading,
+            Failure::Status { code: code @ (400 | 413 | 422), .. } if why != explain("") => {
+                Failure::Explained { code, why }
+            }
             _ => self,
+        }
+    }
+
+    /// The status of a refusal.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Failure::Status { code, .. } | Failure::Explained { code, .. } => Some(*code),
+            Failure::TooLong(_) => Some(400),
+            _ => None,
         }
     }
 
@@ -151,6 +168,13 @@ impl Failure {
         let message = match self {
             Failure::TooMany => "too many requests are waiting for models: try again in a moment",
             Failure::NoDescriptor => NO_DESCRIPTOR,
+            Failure::TooLong(TooLong { window, prompt }) => {
+                let model = match purpose {
+                    Purpose::Reply(model) => model.to_owned(),
+                    Purpose::Models => who.to_owned(),
+                };
+                return Error::TooLong { model, window, prompt };
+            }
             failure => return Error::ModelUnavailable(failure.sentence(who, purpose)),
         };
         Error::Unavailable { message, retry_after: Duration::from_secs(1) }
@@ -176,7 +200,8 @@ impl Failure {
             Failure::Stale | Failure::Lost => format!("{who} closed the connection without a response: try again"),
             Failure::NotHttp => format!("{who} does not speak HTTP: check the provider's base URL"),
             Failure::Status { code, .. } => status_sentence(*code, who, purpose),
-            Failure::Explained(why) => (*why).to_owned(),
+            Failure::Explained { why, .. } => (*why).to_owned(),
+            Failure::Loading => format!("{who} is still loading the model after 10 minutes"),
             Failure::WebPage => {
                 format!("{who} returned a web page: check the provider's base URL, which often ends in /v1")
             }
@@ -185,7 +210,7 @@ impl Failure {
                  the proxy before it"
             ),
             Failure::NoList => format!("{who} returned no list of models: check the provider's base URL"),
-            Failure::TooMany | Failure::NoDescriptor | Failure::Other => {
+            Failure::TooMany | Failure::NoDescriptor | Failure::TooLong(_) | Failure::Other => {
                 format!("the request to {who} failed: see the server log")
             }
         }
@@ -275,7 +300,8 @@ mod tests {
         let said =
             r#"{"error":{"code":"context_length_exceeded","message":"at most 8192 tokens, and by the way: sk-1"}}"#;
         let error = status(400, None).explained(said).into_error("h", Purpose::Reply("tiny")).to_string();
-        assert_eq!(error, "the conversation is too long for the model");
+        let expected = "this message is too long for tiny, which holds 8192 tokens: shorten it, or give the model a larger context";
+        assert_eq!(error, expected);
         for (code, said) in [(401, said), (400, "no reason"), (422, "")] {
             assert_eq!(status(code, None).explained(said), status(code, None));
         }

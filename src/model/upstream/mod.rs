@@ -5,6 +5,7 @@
 //! Rule: dropping is cancelling. A dropped `start` or [`Reply`] closes its connection at once, and waits no more.
 //! Deliberately absent: a bound on a reply's length and duration, which is the turn's.
 
+mod answered;
 mod endpoint;
 mod failure;
 mod unpack;
@@ -26,12 +27,14 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 pub use self::endpoint::Endpoint;
 use self::{
+    answered::Answered,
     failure::{Failure, Purpose},
     unpack::Unpacker,
 };
 use super::{
     Delta, Ending, Request,
-    openai::{Decoder, encode},
+    facts::{Known, Lesson},
+    openai::{Decoder, TooLong, encode, repair},
 };
 use crate::{
     error::Result,
@@ -39,12 +42,13 @@ use crate::{
         self, Body, Client, Connection,
         http::{Method, Request as HttpRequest, Response},
     },
+    time::Timestamp,
 };
 
 /// One read takes at most this much, some 40 events.
 const READ_BYTES: usize = 16 * 1024;
-/// What is read of an error, for the log.
-const ERROR_BYTES_MAX: usize = 4 * 1024;
+/// What is read of an error: for the log, and for what could be left out of the request.
+const ERROR_BYTES_MAX: usize = 16 * 1024;
 const ERROR_TIMEOUT: Duration = Duration::from_millis(500);
 /// The longest list of models; the longest known is under 1 MiB.
 const MODELS_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -53,26 +57,85 @@ const MODELS_TIMEOUT: Duration = Duration::from_secs(15);
 const END_BYTES_MAX: usize = 1024;
 const END_TIMEOUT: Duration = Duration::from_millis(250);
 
+/// How often one request is changed because the server refused something of it.
+const REPAIRS_MAX: u32 = 4;
+/// How long a server may load its model, and how often it is asked meanwhile.
+const LOAD_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+const LOAD_PAUSE: Duration = Duration::from_millis(500);
+/// How long nobody may listen at an address of this machine where a server answered a short time ago: it is being started
+/// again.
+const REFUSED_WAIT: Duration = Duration::from_secs(10);
+
 /// The way to every provider: connections, authorities, threads that wait for heads. One for each process.
 pub struct Upstreams {
     client: Client,
+    /// Servers of this machine that answered lately.
+    answered: Answered,
 }
+
+/// A request that got no reply.
+struct Unanswered {
+    failure: Failure,
+    /// What a refusal said. It is read for what to change, and shown to nobody.
+    said: String,
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Unanswered { failure, said: String::new() }
+    }
+}
+
+/// Told, again and again, how long a model has been loading.
+pub type OnLoading<'a> = &'a mut (dyn FnMut(Duration) + Send);
 
 impl Upstreams {
     /// Without connections as yet.
     pub fn new(options: &outbound::Options) -> Result<Self> {
-        Ok(Upstreams { client: Client::new(options)? })
+        Ok(Upstreams { client: Client::new(options)?, answered: Answered::default() })
     }
 
-    /// Sends the request and waits for the response head.
-    pub async fn start(&self, endpoint: &Endpoint, request: &Request) -> Result<Reply> {
+    /// Sends the request and waits for the response head. What the server refuses of it is left out, and remembered once the
+    /// rest was taken.
+    pub async fn start(
+        &self,
+        endpoint: &Endpoint,
+        known: &Known,
+        request: &Request,
+        loading: OnLoading<'_>,
+    ) -> Result<Reply> {
         let authority = endpoint.authority()?;
-        let http = endpoint.request(Method::POST, "/chat/completions", encode(request, &endpoint.wire))?;
-        let response = self.send(endpoint, &authority, http).await;
-        let response = response.map_err(|failure| {
-            tracing::warn!(authority, ?failure, "a provider did not reply");
-            failure.into_error(&endpoint.who(), Purpose::Reply(&request.model))
-        })?;
+        let mut dialect = endpoint.dialect.clone();
+        dialect.take(&known.facts(), Timestamp::now());
+        let (mut lessons, mut repairs) = (Vec::new(), 0);
+        let response = loop {
+            let body = encode(request, &dialect, &endpoint.name);
+            let http = endpoint.request(Method::POST, "/chat/completions", body)?;
+            let Unanswered { failure, said } = match self.send(endpoint, &authority, http, &mut *loading).await {
+                Ok(response) => break response,
+                Err(unanswered) => unanswered,
+            };
+            let change = failure.status().and_then(|status| repair(status, &said, request, &dialect));
+            let Some(change) = change.filter(|_| repairs < REPAIRS_MAX) else {
+                tracing::warn!(authority, ?failure, "a provider did not reply");
+                if let Failure::TooLong(TooLong { window: Some(tokens), .. }) = failure {
+                    known.learn(Lesson::Window { tokens });
+                }
+                return Err(failure.into_error(&endpoint.who(), Purpose::Reply(&request.model)));
+            };
+            tracing::info!(
+                authority,
+                model = request.model,
+                ?change,
+                "a provider refused something: it is asked without"
+            );
+            lessons.extend(dialect.change(change));
+            repairs += 1;
+        };
+        lessons.into_iter().for_each(|lesson| known.learn(lesson));
+        if endpoint.is_local() {
+            self.answered.note(&authority);
+        }
         let unpacker = Unpacker::new(response.headers());
         Ok(Reply {
             who: endpoint.who(),
@@ -80,7 +143,13 @@ impl Upstreams {
             body: Some(response.into_body()),
             unpacker,
             decoder: Decoder::new(),
+            omitted: dialect.omits(request),
             read_at: Instant::now(),
+            silence_max: match endpoint.is_local() {
+                // A local model reads its prompt before it says a word.
+                true => self.client.head_timeout(),
+                false => self.client.idle_timeout(),
+            },
             idle_timeout: self.client.idle_timeout(),
             idle: Box::pin(sleep(self.client.idle_timeout())),
         })
@@ -96,7 +165,8 @@ impl Upstreams {
         let authority = endpoint.authority()?;
         let http = endpoint.request(Method::GET, "/models", Vec::new())?;
         let list = async {
-            let (head, mut body) = self.send(endpoint, &authority, http).await?.into_parts();
+            let response = self.send(endpoint, &authority, http, &mut |_| ()).await;
+            let (head, mut body) = response.map_err(|unanswered| unanswered.failure)?.into_parts();
             reached();
             let list = body.read_up_to(MODELS_BYTES_MAX).await.map_err(|_| Failure::Lost)?;
             let list = unpack::whole(list, &head.headers, MODELS_BYTES_MAX);
@@ -113,21 +183,37 @@ impl Upstreams {
         endpoint: &Endpoint,
         authority: &str,
         request: HttpRequest<Bytes>,
-    ) -> Result<Response<Body>, Failure> {
-        let mut connection = Connection::Any;
+        loading: OnLoading<'_>,
+    ) -> Result<Response<Body>, Unanswered> {
+        let (mut connection, began) = (Connection::Any, Instant::now());
         let mut retries = 0;
         loop {
-            let failure = match self.send_once(endpoint, authority, request.clone(), connection).await {
+            let unanswered = match self.send_once(endpoint, authority, request.clone(), connection).await {
                 Ok(response) => return Ok(response),
-                Err(failure) => failure,
+                Err(unanswered) => unanswered,
             };
+            let failure = &unanswered.failure;
+            if began.elapsed() < self.patience(failure, endpoint, authority) {
+                loading(began.elapsed());
+                sleep(LOAD_PAUSE).await;
+                continue;
+            }
             // `pause` is what ends this loop: it grants `failure::RETRIES_MAX`.
-            let Some(pause) = failure.pause(retries, rand::random()) else { return Err(failure) };
-            if failure == Failure::Stale {
+            let Some(pause) = failure.pause(retries, rand::random()) else { return Err(unanswered) };
+            if *failure == Failure::Stale {
                 connection = Connection::Fresh;
             }
             retries += 1;
             sleep(pause).await;
+        }
+    }
+
+    /// How long a failure is taken for a server that is being started or loads its model.
+    fn patience(&self, failure: &Failure, endpoint: &Endpoint, authority: &str) -> Duration {
+        match failure {
+            Failure::Loading => LOAD_WAIT_MAX,
+            Failure::Refused if endpoint.is_local() && self.answered.lately(authority) => REFUSED_WAIT,
+            _ => Duration::ZERO,
         }
     }
 
@@ -137,7 +223,7 @@ impl Upstreams {
         authority: &str,
         request: HttpRequest<Bytes>,
         connection: Connection,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Response<Body>, Unanswered> {
         let mut response = self.client.send(request, connection).await.map_err(|error| {
             let failure = Failure::of_send(&error);
             if failure == Failure::Other {
@@ -153,7 +239,7 @@ impl Upstreams {
         let said = unpack::whole(said, response.headers(), ERROR_BYTES_MAX);
         let said = endpoint.redacted(&said);
         tracing::debug!(authority, status = response.status().as_u16(), said, "refused");
-        Err(failure.explained(&said))
+        Err(Unanswered { failure: failure.explained(&said), said })
     }
 }
 
@@ -171,7 +257,11 @@ pub struct Reply {
     body: Option<Body>,
     unpacker: Unpacker,
     decoder: Decoder,
+    /// Fields of the request that the model was not sent.
+    omitted: Vec<&'static str>,
     read_at: Instant,
+    /// How long nothing may come before the first delta; after it, `idle_timeout`.
+    silence_max: Duration,
     idle_timeout: Duration,
     /// Re-armed only when it fires: a timer moved with every token would cost more than the token.
     idle: Pin<Box<Sleep>>,
@@ -188,6 +278,20 @@ impl Reply {
     /// Waits until something has arrived and appends it to `deltas`; the ending when the reply is over,
     /// which is the time to drop it.
     pub async fn next(&mut self, deltas: &mut Vec<Delta>) -> Option<Ending> {
+        let known = deltas.len();
+        let ending = self.next_unless_idle(deltas).await;
+        if deltas.len() > known {
+            self.silence_max = self.idle_timeout;
+        }
+        ending
+    }
+
+    /// Fields of the request that the model was not sent, since it refuses them.
+    pub fn omitted(&self) -> &[&'static str] {
+        &self.omitted
+    }
+
+    async fn next_unless_idle(&mut self, deltas: &mut Vec<Delta>) -> Option<Ending> {
         let known = deltas.len();
         loop {
             // A provider that is faster than us never makes a read wait; the other tasks of this worker should not.
@@ -248,9 +352,9 @@ impl Reply {
 
     fn poll_idle(&mut self, cx: &mut Context) -> Poll<Step> {
         while self.idle.as_mut().poll(cx).is_ready() {
-            let deadline = self.read_at + self.idle_timeout;
+            let deadline = self.read_at + self.silence_max;
             if deadline <= Instant::now() {
-                let seconds = self.idle_timeout.as_secs_f32();
+                let seconds = self.silence_max.as_secs_f32();
                 let sentence = format!("{} sent nothing for {seconds} seconds: the reply was abandoned", self.who);
                 return Poll::Ready(Step::Broken(sentence));
             }

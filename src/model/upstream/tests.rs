@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     model::{
         Finish,
-        openai::{CompletionTokensField, WireOptions},
+        openai::Dialect,
         scripted::{Server, self_signed},
     },
     secret::Secret,
@@ -20,13 +20,12 @@ const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"
 const DONE: &str = "data: [DONE]\n\n";
 
 fn endpoint(base_url: String) -> Endpoint {
-    let wire = WireOptions { include_usage: true, completion_tokens_field: CompletionTokensField::MaxTokens };
     Endpoint {
         name: "ollama".into(),
         base_url,
         api_key: Some(Secret::new("sk-very-secret")),
         headers: Vec::new(),
-        wire,
+        dialect: Dialect::default(),
     }
 }
 
@@ -67,7 +66,7 @@ async fn all(mut reply: Reply) -> (Vec<Delta>, Ending) {
 
 /// The whole reply, or the sentence of the failure.
 async fn ask(upstreams: &Upstreams, endpoint: &Endpoint) -> Result<(Vec<Delta>, Finish), String> {
-    match upstreams.start(endpoint, &request()).await {
+    match upstreams.start(endpoint, &Known::default(), &request(), &mut |_| ()).await {
         Ok(reply) => {
             let (deltas, ending) = all(reply).await;
             Ok((deltas, ending.finish))
@@ -120,7 +119,7 @@ async fn dropping_a_reply_closes_its_connection() {
         let _ = tell.send(());
         Ok(())
     });
-    let mut reply = upstreams().start(&at(&server), &request()).await.unwrap();
+    let mut reply = upstreams().start(&at(&server), &Known::default(), &request(), &mut |_| ()).await.unwrap();
     let mut deltas = Vec::new();
     assert_eq!(reply.next(&mut deltas).await, None);
     assert_eq!(deltas, [Delta::Text("hello".into())]);
@@ -134,7 +133,7 @@ async fn replies_beside_dropped_ones_are_whole() {
     let turns = (0..400).map(|number| {
         let (endpoint, upstreams) = (at(&server), upstreams.clone());
         tokio::spawn(async move {
-            let mut reply = upstreams.start(&endpoint, &request()).await.unwrap();
+            let mut reply = upstreams.start(&endpoint, &Known::default(), &request(), &mut |_| ()).await.unwrap();
             match number % 3 {
                 0 => drop(reply),
                 1 => assert_eq!(all(reply).await.1.finish, Finish::Stop),
@@ -342,7 +341,8 @@ async fn what_does_not_speak_http_is_said_so() {
 async fn too_many_waiting_requests_are_told_when_to_come_back() {
     let server = Server::responding(|_, _| whole());
     let options = outbound::Options { heads_max: 0, ..outbound::Options::default() };
-    let refused = Upstreams::new(&options).unwrap().start(&at(&server), &request()).await;
+    let refused =
+        Upstreams::new(&options).unwrap().start(&at(&server), &Known::default(), &request(), &mut |_| ()).await;
     assert!(matches!(refused, Err(Error::Unavailable { .. })));
 }
 

@@ -78,7 +78,7 @@ impl Fold {
                 self.parts.push(part);
             }
             // Streamed only; the stored message has a status for it.
-            Chunk::DataError { .. } | Chunk::Error { .. } | Chunk::Abort => {}
+            Chunk::DataModel { .. } | Chunk::DataError { .. } | Chunk::Error { .. } | Chunk::Abort => {}
             // They carry ids and metadata only.
             Chunk::Start { .. } | Chunk::Finish { .. } => {}
             _ => self.apply_to_call(chunk),

@@ -3,16 +3,21 @@
 use serde_json::json;
 
 use super::*;
+use crate::{
+    model::{Message, Thoughts, facts::Facts, openai::Repair},
+    time::Timestamp,
+};
 
-const PLAIN: WireOptions =
-    WireOptions { include_usage: false, completion_tokens_field: CompletionTokensField::MaxTokens };
+fn body(request: &Request, dialect: &Dialect) -> Value {
+    serde_json::from_slice(&encode(request, dialect, "here")).unwrap()
+}
 
-fn body(request: &Request, options: &WireOptions) -> Value {
-    serde_json::from_slice(&encode(request, options)).unwrap()
+fn without(fields: impl IntoIterator<Item = Field>) -> Dialect {
+    Dialect { omitted: fields.into_iter().collect(), ..Dialect::default() }
 }
 
 fn messages(messages: Vec<Message>) -> Value {
-    body(&Request { messages, ..Request::default() }, &PLAIN)["messages"].take()
+    body(&Request { messages, ..Request::default() }, &Dialect::default())["messages"].take()
 }
 
 fn file(media_type: &str, url: &str, filename: Option<&str>) -> Content {
@@ -22,7 +27,8 @@ fn file(media_type: &str, url: &str, filename: Option<&str>) -> Content {
 #[test]
 fn what_nobody_asked_for_is_left_to_the_server() {
     let request = Request { model: "m".into(), ..Request::default() };
-    assert_eq!(body(&request, &PLAIN), json!({"model": "m", "messages": [], "stream": true}));
+    let expected = json!({"model": "m", "messages": [], "stream": true, "stream_options": {"include_usage": true}});
+    assert_eq!(body(&request, &Dialect::default()), expected);
 }
 
 #[test]
@@ -36,47 +42,57 @@ fn every_setting_has_its_field_and_the_cap_has_the_name_the_server_knows() {
         tools: vec![ToolSpec { name: "f".into(), description: "d".into(), parameters: json!({"type": "object"}) }],
         ..Request::default()
     };
-    let options =
-        WireOptions { include_usage: true, completion_tokens_field: CompletionTokensField::MaxCompletionTokens };
+    let dialect = Dialect { cap: CapField::MaxCompletionTokens, ..Dialect::default() };
     let function = json!({"name": "f", "description": "d", "parameters": {"type": "object"}});
     let expected = json!({
         "model": "m", "messages": [], "temperature": 0.5, "top_p": 0.9, "reasoning_effort": "low",
         "tools": [{"type": "function", "function": function}],
         "max_completion_tokens": 7, "stream": true, "stream_options": {"include_usage": true},
     });
-    assert_eq!(body(&request, &options), expected);
-    assert_eq!(body(&request, &PLAIN)["max_tokens"], 7);
+    assert_eq!(body(&request, &dialect), expected);
+    assert_eq!(body(&request, &Dialect::default())["max_tokens"], 7);
+    for (most, sent) in [(6, 6), (7, 7), (8, 7)] {
+        let dialect = Dialect { cap_max: Some(most), ..Dialect::default() };
+        assert_eq!(body(&request, &dialect)["max_tokens"], sent);
+    }
+    assert_eq!(body(&request, &without(Field::ALL)), json!({"model": "m", "messages": [], "stream": true}));
+    let named = ["stream_options", "reasoning_effort", "top_p", "temperature", "max_tokens", "tools"];
+    assert_eq!(without(Field::ALL).omits(&request), named, "thoughts and files are not in it");
 }
 
 #[test]
-fn a_conversation_keeps_its_order_its_reasoning_and_its_calls() {
-    let call = |arguments: &str| ToolCall { id: "c".into(), name: "f".into(), arguments: arguments.into() };
-    let assistant = |text: &str, reasoning: &str, calls: Vec<ToolCall>| Message::Assistant {
-        text: text.into(),
-        reasoning: reasoning.into(),
-        calls,
-    };
-    let wire_call =
-        |arguments: &str| json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}});
-    let sent = messages(vec![
+fn a_conversation_keeps_its_order_its_thoughts_and_its_calls() {
+    let call = |id: &str, arguments: &str| ToolCall { id: id.into(), name: "f".into(), arguments: arguments.into() };
+    let thoughts = |provider: &str, field| Some(Thoughts { text: "r".into(), field, provider: provider.into() });
+    let said = |text: &str, thoughts, calls: Vec<ToolCall>| Message::Assistant { text: text.into(), thoughts, calls };
+    let output = |id: &str| Message::Tool { call_id: id.into(), output: "o".into() };
+    let question = || Message::User(vec![Content::Text("u".into())]);
+    let conversation = vec![
         Message::System("s".into()),
-        Message::User(vec![Content::Text("u".into())]),
-        assistant("", "r", vec![call(r#"{"a":1}"#)]),
-        Message::Tool { call_id: "c".into(), output: "o".into() },
-        assistant("", "", vec![]),
-        assistant("t", "", vec![call(r#"{"a":"#)]),
-        Message::User(vec![]),
-    ]);
+        question(),
+        said("", thoughts("here", ThoughtsField::ReasoningContent), vec![call("c", r#"{"a":1}"#)]),
+        output("c"),
+        said("a", thoughts("here", ThoughtsField::Reasoning), vec![]),
+        question(),
+        said("t", thoughts("elsewhere", ThoughtsField::Reasoning), vec![call("d", r#"{"a":"#)]),
+        output("d"),
+    ];
+    let sent = body(&Request { messages: conversation.clone(), ..Request::default() }, &Dialect::default());
+    let (c, d) = (call_id("c"), call_id("d"));
+    let wire_call = |id: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}});
     let expected = json!([
         {"role": "system", "content": "s"},
         {"role": "user", "content": "u"},
-        {"role": "assistant", "content": null, "reasoning_content": "r", "tool_calls": [wire_call(r#"{"a":1}"#)]},
-        {"role": "tool", "tool_call_id": "c", "content": "o"},
-        {"role": "assistant", "content": ""},
-        {"role": "assistant", "content": "t", "tool_calls": [wire_call("{}")]},
-        {"role": "user", "content": ""},
+        {"role": "assistant", "content": null, "reasoning_content": "r", "tool_calls": [wire_call(&c, r#"{"a":1}"#)]},
+        {"role": "tool", "tool_call_id": c, "content": "o"},
+        {"role": "assistant", "content": "a", "reasoning": "r"},
+        {"role": "user", "content": "u"},
+        {"role": "assistant", "content": "t", "tool_calls": [wire_call(&d, "{}")]},
+        {"role": "tool", "tool_call_id": d, "content": "o"},
     ]);
-    assert_eq!(sent, expected);
+    assert_eq!(sent["messages"], expected);
+    let sent = body(&Request { messages: conversation, ..Request::default() }, &without([Field::Thoughts]));
+    assert!(!sent.to_string().contains("reasoning"), "{sent}");
 }
 
 #[test]
@@ -100,4 +116,42 @@ fn a_file_goes_as_what_a_server_understands_or_in_words() {
         {"type": "text", "text": "[a file (audio/ogg) is at https://example.com/a.ogg]"},
     ]);
     assert_eq!(sent[0]["content"], expected);
+}
+
+#[test]
+fn to_a_model_without_files_they_go_in_words_as_one_text() {
+    let asked = vec![
+        Content::Text("look".into()),
+        file("image/png", "data:image/png;base64,AA==", Some("a.png")),
+        file("text/csv", "data:text/csv;base64,YSxi", Some("a.csv")),
+    ];
+    let request = Request { messages: vec![Message::User(asked)], ..Request::default() };
+    let sent = body(&request, &without([Field::Files]));
+    let words = "look\n\n[a.png (image/png) cannot be shown to you]\n\na.csv:\na,b";
+    assert_eq!(sent["messages"][0]["content"], words);
+    assert_eq!(without([Field::Files]).omits(&request), ["files"]);
+}
+
+#[test]
+fn what_is_known_of_a_model_is_left_out_and_what_it_refuses_is_learned() {
+    let now = Timestamp::now();
+    let mut dialect = Dialect::default();
+    let changes = [
+        Repair::Omit { field: Field::Tools, always: true },
+        Repair::Omit { field: Field::Files, always: true },
+        Repair::Omit { field: Field::Temperature, always: true },
+        Repair::NameCap(CapField::MaxCompletionTokens),
+        Repair::LowerCap { tokens: 100, always: true },
+    ];
+    let mut facts = Facts::default();
+    for change in changes {
+        assert!(facts.learn(dialect.change(change).unwrap(), now));
+    }
+    for passing in [Repair::Omit { field: Field::TopP, always: false }, Repair::LowerCap { tokens: 9, always: false }] {
+        assert_eq!(dialect.clone().change(passing), None);
+    }
+    let mut later = Dialect::default();
+    later.take(&facts, now);
+    assert_eq!(later, dialect);
+    assert_eq!(later.omitted, [Field::Temperature, Field::Files, Field::Tools].into());
 }

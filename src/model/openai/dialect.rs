@@ -1,0 +1,247 @@
+//! How one model wants to be asked: what of a request it is not sent, and what it calls the rest.
+//!
+//! Deliberately absent: how that is found out. `repair.rs` reads refusals, and the model's facts remember.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    model::{
+        Content, Message, Request,
+        facts::{Facts, Lesson},
+    },
+    time::Timestamp,
+};
+
+/// A change that may make a request acceptable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// Leave the field out.
+    Omit {
+        /// What to leave out.
+        field: Field,
+        /// Whether the server refuses the field as such, and will the next time.
+        always: bool,
+    },
+    /// Call the reply's cap so.
+    NameCap(CapField),
+    /// Ask for so many tokens at most.
+    LowerCap {
+        /// The most the server gives.
+        tokens: u32,
+        /// Whether it gives no more to any prompt.
+        always: bool,
+    },
+}
+
+/// How one model wants to be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dialect {
+    /// How the reply's cap is called.
+    pub cap: CapField,
+    /// The names of the cap that the model refused.
+    pub cap_names_refused: BTreeSet<CapField>,
+    /// The most it may be asked for, in tokens.
+    pub cap_max: Option<u32>,
+    /// What is left out.
+    pub omitted: BTreeSet<Field>,
+}
+
+/// The name of the reply's cap.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CapField {
+    /// `max_tokens`: almost every server.
+    #[default]
+    MaxTokens,
+    /// `max_completion_tokens`: OpenAI's newer models.
+    MaxCompletionTokens,
+}
+
+impl CapField {
+    /// As it is sent.
+    pub fn name(self) -> &'static str {
+        match self {
+            CapField::MaxTokens => "max_tokens",
+            CapField::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+
+    /// The field of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        [CapField::MaxTokens, CapField::MaxCompletionTokens].into_iter().find(|field| field.name() == name)
+    }
+
+    /// The name that is known besides this one.
+    pub fn other(self) -> Self {
+        match self {
+            CapField::MaxTokens => CapField::MaxCompletionTokens,
+            CapField::MaxCompletionTokens => CapField::MaxTokens,
+        }
+    }
+}
+
+/// What a request can do without. The order is the one in which a refusal is searched: what is named more exactly, first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    /// `stream_options`: the request for usage.
+    StreamOptions,
+    /// `reasoning_effort`.
+    ReasoningEffort,
+    /// `top_p`.
+    TopP,
+    /// `temperature`.
+    Temperature,
+    /// `max_tokens`, by either name.
+    OutputCap,
+    /// Thoughts of earlier replies.
+    Thoughts,
+    /// Images, sound and documents, which are then told in words.
+    Files,
+    /// `tools`.
+    Tools,
+}
+
+impl Field {
+    /// All of them.
+    pub const ALL: [Field; 8] = [
+        Field::StreamOptions,
+        Field::ReasoningEffort,
+        Field::TopP,
+        Field::Temperature,
+        Field::OutputCap,
+        Field::Thoughts,
+        Field::Files,
+        Field::Tools,
+    ];
+
+    /// What a message's metadata call it, and what is known of a model.
+    pub fn name(self) -> &'static str {
+        match self {
+            Field::StreamOptions => "stream_options",
+            Field::ReasoningEffort => "reasoning_effort",
+            Field::TopP => "top_p",
+            Field::Temperature => "temperature",
+            Field::OutputCap => "max_tokens",
+            Field::Thoughts => "reasoning",
+            Field::Files => "files",
+            Field::Tools => "tools",
+        }
+    }
+
+    /// The field of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        Field::ALL.into_iter().find(|field| field.name() == name)
+    }
+
+    /// Whether a refusal, in lower case, speaks of it.
+    pub(super) fn is_told_of_in(self, text: &str) -> bool {
+        self.signs().iter().any(|sign| text.contains(sign))
+    }
+
+    /// Whether a path within the request, such as `messages.0.content`, leads to it.
+    pub(super) fn is_named_in(self, path: &str) -> bool {
+        self.is_told_of_in(path) || (self == Field::Files && path.contains("content"))
+    }
+
+    /// By what it is known in the words of a refusal.
+    fn signs(self) -> &'static [&'static str] {
+        match self {
+            Field::StreamOptions => &["stream_options", "include_usage"],
+            Field::ReasoningEffort => {
+                &["reasoning_effort", "reasoning.effort", "support thinking", "support reasoning"]
+            }
+            Field::TopP => &["top_p"],
+            Field::Temperature => &["temperature"],
+            Field::OutputCap => &["max_tokens", "max_completion_tokens", "max_output_tokens"],
+            Field::Thoughts => &["reasoning_content", "reasoning_details", "reasoning", "thinking"],
+            Field::Files => &[
+                "image",
+                "vision",
+                "multimodal",
+                "multi-modal",
+                "modalit",
+                "audio",
+                "mmproj",
+                "file",
+                "content part",
+                "content type",
+                "must be a string",
+                "valid string",
+                "string type",
+                "content.str",
+            ],
+            Field::Tools => &["tool", "function"],
+        }
+    }
+}
+
+impl Dialect {
+    /// Takes over what is known of the model.
+    pub fn take(&mut self, facts: &Facts, now: Timestamp) {
+        self.omitted.extend((facts.tools(now) == Some(false)).then_some(Field::Tools));
+        self.omitted.extend((facts.images(now) == Some(false)).then_some(Field::Files));
+        for (field, instead) in facts.refused(now) {
+            match (Field::of(field), instead.and_then(CapField::of)) {
+                (Some(Field::OutputCap), Some(cap)) => self.name_cap(cap),
+                (Some(field), _) => _ = self.omitted.insert(field),
+                (None, _) => {}
+            }
+        }
+        self.cap_max = facts.reply_tokens(now);
+    }
+
+    /// Makes a change that a refusal asks for; returns what it teaches about the model.
+    pub fn change(&mut self, change: Repair) -> Option<Lesson> {
+        match change {
+            Repair::NameCap(cap) => {
+                self.name_cap(cap);
+                let (field, instead) = (Field::OutputCap.name().into(), Some(cap.name().into()));
+                Some(Lesson::Refused { field, instead })
+            }
+            Repair::LowerCap { tokens, always } => {
+                self.cap_max = Some(tokens);
+                always.then_some(Lesson::ReplyTokens { tokens })
+            }
+            Repair::Omit { field, always } => {
+                self.omitted.insert(field);
+                always.then(|| match field {
+                    Field::Tools => Lesson::NoTools,
+                    Field::Files => Lesson::NoImages,
+                    _ => Lesson::Refused { field: field.name().into(), instead: None },
+                })
+            }
+        }
+    }
+
+    fn name_cap(&mut self, cap: CapField) {
+        self.cap_names_refused.insert(cap.other());
+        self.cap = cap;
+    }
+
+    /// Whether a request in this dialect has the field.
+    pub fn sends(&self, field: Field, request: &Request) -> bool {
+        !self.omitted.contains(&field) && has(request, field)
+    }
+
+    /// The fields that a request has and the model is not sent, by name.
+    pub fn omits(&self, request: &Request) -> Vec<&'static str> {
+        self.omitted.iter().filter(|field| has(request, **field)).map(|field| field.name()).collect()
+    }
+}
+
+/// Whether the field is in the request.
+fn has(request: &Request, field: Field) -> bool {
+    let any = |of: fn(&Message) -> bool| request.messages.iter().any(of);
+    match field {
+        Field::StreamOptions => true,
+        Field::ReasoningEffort => request.reasoning_effort.is_some(),
+        Field::TopP => request.top_p.is_some(),
+        Field::Temperature => request.temperature.is_some(),
+        Field::OutputCap => request.output_tokens_max.is_some(),
+        Field::Thoughts => any(|message| matches!(message, Message::Assistant { thoughts: Some(_), .. })),
+        Field::Files => any(|message| match message {
+            Message::User(contents) => contents.iter().any(|content| matches!(content, Content::File { .. })),
+            _ => false,
+        }),
+        Field::Tools => !request.tools.is_empty(),
+    }
+}

@@ -1,0 +1,343 @@
+//! What a refused request could do without.
+//!
+//! Servers differ in which fields they take, and say so only when they get one. A refusal that names something of ours is
+//! answered with the same request without it, or with the name it wants. Rule: plain functions over plain values, and a
+//! guess costs one request at most: what was left out is remembered only once the server has taken the rest.
+
+use serde_json::Value;
+
+use super::{
+    dialect::{Dialect, Field, Repair},
+    fault::{TOO_LONG, explain},
+};
+use crate::model::Request;
+
+/// Under these a body holds what it was sent, not what is wrong with it.
+const ECHOES: [&str; 4] = ["input", "request", "body", "messages"];
+/// A refusal of a value, not of its field: another value may be fine.
+const OF_A_VALUE: [&str; 14] = [
+    "between",
+    "range",
+    "less than",
+    "greater than",
+    "at most",
+    "at least",
+    "too large",
+    "too small",
+    "too big",
+    "exceed",
+    "maximum",
+    "decode",
+    "corrupt",
+    "download",
+];
+/// Numbers below this are no bounds of tokens.
+const BOUND_MIN: u64 = 16;
+
+/// How much too long a conversation is, as far as the refusal says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TooLong {
+    /// Tokens the model can hold.
+    pub window: Option<u32>,
+    /// Tokens the prompt has.
+    pub prompt: Option<u32>,
+}
+
+/// What to change in `request`, which was sent in `dialect` and refused with `status` and these words; none if nothing of it
+/// is named.
+pub fn repair(status: u16, said: &str, request: &Request, dialect: &Dialect) -> Option<Repair> {
+    let refusal = Refusal::of(said);
+    // Servers fail over images and tools in many ways, over plain fields only in two.
+    let candidates: &[Field] = match status {
+        400 | 422 => &Field::ALL,
+        404 | 415 | 500 | 501 => &[Field::Files, Field::Tools],
+        _ => return None,
+    };
+    let sent = |field: &Field| dialect.sends(*field, request);
+    // Some refusals name other fields too, so the place that is named for programs is asked first.
+    let named = |field: &Field| refusal.params.iter().any(|param| field.is_named_in(param));
+    let told = |field: &Field| field.is_told_of_in(&refusal.text);
+    if explain(said) == TOO_LONG {
+        return room_beside(too_long(said), request.output_tokens_max?, dialect);
+    }
+    let mut sent_fields = candidates.iter().copied().filter(sent);
+    let field = sent_fields.clone().find(named).or_else(|| sent_fields.find(told))?;
+    if field == Field::OutputCap {
+        return refusal.cap(request.output_tokens_max?, dialect);
+    }
+    let always = !OF_A_VALUE.iter().any(|words| refusal.text.contains(words));
+    Some(Repair::Omit { field, always })
+}
+
+/// A prompt that fits, and a reply's cap that does not fit beside it: some servers refuse the sum.
+fn room_beside(sum: TooLong, asked: u32, dialect: &Dialect) -> Option<Repair> {
+    let tokens = sum.window?.checked_sub(sum.prompt?).filter(|tokens| *tokens > 0)?;
+    let is_less = tokens < dialect.cap_max.map_or(asked, |most| most.min(asked));
+    is_less.then_some(Repair::LowerCap { tokens, always: false })
+}
+
+/// The numbers of a refusal that is known to say that the conversation is too long.
+pub fn too_long(said: &str) -> TooLong {
+    let refusal = Refusal::of(said);
+    let value = serde_json::from_str(said).unwrap_or(Value::Null);
+    let error = value.get("error").unwrap_or(&value);
+    let number = |name: &str| error.get(name).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+    let (mut window, mut prompt) = (number("n_ctx"), number("n_prompt_tokens"));
+    let text = &refusal.text;
+    let after = ["context length is", "context length of", "context window of", "context window is", "context size of"];
+    window = window.or_else(|| after.iter().find_map(|words| number_after(text, words)));
+    prompt =
+        prompt.or_else(|| number_before(text, " in the messages").or_else(|| number_before(text, " input tokens")));
+    // What is too long says how much it is, and how much there may be.
+    let mut bounds: Vec<u32> = numbers(text).filter(|number| Some(*number) != window).collect();
+    bounds.sort_unstable();
+    match (window, prompt) {
+        (None, None) => {
+            window = bounds.first().copied();
+            prompt = bounds.last().copied().filter(|most| Some(*most) != window);
+        }
+        (Some(window), None) => prompt = bounds.into_iter().rfind(|number| *number > window),
+        _ => {}
+    }
+    TooLong { window, prompt }
+}
+
+/// An error body, read for what it is about.
+struct Refusal {
+    /// Where it says which field is meant: `max_tokens`, `messages.1.reasoning_content`.
+    params: Vec<String>,
+    /// All that it says, in lower case.
+    text: String,
+}
+
+impl Refusal {
+    fn of(said: &str) -> Self {
+        let mut refusal = Refusal { params: Vec::new(), text: String::new() };
+        match serde_json::from_str::<Value>(said) {
+            Ok(value) => refusal.read("", &value),
+            Err(_) => refusal.text = said.to_lowercase(),
+        }
+        refusal
+    }
+
+    fn read(&mut self, key: &str, value: &Value) {
+        match value {
+            Value::String(text) => {
+                // Gateways wrap the refusal of whom they asked.
+                if let Some(inner @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text).ok().as_ref() {
+                    return self.read(key, inner);
+                }
+                if matches!(key, "param" | "loc" | "field" | "path") {
+                    self.params.push(text.to_lowercase());
+                }
+                self.text.push_str(&text.to_lowercase());
+                self.text.push(' ');
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.read(key, item)),
+            Value::Object(fields) => {
+                let own = fields.iter().filter(|(name, _)| !ECHOES.contains(&name.as_str()));
+                own.for_each(|(name, value)| self.read(name, value));
+            }
+            _ => {}
+        }
+    }
+
+    /// What to do about the reply's cap, of which so many tokens were asked for.
+    fn cap(&self, asked: u32, dialect: &Dialect) -> Option<Repair> {
+        let other = dialect.cap.other();
+        if self.text.contains(other.name()) && !dialect.cap_names_refused.contains(&other) {
+            return Some(Repair::NameCap(other));
+        }
+        let is_of_its_value = OF_A_VALUE.iter().any(|words| self.text.contains(words));
+        if let (true, Some(most)) = (is_of_its_value, numbers(&self.text).filter(|number| *number < asked).max()) {
+            return Some(Repair::LowerCap { tokens: most, always: true });
+        }
+        match dialect.cap_names_refused.contains(&other) {
+            true => Some(Repair::Omit { field: Field::OutputCap, always: true }),
+            false => Some(Repair::NameCap(other)),
+        }
+    }
+}
+
+/// The numbers of a text that may be counts of tokens; `128,000` is one.
+fn numbers(text: &str) -> impl Iterator<Item = u32> + '_ {
+    let words = text.split(|c: char| !c.is_ascii_digit() && c != ',' && c != '_' && c != '.' && !c.is_alphabetic());
+    words.filter_map(as_number).filter(|number| u64::from(*number) >= BOUND_MIN)
+}
+
+fn as_number(word: &str) -> Option<u32> {
+    let word = word.trim_end_matches(['.', ',']);
+    word.chars().filter(|c| !matches!(c, ',' | '_')).collect::<String>().parse().ok()
+}
+
+fn number_after(text: &str, words: &str) -> Option<u32> {
+    let rest = &text[text.find(words)? + words.len()..];
+    rest.split_whitespace().next().and_then(as_number)
+}
+
+fn number_before(text: &str, words: &str) -> Option<u32> {
+    let before = &text[..text.find(words)?];
+    as_number(before.rsplit([' ', '(']).next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::{Content, Message, Thoughts, ThoughtsField, ToolSpec, openai::CapField};
+
+    /// A request that has everything.
+    fn whole() -> Request {
+        let file =
+            Content::File { media_type: "image/png".into(), url: "data:image/png;base64,AA==".into(), filename: None };
+        let thoughts = Thoughts { text: "t".into(), field: ThoughtsField::ReasoningContent, provider: "p".into() };
+        Request {
+            model: "m".into(),
+            messages: vec![
+                Message::User(vec![file]),
+                Message::Assistant { text: "a".into(), thoughts: Some(thoughts), calls: Vec::new() },
+            ],
+            tools: vec![ToolSpec { name: "f".into(), description: "d".into(), parameters: json!({}) }],
+            temperature: Some(0.2),
+            top_p: Some(0.9),
+            reasoning_effort: Some("low".into()),
+            output_tokens_max: Some(16_384),
+        }
+    }
+
+    fn asked(status: u16, said: &str) -> Option<Repair> {
+        repair(status, said, &whole(), &Dialect::default())
+    }
+
+    fn error(message: &str) -> String {
+        json!({ "error": { "message": message, "type": "invalid_request_error" } }).to_string()
+    }
+
+    #[test]
+    fn what_a_refusal_names_is_left_out() {
+        let pydantic = |field: &str| {
+            let echo = json!({"temperature": 1, "tools": [], "max_tokens": 3});
+            json!({"detail": [{"type": "extra_forbidden", "loc": ["body", field], "msg": "Extra inputs are not permitted", "input": echo}]})
+                .to_string()
+        };
+        let wrapped = json!({"error": {"message": "Provider returned error", "metadata": {"raw": error("top_p is not supported")}}});
+        let param = json!({"error": {"message": "Unsupported value: only the default of this model is supported, see max_tokens", "param": "temperature"}});
+        for (status, said, field) in [
+            (400, error("registry.ollama.ai/library/gemma3:4b does not support tools"), Field::Tools),
+            (400, error("\"auto\" tool choice requires --enable-auto-tool-choice to be set"), Field::Tools),
+            (404, error("No endpoints found that support tool use. Try disabling \"f\"."), Field::Tools),
+            (500, error("tools param requires --jinja flag"), Field::Tools),
+            (400, error("m is not a multimodal model"), Field::Files),
+            (500, error("image input is not supported - hint: you may need to provide the mmproj"), Field::Files),
+            (404, error("No endpoints found that support image input"), Field::Files),
+            (400, error("'messages.0.content' : value must be a string"), Field::Files),
+            (400, error("'messages.1' : property 'reasoning_content' is unsupported"), Field::Thoughts),
+            (400, error("Unrecognized request argument supplied: reasoning_effort"), Field::ReasoningEffort),
+            (400, r#"{"error":"\"m\" does not support thinking"}"#.to_owned(), Field::ReasoningEffort),
+            (400, error("`temperature` is deprecated for this model."), Field::Temperature),
+            (400, param.to_string(), Field::Temperature),
+            (422, pydantic("stream_options"), Field::StreamOptions),
+            (422, pydantic("top_p"), Field::TopP),
+            (400, wrapped.to_string(), Field::TopP),
+            (400, "Unknown field: include_usage".to_owned(), Field::StreamOptions),
+        ] {
+            assert_eq!(asked(status, &said), Some(Repair::Omit { field, always: true }), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_refused_is_left_out_this_once() {
+        for (said, field) in [
+            ("temperature must be between 0 and 1", Field::Temperature),
+            ("image exceeds 5 MB maximum", Field::Files),
+            ("could not decode the image", Field::Files),
+        ] {
+            assert_eq!(asked(400, &error(said)), Some(Repair::Omit { field, always: false }), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_names_nothing_of_ours_is_final() {
+        for (status, said) in [
+            (400, error("no")),
+            (400, String::new()),
+            (401, error("tools")),
+            (403, error("tools")),
+            (429, error("max_tokens per minute")),
+            (500, error("temperature")),
+            (503, error("tools")),
+        ] {
+            assert_eq!(asked(status, &said), None, "{status} {said}");
+        }
+        // What is not in the request cannot be left out of it.
+        let plain = Request { model: "m".into(), ..Request::default() };
+        for said in ["tools", "image", "reasoning_content", "temperature", "max_tokens"] {
+            assert_eq!(repair(400, &error(said), &plain, &Dialect::default()), None, "{said}");
+        }
+        let without = Dialect { omitted: Field::ALL.into(), ..Dialect::default() };
+        assert_eq!(repair(400, &error("tools"), &whole(), &without), None);
+    }
+
+    #[test]
+    fn the_cap_is_renamed_lowered_or_left_out() {
+        let newer = error(
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        );
+        assert_eq!(asked(400, &newer), Some(Repair::NameCap(CapField::MaxCompletionTokens)));
+        let mut dialect = Dialect::default();
+        dialect.change(Repair::NameCap(CapField::MaxCompletionTokens));
+        let older = error("Unknown parameter: max_completion_tokens");
+        let change = repair(400, &older, &whole(), &dialect);
+        assert_eq!(change, Some(Repair::Omit { field: Field::OutputCap, always: true }));
+        for (said, tokens) in [
+            ("max_tokens is too large: 16384. This model supports at most 4096 completion tokens", 4_096),
+            ("max_tokens: 16384 > 8192, which is the maximum allowed number of output tokens", 8_192),
+            ("`max_tokens` must be less than or equal to `8,192`, the maximum value", 8_192),
+            ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", 8_192),
+        ] {
+            assert_eq!(asked(400, &error(said)), Some(Repair::LowerCap { tokens, always: true }), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_sum_that_does_not_fit_takes_a_lower_cap_and_a_prompt_that_does_not_takes_none() {
+        let sum = "This model's maximum context length is 8192 tokens. However, you requested 16484 tokens (100 in the \
+                   messages, 16384 in the completion). Please reduce the length of the messages or completion.";
+        let lowered = Repair::LowerCap { tokens: 8_092, always: false };
+        assert_eq!(asked(400, &error(sum)), Some(lowered));
+        let mut dialect = Dialect::default();
+        dialect.change(lowered);
+        assert_eq!(repair(400, &error(sum), &whole(), &dialect), None, "once");
+        let prompt =
+            "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.";
+        assert_eq!(asked(400, &error(prompt)), None);
+    }
+
+    #[test]
+    fn a_refusal_says_how_much_too_long_a_conversation_is() {
+        let llama_cpp = r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error","n_prompt_tokens":731,"n_ctx":512}}"#;
+        for (said, window, prompt) in [
+            (llama_cpp.to_owned(), Some(512), Some(731)),
+            (
+                error(
+                    "This model's maximum context length is 8192 tokens. However, your messages resulted in 9,001 tokens.",
+                ),
+                Some(8_192),
+                Some(9_001),
+            ),
+            (
+                error(
+                    "maximum context length is 8192 tokens. However, you requested 16484 tokens (100 in the messages, 16384 in the completion).",
+                ),
+                Some(8_192),
+                Some(100),
+            ),
+            (error("prompt is too long: 208310 tokens > 200000 maximum"), Some(200_000), Some(208_310)),
+            (error("the context window of 4096 tokens is full"), Some(4_096), None),
+            (error("prompt is too long"), None, None),
+        ] {
+            assert_eq!(too_long(&said), TooLong { window, prompt }, "{said}");
+        }
+    }
+}
