@@ -38,6 +38,10 @@ pub(super) struct Serve {
     /// A name by which a server on loopback is reached, such as through a proxy; repeat, or separate with commas
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     allow_host: Vec<String>,
+    /// A proxy whose X-Forwarded-For is believed: an address, a network such as 10.0.0.0/8, or unix; repeat, or separate with
+    /// commas
+    #[arg(long, value_delimiter = ',', value_name = "PROXY")]
+    trust_proxy: Vec<String>,
     /// Certificate authorities (PEM) to trust for providers instead of the public ones
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -54,6 +58,7 @@ impl Serve {
         let lines_lost = log::start(self.log_format)?;
         keep_memory_private();
         raise_nofile_limit();
+        self.warn_of_one_address();
         let mut builder = Server::builder()
             .data_dir(globals.folder()?)
             .secret_key_file(globals.key_file()?)
@@ -66,6 +71,7 @@ impl Serve {
         builder = self.cors_origin.into_iter().fold(builder, Builder::cors_origin);
         // Whoever names it so reaches it so.
         builder = self.allow_host.into_iter().chain(self.listen.name).fold(builder, Builder::allow_host);
+        builder = self.trust_proxy.into_iter().fold(builder, Builder::trust_proxy);
         builder = self.ca_file.into_iter().fold(builder, Builder::ca_file);
         let metrics = self.metrics_listen.map(|address| address.socket);
         builder = metrics.into_iter().fold(builder, Builder::metrics_listen);
@@ -92,6 +98,18 @@ impl Serve {
             server.run(signal()).await
         });
         served.map_err(server::Error::into_inner)
+    }
+}
+
+impl Serve {
+    /// A server with a name of its own is behind a proxy.
+    fn warn_of_one_address(&self) {
+        if !self.allow_host.is_empty() && self.trust_proxy.is_empty() {
+            tracing::warn!(
+                "--allow-host without --trust-proxy: everybody behind the proxy counts as one address, so a few wrong passwords of \
+                 one person make all wait"
+            );
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     http::{
         auth::cookie,
         serve::{Limits, Listener, nofile_limit},
-        state::{Admission, App, cors::Cors, hosts::Hosts, setup_code::SetupCode},
+        state::{Admission, App, cors::Cors, hosts::Hosts, proxies::Proxies, setup_code::SetupCode},
     },
     model::upstream::Upstreams,
     outbound,
@@ -49,6 +49,7 @@ pub struct Builder {
     drain: Duration,
     cors_origins: Vec<String>,
     allow_hosts: Vec<String>,
+    trust_proxies: Vec<String>,
     ca_file: Option<PathBuf>,
     proxy_from_env: bool,
     setup_link: bool,
@@ -68,6 +69,7 @@ impl Server {
             drain: DRAIN,
             cors_origins: Vec::new(),
             allow_hosts: Vec::new(),
+            trust_proxies: Vec::new(),
             ca_file: None,
             proxy_from_env: false,
             setup_link: false,
@@ -126,6 +128,13 @@ impl Builder {
         self
     }
 
+    /// A proxy whose `X-Forwarded-For` is believed: an address, a network such as `10.0.0.0/8`, or `unix` for whoever comes by a
+    /// Unix socket. None by default; without it everybody who comes through a proxy is one address.
+    pub fn trust_proxy(mut self, proxy: impl Into<String>) -> Self {
+        self.trust_proxies.push(proxy.into());
+        self
+    }
+
     /// Certificate authorities (PEM) to trust for providers instead of the public ones.
     pub fn ca_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(file.into());
@@ -163,6 +172,7 @@ impl Builder {
     /// tokio runtime with time and I/O.
     pub async fn build(self) -> Result<Server, Error> {
         let cors = Cors::new(parse_origins(&self.cors_origins)?);
+        let proxies = Proxies::new(&self.trust_proxies)?;
         let chats_per_minute = NonZeroU32::new(self.chats_per_minute)
             .ok_or_else(|| Cause::invalid("chats_per_minute", "must be at least 1"))?;
         let folder =
@@ -189,18 +199,22 @@ impl Builder {
         let engine = Engine::new(store.clone(), catalog.clone());
         engine.recover().await?;
         let hosts = Hosts::of_listener(self.listen.ip(), &self.allow_hosts);
-        let mut app =
-            App::new(store, catalog, engine.clone(), Admission { cors, hosts, cookie, setup, chats_per_minute });
+        let admission = Admission { cors, hosts, proxies, cookie, setup, chats_per_minute };
+        let mut app = App::new(store, catalog, engine.clone(), admission);
         if let Some(count) = self.log_lines_lost {
             app.metrics.add_log_lines_lost(count);
         }
         let listener = Listener::bind(self.listen)?;
+        let metrics = match self.metrics_listen {
+            Some(address) => Some((Listener::bind(address)?, Hosts::of_listener(address.ip(), &self.allow_hosts))),
+            None => None,
+        };
         Ok(Server {
             app: Arc::new(app),
             engine,
             url: url_of(listener.local_addr()),
             listener,
-            metrics: self.metrics_listen.map(Listener::bind).transpose()?,
+            metrics,
             setup_code,
             drain: self.drain,
             limits: Limits { drain_timeout: LAST_WORDS, ..Limits::default() }.within(nofile_limit()),

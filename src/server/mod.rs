@@ -26,7 +26,7 @@ use crate::{
         self,
         edge::metrics,
         serve::{Limits, Listener, Sharing, serve},
-        state::{App, rate_limit::share_of},
+        state::{App, hosts::Hosts},
     },
     turn::engine::Engine,
 };
@@ -41,7 +41,7 @@ pub struct Server {
     app: Arc<App>,
     engine: Arc<Engine>,
     listener: Listener,
-    metrics: Option<Listener>,
+    metrics: Option<(Listener, Hosts)>,
     url: String,
     /// The text of the code that creates the first organization.
     setup_code: Option<String>,
@@ -87,10 +87,12 @@ impl Server {
                 tokio::time::sleep(ENV_PROVIDERS_INTERVAL).await;
             }
         };
-        let sharing: Sharing = Arc::new(share_of);
+        let door = app.clone();
+        let sharing: Sharing = Arc::new(move |peer| door.proxies.share_of(peer));
         let measuring = async {
-            if let Some(listener) = metrics {
-                serve(listener, metrics::endpoint(app.clone()), limits, sharing.clone(), std::future::pending()).await;
+            if let Some((listener, hosts)) = metrics {
+                serve(listener, metrics::endpoint(app.clone(), hosts), limits, sharing.clone(), std::future::pending())
+                    .await;
             }
         };
         let endpoint = http::endpoint(app.clone());

@@ -1,5 +1,10 @@
 //! What holds for every request, whatever it asks.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
 use serde_json::json;
 
 use crate::support::{
@@ -16,6 +21,82 @@ fn a_request_id_is_kept_or_made_and_always_answered() {
     assert_eq!(kept.fails(401, "UNAUTHORIZED")["requestId"], json!("trace-1"));
     let made = anonymous.header("x-request-id", &"x".repeat(129)).get("/healthz");
     assert_eq!(made.headers["x-request-id"].len(), alm::id::generate().len());
+}
+
+/// What a server answers to a GET with exactly these header lines.
+fn ask_raw(address: &str, path: &str, lines: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\n{lines}connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_request_that_says_two_things_is_refused() {
+    let app = App::shared();
+    let acme = app.org("acme");
+    let (address, key) = (app.url().trim_start_matches("http://"), acme.key());
+    let host = format!("host: {address}\r\n");
+    let ask = |lines: &str| ask_raw(address, "/api/v1/agents", &format!("{host}{lines}"));
+    let bearer = format!("authorization: Bearer {key}\r\n");
+    assert!(ask(&bearer).starts_with("HTTP/1.1 200"));
+    let thrice = format!("{bearer}{bearer}x-api-key: {key}\r\n");
+    assert!(ask(&thrice).starts_with("HTTP/1.1 200"), "one thing, said three times");
+    for other in [
+        "authorization: Bearer other\r\n",
+        "x-api-key: other\r\n",
+        "x-alumia-org: acme\r\nx-alumia-org: globex\r\n",
+        "origin: http://a\r\norigin: http://b\r\n",
+        "host: evil.example\r\n",
+        "x-alumia-org: \u{e4}\r\n",
+    ] {
+        let answer = ask(&format!("{bearer}{other}"));
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("BAD_REQUEST"), "{other}: {answer}");
+    }
+    let odd = ask_raw(address, "/api/v1/agents", &format!("host: localh\u{f6}st\r\n{bearer}"));
+    assert!(odd.starts_with("HTTP/1.1 400"), "{odd}");
+    for (asked, status) in [(app.url(), "200"), ("http://evil.example", "400")] {
+        let answer = ask_raw(address, &format!("{asked}/api/v1/agents"), &format!("{host}{bearer}"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{asked}: {answer}");
+    }
+}
+
+#[test]
+fn an_empty_header_is_as_if_it_were_not_there() {
+    let app = App::shared();
+    for caller in [app.org("acme"), app.browser("acme")] {
+        caller.header("x-alumia-org", "").get("/agents").ok(200);
+        caller.header("x-alumia-org", "  ").get("/agents").ok(200);
+        caller.header("x-alumia-org", "globex").get("/agents").fails(403, "FORBIDDEN");
+        let named = json!({ "name": alm::id::generate() });
+        caller.on_a_page().header("idempotency-key", "").post("/projects", named).ok(201);
+    }
+    let alias = app.anonymous().header("authorization", "Bearer ").header("x-api-key", app.org("acme").key());
+    alias.get("/agents").ok(200);
+}
+
+#[test]
+fn a_server_with_a_name_says_that_it_should_know_its_proxy() {
+    let warns = |flags: &[&str]| App::start(flags).output().contains("--trust-proxy");
+    assert!(warns(&["--allow-host", "alm.example.com"]));
+    assert!(!warns(&["--allow-host", "alm.example.com", "--trust-proxy", "127.0.0.1,::1"]));
+}
+
+#[test]
+fn wrong_keys_are_counted_for_whom_a_trusted_proxy_names() {
+    let from = |app: &App, addresses: &str| {
+        let nobody = app.anonymous().header("x-forwarded-for", addresses);
+        nobody.header("authorization", "Bearer alm_live_x").get("/agents").status
+    };
+    let until_refused = |app: &App| (0..100).take_while(|_| from(app, "6.6.6.6") == 401).count();
+    let app = App::start(&["--trust-proxy", "127.0.0.0/8"]);
+    assert!((60..70).contains(&until_refused(&app)));
+    assert_eq!([from(&app, "9.9.9.9"), from(&app, "6.6.6.6, 9.9.9.9")], [401, 401]);
+    assert_eq!(from(&app, "9.9.9.9, 6.6.6.6"), 429, "what stands first, anyone may have written");
+    let app = App::start(&[]);
+    assert!((60..70).contains(&until_refused(&app)));
+    assert_eq!(from(&app, "9.9.9.9"), 429, "without a trusted proxy nothing reads the header");
 }
 
 #[test]
@@ -147,6 +228,8 @@ fn requests_are_counted_by_pattern_and_never_by_path() {
     acme.get("/agents/some-very-secret-name").fails(404, "NOT_FOUND");
     acme.get("/no/such/very-secret-route").fails(404, "NOT_FOUND");
     let text = Client::new(&format!("http://{metrics}"), None).get("/metrics").text;
+    let rebound = ask_raw(&metrics, "/metrics", "host: evil.example\r\n");
+    assert!(rebound.starts_with("HTTP/1.1 403") && !rebound.contains("alm_requests"), "{rebound}");
     let counted = r#"alm_requests_total{method="GET",path="/api/v1/agents/:param0",status="404"} 1"#;
     assert!(text.contains(counted), "{text}");
     assert!(!text.contains("very-secret"), "{text}");

@@ -151,6 +151,20 @@ fn five_wrong_passwords_in_a_row_make_the_right_one_wait() {
 }
 
 #[test]
+fn behind_a_proxy_one_persons_guesses_make_nobody_else_wait() {
+    let app = App::start(&["--trust-proxy", "127.0.0.1"]);
+    app.org("acme");
+    let from = |address: &str, email: &str, password: &str| {
+        let browser = app.anonymous().on_a_page().header("x-forwarded-for", address);
+        browser.post("/auth/login", json!({ "email": email, "password": password })).status
+    };
+    let guesses = (0..6).map(|n| from("6.6.6.6", &format!("{n}@example.com"), "wrong password"));
+    assert_eq!(guesses.collect::<Vec<_>>(), [401, 401, 401, 401, 401, 429]);
+    assert_eq!(from("6.6.6.6", &app.email("acme"), PASSWORD), 429);
+    assert_eq!(from("6.6.6.6, 9.9.9.9", &app.email("acme"), PASSWORD), 200);
+}
+
+#[test]
 fn a_browser_changes_things_only_from_a_page_of_the_server() {
     let app = App::shared();
     let browser = app.browser("acme");

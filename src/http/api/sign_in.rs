@@ -22,7 +22,7 @@ use crate::{
             identity::app_of,
         },
         body::JsonBody,
-        state::{App, rate_limit::client_network, setup_code, throttle::Attempt},
+        state::{App, setup_code, throttle::Attempt},
         wire::{
             check::Checks,
             data::{Created, Data, Deleted, Items},
@@ -180,7 +180,7 @@ impl SignIns {
         if app.store.has_org()? {
             return Err(orgs::set_up_already().into());
         }
-        let attempt = app.throttle.begin(client_network(request), None, Instant::now())?;
+        let attempt = app.throttle.begin(app.proxies.client_network(request), None, Instant::now())?;
         setup_code::check(app.setup.as_ref(), &asked.code)?;
         attempt.succeeded();
         let mut checks = Checks::default();
@@ -202,7 +202,7 @@ impl SignIns {
         JsonBody(asked): JsonBody<Login>,
     ) -> Result<WithCookie<Data<Me>>, ApiError> {
         let app = visited(request)?;
-        let attempt = app.throttle.begin(client_network(request), Some(&asked.email), Instant::now())?;
+        let attempt = app.throttle.begin(app.proxies.client_network(request), Some(&asked.email), Instant::now())?;
         let known = app.store.credentials(&asked.email)?;
         let (user_id, hash) = known.map_or((None, None), |known| (Some(known.user_id), known.password_hash));
         let right = verify(app, attempt, asked.password, hash.clone()).await?;
@@ -292,7 +292,7 @@ async fn verify(app: &App, attempt: Attempt<'_>, text: String, hash: Option<Stri
 /// Accepts the password of whoever is signed in.
 async fn check_password(person: &Person, request: &Request, text: String) -> Result<()> {
     let (app, email) = (&person.app, &person.sign_in.email);
-    let attempt = app.throttle.begin(client_network(request), Some(email), Instant::now())?;
+    let attempt = app.throttle.begin(app.proxies.client_network(request), Some(email), Instant::now())?;
     let hash = app.store.credentials(email)?.and_then(|known| known.password_hash);
     if verify(app, attempt, text, hash).await? {
         return Ok(());

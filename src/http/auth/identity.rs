@@ -24,6 +24,8 @@ use crate::{
 const KEY_USE_PRECISION: Duration = Duration::from_secs(60);
 /// Names the organization a request is for.
 pub const ORG_HEADER: &str = "x-alumia-org";
+/// Stands in for `Authorization`.
+pub const API_KEY_HEADER: &str = "x-api-key";
 
 /// Whom a request speaks for.
 #[derive(Debug, Clone)]
@@ -80,7 +82,7 @@ impl Identity {
             return Ok(Identity::Key(holder));
         }
         let Some(sign_in) = signed_in(app, request)? else { return Ok(Identity::Nobody) };
-        let member = app.store.person(&sign_in.user_id).membership(request.header(ORG_HEADER))?;
+        let member = app.store.person(&sign_in.user_id).membership(named_org(request))?;
         Ok(Identity::Person(sign_in, member))
     }
 }
@@ -106,11 +108,27 @@ pub fn signed_in(app: &App, request: &Request) -> Result<Option<SignIn>> {
 
 /// The key of `Authorization: Bearer`, whose scheme is case-insensitive, or of `x-api-key`.
 pub fn presented_key(request: &Request) -> Option<&str> {
-    let bearer = request.header("authorization").and_then(|value| {
-        let (scheme, key) = value.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-    });
-    bearer.or_else(|| request.header("x-api-key").map(str::trim)).filter(|key| !key.is_empty())
+    key_of_bearer(request).or_else(|| key_of_alias(request))
+}
+
+/// The key of `Authorization: Bearer`. Nothing but white space is none.
+pub fn key_of_bearer(request: &Request) -> Option<&str> {
+    let (scheme, key) = request.header("authorization")?.trim().split_once(char::is_whitespace)?;
+    Some(key.trim()).filter(|key| scheme.eq_ignore_ascii_case("bearer") && !key.is_empty())
+}
+
+/// The key of `x-api-key`.
+pub fn key_of_alias(request: &Request) -> Option<&str> {
+    worded(request, API_KEY_HEADER)
+}
+
+/// The organization that the request names. A variable that is not set makes an empty header, which names none.
+pub fn named_org(request: &Request) -> Option<&str> {
+    worded(request, ORG_HEADER)
+}
+
+fn worded<'a>(request: &'a Request, header: &str) -> Option<&'a str> {
+    request.header(header).map(str::trim).filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -127,9 +145,17 @@ mod tests {
             assert_eq!(key("authorization", value).as_deref(), Some("k"));
         }
         assert_eq!(key("x-api-key", "k").as_deref(), Some("k"));
-        for value in ["Basic k", "k", "Bearer ", ""] {
+        for value in ["Basic k", "k", "Bearer ", "Bearer", ""] {
             assert_eq!(key("authorization", value), None);
         }
+        let both = Request::builder().header("authorization", "Bearer ").header("x-api-key", " k ").finish();
+        assert_eq!(presented_key(&both), Some("k"), "an empty one is none");
+    }
+
+    #[test]
+    fn an_organization_is_named_by_what_is_not_white_space() {
+        let org = |value: &str| named_org(&Request::builder().header(ORG_HEADER, value).finish()).map(str::to_owned);
+        assert_eq!([org(" acme "), org(""), org("  ")], [Some("acme".into()), None, None]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Rule: access is a type. A handler says `Caller<Write>` and is not reached by anyone else; it is the first argument,
 //! so nothing of the request is read before. Key and cookie are looked up on every request: what was revoked has ended.
 //! Rule: a key speaks for itself. The cookie is looked at only where there is none, so a key costs what it always did.
-//! Deliberately absent: a cache of keys, and forwarded addresses.
+//! Deliberately absent: a cache of keys.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use poem_openapi::{
 pub use self::access::{Access, Chat, Owner, OwnerSteppedUp, Read, ReadOrChat, SteppedUp, Write};
 use self::{
     access::Shown,
-    identity::{Identity, ORG_HEADER, app_of, presented_key, signed_in},
+    identity::{Identity, app_of, named_org, presented_key, signed_in},
 };
 use crate::{
     error::{Error, Result},
     http::{
-        state::{App, rate_limit::client_network},
+        state::App,
         wire::{envelope::ApiError, request_id::RequestId},
     },
     key::Env,
@@ -189,7 +189,8 @@ fn known<A: Access>(request: &Request) -> Result<(A, Tenant, Env)> {
     match Identity::of(request)? {
         Identity::Nobody => Err(nobody(app_of(request)?, request, if A::BY_KEY { NO_KEY } else { NO_PERSON })),
         Identity::UnknownKey => {
-            app_of(request)?.failed_keys.count(&client_network(request))?;
+            let app = app_of(request)?;
+            app.failed_keys.count(&app.proxies.client_network(request))?;
             Err(Error::Unauthorized("this API key is unknown, revoked or expired"))
         }
         Identity::Person(_, None) => Err(Error::forbidden("you are not a member of that organization")),
@@ -198,7 +199,7 @@ fn known<A: Access>(request: &Request) -> Result<(A, Tenant, Env)> {
             Ok((A::prove(Shown::Person { role: member.role, stepped_up })?, member.tenant, Env::Live))
         }
         Identity::Key(holder) => {
-            if request.header(ORG_HEADER).is_some_and(|slug| slug != holder.org_slug) {
+            if named_org(request).is_some_and(|slug| slug != holder.org_slug) {
                 return Err(Error::forbidden(
                     "this key belongs to a different organization than the one in X-Alumia-Org",
                 ));

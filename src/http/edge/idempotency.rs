@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::{Error, Result},
     http::{
-        auth::identity::{Identity, ORG_HEADER, app_of},
+        auth::identity::{Identity, app_of, named_org},
         body::Arrival,
         state::{
             App,
@@ -183,17 +183,18 @@ struct Named {
 
 /// What a request with an `Idempotency-Key` is remembered by; `None` for all others.
 fn named(request: &Request) -> Result<Option<Named>> {
-    if request.header(IDEMPOTENCY_KEY).is_none() {
+    // A variable that is not set makes an empty header.
+    if request.header(IDEMPOTENCY_KEY).is_none_or(|key| key.trim().is_empty()) {
         return Ok(None);
     }
     // The gate lets nobody by who has no organization.
     let Some((who, tenant)) = Identity::of(request)?.speaker() else { return Ok(None) };
-    let key = request.header(IDEMPOTENCY_KEY).unwrap_or_default();
+    let key = request.header(IDEMPOTENCY_KEY).unwrap_or_default().trim();
     if !(1..=KEY_CHARS_MAX).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
     }
     let mut name = Sha256::new();
-    for part in [&who, request.header(ORG_HEADER).unwrap_or_default(), request.uri().path(), key] {
+    for part in [&who, named_org(request).unwrap_or_default(), request.uri().path(), key] {
         name.update(part.len().to_le_bytes());
         name.update(part);
     }

@@ -37,6 +37,7 @@ pub mod idempotency;
 mod linger;
 pub mod metrics;
 pub mod operations;
+pub mod single;
 
 /// The pattern of requests that match none.
 const NO_ROUTE: &str = "none";
@@ -64,7 +65,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     }
 
     async fn answer(&self, request: Request, request_id: &RequestId) -> (Response, Arc<str>) {
-        if let Err(error) = self.app.hosts.check(&request) {
+        if let Err(error) = single::check(&request).and_then(|()| self.app.hosts.check(&request)) {
             return (Refusal::from(&error).into_response(request_id.as_str()), NO_ROUTE.into());
         }
         match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    bridge::Bridge, budget::Budget, cors::Cors, counters::Metrics, hosts::Hosts, in_flight::InFlight,
+    bridge::Bridge, budget::Budget, cors::Cors, counters::Metrics, hosts::Hosts, in_flight::InFlight, proxies::Proxies,
     rate_limit::RateLimit, setup_code::SetupCode, throttle::Throttle,
 };
 use crate::{
@@ -45,6 +45,7 @@ pub struct App {
     pub bodies: Arc<Budget>,
     pub cors: Cors,
     pub hosts: Hosts,
+    pub proxies: Proxies,
     /// The name of a signed-in browser's cookie.
     pub cookie: String,
     pub setup: Option<SetupCode>,
@@ -62,6 +63,8 @@ pub struct App {
 pub struct Admission {
     pub cors: Cors,
     pub hosts: Hosts,
+    /// Whose word for an address is taken.
+    pub proxies: Proxies,
     /// The name of a signed-in browser's cookie: this server's own.
     pub cookie: String,
     /// What makes the first organization; absent where there is one.
@@ -83,6 +86,7 @@ impl App {
             bodies: Budget::new(BODIES_BYTES_MAX, "too many large bodies at once: try again shortly"),
             cors: admission.cors,
             hosts: admission.hosts,
+            proxies: admission.proxies,
             cookie: admission.cookie,
             setup: admission.setup,
             draining: AtomicBool::new(false),

@@ -40,10 +40,20 @@ impl Hosts {
     }
 }
 
-/// Name and port as the browser wrote them: HTTP/1's `Host`, HTTP/2's `:authority`.
+/// Name and port as the browser wrote them: HTTP/1's `Host`, HTTP/2's `:authority`. A `Host` that cannot be read is no name.
 pub fn of(request: &Request) -> Option<&str> {
-    let authority = || request.original_uri().authority().map(|authority| authority.as_str());
-    request.header(header::HOST).or_else(authority)
+    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    host.or_else(|| authority(request))
+}
+
+/// Whether a request says two hosts: in its `Host` and in what it asks for.
+pub fn are_two(request: &Request) -> bool {
+    let differs = |host: &str| authority(request).is_some_and(|authority| !authority.eq_ignore_ascii_case(host));
+    request.header(header::HOST).is_some_and(differs)
+}
+
+fn authority(request: &Request) -> Option<&str> {
+    request.original_uri().authority().map(|authority| authority.as_str())
 }
 
 #[cfg(test)]
@@ -66,6 +76,14 @@ mod tests {
         for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1:2560", "", "[::1"] {
             assert!(!check("127.0.0.1", host), "{host}");
         }
+    }
+
+    #[test]
+    fn a_host_that_is_not_ascii_is_no_name() {
+        let mut request = Request::builder().finish();
+        let odd = poem::http::HeaderValue::from_bytes("localhöst".as_bytes()).unwrap();
+        request.headers_mut().insert(header::HOST, odd);
+        Hosts::of_listener([127, 0, 0, 1].into(), &[]).check(&request).unwrap_err();
     }
 
     #[test]
