@@ -49,7 +49,7 @@ impl Demo {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         raise_nofile_limit();
         let folder = Folder::of(globals)?;
-        let listen = free_port(self.listen.socket)?;
+        let listen = free_port(self.listen.socket, |at| std::net::TcpListener::bind(at).is_ok())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
         let served = runtime.block_on(self.serve(&folder, listen));
         // A quickstart that waits for whoever reads it may wait for ever.
@@ -181,10 +181,9 @@ impl Drop for Folder {
 }
 
 /// The first port that is free, from the wanted one on; says so if it is another.
-fn free_port(wanted: SocketAddr) -> Result<SocketAddr> {
+fn free_port(wanted: SocketAddr, is_free: impl Fn(&SocketAddr) -> bool) -> Result<SocketAddr> {
     let candidates = (0..=PORTS_MAX).filter_map(|more| wanted.port().checked_add(more));
-    let free =
-        candidates.map(|port| SocketAddr::new(wanted.ip(), port)).find(|at| std::net::TcpListener::bind(at).is_ok());
+    let free = candidates.map(|port| SocketAddr::new(wanted.ip(), port)).find(is_free);
     let free = free.ok_or_else(|| {
         Error::failed(format!("{wanted} and the ports after it are taken: choose another with --listen"))
     })?;
@@ -192,4 +191,21 @@ fn free_port(wanted: SocketAddr) -> Result<SocketAddr> {
         report(&format!("Port {} is taken: this demo listens on port {}.\n", wanted.port(), free.port()));
     }
     Ok(free)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_free_port_is_taken_if_it_is_not_far() {
+        let wanted: SocketAddr = "127.0.0.1:2560".parse().unwrap();
+        let after = |taken: u16| free_port(wanted, |at| at.port() >= 2560 + taken).map(|at| at.port() - 2560).ok();
+        for taken in [0, 1, PORTS_MAX - 1, PORTS_MAX] {
+            assert_eq!(after(taken), Some(taken));
+        }
+        assert_eq!(after(PORTS_MAX + 1), None);
+        let last: SocketAddr = "127.0.0.1:65535".parse().unwrap();
+        assert!(free_port(last, |_| true).is_ok() && free_port(last, |_| false).is_err());
+    }
 }

@@ -216,12 +216,13 @@ impl Body {
         Poll::Pending
     }
 
-    /// Reads until the end, or until `bytes_max` are there.
+    /// Reads until the end, or until `bytes_max` are there; more are never taken.
     pub async fn read_up_to(&mut self, bytes_max: usize) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         let mut buffer = vec![0; bytes_max.min(4096)];
         while all.len() < bytes_max {
-            match std::future::poll_fn(|cx| self.poll_read(cx, &mut buffer)).await? {
+            let room = buffer.len().min(bytes_max - all.len());
+            match std::future::poll_fn(|cx| self.poll_read(cx, &mut buffer[..room])).await? {
                 0 => break,
                 n => all.extend_from_slice(&buffer[..n]),
             }

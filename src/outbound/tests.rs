@@ -384,3 +384,15 @@ fn so_many_idle_connections_are_kept_for_a_host_and_in_all() {
         }
     });
 }
+
+#[test]
+fn a_body_is_read_up_to_so_many_bytes_and_not_one_more() {
+    run(async {
+        let server = Server::responding(|_, _| format!("HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{:5000}", "x"));
+        let client = client();
+        for (bytes_max, read) in [(0, 0), (1, 1), (4_097, 4_097), (4_999, 4_999), (5_000, 5_000), (5_001, 5_000)] {
+            let mut body = client.send(get(url(&server)), Connection::Any).await.unwrap().into_body();
+            assert_eq!(body.read_up_to(bytes_max).await.unwrap().len(), read);
+        }
+    });
+}

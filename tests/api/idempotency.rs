@@ -172,3 +172,28 @@ fn an_answer_that_went_on_is_told_again_from_where_it_went_on() {
     assert_eq!((again.text(), again.message_id()), (resumed.text(), resumed.message_id()));
     assert_eq!(acme.messages("c").pop().map(|last| last["content"].clone()), Some(Value::from("one two")));
 }
+
+#[test]
+fn an_answer_is_kept_up_to_a_bound_and_one_that_is_longer_is_only_noted() {
+    let app = App::shared();
+    let acme = app.org("acme");
+    let session = acme.post("/sessions", json!({})).ok(201)["id"].as_str().unwrap().to_owned();
+    let path = format!("/sessions/{session}/messages");
+    // What is said stands in the answer twice, and an id once.
+    let make = |chars: usize, id: &str| {
+        let body = json!({ "role": "user", "content": "x".repeat(chars), "id": id });
+        let post = || acme.header("idempotency-key", id).post(&path, body.clone());
+        let first = post();
+        first.ok(201);
+        (first.text.len(), first.text, post())
+    };
+    let around = make(0, "0").0 - 1;
+    const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+    for (bytes, is_kept) in [(ANSWER_BYTES_MAX - 1, true), (ANSWER_BYTES_MAX, true), (ANSWER_BYTES_MAX + 1, false)] {
+        let chars = (bytes - around - 7) / 2;
+        let width = bytes - around - 2 * chars;
+        let id = format!("{bytes:0>width$}");
+        let (length, first, again) = make(chars, &id);
+        assert_eq!((length, again.text == first), (bytes, is_kept), "{}", again.status);
+    }
+}

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 /// For a whole call, the streamed answer included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-const BODY_BYTES_MAX: u64 = 4 << 20;
+/// The longest answer, and the longest stream.
+pub(super) const BODY_BYTES_MAX: u64 = 4 << 20;
 
 /// One call of the API.
 pub(super) struct Call<'a> {

@@ -19,8 +19,12 @@ enum Lie {
     TakesAnyKey,
     GivesCredit,
     NeverTires,
+    /// After so many chats, where eight is its word.
+    TiresAfter(usize),
     CutsTheStream,
     FailsInTheStream,
+    /// Its list of agents takes so many bytes.
+    ListsAgentsIn(u64),
 }
 
 /// Serves one connection a request; ends with the process.
@@ -47,10 +51,16 @@ fn answer(stream: TcpStream, lie: Lie, chats: &mut usize) {
 
     let is_key_good = head.contains("alm_live_good") || lie == Lie::TakesAnyKey;
     let is_chat = head.starts_with("POST /api/v1/chat ");
+    let is_for_agents = head.starts_with("GET /api/v1/agents ");
     *chats += usize::from(is_chat);
+    let chats_max = match lie {
+        Lie::NeverTires => usize::MAX,
+        Lie::TiresAfter(chats) => chats,
+        _ => 8,
+    };
     let (head, body) = match () {
         () if !is_key_good => failure("401", "UNAUTHORIZED"),
-        () if is_chat && *chats > 8 && lie != Lie::NeverTires => failure("429", "TOO_MANY_REQUESTS"),
+        () if is_chat && *chats > chats_max => failure("429", "TOO_MANY_REQUESTS"),
         () if is_chat && body.contains("no-such") => failure("422", "VALIDATION_ERROR"),
         () if is_chat && body.contains("acme/paid") && lie != Lie::GivesCredit => failure("402", "PAYMENT_REQUIRED"),
         () if is_chat => ("200 OK\r\ncontent-type: text/event-stream".into(), stream_of(body, lie)),
@@ -66,6 +76,10 @@ fn answer(stream: TcpStream, lie: Lie, chats: &mut usize) {
             .to_string(),
         ),
         () => success("200", r#"{"items":[{"id":"a1","slug":"ala"}]}"#),
+    };
+    let body = match lie {
+        Lie::ListsAgentsIn(bytes) if is_for_agents => body.clone() + &" ".repeat(bytes as usize - body.len()),
+        _ => body,
     };
     let length = body.len();
     write!(reader.get_mut(), "HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
@@ -137,6 +151,23 @@ fn it_ends_at_the_first_promise_that_does_not_hold() {
     for (lie, step) in lies {
         let failed = run_at(lie).0.unwrap_err().to_string();
         assert!(failed.contains(step), "expected a failure in {step}: {failed}");
+    }
+}
+
+#[test]
+fn the_limit_must_come_within_so_many_chats() {
+    // Two that are answered and one that is not paid for come before.
+    for (calls, fits) in [(RATE_CALLS_MAX - 1, true), (RATE_CALLS_MAX, true), (RATE_CALLS_MAX + 1, false)] {
+        let (result, _) = run_at(Lie::TiresAfter(3 + calls - 1));
+        assert_eq!(result.is_ok(), fits, "{calls}");
+    }
+}
+
+#[test]
+fn an_answer_is_read_up_to_its_bound() {
+    let max = client::BODY_BYTES_MAX;
+    for (bytes, fits) in [(max - 1, true), (max, true), (max + 1, false)] {
+        assert_eq!(run_at(Lie::ListsAgentsIn(bytes)).0.is_ok(), fits, "{bytes}");
     }
 }
 

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Empty};
 use poem::{Body, Request, Response, Route, endpoint::make_sync, get};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -280,4 +280,63 @@ async fn a_client_that_takes_nothing_is_let_go() {
     let much: &str = "x".repeat(UNSENT_BYTES_MAX).leak();
     // More and more is said, until nobody asks for it any longer.
     while server.chunks.send(much).await.is_ok() {}
+}
+
+#[tokio::test]
+async fn requests_past_the_bound_of_one_connection_wait_for_the_others() {
+    let running = Arc::new(Mutex::new((0, 0)));
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let release = Arc::new(Semaphore::new(0));
+    let (counted, held) = (running.clone(), release.clone());
+    let hold = poem::endpoint::make(move |_| {
+        let (counted, arrived, held) = (counted.clone(), arrived.clone(), held.clone());
+        async move {
+            {
+                let (now, most) = &mut *counted.lock().unwrap();
+                *now += 1;
+                *most = (*now).max(*most);
+            }
+            arrived.send(()).unwrap();
+            held.acquire().await.unwrap().forget();
+            counted.lock().unwrap().0 -= 1;
+        }
+    });
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = listener.local_addr();
+    let app = Route::new().at("/", get(hold));
+    tokio::spawn(serve(listener, app, Limits::default(), Arc::new(|_| None), std::future::pending()));
+    let socket = TokioIo::new(TcpStream::connect(addr).await.unwrap());
+    let (client, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_max_send_streams(usize::MAX >> 1)
+        .handshake::<_, Empty<Bytes>>(socket)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let ask = || {
+        let (mut client, request) = (client.clone(), hyper::Request::get(format!("http://{addr}/")));
+        let request = request.body(Empty::new()).unwrap();
+        tokio::spawn(async move { client.send_request(request).await.unwrap().status() })
+    };
+    let asked: Vec<_> = (0..STREAMS_MAX + 1).map(|_| ask()).collect();
+    for _ in 0..STREAMS_MAX {
+        arrivals.recv().await.unwrap();
+    }
+    release.add_permits(asked.len());
+    for answer in asked {
+        assert_eq!(answer.await.unwrap(), 200);
+    }
+    assert_eq!(running.lock().unwrap().1, STREAMS_MAX);
+}
+
+#[tokio::test]
+async fn a_request_head_is_read_up_to_its_bound() {
+    let server = Running::new(Limits::default());
+    for (bytes, answered) in [(HEADERS_BYTES_MAX - 1, true), (HEADERS_BYTES_MAX, true), (HEADERS_BYTES_MAX + 1, false)]
+    {
+        let around = "GET /hi HTTP/1.1\r\nhost: x\r\nx: \r\n\r\n".len();
+        let head = format!("GET /hi HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(bytes - around));
+        let mut socket = server.ask(head.as_bytes()).await;
+        let line = read_until(&mut socket, "\r\n").await;
+        assert_eq!(line.starts_with("HTTP/1.1 200"), answered, "{bytes}: {line}");
+    }
 }

@@ -52,3 +52,51 @@ impl Bridge {
         spawn_blocking(work).await.map_err(Error::internal)?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use tokio::{task::yield_now, time::advance};
+
+    use super::*;
+
+    /// Whether one more finds a place at once while so many work, and whether it is refused after the wait.
+    async fn one_more(bridge: Bridge, working: usize) -> (bool, bool) {
+        let bridge = Arc::new(bridge);
+        let works = (0..working).map(|_| {
+            let (release, held) = mpsc::channel::<()>();
+            let (bridge, work) = (bridge.clone(), move || held.recv().map_err(Error::internal));
+            (release, tokio::spawn(async move { bridge.run(work).await }))
+        });
+        let works: Vec<_> = works.collect();
+        yield_now().await;
+        let has_place = bridge.places.available_permits() > 0;
+        let another = tokio::spawn(async move { bridge.run(|| Ok(())).await });
+        yield_now().await;
+        advance(WORK_WAIT - Duration::from_millis(1)).await;
+        yield_now().await;
+        let waits = !has_place && !another.is_finished();
+        advance(Duration::from_millis(1)).await;
+        let refused = matches!(another.await.unwrap(), Err(Error::Unavailable { retry_after: WORK_RETRY, .. }));
+        for (release, work) in works {
+            release.send(()).unwrap();
+            work.await.unwrap().unwrap();
+        }
+        assert_eq!(waits, refused);
+        (has_place, refused)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_past_the_bound_waits_for_a_place_and_not_for_ever() {
+        for (make, places) in [
+            (Bridge::for_scans as fn() -> Bridge, SCANS_MAX),
+            (Bridge::for_passwords, HASHES_MAX),
+            (Bridge::for_large_bodies, LARGE_BODIES_MAX),
+        ] {
+            for (working, is_free) in [(places - 1, true), (places, false)] {
+                assert_eq!(one_more(make(), working).await, (is_free, !is_free), "{working}");
+            }
+        }
+    }
+}

@@ -194,6 +194,28 @@ fn a_file_is_named_and_not_guessed_at() {
 
 #[test]
 fn what_is_said_back_is_bounded() {
-    let request = ask(&"é".repeat(QUOTE_CHARS_MAX * 2));
-    assert!(text_of(&request).chars().count() < QUOTE_CHARS_MAX * 2);
+    for chars in [QUOTE_CHARS_MAX - 1, QUOTE_CHARS_MAX, QUOTE_CHARS_MAX + 1] {
+        let (text, kept) = ("é".repeat(chars), "é".repeat(chars.min(QUOTE_CHARS_MAX)));
+        let more = if chars > QUOTE_CHARS_MAX { " …" } else { "" };
+        assert!(text_of(&ask(&text)).contains(&format!("“{kept}{more}”")), "{chars}");
+    }
+}
+
+#[test]
+fn a_long_reply_has_as_many_words_as_were_asked_for_up_to_a_bound() {
+    let words = |count: usize| text_of(&ask(&format!("Write a long text of {count} words"))).split_whitespace().count();
+    let at_most = words(LONG_WORDS_MAX);
+    assert!(at_most >= LONG_WORDS_MAX && at_most == words(LONG_WORDS_MAX + 1) && at_most == words(9 * LONG_WORDS_MAX));
+    assert!((LONG_WORDS_MAX - 1..=at_most).contains(&words(LONG_WORDS_MAX - 1)) && words(100) < words(1_000));
+}
+
+#[test]
+fn a_number_is_thought_about_up_to_a_bound() {
+    let said = |number: usize| text_of(&ask(&format!("Think: is {number} prime?")));
+    for number in [2, PRIME_MAX - 1, PRIME_MAX] {
+        assert!(said(number).contains(&number.to_string()), "{}", said(number));
+    }
+    for number in [0, 1, PRIME_MAX + 1] {
+        assert!(said(number).starts_with("No, 221 is not prime"), "{}", said(number));
+    }
 }

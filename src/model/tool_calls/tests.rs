@@ -104,6 +104,9 @@ fn a_quote_or_brace_in_a_string_closes_nothing() {
         balance.read(&whole.as_bytes()[..at]);
         assert_eq!(balance.is_closed(), at == whole.len(), "{}", &whole[..at]);
     }
+    let mut balance = Balance::default();
+    balance.read(br"{\}");
+    assert!(balance.is_closed(), "a backslash outside a string escapes nothing");
 }
 
 #[test]

@@ -168,8 +168,9 @@ impl Upstreams {
             let response = self.send(endpoint, &authority, http, &mut |_| ()).await;
             let (head, mut body) = response.map_err(|unanswered| unanswered.failure)?.into_parts();
             reached();
-            let list = body.read_up_to(MODELS_BYTES_MAX).await.map_err(|_| Failure::Lost)?;
-            let list = unpack::whole(list, &head.headers, MODELS_BYTES_MAX);
+            let list = body.read_up_to(MODELS_BYTES_MAX + 1).await.map_err(|_| Failure::Lost)?;
+            let list = unpack::whole(list, &head.headers, MODELS_BYTES_MAX + 1);
+            let list = (list.len() <= MODELS_BYTES_MAX).then_some(list).ok_or(Failure::NoList)?;
             serde_json::from_slice::<Value>(&list).map_err(|_| Failure::NoList)
         };
         let list = timeout(MODELS_TIMEOUT, list).await.unwrap_or(Err(Failure::HeadTimeout));
@@ -377,7 +378,7 @@ impl Reply {
 
 /// Reads the end of a body whose reply is over: only a connection that was read to its end goes back to the pool.
 fn let_end(mut body: Body) {
-    let mut end = Box::pin(async move { body.read_up_to(END_BYTES_MAX).await });
+    let mut end = Box::pin(async move { body.read_up_to(END_BYTES_MAX + 1).await });
     if (&mut end).now_or_never().is_none() {
         // The last chunk often comes a packet later.
         tokio::spawn(timeout(END_TIMEOUT, end));

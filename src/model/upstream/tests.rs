@@ -361,3 +361,28 @@ async fn models_are_listed_in_the_order_of_the_provider() {
     let failed = upstreams().list_models(&at(&server)).await.unwrap_err().to_string();
     assert!(failed.contains("returned no list of models"), "{failed}");
 }
+
+#[tokio::test]
+async fn a_list_of_models_is_read_up_to_its_bound() {
+    let list =
+        |bytes: usize| format!(r#"{{"data":[{{"id":"{}"}}]}}"#, "x".repeat(bytes - r#"{"data":[{"id":""}]}"#.len()));
+    for (bytes, fits) in [(MODELS_BYTES_MAX - 1, true), (MODELS_BYTES_MAX, true), (MODELS_BYTES_MAX + 1, false)] {
+        let server = Server::responding(move |_, _| {
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n{}", list(bytes))
+        });
+        assert_eq!(upstreams().list_models(&at(&server)).await.is_ok(), fits, "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_if_little_followed_the_reply() {
+    for (bytes, connections) in [(END_BYTES_MAX - 1, 1), (END_BYTES_MAX, 1), (END_BYTES_MAX + 1, 2)] {
+        let server = Server::responding(move |_, _| chunked(&[&"x".repeat(bytes)]) + "0\r\n\r\n");
+        let upstreams = upstreams();
+        for _ in 0..2 {
+            let request = at(&server).request(Method::GET, "/", Vec::new()).unwrap();
+            let_end(upstreams.client.send(request, Connection::Any).await.unwrap().into_body());
+        }
+        assert_eq!(server.connections(), connections, "{bytes}");
+    }
+}
