@@ -70,7 +70,13 @@ impl TypedValueParser for PathReader {
 
     fn parse_ref(&self, command: &Command, flag: Option<&Arg>, value: &OsStr) -> Result<PathBuf, clap::Error> {
         let path = PathBuf::from(value);
-        let wrong = if value.is_empty() { Some("it is empty".into()) } else { unexpanded(&path) };
+        let text = value.to_string_lossy();
+        let wrong = match text.trim_end_matches(['\r', '\n']) {
+            "" => Some("it is empty".into()),
+            // A script with the line ends of another system.
+            whole if whole != text => Some("it ends in a line break".into()),
+            _ => unexpanded(&path),
+        };
         let Some(wrong) = wrong else { return Ok(path) };
         let flag = flag.map(ToString::to_string).unwrap_or_default();
         let sentence = format!("invalid value '{}' for '{flag}': {wrong}", path.display());

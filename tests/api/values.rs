@@ -71,6 +71,9 @@ fn a_path_that_no_shell_has_expanded_makes_no_folder_of_that_name() {
             assert!(run(more, &[("ALM_DATA_DIR", "data")]).fails(2).contains("no shell has expanded"), "{more:?}");
         }
     }
+    for path in ["data\r", "data\n", "", "\r\n"] {
+        run(&["org", "list", "--data-dir", path], &[]).fails(2);
+    }
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing was made");
     // Who means a folder of that name says so.
     run(&["org", "list", "--data-dir", "./~/alm"], &[]).ok();
