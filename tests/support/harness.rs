@@ -280,7 +280,13 @@ impl Drop for App {
 
 impl Server {
     fn start(flags: &[&str], variables: &[(&str, &str)], folder: Arc<TempDir>) -> Self {
-        let mut command = alm(&["serve", "--listen", "127.0.0.1:0"]);
+        let server = alm(&["serve", "--listen", "127.0.0.1:0"]);
+        // Whoever runs the tests in the background may ignore what a server is to hear.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,QUIT"]).arg(server.get_program()).args(server.get_args());
+        for name in FOREIGN_VARIABLES {
+            command.env_remove(name);
+        }
         command.args(flags).env("ALM_DATA_DIR", folder.path());
         command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
