@@ -98,6 +98,8 @@ pub enum Lesson {
     },
     /// The most tokens that it gives a reply.
     ReplyTokens { tokens: u32 },
+    /// Whether its template opens the tag of its thoughts, so that only the end of it comes.
+    OpensThoughts { opens: bool },
     /// How many bytes of a prompt made one of its tokens.
     BytesPerToken { bytes: f64 },
 }
@@ -164,6 +166,11 @@ impl Facts {
             Lesson::ReplyTokens { tokens } => Some(tokens),
             _ => None,
         })
+    }
+
+    /// Whether its template opens the tag of its thoughts.
+    pub fn opens_thoughts(&self, now: Timestamp) -> bool {
+        self.lessons(now).any(|lesson| lesson.value == Lesson::OpensThoughts { opens: true })
     }
 
     /// The fields that it refuses, each with the name that it wants instead.

@@ -27,6 +27,7 @@ const BEGINNING_BYTES_MAX: usize = 4 * 1024;
 pub struct Decoder {
     body: Body,
     reply: Reply,
+    opens_thoughts: Option<bool>,
 }
 
 /// What the body turned out to be.
@@ -70,6 +71,16 @@ impl Decoder {
         Self::default()
     }
 
+    /// The same, of a model whose template is known to open the tag of its thoughts.
+    pub fn in_thoughts() -> Self {
+        Self { reply: Reply { voice: Voice::new(true), ..Reply::default() }, ..Self::default() }
+    }
+
+    /// Whether the template of the model opens the tag of its thoughts, if a reply that is over shows it.
+    pub fn opens_thoughts(&self) -> Option<bool> {
+        self.opens_thoughts
+    }
+
     /// Takes the next bytes of the body and appends what they mean to `out`.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Delta>) {
         if self.reply.done {
@@ -110,7 +121,7 @@ impl Decoder {
     /// Its calls may be executed only if [`Finish::allows_calls`]: those of a reply that was cut short may be cut short
     /// themselves, even where they parse.
     pub fn finish(&mut self, out: &mut Vec<Delta>) -> Ending {
-        let Self { body, mut reply } = std::mem::take(self);
+        let Self { body, mut reply, .. } = std::mem::take(self);
         match body {
             _ if reply.done => {}
             Body::Unknown(_) => {} // an empty body
@@ -129,7 +140,9 @@ impl Decoder {
                 reply.event(Event { name: "", data: json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json) }, out);
             }
         }
-        reply.end(out)
+        let ending = reply.end(out);
+        self.opens_thoughts = reply.voice.tags().is_opened();
+        ending
     }
 
     /// Says that the rest of the body is lost.
@@ -294,6 +307,7 @@ impl Reply {
             name: call.function.name.some(),
             arguments: &call.function.arguments(),
         };
+        self.voice.pause(out);
         if self.calls.push(fragment, out).is_err() {
             self.overflow(out);
         }
@@ -311,8 +325,8 @@ impl Reply {
         }
     }
 
-    fn end(mut self, out: &mut Vec<Delta>) -> Ending {
-        self.voice.end(out);
+    fn end(&mut self, out: &mut Vec<Delta>) -> Ending {
+        self.voice.end(self.finish == Some(Finish::Stop), out);
         let calls = self.calls.finish(out);
         if self.finish.is_none() {
             self.fault(self.no_end(), out);
@@ -323,7 +337,9 @@ impl Reply {
             Some(Finish::Stop) if self.refused => Finish::ContentFilter,
             Some(finish) => finish,
         };
-        Ending { finish, usage: self.usage.counted(), calls, thoughts_field: self.thoughts_field }
+        // Thoughts from tags never go back: under no name would the server know them.
+        let thoughts_field = self.thoughts_field.filter(|_| !self.voice.tags().has_thoughts());
+        Ending { finish, usage: self.usage.counted(), calls, thoughts_field }
     }
 }
 

@@ -12,6 +12,7 @@ mod lenient; // values on which servers do not agree
 mod mend; // JSON that is almost JSON
 mod prompt; // a conversation as every template takes it
 mod repair; // what a refused request could do without
+mod tags; // thoughts in the text
 mod usage; // what a reply's tokens are
 mod voice; // what the model says, of the pieces that come
 mod wire; // a chunk as servers write it

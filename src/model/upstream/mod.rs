@@ -142,7 +142,11 @@ impl Upstreams {
             authority,
             body: Some(response.into_body()),
             unpacker,
-            decoder: Decoder::new(),
+            decoder: match known.facts().opens_thoughts(Timestamp::now()) {
+                true => Decoder::in_thoughts(),
+                false => Decoder::new(),
+            },
+            known: known.clone(),
             omitted: dialect.omits(request),
             read_at: Instant::now(),
             silence_max: match endpoint.is_local() {
@@ -258,6 +262,7 @@ pub struct Reply {
     body: Option<Body>,
     unpacker: Unpacker,
     decoder: Decoder,
+    known: Known,
     /// Fields of the request that the model was not sent.
     omitted: Vec<&'static str>,
     read_at: Instant,
@@ -283,6 +288,9 @@ impl Reply {
         let ending = self.next_unless_idle(deltas).await;
         if deltas.len() > known {
             self.silence_max = self.idle_timeout;
+        }
+        if let (Some(_), Some(opens)) = (&ending, self.decoder.opens_thoughts()) {
+            self.known.learn(Lesson::OpensThoughts { opens });
         }
         ending
     }

@@ -36,6 +36,10 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("llamacpp-glued", "two events without a blank line between them"),
     ("multi-line-data", "a blank after [DONE]"),
     ("tool-arguments-as-object", "arguments that are not in a string"),
+    // The generic provider knows no tags.
+    ("think-end-alone", "the end of thoughts that nothing began is no text"),
+    ("think-tags", "thoughts in tags are reasoning"),
+    ("think-tags-cut", "thoughts in tags are reasoning, however they are cut"),
     // What would cost someone money or a call.
     ("reused-index-empty-start", "a new id and name on the index of a call that is whole begin a call"),
     ("usage-out-of-range", "no count below zero, no part larger than its whole"),
