@@ -2,7 +2,10 @@
 
 use std::io;
 
+use rustls::CertificateError;
 use ureq::Timeout;
+
+use super::tls::AUTHORITY_AS_SERVER;
 
 /// Why no head came.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub enum Cause {
     /// No response head in time.
     HeadTimeout,
     /// No secure connection.
-    Tls,
+    Tls(Untrusted),
     /// The proxy refused.
     Proxy,
     /// What came back was not HTTP.
@@ -41,17 +44,55 @@ pub enum Cause {
     Other(String),
 }
 
+/// What is wrong with a server's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untrusted {
+    /// Nobody who is trusted signed it, or the server does not send what lies between.
+    Issuer,
+    /// It is for another name.
+    Name,
+    /// It is over.
+    Expired,
+    /// It has not begun.
+    NotYetValid,
+    /// Anything else; also no TLS at all.
+    Other,
+}
+
+impl Untrusted {
+    fn of(error: &rustls::Error) -> Self {
+        let rustls::Error::InvalidCertificate(why) = error else { return Untrusted::Other };
+        match why {
+            CertificateError::UnknownIssuer => Untrusted::Issuer,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Untrusted::Name,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Untrusted::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Untrusted::NotYetValid,
+            // A certificate of an authority that is not in the file: whoever made it signed it.
+            CertificateError::Other(other) if format!("{:?}", other.0) == AUTHORITY_AS_SERVER => Untrusted::Issuer,
+            _ => Untrusted::Other,
+        }
+    }
+
+    fn of_io(error: &io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        inner.map_or(Untrusted::Other, Untrusted::of)
+    }
+}
+
 impl From<ureq::Error> for Cause {
     fn from(error: ureq::Error) -> Self {
         match error {
             ureq::Error::HostNotFound => Cause::NameUnknown,
             ureq::Error::Timeout(Timeout::Connect) => Cause::ConnectTimeout,
             ureq::Error::Timeout(_) => Cause::HeadTimeout,
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) => Cause::Tls,
+            ureq::Error::Rustls(error) => Cause::Tls(Untrusted::of(&error)),
+            ureq::Error::Tls(_) | ureq::Error::Pem(_) => Cause::Tls(Untrusted::Other),
             ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => Cause::Proxy,
             ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => Cause::NotHttp,
             // The shape in which rustls reports a certificate or a record it does not accept.
-            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => Cause::Tls,
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Cause::Tls(Untrusted::of_io(&error))
+            }
             ureq::Error::Io(error) => Cause::Io(error),
             other => Cause::Other(other.to_string()),
         }

@@ -6,13 +6,14 @@
 //!
 //! Rule: dropping is cancelling, and nothing else is: both the future of [`Client::send`] and [`Body`].
 //! Rule: a redirect is not followed. ureq would turn a POST into a GET, and a key belongs to the host it was given for.
-//! Rule: only `transport.rs` uses ureq's transport interface, which ureq may change with any minor release; the tests
+//! Rule: only `transport.rs` and `tls.rs` use ureq's transport interface, which ureq may change with any minor release; the tests
 //! prove what is not promised, that a body survives any split.
 //! Deliberately absent: SOCKS (its sockets are not ours to read) and gzip (its reader hides `WouldBlock`).
 
 mod call; // one request, and the socket it holds
 mod failure; // why no head came
-mod policy; // which authorities a request trusts
+mod policy; // what a request may not do
+mod tls; // authorities of a file
 mod transport; // ureq's own interface
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustls::ClientConfig;
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::Semaphore,
@@ -36,13 +38,12 @@ use ureq::{
     Agent, BodyReader,
     config::Config,
     http::{Request, Response},
-    tls::TlsConfig,
 };
 
 use self::call::{CURRENT, Call, CancelOnDrop, Socket};
 pub use self::{
     call::Connection,
-    failure::{Cause, SendError},
+    failure::{Cause, SendError, Untrusted},
     policy::frames_request,
 };
 use crate::error::{Error, Result};
@@ -66,7 +67,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What bounds requests.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The authorities to trust instead of the built-in public ones, in PEM.
+    /// The certificates to trust instead of the built-in public authorities', in PEM or DER.
     pub ca_file: Option<PathBuf>,
     /// Whether `HTTPS_PROXY` and its kin are read from the environment.
     pub proxy_from_env: bool,
@@ -108,17 +109,12 @@ pub struct Client {
 impl Client {
     /// Reads the authorities, and `HTTPS_PROXY` and its kin if it may. A proxy is never used for this machine.
     pub fn new(options: &Options) -> Result<Self> {
-        let tls = TlsConfig::builder();
-        let tls = match &options.ca_file {
-            Some(path) => tls.root_certs(policy::authorities(path)?),
-            None => tls,
-        };
+        let tls = options.ca_file.as_deref().map(tls::trusting).transpose()?;
         let mut config = Config::builder();
         if !options.proxy_from_env {
             config = config.proxy(None);
         }
         let config = config
-            .tls_config(tls.build())
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("alm/", env!("CARGO_PKG_VERSION")))
@@ -131,7 +127,7 @@ impl Client {
             .max_idle_connections(IDLE_CONNECTIONS_MAX)
             .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
             .build();
-        let mut client = Client::with_config(config, options.heads_max).map_err(Error::internal)?;
+        let mut client = Client::with_tls(config, tls, options.heads_max).map_err(Error::internal)?;
         (client.head_timeout, client.idle_timeout) = (options.head_timeout, options.idle_timeout);
         Ok(client)
     }
@@ -146,14 +142,19 @@ impl Client {
         self.idle_timeout
     }
 
+    #[cfg(test)]
     fn with_config(config: Config, heads_max: usize) -> io::Result<Self> {
+        Self::with_tls(config, None, heads_max)
+    }
+
+    fn with_tls(config: Config, tls: Option<Arc<ClientConfig>>, heads_max: usize) -> io::Result<Self> {
         let threads = Builder::new_current_thread()
             .thread_name("model-head")
             .thread_stack_size(HEAD_STACK_BYTES)
             .max_blocking_threads(heads_max.max(1))
             .build()?;
         Ok(Client {
-            agent: transport::agent(config),
+            agent: transport::agent(config, tls),
             head_timeout: HEAD_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             heads: Arc::new(Semaphore::new(heads_max)),

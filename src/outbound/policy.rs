@@ -1,13 +1,8 @@
-//! Which authorities a request trusts, what goes around a proxy, and which headers are not for others to set.
+//! What goes around a proxy, and which headers are not for others to set.
 
-use std::{net::IpAddr, path::Path};
+use std::net::IpAddr;
 
-use ureq::{
-    http::Uri,
-    tls::{PemItem, RootCerts, parse_pem},
-};
-
-use crate::error::{Error, Result};
+use ureq::http::Uri;
 
 /// Headers that say how a request is framed, or what becomes of its connection. They are ours: with another's `content-length` a
 /// request may end early, or never.
@@ -20,19 +15,6 @@ const PROXY_PREFIX: &str = "proxy-";
 pub fn frames_request(name: &str) -> bool {
     let name = name.trim().to_ascii_lowercase();
     name.starts_with(PROXY_PREFIX) || FRAMING.contains(&name.as_str())
-}
-
-/// The authorities of a PEM file.
-pub(super) fn authorities(path: &Path) -> Result<RootCerts> {
-    let pem =
-        std::fs::read(path).map_err(|e| Error::invalid("ca_file", format!("cannot read {}: {e}", path.display())))?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| if let Ok(PemItem::Certificate(certificate)) = item { Some(certificate) } else { None })
-        .collect();
-    if certificates.is_empty() {
-        return Err(Error::invalid("ca_file", format!("{} contains no PEM certificate", path.display())));
-    }
-    Ok(RootCerts::from(certificates))
 }
 
 /// Whether a request stays on this machine, where no proxy would find it.

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustls::ClientConfig;
 use tokio::io::{Interest, unix::AsyncFd};
 use ureq::{
     Agent, Error, ProxyProtocol,
@@ -27,17 +28,19 @@ use ureq::{
 use super::{
     call::{CURRENT, Connection, Socket, Usage, locked},
     policy::is_loopback,
+    tls::TlsConnector,
 };
 
 /// While a body streams, all that is written are a few bytes of TLS, by a worker that has others to serve.
 const STREAMING_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// ureq over sockets that can be awaited.
-pub(super) fn agent(config: Config) -> Agent {
+pub(super) fn agent(config: Config, tls: Option<Arc<ClientConfig>>) -> Agent {
     let connectors =
         ().chain(ReadyConnector { loopback_only: true })
             .chain(ConnectProxyConnector::default())
             .chain(ReadyConnector { loopback_only: false })
+            .chain(TlsConnector(tls))
             .chain(RustlsConnector::default());
     Agent::with_parts(config, connectors, Names(DefaultResolver::default()))
 }

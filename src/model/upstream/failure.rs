@@ -10,7 +10,7 @@ use crate::{
     error::{Error, NO_DESCRIPTOR, is_out_of_descriptors},
     model::openai::{TOO_LONG, TooLong, explain, is_loading, too_long},
     outbound::{
-        Cause, SendError,
+        Cause, SendError, Untrusted,
         http::{HeaderMap, StatusCode, header},
     },
 };
@@ -34,7 +34,7 @@ pub(super) enum Failure {
     /// No response head in time.
     HeadTimeout,
     /// No secure connection.
-    Tls,
+    Tls(Untrusted),
     /// The proxy of the environment refused.
     Proxy,
     /// A pooled connection had died before it was used.
@@ -87,7 +87,7 @@ impl Failure {
             Cause::NameUnknown => Failure::NameUnknown,
             Cause::ConnectTimeout => Failure::Unreachable,
             Cause::HeadTimeout => Failure::HeadTimeout,
-            Cause::Tls => Failure::Tls,
+            Cause::Tls(why) => Failure::Tls(*why),
             Cause::Proxy => Failure::Proxy,
             Cause::NotHttp => Failure::NotHttp,
             Cause::Io(e) => match e.kind() {
@@ -190,10 +190,7 @@ impl Failure {
             Failure::HeadTimeout => {
                 format!("{who} accepted the request but did not reply in time: is the model still loading?")
             }
-            Failure::Tls => format!(
-                "no secure connection to {who}: if a private authority signed its certificate, start the server \
-                 with --ca-file; if it speaks plain HTTP, begin the base URL with http://"
-            ),
+            Failure::Tls(why) => format!("no secure connection to {who}: {}", untrusted_sentence(*why)),
             Failure::Proxy => format!(
                 "the proxy refused to connect to {who}: check HTTPS_PROXY and NO_PROXY (SOCKS is not supported)"
             ),
@@ -213,6 +210,22 @@ impl Failure {
             Failure::TooMany | Failure::NoDescriptor | Failure::TooLong(_) | Failure::Other => {
                 format!("the request to {who} failed: see the server log")
             }
+        }
+    }
+}
+
+fn untrusted_sentence(why: Untrusted) -> &'static str {
+    match why {
+        Untrusted::Issuer => {
+            "its certificate is signed by nobody who is trusted: name the authority's certificate with --ca-file; if the server \
+             leaves out certificates in between, that file may hold them too"
+        }
+        Untrusted::Name => "its certificate is for another name: use a name of the certificate in the base URL",
+        Untrusted::Expired => "its certificate has expired: renew it, or set this machine's clock",
+        Untrusted::NotYetValid => "its certificate is not valid yet: set this machine's clock, or the server's",
+        Untrusted::Other => {
+            "if a private authority signed its certificate, start the server with --ca-file; if it speaks plain HTTP, begin the \
+             base URL with http://"
         }
     }
 }
@@ -319,7 +332,11 @@ mod tests {
             (Failure::NameUnknown, "base URL"),
             (Failure::Unreachable, "network"),
             (Failure::HeadTimeout, "loading"),
-            (Failure::Tls, "--ca-file"),
+            (Failure::Tls(Untrusted::Other), "--ca-file"),
+            (Failure::Tls(Untrusted::Issuer), "--ca-file"),
+            (Failure::Tls(Untrusted::Name), "another name"),
+            (Failure::Tls(Untrusted::Expired), "expired"),
+            (Failure::Tls(Untrusted::NotYetValid), "clock"),
             (Failure::Proxy, "NO_PROXY"),
             (Failure::Stale, "try again"),
             (Failure::Lost, "try again"),
