@@ -28,6 +28,7 @@ mod ledger;
 mod limits;
 mod live;
 mod local;
+mod local_chats;
 mod messages;
 mod models;
 mod money;

@@ -94,7 +94,23 @@ impl FakeModel {
     }
 
     fn serve(script: Box<Script>, keeps: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::listen(TcpListener::bind("127.0.0.1:0").unwrap(), script, keeps)
+    }
+
+    /// That always says this, at an address where another one was.
+    #[allow(dead_code)] // for the crash suite, which shares this file
+    pub fn saying_at(address: SocketAddr, text: &str) -> Self {
+        let answer = Answer::text(text);
+        Self::listen(TcpListener::bind(address).unwrap(), Box::new(move |_, _| answer.clone()), true)
+    }
+
+    /// Where it listens.
+    #[allow(dead_code)] // for the crash suite, which shares this file
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn listen(listener: TcpListener, script: Box<Script>, keeps: bool) -> Self {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State { script, keeps, told: Mutex::default(), changed: Condvar::new() });
         let served = state.clone();
