@@ -8,8 +8,9 @@ use super::{
     },
     lenient::Words,
     mend::mended,
+    tags::Kind,
     usage::Usage,
-    voice::{Kind, Voice},
+    voice::Voice,
     wire::{Annotation, Choice, Chunk, Delta as WireDelta, ToolCall as WireToolCall, UrlCitation},
 };
 use crate::model::{
@@ -71,9 +72,9 @@ impl Decoder {
         Self::default()
     }
 
-    /// The same, of a model whose template is known to open the tag of its thoughts.
-    pub fn in_thoughts() -> Self {
-        Self { reply: Reply { voice: Voice::new(true), ..Reply::default() }, ..Self::default() }
+    /// The same, of a model whose template is known to open the tag of its thoughts, or may not.
+    pub fn in_thoughts(is_opened: bool) -> Self {
+        Self { reply: Reply { voice: Voice::new(is_opened), ..Reply::default() }, ..Self::default() }
     }
 
     /// Whether the template of the model opens the tag of its thoughts, if a reply that is over shows it.

@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use super::voice::Kind;
-
 /// The tags: what begins thoughts, and what ends them.
 const TAGS: [(&str, &str); 3] =
     [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>")];
@@ -16,6 +14,14 @@ pub(super) const THINK_SCAN_BYTES_MAX: usize = 64 * 1024;
 
 /// Blanks that are held because a tag may follow them.
 const BLANKS_BYTES_MAX: usize = 1024;
+
+/// What words are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    #[default]
+    Text,
+    Reasoning,
+}
 
 /// Sorts the text of one reply.
 #[derive(Debug, Default)]

@@ -2,16 +2,8 @@
 //!
 //! Rule: where one kind of words gives way to another, a character of which only half has come is over.
 
-use super::tags::Tags;
+use super::tags::{Kind, Tags};
 use crate::model::{Delta, halves::Joiner};
-
-/// What words are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Kind {
-    #[default]
-    Text,
-    Reasoning,
-}
 
 /// The voice of one reply.
 #[derive(Debug, Default)]

@@ -142,10 +142,7 @@ impl Upstreams {
             authority,
             body: Some(response.into_body()),
             unpacker,
-            decoder: match known.facts().opens_thoughts(Timestamp::now()) {
-                true => Decoder::in_thoughts(),
-                false => Decoder::new(),
-            },
+            decoder: Decoder::in_thoughts(known.facts().opens_thoughts(Timestamp::now())),
             known: known.clone(),
             omitted: dialect.omits(request),
             read_at: Instant::now(),
