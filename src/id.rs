@@ -34,6 +34,9 @@ pub fn check_client_id(field: &str, id: &str) -> Result<()> {
 /// Accepts a slug: lower-case words joined by single hyphens.
 pub fn check_slug(field: &str, slug: &str) -> Result<()> {
     let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if is_uuid(slug) {
+        return Err(Error::invalid(field, "must not be a UUID, which is an id"));
+    }
     if slug.len() <= SLUG_CHARS_MAX && slug.split('-').all(word) {
         return Ok(());
     }
@@ -41,6 +44,11 @@ pub fn check_slug(field: &str, slug: &str) -> Result<()> {
         field,
         "must be 1 to 64 characters: lower-case letters and digits, words joined by single hyphens",
     ))
+}
+
+/// Whether a text is an id as we make them. What is called so could be taken for another thing.
+fn is_uuid(text: &str) -> bool {
+    uuid::Uuid::try_parse(text).is_ok()
 }
 
 /// Accepts a slug that an organization may have. Every way to create one comes through here.
@@ -65,7 +73,11 @@ pub fn check_email(field: &str, email: &str) -> Result<()> {
 pub fn slug_from_name(name: &str, fallback: &str) -> String {
     let lower = name.to_lowercase();
     let words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
-    let slug: String = words.join("-").chars().take(SLUG_CHARS_MAX).collect();
+    let mut slug = words.join("-");
+    if is_uuid(&slug) {
+        slug = format!("{fallback}-{slug}");
+    }
+    let slug: String = slug.chars().take(SLUG_CHARS_MAX).collect();
     match slug.trim_end_matches('-') {
         "" => fallback.to_owned(),
         slug => slug.to_owned(),
@@ -83,6 +95,19 @@ mod tests {
             check_slug("slug", slug).unwrap();
         }
         check_slug("slug", &slug_from_name(&"ab ".repeat(90), "x")).unwrap();
+    }
+
+    #[test]
+    fn no_slug_is_an_id() {
+        let id = generate();
+        for slug in [&id[..], &id.replace('-', ""), "00000000-0000-0000-0000-000000000000"] {
+            check_slug("slug", slug).unwrap_err();
+            check_org_slug("slug", slug).unwrap_err();
+            let named = slug_from_name(&slug.to_uppercase(), "agent");
+            assert_eq!(named, format!("agent-{slug}"));
+            check_slug("slug", &named).unwrap();
+        }
+        check_slug("slug", &id[1..]).unwrap();
     }
 
     #[test]

@@ -161,7 +161,7 @@ pub(super) fn insert_ala(c: &Connection, org_id: &str) -> Result<()> {
 fn find(c: &Connection, org_id: &str, id_or_slug: &str) -> Result<Agent> {
     let mut statement = c.prepare_cached(&format!(
         "SELECT {} FROM agent WHERE org_id = :org AND deleted_at IS NULL
-             AND id IN (:key, (SELECT id FROM agent WHERE org_id = :org AND slug = :key AND deleted_at IS NULL))",
+             AND id IN (:key, (SELECT id FROM agent WHERE org_id = :org AND slug = :key AND deleted_at IS NULL)) ORDER BY id = :key DESC LIMIT 1",
         Agent::COLUMNS
     ))?;
     let found = statement.query_row(named_params! { ":org": org_id, ":key": id_or_slug }, Agent::from_row);

@@ -112,9 +112,13 @@ impl Org<'_> {
     ) -> Result<Project> {
         self.write(move |c, tenant| {
             let mut project = find(c, tenant, &id_or_slug)?;
+            let was_private = project.is_private;
             edit(&mut project)?;
             if project.is_private && project.user_id != tenant.user_id {
                 return Err(Error::forbidden("only its creator can make a project private"));
+            }
+            if project.is_private && !was_private {
+                refuse_others_sessions(c, tenant, &project.id)?;
             }
             project.updated_at = Timestamp::now();
             let updated = c.execute(
@@ -144,10 +148,25 @@ impl Org<'_> {
 }
 
 fn find(c: &Connection, tenant: &Tenant, id_or_slug: &str) -> Result<Project> {
-    let mut statement =
-        c.prepare_cached(&format!("SELECT {COLUMNS} FROM project WHERE {VISIBLE} AND (id = :key OR slug = :key)"))?;
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM project WHERE {VISIBLE} AND (id = :key OR slug = :key) ORDER BY id = :key DESC LIMIT 1"
+    ))?;
     let parameters = named_params! { ":org": tenant.org_id, ":user": tenant.user_id, ":key": id_or_slug };
     statement.query_row(parameters, Project::from_row).optional()?.ok_or(Error::NotFound("project"))
+}
+
+/// Nobody's session vanishes under them because somebody else made its project private.
+fn refuse_others_sessions(c: &Connection, tenant: &Tenant, project_id: &str) -> Result<()> {
+    let others = c
+        .prepare_cached(
+            "SELECT 1 FROM session WHERE org_id = :org AND project_id = :project AND user_id <> :user
+                 AND deleted_at IS NULL",
+        )?
+        .exists(named_params! { ":org": tenant.org_id, ":project": project_id, ":user": tenant.user_id })?;
+    match others {
+        true => Err(Error::Conflict("sessions of other people are in this project: it cannot become private".into())),
+        false => Ok(()),
+    }
 }
 
 fn slug_taken(slug: &str) -> Error {

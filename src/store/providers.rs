@@ -186,7 +186,7 @@ impl Org<'_> {
 
 fn find(c: &Connection, org_id: &str, id_or_slug: &str) -> Result<Option<Provider>> {
     let mut statement = c.prepare_cached(&format!(
-        "SELECT {} FROM provider WHERE org_id = :org AND (id = :key OR slug = :key)",
+        "SELECT {} FROM provider WHERE org_id = :org AND (id = :key OR slug = :key) ORDER BY id = :key DESC LIMIT 1",
         Provider::COLUMNS
     ))?;
     let parameters = named_params! { ":org": org_id, ":key": id_or_slug };

@@ -158,7 +158,13 @@ impl Org<'_> {
     ) -> Result<Session> {
         self.write(move |c, tenant| {
             let mut session = find(c, tenant, &id)?.ok_or(Error::NotFound("session"))?;
+            let before = session.project_id.clone();
             edit(&mut session)?;
+            if session.project_id != before && session.user_id != tenant.user_id {
+                for project_id in [&before, &session.project_id].into_iter().flatten() {
+                    refuse_private(is_private(c, project_id)?)?;
+                }
+            }
             session.updated_at = Timestamp::now();
             c.prepare_cached(
                 "UPDATE session SET label = :label, metadata = :metadata, project_id = :project, status = :status,
@@ -206,9 +212,25 @@ pub(super) fn insert(c: &Connection, tenant: &Tenant, new: &NewSession) -> Resul
             ":project": new.project_id, ":label": new.label.as_deref().unwrap_or(DEFAULT_LABEL),
             ":metadata": new.metadata.as_deref().unwrap_or("{}"), ":now": Timestamp::now().as_millis(),
         });
-    // A deleted session keeps its id, so that no late client writes into a new conversation by accident.
-    unless_taken(inserted, || Error::Conflict("a session of this id was deleted: choose another id".into()))?;
+    // A deleted session keeps its id, so that no late client writes into a new conversation by accident. Nobody learns whether it
+    // is that, or somebody's in a private project.
+    unless_taken(inserted, || Error::Conflict("this session id is taken: choose another".into()))?;
     find(c, tenant, &session_id)?.ok_or(Error::NotFound("session"))
+}
+
+fn is_private(c: &Connection, project_id: &str) -> Result<bool> {
+    let mut statement = c.prepare_cached("SELECT 1 FROM project WHERE id = ?1 AND visibility = 'private'")?;
+    Ok(statement.exists([project_id])?)
+}
+
+/// Refuses a move between projects that would take a session from its person, or give it to others.
+pub fn refuse_private(is_private: bool) -> Result<()> {
+    match is_private {
+        true => {
+            Err(Error::forbidden("only the person whose session it is can move it into or out of a private project"))
+        }
+        false => Ok(()),
+    }
 }
 
 /// Refuses while a reply is being written in the session.

@@ -33,13 +33,18 @@ pub enum GroupBy {
 }
 
 impl GroupBy {
-    /// The key of a group; sessions by the id that clients know.
+    /// The key of a group; sessions by the id that clients know. What the person may not see has none.
     fn expression(self) -> &'static str {
         match self {
             GroupBy::Model => "t.model",
             GroupBy::Agent => "t.agent_id",
-            GroupBy::Project => "t.project_id",
-            GroupBy::Session => "(SELECT s.id FROM session s WHERE s.seq = t.session)",
+            GroupBy::Project => {
+                "(SELECT p.id FROM project p WHERE p.id = t.project_id AND (p.visibility = 'team' OR p.user_id = :user))"
+            }
+            GroupBy::Session => {
+                "(SELECT s.id FROM session s LEFT JOIN project p ON p.id = s.project_id WHERE s.seq = t.session
+                      AND (p.id IS NULL OR p.visibility = 'team' OR p.user_id = :user))"
+            }
             GroupBy::Day => "strftime('%Y-%m-%d', t.started_at / 1000, 'unixepoch')",
         }
     }
@@ -74,16 +79,18 @@ impl Org<'_> {
         })
     }
 
-    /// The same, by group: days in their order, everything else the dearest first. `None` is what has no such thing.
+    /// The same, by group: days in their order, everything else the dearest first. `None` is what has no such thing,
+    /// and what the person may not see.
     pub fn usage_by(&self, group_by: GroupBy, from: Timestamp, to: Timestamp) -> Result<Vec<(Option<String>, Usage)>> {
         let key = group_by.expression();
         let order = if group_by == GroupBy::Day { "grp" } else { "sum(cost) DESC, count(*) DESC, grp" };
         self.read(|c| {
             let mut statement = c.prepare_cached(&format!(
-                "SELECT {SUMS}, {key} AS grp FROM turn t WHERE {SPAN} GROUP BY grp ORDER BY {order} LIMIT :groups"
+                "SELECT {SUMS}, {key} AS grp FROM turn t WHERE {SPAN} AND :user <> '' GROUP BY grp ORDER BY {order} LIMIT :groups"
             ))?;
             let parameters = named_params! {
                 ":org": self.tenant.org_id, ":from": from.as_millis(), ":to": to.as_millis(), ":groups": GROUPS_MAX,
+                ":user": self.tenant.user_id,
             };
             let rows = statement.query_map(parameters, |row| Ok((row.get(5)?, Usage::from_row(row)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)

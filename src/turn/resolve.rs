@@ -10,7 +10,7 @@ use crate::{
     model::source::Source,
     store::{
         agents::{ALA_SLUG, Agent},
-        sessions::Session,
+        sessions::{Session, refuse_private},
     },
 };
 
@@ -54,6 +54,8 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
     };
     if let Some(project) = &project {
         refuse_other("project", own_project, &project.id)?;
+        let is_moved = own_project.is_none() && bound.is_some_and(|session| session.user_id != tenant.user_id);
+        refuse_private(is_moved && project.is_private)?;
     }
     let model_id = match ask.model.clone().or_else(|| agent.model.clone()) {
         Some(id) => id,

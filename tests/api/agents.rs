@@ -133,3 +133,17 @@ fn a_scope_admits_what_it_says_and_nothing_else() {
     with(Scope::Write).post("/agents", json!({ "name": "x" })).ok(201);
     with(Scope::Write).get("/agents").fails(403, "FORBIDDEN");
 }
+
+#[test]
+fn a_key_that_may_not_read_sees_no_system_prompt() {
+    let app = App::shared();
+    let read = app.org("acme").get("/agents").ok(200);
+    assert!(read["items"][0]["systemPrompt"].is_string());
+    assert!(app.browser("acme").get("/agents").ok(200)["items"][0]["systemPrompt"].is_string());
+    let chat = app.key("acme", Env::Live, &[Scope::Chat]).get("/agents").ok(200);
+    assert_eq!(chat["items"][0].get("systemPrompt"), None, "{chat}");
+    assert_eq!(chat["items"][0]["slug"], json!("ala"));
+    let write = app.key("acme", Env::Live, &[Scope::Write]);
+    let changed = write.patch("/agents/ala", json!({ "settings": {} })).ok(200);
+    assert_eq!(changed.get("systemPrompt"), None, "{changed}");
+}

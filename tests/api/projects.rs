@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     fake_model::{Answer, FakeModel},
     harness::{App, column, user},
 };
@@ -60,6 +61,75 @@ fn what_is_said_in_a_private_project_is_its_creators_alone() {
     }
     let asked = owner.chat(json!({ "messages": [user("What did we say?")] }));
     assert_eq!(asked.one("tool-output-available")["output"]["hits"], json!([]));
+}
+
+#[test]
+fn no_slug_takes_what_was_meant_for_an_id() {
+    let app = App::shared();
+    let (owner, member) = (app.org("acme"), app.member("acme"));
+    let private = owner.post("/projects", json!({ "name": "Mine", "visibility": "private" })).ok(201);
+    let id = private["id"].as_str().unwrap();
+    for slug in [id, &id.replace('-', "")] {
+        assert_eq!(member.post("/projects", json!({ "name": "Trap", "slug": slug })).invalid(), ["slug"]);
+        assert_eq!(member.post("/agents", json!({ "name": "Trap", "slug": slug })).invalid(), ["slug"]);
+        let named = member.post("/projects", json!({ "name": slug })).ok(201);
+        assert_eq!(named["slug"], json!(format!("project-{slug}")));
+    }
+    // A file of before may hold such a slug.
+    let trap = member.post("/projects", json!({ "name": "Trap" })).ok(201);
+    app.file().execute("UPDATE project SET slug = ?1 WHERE id = ?2", [id, trap["id"].as_str().unwrap()]).unwrap();
+    assert_eq!(owner.get(&format!("/projects/{id}")).ok(200)["name"], json!("Mine"));
+    assert_eq!(owner.post("/sessions", json!({ "projectId": id })).ok(201)["projectId"], json!(id));
+}
+
+#[test]
+fn a_session_is_taken_from_nobody() {
+    let app = App::shared();
+    let (owner, member) = (app.org("acme"), app.member("acme"));
+    let mine = member.post("/projects", json!({ "name": "Mine alone", "visibility": "private" })).ok(201);
+    let team = member.post("/projects", json!({ "name": "Team" })).ok(201);
+    owner.chat(json!({ "id": "c", "messages": [user("Hi")] }));
+    let moved = |who: &Client, project: &Value| who.patch("/sessions/c", json!({ "projectId": project }));
+    moved(&member, &mine["id"]).fails(403, "FORBIDDEN");
+    let bound = json!({ "id": "c", "projectId": mine["id"], "messages": [user("Mine now")] });
+    member.post("/chat", bound).fails(403, "FORBIDDEN");
+    // Between projects that everybody sees, everybody moves it; its project cannot become private then.
+    moved(&member, &team["id"]).ok(200);
+    member.patch("/projects/team", json!({ "visibility": "private" })).fails(409, "CONFLICT");
+    moved(&member, &Value::Null).ok(200);
+    member.patch("/projects/team", json!({ "visibility": "private" })).ok(200);
+    // What is one's own one moves in and out.
+    member.post("/sessions", json!({ "projectId": "mine-alone" })).ok(201);
+    let own = member.post("/sessions", json!({})).ok(201)["id"].as_str().unwrap().to_owned();
+    for project in [&mine["id"], &Value::Null] {
+        member.patch(&format!("/sessions/{own}"), json!({ "projectId": project })).ok(200);
+    }
+    owner.get("/sessions/c").ok(200);
+}
+
+#[test]
+fn nobody_learns_the_id_of_anothers_private_session() {
+    let app = App::shared();
+    let (owner, member) = (app.org("acme"), app.member("acme"));
+    member.post("/projects", json!({ "name": "Secret", "visibility": "private" })).ok(201);
+    member.chat(json!({ "id": "hidden", "projectId": "secret", "messages": [user("Hi")] }));
+    owner.chat(json!({ "id": "deleted", "messages": [user("Hi")] }));
+    owner.delete("/sessions/deleted").ok(200);
+    let taken = |id: &str| {
+        let refused = owner.post("/chat", json!({ "id": id, "messages": [user("Hi")] })).fails(409, "CONFLICT");
+        refused["message"].clone()
+    };
+    assert_eq!(taken("hidden"), taken("deleted"));
+    // One group for all that one may not see, and for what has none.
+    for group in ["project", "session"] {
+        let usage = |who: &Client| {
+            let groups = who.get(&format!("/billing/usage?groupBy={group}")).ok(200)["items"].take();
+            groups.as_array().unwrap().iter().map(|group| group["key"].clone()).collect::<Vec<_>>()
+        };
+        let (theirs, own) = (usage(&owner), usage(&member));
+        assert_eq!((own.len(), theirs.len()), (2, if group == "project" { 1 } else { 2 }), "{group}");
+        assert!(theirs.contains(&Value::Null) && !theirs.contains(&json!("hidden")), "{theirs:?}");
+    }
 }
 
 #[test]

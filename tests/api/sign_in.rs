@@ -145,9 +145,16 @@ fn five_wrong_passwords_in_a_row_make_the_right_one_wait() {
     let browser = app.browser("acme");
     (0..5).for_each(|_| drop(login(&app, &app.email("acme"), "wrong password").fails(401, "UNAUTHORIZED")));
     login(&app, &app.email("acme"), PASSWORD).fails(429, "TOO_MANY_REQUESTS");
-    browser.post("/auth/step-up", json!({ "password": PASSWORD })).fails(429, "TOO_MANY_REQUESTS");
     // Who is signed in already is not touched by those who guess.
     browser.get("/agents").ok(200);
+    let step_up = |password: &str| browser.post("/auth/step-up", json!({ "password": password }));
+    step_up(PASSWORD).ok(200);
+    let change = json!({ "currentPassword": PASSWORD, "newPassword": PASSWORD });
+    browser.post("/auth/password", change.clone()).ok(200);
+    // They wait for their own wrong ones.
+    (0..5).for_each(|_| drop(step_up("wrong password").fails(403, "FORBIDDEN")));
+    step_up(PASSWORD).fails(429, "TOO_MANY_REQUESTS");
+    browser.post("/auth/password", change).fails(429, "TOO_MANY_REQUESTS");
 }
 
 #[test]

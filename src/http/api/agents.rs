@@ -55,7 +55,10 @@ pub struct Agent {
     /// `provider/model`; `null` for the organization's default.
     #[oai(nullable)]
     model: Option<String>,
-    system_prompt: String,
+    /// Absent for a key without the scope `read`.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_prompt: Option<String>,
     /// Names of tools; `null` for every tool.
     #[oai(nullable)]
     allowed_tools: Option<Vec<String>>,
@@ -187,14 +190,14 @@ impl Agents {
         cursor: Query<Option<String>>,
     ) -> Result<Data<Items<Agent>>, ApiError> {
         let page = caller.org().agents(page_limit(limit.0)?, cursor.0.as_deref())?;
-        Ok(Data::of(&Items::page(page, |agent| Agent::of(agent, &caller.tenant.org_id))))
+        Ok(Data::of(&Items::page(page, |agent| Agent::of(agent, &caller))))
     }
 
     /// Create an agent
     #[oai(path = "/agents", method = "post", operation_id = "create_agent")]
     async fn create_agent(&self, caller: Caller<Write>, body: JsonBody<NewAgent>) -> Result<Created<Agent>, ApiError> {
         let agent = caller.org().create_agent(body.0.into_agent()?).await?;
-        Ok(Data::of(&Agent::of(agent, &caller.tenant.org_id)))
+        Ok(Data::of(&Agent::of(agent, &caller)))
     }
 
     /// Get an agent
@@ -206,7 +209,7 @@ impl Agents {
         id: Path<String>,
     ) -> Result<Data<Agent>, ApiError> {
         let agent = caller.org().agent(&id)?;
-        Ok(Data::of(&Agent::of(agent, &caller.tenant.org_id)))
+        Ok(Data::of(&Agent::of(agent, &caller)))
     }
 
     /// Update an agent
@@ -219,7 +222,7 @@ impl Agents {
         body: JsonBody<AgentPatch>,
     ) -> Result<Data<Agent>, ApiError> {
         let agent = caller.org().update_agent(id.0, move |agent| body.0.apply(agent)).await?;
-        Ok(Data::of(&Agent::of(agent, &caller.tenant.org_id)))
+        Ok(Data::of(&Agent::of(agent, &caller)))
     }
 
     /// Delete an agent
@@ -238,16 +241,16 @@ impl Agents {
 }
 
 impl Agent {
-    fn of(agent: stored::Agent, org_id: &str) -> Self {
+    fn of<A>(agent: stored::Agent, caller: &Caller<A>) -> Self {
         Agent {
             id: agent.id,
-            org_id: org_id.to_owned(),
+            org_id: caller.tenant.org_id.clone(),
             name: agent.name,
             slug: agent.slug,
             description: agent.description,
             avatar: agent.avatar,
             model: agent.model,
-            system_prompt: agent.system_prompt,
+            system_prompt: caller.reads.then_some(agent.system_prompt),
             allowed_tools: agent.allowed_tools,
             is_active: agent.is_active,
             settings: agent.settings.into(),

@@ -215,13 +215,8 @@ impl SignIns {
     ///
     /// Changes to keys, money or providers require a password entered within the last 15 minutes.
     #[oai(path = "/auth/step-up", method = "post", operation_id = "step_up")]
-    async fn step_up(
-        &self,
-        person: Person,
-        request: &Request,
-        JsonBody(asked): JsonBody<StepUp>,
-    ) -> Result<Data<Me>, ApiError> {
-        check_password(&person, request, asked.password).await?;
+    async fn step_up(&self, person: Person, JsonBody(asked): JsonBody<StepUp>) -> Result<Data<Me>, ApiError> {
+        check_password(&person, asked.password).await?;
         person.own().step_up(person.sign_in.id.clone()).await?;
         let stepped_up_at = crate::time::Timestamp::now();
         Ok(Data::of(&me(&person.app, SignIn { stepped_up_at, ..person.sign_in })?))
@@ -260,11 +255,10 @@ impl SignIns {
     async fn change_password(
         &self,
         person: Person,
-        request: &Request,
         JsonBody(asked): JsonBody<PasswordChange>,
     ) -> Result<Data<Me>, ApiError> {
         password::check("newPassword", &asked.new_password)?;
-        check_password(&person, request, asked.current_password).await?;
+        check_password(&person, asked.current_password).await?;
         let hash = person.app.hashing.run(move || password::hash(&asked.new_password)).await?;
         person.own().set_password(hash, Some(person.sign_in.id.clone())).await?;
         Ok(Data::of(&me(&person.app, person.sign_in)?))
@@ -290,9 +284,9 @@ async fn verify(app: &App, attempt: Attempt<'_>, text: String, hash: Option<Stri
 }
 
 /// Accepts the password of whoever is signed in.
-async fn check_password(person: &Person, request: &Request, text: String) -> Result<()> {
+async fn check_password(person: &Person, text: String) -> Result<()> {
     let (app, email) = (&person.app, &person.sign_in.email);
-    let attempt = app.throttle.begin(app.proxies.client_network(request), Some(email), Instant::now())?;
+    let attempt = app.throttle.begin_signed_in(&person.sign_in.id, Instant::now())?;
     let hash = app.store.credentials(email)?.and_then(|known| known.password_hash);
     if verify(app, attempt, text, hash).await? {
         return Ok(());

@@ -24,7 +24,7 @@ use crate::{
         state::App,
         wire::{envelope::ApiError, request_id::RequestId},
     },
-    key::Env,
+    key::{Env, Scope},
     store::{
         self, Tenant,
         idempotency::Claim,
@@ -46,6 +46,10 @@ pub struct Caller<A> {
     pub tenant: Tenant,
     /// Whether what they ask may cost money.
     pub env: Env,
+    /// Whether they may read anything, besides what they ask for.
+    pub reads: bool,
+    /// The id of the key that speaks for them, if one does.
+    pub key_id: Option<String>,
     pub request_id: RequestId,
     /// Notes what is done, if the request is to be done once.
     pub claim: Option<Claim>,
@@ -180,12 +184,20 @@ fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     let request_id = request.data::<RequestId>().cloned();
     let request_id = request_id.ok_or_else(|| Error::internal("a handler was reached without a request id"))?;
     let claim = request.data::<Claim>().cloned();
-    let (access, tenant, env) = known(request)?;
-    Ok(Caller { access, app, tenant, env, request_id, claim })
+    let Known { access, tenant, env, reads, key_id } = known(request)?;
+    Ok(Caller { access, app, tenant, env, reads, key_id, request_id, claim })
 }
 
 /// Who is calling, for whom, and the proof that they may.
-fn known<A: Access>(request: &Request) -> Result<(A, Tenant, Env)> {
+struct Known<A> {
+    access: A,
+    tenant: Tenant,
+    env: Env,
+    reads: bool,
+    key_id: Option<String>,
+}
+
+fn known<A: Access>(request: &Request) -> Result<Known<A>> {
     match Identity::of(request)? {
         Identity::Nobody => Err(nobody(app_of(request)?, request, if A::BY_KEY { NO_KEY } else { NO_PERSON })),
         Identity::UnknownKey => {
@@ -196,7 +208,8 @@ fn known<A: Access>(request: &Request) -> Result<(A, Tenant, Env)> {
         Identity::Person(_, None) => Err(Error::forbidden("you are not a member of that organization")),
         Identity::Person(sign_in, Some(member)) => {
             let stepped_up = Timestamp::now() < sign_in.stepped_up_until();
-            Ok((A::prove(Shown::Person { role: member.role, stepped_up })?, member.tenant, Env::Live))
+            let access = A::prove(Shown::Person { role: member.role, stepped_up })?;
+            Ok(Known { access, tenant: member.tenant, env: Env::Live, reads: true, key_id: None })
         }
         Identity::Key(holder) => {
             if named_org(request).is_some_and(|slug| slug != holder.org_slug) {
@@ -204,7 +217,8 @@ fn known<A: Access>(request: &Request) -> Result<(A, Tenant, Env)> {
                     "this key belongs to a different organization than the one in X-Alumia-Org",
                 ));
             }
-            Ok((A::prove(Shown::Key(&holder.scopes))?, holder.tenant, holder.env))
+            let (access, reads) = (A::prove(Shown::Key(&holder.scopes))?, holder.scopes.contains(&Scope::Read));
+            Ok(Known { access, tenant: holder.tenant, env: holder.env, reads, key_id: Some(holder.key_id) })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Guessing passwords: after a few wrong ones in a row the next has to wait, and each further one longer.
 //!
 //! Rule: a try counts as wrong from its beginning until it proves right, or a hundred at once would all be the first.
+//! Rule: who is signed in waits for their own wrong ones alone: strangers who guess at an account lock nobody out who is in.
 //! Rule: who was right is forgiven: the account all of it, the address this one try, else whoever has an account could guess at
 //! others for ever from the same place. Deliberately absent: memory beyond the process.
 
@@ -31,6 +32,8 @@ enum Target {
     Account(String),
     /// Where they come from.
     Network(IpAddr),
+    /// By its id. Whoever is signed in does not wait for strangers who guess at the account, or from the same address.
+    SignIn(String),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,24 +66,33 @@ pub struct Throttle {
 #[must_use]
 pub struct Attempt<'a> {
     throttle: &'a Throttle,
-    account: Option<Target>,
-    network: Target,
+    /// What is forgiven whole: the account, or the sign-in.
+    own: Option<Target>,
+    network: Option<Target>,
 }
 
 impl Throttle {
     /// Begins a try from `network` at the account of that e-mail address, or at none; says how long to wait if it comes too early.
     pub fn begin(&self, network: IpAddr, email: Option<&str>, now: Instant) -> Result<Attempt<'_>> {
-        let network = Target::Network(network);
-        let account = email.map(|email| Target::Account(email.to_ascii_lowercase()));
+        let own = email.map(|email| Target::Account(email.to_ascii_lowercase()));
+        self.begin_at(own, Some(Target::Network(network)), now)
+    }
+
+    /// Begins a try by somebody who is signed in already.
+    pub fn begin_signed_in(&self, sign_in_id: &str, now: Instant) -> Result<Attempt<'_>> {
+        self.begin_at(Some(Target::SignIn(sign_in_id.to_owned())), None, now)
+    }
+
+    fn begin_at(&self, own: Option<Target>, network: Option<Target>, now: Instant) -> Result<Attempt<'_>> {
         let mut tries = self.lock();
-        let targets = || account.iter().chain([&network]);
+        let targets = || own.iter().chain(&network);
         let wait = targets().filter_map(|target| remaining(&tries, target, now)).max();
         if let Some(retry_after) = wait {
             return Err(Error::TooManyRequests { retry_after });
         }
         targets().for_each(|target| count(&mut tries, target.clone(), now));
         drop(tries);
-        Ok(Attempt { throttle: self, account, network })
+        Ok(Attempt { throttle: self, own, network })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Target, Tries>> {
@@ -92,8 +104,8 @@ impl Attempt<'_> {
     /// It was right.
     pub fn succeeded(self) {
         let mut tries = self.throttle.lock();
-        self.account.as_ref().map(|account| tries.remove(account));
-        if let Some(known) = tries.get_mut(&self.network) {
+        self.own.as_ref().map(|own| tries.remove(own));
+        if let Some(known) = self.network.as_ref().and_then(|network| tries.get_mut(network)) {
             known.wrong = known.wrong.saturating_sub(1);
         }
     }
@@ -164,6 +176,23 @@ mod tests {
         (0..5).for_each(|n| assert_eq!(wrong(&throttle, 7, &n.to_string(), now), Duration::ZERO));
         assert_eq!(wrong(&throttle, 7, "new@b.c", now), WAIT_FIRST);
         assert_eq!(wrong(&throttle, 8, "new@b.c", now), Duration::ZERO);
+    }
+
+    #[test]
+    fn who_is_signed_in_waits_for_their_own_alone() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        (0..9).for_each(|_| _ = wrong(&throttle, 1, "mine", now));
+        let own = |id: &str| throttle.begin_signed_in(id, now);
+        for _ in 0..FREE_TRIES - 1 {
+            drop(own("a").unwrap());
+        }
+        own("a").unwrap().succeeded();
+        for _ in 0..FREE_TRIES {
+            drop(own("a").unwrap());
+        }
+        assert!(matches!(own("a"), Err(Error::TooManyRequests { retry_after: WAIT_FIRST })));
+        own("b").unwrap().succeeded();
+        assert_eq!(wrong(&throttle, 2, "other", now), Duration::ZERO);
     }
 
     #[test]
