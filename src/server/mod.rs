@@ -34,6 +34,9 @@ use crate::{
 /// How often providers of the environment are asked for their models until they have said.
 const ENV_PROVIDERS_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often it is looked at whether a key that reads or asks was revoked, which a command beside the server may have done.
+const REVOKED_INTERVAL: Duration = Duration::from_millis(500);
+
 /// A server that listens and does not serve yet.
 ///
 /// Its data folder is locked, upgraded and recovered. Dropping it closes the port and unlocks the folder.
@@ -95,6 +98,12 @@ impl Server {
                     .await;
             }
         };
+        let revoking = async {
+            loop {
+                tokio::time::sleep(REVOKED_INTERVAL).await;
+                app.end_revoked();
+            }
+        };
         let endpoint = http::endpoint(app.clone());
         let mut stopped = stop.subscribe();
         let drained = async {
@@ -108,7 +117,7 @@ impl Server {
             engine.drain(drain).await;
         };
         let beside = async {
-            tokio::join!(asking, measuring);
+            tokio::join!(asking, measuring, revoking);
             std::future::pending::<()>().await;
         };
         tokio::select! {

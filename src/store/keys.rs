@@ -82,6 +82,14 @@ impl Store {
         })
     }
 
+    /// Whether a key was revoked, or is gone. One that has expired was not.
+    pub fn is_revoked(&self, key_id: &str) -> Result<bool> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached("SELECT 1 FROM api_key WHERE id = ?1 AND revoked_at IS NULL")?;
+            Ok(!statement.exists([key_id])?)
+        })
+    }
+
     /// Notes that a key was used. Nobody waits for it.
     pub fn note_key_use(&self, key_id: String) {
         let now = Timestamp::now().as_millis();

@@ -30,6 +30,8 @@ pub struct Asker {
     pub tenant: Tenant,
     /// Whether a key of the `test` kind asks: paid models are replaced by the built-in one.
     pub test: bool,
+    /// The key that asks, if it is one.
+    pub key_id: Option<String>,
     /// Names the request in errors and in the log.
     pub request_id: String,
     /// Notes that it was asked, if it is to be asked once.
@@ -110,9 +112,9 @@ fn first_words(parts: &[Value]) -> String {
 }
 
 impl Asker {
-    /// One without a test key and without a claim.
+    /// One without a key and without a claim.
     pub fn new(tenant: Tenant, request_id: impl Into<String>) -> Self {
-        Asker { tenant, test: false, request_id: request_id.into(), claim: None }
+        Asker { tenant, test: false, key_id: None, request_id: request_id.into(), claim: None }
     }
 }
 

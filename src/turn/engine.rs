@@ -70,6 +70,8 @@ struct Running {
     row: TurnRow,
     message_id: String,
     turn: Arc<RunningTurn>,
+    /// The key that asked.
+    key_id: Option<String>,
 }
 
 /// A turn that has begun.
@@ -179,7 +181,12 @@ impl Engine {
     fn spawn(self: &Arc<Self>, run: Run, slot: OwnedSemaphorePermit) -> Arc<RunningTurn> {
         let (engine, row, turn) = (self.clone(), run.begun.turn, run.out.turn().clone());
         let key = (run.asker.tenant.org_id.clone(), run.begun.session.id.clone());
-        let running = Running { row, message_id: run.begun.message_id.clone(), turn: turn.clone() };
+        let running = Running {
+            row,
+            message_id: run.begun.message_id.clone(),
+            turn: turn.clone(),
+            key_id: run.asker.key_id.clone(),
+        };
         self.running().insert(key.clone(), running.clone());
         tokio::spawn(async move {
             let panicked = AssertUnwindSafe(run.run()).catch_unwind().await.is_err();
@@ -290,6 +297,18 @@ impl Engine {
     /// Ends every running turn, without waiting until it is stored as interrupted.
     pub fn interrupt(&self) {
         self.running().values().for_each(|running| running.turn.stop(Stop::Draining));
+    }
+
+    /// The keys whose turns run.
+    pub fn asking_keys(&self) -> Vec<String> {
+        self.running().values().filter_map(|running| running.key_id.clone()).collect()
+    }
+
+    /// Stops every turn that this key has asked for.
+    pub fn stop_asked_by(&self, key_id: &str) {
+        let running = self.running();
+        let theirs = running.values().filter(|running| running.key_id.as_deref() == Some(key_id));
+        theirs.for_each(|running| running.turn.stop(Stop::Requested));
     }
 
     /// How many turns run.

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::support::{
     browser::PASSWORD,
     client::Client,
-    harness::{App, column, wait},
+    fake_model::{Answer, FakeModel, delta, finish},
+    harness::{App, column, until, user, wait},
 };
 
 #[test]
@@ -48,6 +49,48 @@ fn a_revoked_key_is_nobody_at_once() {
 }
 
 #[test]
+fn a_revoked_key_reads_nothing_more_and_what_it_asked_for_stops() {
+    let app = App::start(&[]);
+    let word = |text: &str| delta(json!({ "content": text }));
+    let model = FakeModel::start(vec![Answer::empty().chunk(word("one ")).silent()]);
+    let acme = app.org_asking("acme", &model);
+    let mut asked = acme.listen(json!({ "id": "c", "messages": [user("Hi")] }));
+    asked.until("text-delta");
+    let other = app.key("acme", Env::Live, &Scope::ALL);
+    let mut beside = other.listen_in("c");
+    beside.until("text-delta");
+    let revoke = |prefix: &str| wait(app.store().org(&app.tenant("acme")).revoke_key(prefix.into())).unwrap();
+    // Whoever only reads hears no more; the reply goes on.
+    revoke(&other.key()[..12]);
+    assert_eq!(beside.rest().types().last(), Some(&"abort"));
+    assert_eq!(acme.get("/sessions/c").ok(200)["status"], json!("running"));
+    revoke(&acme.key()[..12]);
+    assert_eq!(asked.rest().types().last(), Some(&"abort"));
+    model.wait_hung_up(1);
+    let browser = app.browser("acme");
+    until("the reply to be stored", || (browser.get("/sessions/c").ok(200)["status"] == json!("idle")).then_some(()));
+    assert_eq!(browser.messages("c")[1]["status"], json!("stopped"));
+}
+
+#[test]
+fn a_key_that_expires_lets_what_runs_end() {
+    let app = App::start(&[]);
+    let word = |text: &str| delta(json!({ "content": text }));
+    let model = FakeModel::start(vec![
+        Answer::empty().chunk(word("one ")).wait().chunk(word("two")).chunk(finish("stop")).done(),
+    ]);
+    let acme = app.org_asking("acme", &model);
+    let mut asked = acme.listen(json!({ "id": "c", "messages": [user("Hi")] }));
+    asked.until("text-delta");
+    let id = column(&acme.get("/api-keys").ok(200), "id").remove(0);
+    let rotated = app.browser("acme").post(&format!("/api-keys/{id}/rotate"), json!({ "overlapSeconds": 0 }));
+    rotated.ok(201);
+    acme.get("/agents").fails(401, "UNAUTHORIZED");
+    model.go();
+    assert_eq!(asked.rest().text(), "one two");
+}
+
+#[test]
 fn every_form_of_the_key_is_taken_and_no_other() {
     let app = App::shared();
     let key = app.org("acme").key.unwrap();
@@ -70,7 +113,7 @@ fn the_organizations_header_must_match_its_key() {
     let acme = app.org("acme");
     app.org("globex");
     acme.header("x-alumia-org", &app.slug("acme")).get("/agents").ok(200);
-    for other in [&*app.slug("globex"), "nobody", ""] {
+    for other in [&*app.slug("globex"), "nobody"] {
         acme.header("x-alumia-org", other).get("/agents").fails(403, "FORBIDDEN");
     }
 }

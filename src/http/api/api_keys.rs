@@ -173,10 +173,11 @@ impl ApiKeys {
 
     /// Revoke an API key
     ///
-    /// It stops working at once. Requires a browser sign-in.
+    /// It stops working at once, and so do the replies that it asked for or reads. Requires a browser sign-in.
     #[oai(path = "/api-keys/:id", method = "delete", operation_id = "delete_api_key")]
     async fn delete_api_key(&self, caller: Caller<SteppedUp>, id: Path<String>) -> Result<Data<Deleted>, ApiError> {
         caller.org().revoke_key(id.0).await?;
+        caller.app.end_revoked();
         Ok(Data::deleted())
     }
 }

@@ -180,6 +180,7 @@ fn asker(caller: &Caller<Chat>) -> Asker {
     Asker {
         tenant: caller.tenant.clone(),
         test: caller.env == Env::Test,
+        key_id: caller.key_id.clone(),
         request_id: caller.request_id.as_str().to_owned(),
         claim: caller.claim.clone(),
     }

@@ -37,6 +37,7 @@ pub mod idempotency;
 mod linger;
 pub mod metrics;
 pub mod operations;
+mod revocable;
 pub mod single;
 
 /// The pattern of requests that match none.

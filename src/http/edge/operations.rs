@@ -17,6 +17,7 @@ use poem_openapi::{
 use super::{
     gate::{Counted, Gate},
     idempotency::IdempotencyLayer,
+    revocable::Revocable,
 };
 use crate::http::wire::operation::{Operation, Repeats, needs_row};
 
@@ -79,6 +80,7 @@ impl<A: OpenApi> OpenApi for Operations<A> {
                     }
                     None => endpoint,
                 };
+                let endpoint = Revocable(endpoint).boxed();
                 routes.entry(pattern.clone()).or_default().insert(method, endpoint);
             }
         }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    bridge::Bridge, budget::Budget, cors::Cors, counters::Metrics, hosts::Hosts, in_flight::InFlight, proxies::Proxies,
-    rate_limit::RateLimit, setup_code::SetupCode, throttle::Throttle,
+    bridge::Bridge, budget::Budget, cors::Cors, counters::Metrics, hosts::Hosts, in_flight::InFlight,
+    key_readers::KeyReaders, proxies::Proxies, rate_limit::RateLimit, setup_code::SetupCode, throttle::Throttle,
 };
 use crate::{
     catalog::Catalog,
@@ -57,6 +57,7 @@ pub struct App {
     /// Passwords and setup codes that were wrong.
     pub throttle: Throttle,
     pub in_flight: InFlight,
+    pub key_readers: Arc<KeyReaders>,
 }
 
 /// Whom a server lets in, and how often.
@@ -94,6 +95,26 @@ impl App {
             failed_keys: RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
             throttle: Throttle::default(),
             in_flight: InFlight::default(),
+            key_readers: Arc::default(),
+        }
+    }
+
+    /// Ends what revoked keys read, and stops what they asked for. A key may be revoked by another process, so this is asked again
+    /// and again; it costs a look-up for each key that reads or asks now.
+    pub fn end_revoked(&self) {
+        let mut keys = self.key_readers.ids();
+        keys.extend(self.engine.asking_keys());
+        keys.sort_unstable();
+        keys.dedup();
+        for key_id in keys {
+            match self.store.is_revoked(&key_id) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.engine.stop_asked_by(&key_id);
+                    self.key_readers.end(&key_id);
+                }
+                Err(error) => return tracing::warn!(%error, "cannot see which keys are revoked"),
+            }
         }
     }
 

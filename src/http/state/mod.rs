@@ -9,6 +9,7 @@ pub mod cors;
 pub mod counters;
 pub mod hosts;
 pub mod in_flight;
+pub mod key_readers;
 pub mod proxies;
 pub mod rate_limit;
 pub mod setup_code;

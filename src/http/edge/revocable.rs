@@ -1,0 +1,61 @@
+//! A stream that a key reads ends when its key is revoked.
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use poem::{
+    Body, Endpoint, Request, Response,
+    endpoint::BoxEndpoint,
+    http::{HeaderValue, header},
+};
+
+use crate::{
+    http::{
+        auth::identity::{Identity, app_of},
+        state::key_readers::KeyReader,
+        wire::{envelope::ApiError, stream::EVENT_STREAM},
+    },
+    turn::chunk::{Chunk, DONE},
+};
+
+/// Around an operation: what it streams to a key.
+pub struct Revocable(pub BoxEndpoint<'static>);
+
+impl Endpoint for Revocable {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let app = app_of(&request).map_err(ApiError)?.clone();
+        // Whoever cannot be told is refused by the operation itself.
+        let key_id = match Identity::keep(&mut request) {
+            Ok(Identity::Key(holder)) => Some(holder.key_id),
+            _ => None,
+        };
+        let mut response = self.0.call(request).await?;
+        let streams = response.headers().get(header::CONTENT_TYPE) == Some(&HeaderValue::from_static(EVENT_STREAM));
+        if let Some(key_id) = key_id.filter(|_| streams) {
+            let body = response.take_body();
+            response.set_body(until_revoked(body, app.key_readers.open(key_id)));
+        }
+        Ok(response)
+    }
+}
+
+/// The stream, or what there is of it when the key ends and the words that end it.
+fn until_revoked(body: Body, reader: KeyReader) -> Body {
+    let stream = stream::unfold(Some((body.into_bytes_stream(), reader)), async |state| {
+        let (mut body, mut reader) = state?;
+        tokio::select! {
+            biased;
+            piece = body.next() => piece.map(|piece| (piece, Some((body, reader)))),
+            () = reader.revoked() => Some((Ok(last_words()), None)),
+        }
+    });
+    Body::from_bytes_stream(stream)
+}
+
+fn last_words() -> Bytes {
+    let mut frames = Vec::new();
+    Chunk::Abort.write_to(&mut frames);
+    frames.extend_from_slice(DONE.as_bytes());
+    frames.into()
+}
