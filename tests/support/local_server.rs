@@ -51,7 +51,7 @@ pub enum Template {
     Nemo,
 }
 
-/// What is heard while the prompt is read, between the empty first chunk and the first token.
+/// What is heard while the prompt is read, between the head and the first token.
 #[derive(Clone, Copy)]
 enum Reads {
     AtOnce,
@@ -202,12 +202,13 @@ impl LocalServer {
         let words: Vec<_> = self.says.split_inclusive(' ').collect();
         let said = &words[..words.len().min(room)];
         *kept = format!("{prompt}{}", said.concat());
-        let mut answer = Answer::empty().chunk(delta(json!({ "role": "assistant", "content": null })));
-        answer = match self.reads {
-            Reads::AtOnce => answer,
-            Reads::Silently => answer.wait(),
-            Reads::WithPings(interval) => answer.pings(interval),
+        // A piece before the wait: what waits first would have no head either.
+        let mut answer = match self.reads {
+            Reads::AtOnce => Answer::empty(),
+            Reads::Silently => Answer::empty().raw("").wait(),
+            Reads::WithPings(interval) => Answer::empty().raw("").pings(interval),
         };
+        answer = answer.chunk(delta(json!({ "role": "assistant", "content": null })));
         answer = said.iter().fold(answer, |answer, word| answer.chunk(delta(json!({ "content": word }))));
         if self.breaks {
             let error = json!({ "code": 500, "message": "The model produced output that does not match the expected format", "type": "server_error" });
