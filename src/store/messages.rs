@@ -2,73 +2,24 @@
 //!
 //! A page is handed out row by row, borrowed from SQLite, so that 200 messages cost 200 copies and no tree of values.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::{
     Org, SessionRow, TurnRow,
     fault::unless_taken,
+    message::COLUMNS,
     search::{self, SNIPPET_TOKENS},
     sessions,
-    words::words,
 };
 use crate::{
     error::{Error, Result},
-    id,
     time::Timestamp,
 };
 
+pub use super::message::{Message, NewMessage, Role, Status};
+
 /// Messages of one session that a turn looks at; a session of more has long outgrown every model's window.
 const HISTORY_MESSAGES_MAX: usize = 10_000;
-
-words! {
-    /// Who said it.
-    pub enum Role {
-        System = "system",
-        User = "user",
-        Assistant = "assistant",
-    }
-}
-
-words! {
-    /// Whether it is whole, and if not, why.
-    pub enum Status {
-        Complete = "complete",
-        /// Someone stopped the turn that wrote it.
-        Stopped = "stopped",
-        /// The server went away under the turn that wrote it.
-        Interrupted = "interrupted",
-        /// The turn that wrote it failed.
-        Failed = "error",
-    }
-}
-
-/// A message as the file holds it. `S` is `&str` while SQLite lends it, `String` once it is kept.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Message<S = String> {
-    /// SQLite's row number: the order of the history; never shown.
-    pub seq: i64,
-    pub id: S,
-    pub role: Role,
-    pub status: Status,
-    pub created_at: Timestamp,
-    /// A JSON object, as text.
-    pub metadata: S,
-    /// The text of its parts.
-    pub content: S,
-    /// A JSON array of UIMessage parts, as text.
-    pub parts: S,
-}
-
-/// A message to be kept.
-#[derive(Debug, Clone)]
-pub struct NewMessage {
-    pub id: String,
-    pub role: Role,
-    pub status: Status,
-    pub metadata: String,
-    pub content: String,
-    pub parts: String,
-}
 
 /// Which part of a history.
 #[derive(Debug, Clone, Default)]
@@ -78,55 +29,37 @@ pub struct MessagePage<'a> {
     pub page_size: usize,
     /// From the newest back, rather than from the oldest on.
     pub newest_first: bool,
+    /// Where a page ends early: a message that would take it past so many bytes is the next page's.
+    pub bytes_max: Option<usize>,
+    /// What becomes of a page whose first message alone is larger than that.
+    pub oversize: Oversize,
 }
 
-const COLUMNS: &str = "seq, id, role, status, created_at, metadata, content, parts";
-
-impl<'a> Message<&'a str> {
-    fn from_row(row: &'a Row<'_>) -> rusqlite::Result<Self> {
-        let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-        Ok(Message {
-            seq: row.get(0)?,
-            id: text(1)?,
-            role: row.get(2)?,
-            status: row.get(3)?,
-            created_at: Timestamp::from_millis(row.get(4)?),
-            metadata: text(5)?,
-            content: text(6)?,
-            parts: text(7)?,
-        })
-    }
-
-    /// A copy that outlives the row.
-    pub fn to_owned(&self) -> Message {
-        Message {
-            seq: self.seq,
-            id: self.id.into(),
-            role: self.role,
-            status: self.status,
-            created_at: self.created_at,
-            metadata: self.metadata.into(),
-            content: self.content.into(),
-            parts: self.parts.into(),
-        }
-    }
+/// A first message that is larger than a page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Oversize {
+    /// It is a page of its own.
+    #[default]
+    Shown,
+    /// It is not even read: [`PageEnd::TooLarge`].
+    Left,
 }
 
-impl Message {
-    /// As SQLite would lend it.
-    pub fn as_deref(&self) -> Message<&str> {
-        Message {
-            seq: self.seq,
-            id: &self.id,
-            role: self.role,
-            status: self.status,
-            created_at: self.created_at,
-            metadata: &self.metadata,
-            content: &self.content,
-            parts: &self.parts,
-        }
-    }
+/// How a page ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageEnd {
+    /// With the last message there is.
+    Last,
+    /// Others follow.
+    More,
+    /// Before it began, at a message that is too large for the reader.
+    TooLarge,
 }
+
+/// What a message takes, in bytes. SQLite knows it without reading the texts.
+const BYTES: &str = "octet_length(metadata) + octet_length(content) + octet_length(parts)";
+/// Where that stands in a page's rows.
+const BYTES_COLUMN: usize = 8;
 
 /// A message that a search found.
 #[derive(Debug, Clone)]
@@ -139,14 +72,14 @@ pub struct Found {
 }
 
 impl Org<'_> {
-    /// Shows `each` the messages of one page of a session's history; says whether more follow. An answer that is being
+    /// Shows `each` the messages of one page of a session's history; says how it ended. An answer that is being
     /// written is none of them, not even a continued one: a page that resumes it reads all of it from its stream.
     pub fn messages(
         &self,
         session_id: &str,
         page: &MessagePage<'_>,
         mut each: impl FnMut(Message<&str>),
-    ) -> Result<bool> {
+    ) -> Result<PageEnd> {
         self.read(|c| {
             let session = sessions::find(c, self.tenant, session_id)?.ok_or(Error::NotFound("session"))?;
             // Both at one moment, or an answer that ends in between would be missing.
@@ -182,7 +115,7 @@ impl Org<'_> {
             // Both at one moment, or what was appended in between would be counted as older.
             let c = &c.unchecked_transaction()?;
             let more = read_page(c, &self.tenant.org_id, session, &page, &mut keep)?;
-            if more { Ok(count(c, session)?.saturating_sub(HISTORY_MESSAGES_MAX)) } else { Ok(0) }
+            if more == PageEnd::More { Ok(count(c, session)?.saturating_sub(HISTORY_MESSAGES_MAX)) } else { Ok(0) }
         })?;
         kept.reverse();
         Ok((kept, left_out + not_looked_at))
@@ -239,21 +172,14 @@ impl Org<'_> {
     }
 }
 
-impl NewMessage {
-    /// A whole message of that role with a new id.
-    pub fn new(role: Role, content: String, parts: String) -> Self {
-        NewMessage { id: id::generate(), role, status: Status::Complete, metadata: "{}".into(), content, parts }
-    }
-}
-
-/// Shows `each` the messages of one page; says whether more follow.
+/// Shows `each` the messages of one page; says how it ended.
 pub(super) fn read_page(
     c: &Connection,
     org_id: &str,
     session: SessionRow,
     page: &MessagePage<'_>,
     each: &mut impl FnMut(Message<&str>),
-) -> Result<bool> {
+) -> Result<PageEnd> {
     let after = match page.cursor {
         Some(cursor) => Some(seq_of(c, session, cursor)?.ok_or_else(bad_cursor)?),
         None => None,
@@ -265,16 +191,22 @@ pub(super) fn read_page(
     let rows = page.page_size as i64 + 1;
     let parameters = named_params! { ":org": org_id, ":session": session, ":after": after, ":rows": rows };
     let mut rows = statement.query(parameters)?;
-    for _ in 0..page.page_size {
-        let Some(row) = rows.next()? else { return Ok(false) };
-        each(Message::from_row(row)?);
+    let mut bytes = 0;
+    for nth in 0..page.page_size {
+        let Some(row) = rows.next()? else { return Ok(PageEnd::Last) };
+        bytes += row.get::<_, i64>(BYTES_COLUMN)? as usize;
+        match (page.bytes_max.is_some_and(|max| bytes > max), nth, page.oversize) {
+            (false, ..) | (true, 0, Oversize::Shown) => each(Message::from_row(row)?),
+            (true, 0, Oversize::Left) => return Ok(PageEnd::TooLarge),
+            (true, ..) => return Ok(PageEnd::More),
+        }
     }
-    Ok(rows.next()?.is_some())
+    Ok(if rows.next()?.is_some() { PageEnd::More } else { PageEnd::Last })
 }
 
 fn page_sql(beyond: &str, order: &str) -> String {
     format!(
-        "SELECT {COLUMNS} FROM message
+        "SELECT {COLUMNS}, {BYTES} FROM message
          WHERE session = (SELECT seq FROM session WHERE seq = :session AND org_id = :org)
              AND superseded_by IS NULL AND {beyond} ORDER BY {order} LIMIT :rows"
     )

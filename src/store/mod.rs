@@ -5,6 +5,7 @@
 mod claim; // that a request was done
 mod fault; // what SQLite refuses, as facts of ours
 pub mod file; // the file as a whole
+mod message; // a message's row
 mod open;
 mod page;
 mod rows; // row numbers that were found for an organization

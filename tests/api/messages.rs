@@ -95,3 +95,43 @@ fn a_history_with_files_may_be_large_and_other_bodies_may_not() {
     let large = json!({ "label": "x".repeat(129 * 1024) });
     acme.asking_first().post("/sessions", large).fails(413, "PAYLOAD_TOO_LARGE");
 }
+
+#[test]
+fn a_page_ends_before_the_message_that_would_make_it_too_large() {
+    const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+    let app = App::shared();
+    let acme = app.org("acme");
+    let empty = r#"[{"type":"text","text":""}]"#.len();
+    for (bytes, together) in [(PAGE_BYTES_MAX - 1, 2), (PAGE_BYTES_MAX, 2), (PAGE_BYTES_MAX + 1, 1)] {
+        let path = session(&acme);
+        let texts = ["x".repeat(1024 * 1024), "y".repeat(1024 * 1024 - 1_000)];
+        // Each text stands in its parts and in the content.
+        let rest = bytes - texts.iter().map(|text| 2 * text.len() + empty).sum::<usize>() - "{}".len();
+        let metadata = json!({ "a": "z".repeat(rest - r#"{"a":""}"#.len()) });
+        acme.post(&path, json!({ "role": "user", "content": texts[0] })).ok(201);
+        acme.post(&path, json!({ "role": "user", "content": texts[1], "metadata": metadata })).ok(201);
+        let page = acme.get(&path).ok(200);
+        assert_eq!(page["items"].as_array().unwrap().len(), together, "{bytes}");
+        assert_eq!(page["hasMore"], json!(together == 1));
+    }
+}
+
+#[test]
+fn a_message_larger_than_a_page_is_a_page_of_its_own() {
+    let app = App::shared();
+    let acme = app.org("acme");
+    let path = session(&acme);
+    let large = "x".repeat(5 * 1024 * 1024);
+    for text in ["first", &large, "last"] {
+        let made = acme.post(&path, json!({ "role": "user", "content": text })).ok(201);
+        assert_eq!(made["content"], json!(text));
+    }
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = acme.get(&format!("{path}?pageSize=50{cursor}")).ok(200);
+        pages.push(column(&page, "content"));
+        let Some(next) = page["nextCursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(pages, [vec!["first".to_owned()], vec![large], vec!["last".to_owned()]]);
+}

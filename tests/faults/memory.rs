@@ -43,6 +43,14 @@ const BODIES_PEAK_BYTES_MAX: u64 = 300 * MIB;
 /// What is said past the bound.
 const BUSY: &str = "too many large bodies at once: try again shortly";
 
+/// Readers of pages that read nothing, and what the message of each page has.
+const READERS: usize = 20;
+const PAGE_MIB: usize = 8;
+/// The window of such a reader.
+const SLOW_WINDOW_BYTES: usize = 4 * 1024;
+/// What their pages take: half of 256 MiB is one person's, and a page that is refused was built.
+const PAGES_BYTES_MAX: u64 = 220 * MIB;
+
 /// A figure of the server's memory, in bytes.
 fn memory(app: &App, figure: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", app.process())).unwrap();
@@ -126,4 +134,41 @@ fn bodies_that_never_end_have_a_bound_and_leave_room_for_others() {
     until("the memory to be free again", || (acme.post("/chat", ask(10)).status == 422).then_some(()));
     did_not_panic(&app);
     proof("memory.unfinished-bodies-refused", refused);
+}
+
+/// A reader with a small window that has asked for a page and reads nothing of it.
+fn slow_reader(app: &App, key: &str, path: &str) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(SLOW_WINDOW_BYTES).unwrap();
+    let server: SocketAddr = app.url().trim_start_matches("http://").parse().unwrap();
+    socket.connect(&server.into()).unwrap();
+    let mut socket = TcpStream::from(socket);
+    write!(socket, "GET /api/v1{path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n\r\n").unwrap();
+    socket
+}
+
+#[test]
+fn pages_that_nobody_reads_have_a_bound_and_leave_room_for_others() {
+    let app = App::start(&[]);
+    let acme = app.org("acme");
+    let session = acme.post("/sessions", json!({})).ok(201)["id"].as_str().unwrap().to_owned();
+    let path = format!("/sessions/{session}/messages");
+    (0..2).for_each(|_| {
+        drop(acme.post(&path, json!({ "role": "user", "content": "x".repeat(PAGE_MIB * MIB as usize) })).ok(201))
+    });
+    let member = app.member("acme");
+    let before = memory(&app, "VmRSS");
+    let mut readers: Vec<_> = (0..READERS).map(|_| slow_reader(&app, acme.key(), &path)).collect();
+    let answered: Vec<_> = readers.iter_mut().map(|reader| until("an answer to begin", || status(reader))).collect();
+    let refused = answered.iter().filter(|status| *status == "503").count();
+    assert!(refused > 0 && answered.iter().all(|status| ["200", "503"].contains(&&**status)), "{answered:?}");
+    let cost = memory(&app, "VmRSS").saturating_sub(before);
+    assert!(cost < PAGES_BYTES_MAX, "{} MiB", cost / MIB);
+    acme.get("/agents").ok(200);
+    let first = member.get(&path).ok(200);
+    assert_eq!((first["items"].as_array().unwrap().len(), first["hasMore"].as_bool()), (1, Some(true)));
+    drop(readers);
+    until("the memory to be free again", || (acme.get(&path).status == 200).then_some(()));
+    did_not_panic(&app);
+    proof("memory.unread-pages-refused", refused);
 }

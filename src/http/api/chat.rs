@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{Caller, Chat, ReadOrChat},
-        body::JsonBody,
+        body::HistoryBody,
         wire::{data::Data, envelope::ApiError},
     },
     id,
@@ -112,9 +112,10 @@ impl Chats {
     ///
     /// The reply is stored even if the client disconnects. `finish` and `[DONE]` are sent once it is on disk.
     #[oai(path = "/chat", method = "post", operation_id = "create_chat")]
-    async fn create_chat(&self, caller: Caller<Chat>, body: JsonBody<ChatRequest>) -> Result<UiStream, ApiError> {
+    async fn create_chat(&self, caller: Caller<Chat>, body: HistoryBody<ChatRequest>) -> Result<UiStream, ApiError> {
         caller.app.refuse_while_draining()?;
-        let ask = body.0.into_ask(asker(&caller))?;
+        let asker = asker(&caller);
+        let ask = body.into(|request| request.into_ask(asker)).await?;
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
 

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{Caller, Chat, ReadOrChat},
-        body::JsonBody,
+        body::HistoryBody,
         wire::{
             check::{Checks, metadata_text},
             data::{CreatedOrExisting, Data, Items, Shape, write_json},
@@ -30,7 +30,7 @@ use crate::{
     id,
     store::{
         Org,
-        messages::{self as stored, MessagePage, NewMessage, Role},
+        messages::{self as stored, MessagePage, NewMessage, Oversize, PageEnd, Role},
     },
     turn::{fold, parts},
 };
@@ -39,8 +39,11 @@ const PAGE_SIZE_DEFAULT: i64 = 100;
 const PAGE_SIZE_MAX: i64 = 500;
 /// A page of more messages than this is read off the threads of the requests.
 const PAGE_SIZE_INLINE_MAX: usize = 200;
-/// Where a page ends early: messages may hold whole files.
-const PAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Where a page ends early: messages may hold whole files. One that is larger is a page of its own, and is written off those threads.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What surrounds the texts of a message, in bytes: its id, its session's, and the names of its fields.
+const MESSAGE_FRAME_BYTES: usize = 512;
 
 /// A message.
 #[derive(Debug, Object)]
@@ -185,10 +188,20 @@ impl Messages {
         }
         let page_size = check_page_size(page_size.0)?;
         let (id, cursor, newest_first) = (id.0, cursor.0, order.0 == Some(Order::Desc));
-        let page = move |org: Org<'_>| {
-            write_page(&org, &id, &MessagePage { cursor: cursor.as_deref(), page_size, newest_first })
+        let page = move |org: &Org<'_>, oversize| {
+            let (cursor, bytes_max) = (cursor.as_deref(), Some(PAGE_BYTES_MAX));
+            write_page(org, &id, &MessagePage { cursor, page_size, newest_first, bytes_max, oversize })
         };
-        Ok(if page_size > PAGE_SIZE_INLINE_MAX { caller.scan(page).await? } else { page(caller.org())? })
+        let at_once = page.clone();
+        let found = match page_size > PAGE_SIZE_INLINE_MAX {
+            true => caller.scan(move |org| at_once(&org, Oversize::Left)).await?,
+            false => at_once(&caller.org(), Oversize::Left)?,
+        };
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let page = caller.large(move |org| page(&org, Oversize::Shown)).await?;
+        Ok(page.ok_or_else(|| Error::internal("a page was not read"))?)
     }
 
     /// Append a message without a reply
@@ -199,15 +212,22 @@ impl Messages {
         &self,
         caller: Caller<Chat>,
         id: Path<String>,
-        body: JsonBody<MessageRequest>,
+        body: HistoryBody<MessageRequest>,
     ) -> Result<CreatedOrExisting<Message>, ApiError> {
-        let (message, is_new) = caller.org().append_message(id.0.clone(), body.0.into_new()?).await?;
-        let write = |out: &mut Vec<u8>| write_message(out, &json_text(&id), &message.as_deref());
-        Ok(if is_new {
-            CreatedOrExisting::Created(Data::written(write))
-        } else {
-            CreatedOrExisting::Existing(Data::written(write))
-        })
+        let new = body.into(MessageRequest::into_new).await?;
+        let (message, is_new) = caller.org().append_message(id.0.clone(), new).await?;
+        if message.parts.len() <= PAGE_BYTES_MAX {
+            return Ok(appended(&id, &message, is_new));
+        }
+        Ok(caller.large(move |_| Ok(appended(&id, &message, is_new))).await?)
+    }
+}
+
+fn appended(session_id: &str, message: &stored::Message, is_new: bool) -> CreatedOrExisting<Message> {
+    let write = |out: &mut Vec<u8>| write_message(out, &json_text(session_id), &message.as_deref());
+    match is_new {
+        true => CreatedOrExisting::Created(Data::written(write)),
+        false => CreatedOrExisting::Existing(Data::written(write)),
     }
 }
 
@@ -218,36 +238,37 @@ fn check_page_size(page_size: Option<i64>) -> Result<usize> {
     checks.done().map(|()| page_size as usize)
 }
 
-fn write_page(org: &Org<'_>, session_id: &str, page: &MessagePage<'_>) -> Result<Data<MessagesOrCount>> {
+/// A page; none if its first message is too large to be read here.
+fn write_page(org: &Org<'_>, session_id: &str, page: &MessagePage<'_>) -> Result<Option<Data<MessagesOrCount>>> {
     let session_json = json_text(session_id);
-    let (mut items, mut last, mut cut) = (Vec::new(), None, false);
-    let more = org.messages(session_id, page, |message| {
-        cut |= !items.is_empty() && items.len() + message.parts.len() + message.content.len() > PAGE_BYTES_MAX;
-        if cut {
-            return;
-        }
-        if !items.is_empty() {
-            items.push(b',');
-        }
-        write_message(&mut items, &session_json, &message);
-        last = Some(message.id.to_owned());
-    })?;
-    let more = more || cut;
-    Ok(Data::written(|out| {
-        out.reserve(items.len() + 128);
+    Data::try_written(|out| {
         out.extend_from_slice(br#"{"items":["#);
-        out.append(&mut items);
+        let mut last = None;
+        let end = org.messages(session_id, page, |message| {
+            if last.is_some() {
+                out.push(b',');
+            }
+            write_message(out, &session_json, &message);
+            last = Some(message.id.to_owned());
+        })?;
+        if end == PageEnd::TooLarge {
+            return Ok(None);
+        }
+        let more = end == PageEnd::More;
         out.extend_from_slice(br#"],"nextCursor":"#);
         write_json(out, &last.filter(|_| more));
         out.extend_from_slice(br#","hasMore":"#);
         write_json(out, &more);
         out.push(b'}');
-    }))
+        Ok(Some(()))
+    })
 }
 
 /// Appends one message. Parts and metadata are JSON already.
 fn write_message(out: &mut Vec<u8>, session_json: &[u8], message: &stored::Message<&str>) {
     let created_at = message.created_at;
+    // At once, for growing step by step takes twice as much; only quotes and control characters can want more.
+    out.reserve(message.content.len() + message.parts.len() + message.metadata.len() + MESSAGE_FRAME_BYTES);
     out.extend_from_slice(br#"{"id":"#);
     write_json(out, message.id);
     out.extend_from_slice(br#","sessionId":"#);

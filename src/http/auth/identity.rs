@@ -3,7 +3,10 @@
 //! Rule: the first to ask puts the identity into the request's data; later readers find it there.
 //! Deliberately absent: permissions. `access.rs` decides them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use poem::Request;
 
@@ -91,6 +94,24 @@ fn note_use(app: &App, holder: &KeyHolder) {
     let recent = |used: Timestamp| Timestamp::now().since(used) < KEY_USE_PRECISION;
     if !holder.last_used_at.is_some_and(recent) {
         app.store.note_key_use(holder.key_id.clone());
+    }
+}
+
+/// Who turned out to be calling, for those around a handler.
+#[derive(Clone, Default)]
+pub struct Speaker(Arc<OnceLock<String>>);
+
+impl Speaker {
+    /// Says it of a request.
+    pub fn tell(request: &Request, user_id: &str) {
+        if let Some(speaker) = request.data::<Speaker>() {
+            speaker.0.get_or_init(|| user_id.to_owned());
+        }
+    }
+
+    /// The person; empty if nobody known was let in.
+    pub fn user_id(&self) -> &str {
+        self.0.get().map_or("", String::as_str)
     }
 }
 

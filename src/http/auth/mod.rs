@@ -16,7 +16,7 @@ use poem_openapi::{
 pub use self::access::{Access, Chat, Owner, OwnerSteppedUp, Read, ReadOrChat, SteppedUp, Write};
 use self::{
     access::Shown,
-    identity::{Identity, app_of, named_org, presented_key, signed_in},
+    identity::{Identity, Speaker, app_of, named_org, presented_key, signed_in},
 };
 use crate::{
     error::{Error, Result},
@@ -84,6 +84,16 @@ impl<A> Caller<A> {
     {
         let (store, tenant) = (self.app.store.clone(), self.tenant.clone());
         self.app.bridge.run(move || read(store.org(&tenant))).await
+    }
+
+    /// The same for a read of something large, of which only a few are in memory at once.
+    pub async fn large<T, F>(&self, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(store::Org<'_>) -> Result<T> + Send + 'static,
+    {
+        let (store, tenant) = (self.app.store.clone(), self.tenant.clone());
+        self.app.large.run(move || read(store.org(&tenant))).await
     }
 }
 
@@ -185,6 +195,7 @@ fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     let request_id = request_id.ok_or_else(|| Error::internal("a handler was reached without a request id"))?;
     let claim = request.data::<Claim>().cloned();
     let Known { access, tenant, env, reads, key_id } = known(request)?;
+    Speaker::tell(request, &tenant.user_id);
     Ok(Caller { access, app, tenant, env, reads, key_id, request_id, claim })
 }
 

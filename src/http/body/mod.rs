@@ -19,7 +19,7 @@ use poem_openapi::{
     types::ParseFromJSON,
 };
 use sha2::{Digest, Sha256};
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 pub use self::decode::decode;
 use self::decode::values_in;
@@ -42,6 +42,29 @@ const LARGE_BODY_VALUES: usize = 20_000;
 
 /// A body that holds a `T`, of at most the bytes that its operation's row allows.
 pub struct JsonBody<T>(pub T);
+
+/// The same where whole histories travel: what is made of one may take long.
+pub struct HistoryBody<T> {
+    value: T,
+    weight: Weight,
+}
+
+/// Whether what a body holds takes long to walk through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    Light,
+    Heavy,
+}
+
+impl<T: Send + 'static> HistoryBody<T> {
+    /// What `make` makes of it, beside the threads that serve if that takes long.
+    pub async fn into<U: Send + 'static>(self, make: impl FnOnce(T) -> Result<U> + Send + 'static) -> Result<U> {
+        match self.weight {
+            Weight::Light => make(self.value),
+            Weight::Heavy => spawn_blocking(move || make(self.value)).await.map_err(Error::internal)?,
+        }
+    }
+}
 
 /// The body of one request, on its way. It is in the request's data, and ends with it.
 pub struct Arrival {
@@ -103,19 +126,19 @@ impl Arrival {
         let bytes = self.received().as_ref().map(|received| received.bytes.clone()).unwrap_or_default();
         let hash = |bytes: &[u8]| Sha256::digest(bytes).into();
         match bytes.len() > LARGE_BODY_BYTES {
-            true => self.app.decoding.run(move || Ok(hash(&bytes))).await,
+            true => self.app.large.run(move || Ok(hash(&bytes))).await,
             false => Ok(hash(&bytes)),
         }
     }
 
     /// What it holds. Its bytes are gone after that.
-    async fn decode<T: ParseFromJSON + 'static>(&self) -> Result<T> {
+    async fn decode<T: ParseFromJSON + 'static>(&self) -> Result<(T, Weight)> {
         let bytes = self.received().as_mut().map(|received| mem::take(&mut received.bytes)).unwrap_or_default();
         let schemas = self.schemas;
         if bytes.len() > LARGE_BODY_BYTES || values_in(&bytes, LARGE_BODY_VALUES) > LARGE_BODY_VALUES {
-            return self.app.decoding.run(move || decode(&bytes, schemas)).await;
+            return Ok((self.app.large.run(move || decode(&bytes, schemas)).await?, Weight::Heavy));
         }
-        decode(&bytes, schemas)
+        Ok((decode(&bytes, schemas)?, Weight::Light))
     }
 
     fn received(&self) -> MutexGuard<'_, Option<Received>> {
@@ -123,30 +146,38 @@ impl Arrival {
     }
 }
 
-impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for JsonBody<T> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
-    type ParamType = ();
-    type ParamRawType = ();
+/// Both are one to the document, and differ in what they keep.
+macro_rules! extract_body {
+    ($type:ident, $made:expr) => {
+        impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for $type<T> {
+            const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+            type ParamType = ();
+            type ParamRawType = ();
 
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
+            fn register(registry: &mut Registry) {
+                T::register(registry);
+            }
 
-    fn request_meta() -> Option<MetaRequest> {
-        let content = vec![MetaMediaType { content_type: data::JSON, schema: T::schema_ref() }];
-        Some(MetaRequest { description: None, content, required: T::IS_REQUIRED })
-    }
+            fn request_meta() -> Option<MetaRequest> {
+                let content = vec![MetaMediaType { content_type: data::JSON, schema: T::schema_ref() }];
+                Some(MetaRequest { description: None, content, required: T::IS_REQUIRED })
+            }
 
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        Ok(JsonBody(read(request, body).await.map_err(ApiError)?))
-    }
+            async fn from_request(
+                request: &'a Request,
+                body: &mut RequestBody,
+                _options: ExtractParamOptions<()>,
+            ) -> poem::Result<Self> {
+                Ok(read(request, body).await.map($made).map_err(ApiError)?)
+            }
+        }
+    };
 }
 
-async fn read<T: ParseFromJSON + 'static>(request: &Request, body: &mut RequestBody) -> Result<T> {
+extract_body!(JsonBody, |(value, _)| JsonBody(value));
+extract_body!(HistoryBody, |(value, weight)| HistoryBody { value, weight });
+
+async fn read<T: ParseFromJSON + 'static>(request: &Request, body: &mut RequestBody) -> Result<(T, Weight)> {
     if !request.content_type().is_some_and(is_json) {
         return Err(Error::BadRequest("send the header `Content-Type: application/json`".into()));
     }

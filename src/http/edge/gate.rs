@@ -11,7 +11,7 @@ use poem_openapi::registry::Registry;
 use crate::{
     error::{Error, Result},
     http::{
-        auth::identity::{Identity, app_of},
+        auth::identity::{Identity, Speaker, app_of},
         body::Arrival,
         wire::{envelope::ApiError, operation::Operation},
     },
@@ -42,6 +42,7 @@ impl Gate {
         if let Some(admits) = self.operation.admits {
             who = Identity::keep(request)?.user_id().unwrap_or_default();
             admits(request)?;
+            Speaker::tell(request, &who);
         }
         Ok(Arrival::new(app_of(request)?.clone(), who, self.operation.body_bytes_max, self.schemas))
     }

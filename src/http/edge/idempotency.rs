@@ -28,6 +28,7 @@ use crate::{
             in_flight::{Head, Lookup, Name},
         },
         wire::{
+            data::AnswerBytes,
             envelope::ApiError,
             operation::{Operation, Repeats},
             request_id::RequestId,
@@ -71,7 +72,7 @@ impl Endpoint for IdempotencyLayer {
         let claim = claim(name, &request, sent).await.map_err(ApiError)?;
         match app.in_flight.begin(&claim, || app.store.done_request(&name)).map_err(ApiError)? {
             Lookup::Running(live, head) => return Ok(with_head(Body::from_bytes_stream(live.reader()), head)),
-            Lookup::Done(done) => return Ok(replay(&app, done, &tenant, &request).map_err(ApiError)?),
+            Lookup::Done(done) => return Ok(replay(&app, done, tenant, &request).await.map_err(ApiError)?),
             Lookup::Nothing => {}
         }
         request.set_data(claim.clone());
@@ -140,23 +141,31 @@ impl Drop for First {
 }
 
 /// The answer of a request that was done.
-fn replay(app: &App, done: Done, tenant: &Tenant, request: &Request) -> Result<Response> {
+async fn replay(app: &App, done: Done, tenant: Tenant, request: &Request) -> Result<Response> {
     let head = done.answer.as_ref().map(head_of).transpose()?;
     if let Some(turn) = done.turn {
-        let request_id = request.data::<RequestId>().map_or("", RequestId::as_str);
-        let (session_id, frames) = app.engine.replay(tenant, turn, request_id)?;
-        let body = Body::from_vec(frames);
-        return Ok(match head {
+        let (engine, request_id) = (app.engine.clone(), request.data::<RequestId>().cloned());
+        let frames = move || engine.replay(&tenant, turn, request_id.as_ref().map_or("", RequestId::as_str));
+        let (session_id, frames) = app.bridge.run(frames).await?;
+        return Ok(whole(frames, |body| match head {
             Some(head) => with_head(body, head),
             None => stream_response(body, Some(&session_id)),
-        });
+        }));
     }
     match (done.answer, head) {
-        (Some(answer), Some(head)) => Ok(with_head(Body::from_vec(answer.body), head)),
+        (Some(answer), Some(head)) => Ok(whole(answer.body, |body| with_head(body, head))),
         _ => Err(Error::Conflict(
             "this request was already carried out, but its response was not stored: read the resource instead".into(),
         )),
     }
+}
+
+/// A response of these bytes, which says how many there are.
+fn whole(bytes: Vec<u8>, respond: impl FnOnce(Body) -> Response) -> Response {
+    let size = AnswerBytes(bytes.len());
+    let mut response = respond(Body::from_vec(bytes));
+    response.set_data(size);
+    response
 }
 
 fn head_of(answer: &Answer) -> Result<Head> {

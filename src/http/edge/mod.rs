@@ -31,6 +31,7 @@ use crate::{
     },
 };
 
+mod answer;
 mod gate;
 pub mod health;
 pub mod idempotency;

@@ -15,6 +15,7 @@ use poem_openapi::{
 };
 
 use super::{
+    answer::Answers,
     gate::{Counted, Gate},
     idempotency::IdempotencyLayer,
     revocable::Revocable,
@@ -80,7 +81,7 @@ impl<A: OpenApi> OpenApi for Operations<A> {
                     }
                     None => endpoint,
                 };
-                let endpoint = Revocable(endpoint).boxed();
+                let endpoint = Revocable(Answers(endpoint).boxed()).boxed();
                 routes.entry(pattern.clone()).or_default().insert(method, endpoint);
             }
         }

@@ -27,6 +27,9 @@ const FAILED_KEYS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// Bytes of bodies that arrive or are being carried out, of everybody. One person has half of it.
 const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Bytes of answers that wait to be read, of everybody. One person has half of it.
+const PAGES_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// How long a client waits that comes while the server drains: a successor is up by then.
 const DRAINING_RETRY: Duration = Duration::from_secs(5);
 
@@ -39,10 +42,12 @@ pub struct App {
     pub bridge: Bridge,
     /// Where passwords are hashed.
     pub hashing: Bridge,
-    /// Where large bodies are decoded.
-    pub decoding: Bridge,
+    /// Where large bodies are decoded and large answers are written.
+    pub large: Bridge,
     /// The memory for bodies that arrive or are being carried out.
     pub bodies: Arc<Budget>,
+    /// The memory for answers that are being sent.
+    pub answers: Arc<Budget>,
     pub cors: Cors,
     pub hosts: Hosts,
     pub proxies: Proxies,
@@ -83,8 +88,9 @@ impl App {
             engine,
             bridge: Bridge::for_scans(),
             hashing: Bridge::for_passwords(),
-            decoding: Bridge::for_large_bodies(),
+            large: Bridge::for_what_is_large(),
             bodies: Budget::new(BODIES_BYTES_MAX, "too many large bodies at once: try again shortly"),
+            answers: Budget::new(PAGES_BYTES_MAX, "too many large answers at once: read those, or try again shortly"),
             cors: admission.cors,
             hosts: admission.hosts,
             proxies: admission.proxies,

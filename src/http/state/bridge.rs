@@ -19,7 +19,7 @@ const WORK_RETRY: Duration = Duration::from_secs(2);
 /// Passwords hashed at once, of 19 MiB each.
 const HASHES_MAX: usize = 4;
 
-/// Large bodies decoded at once.
+/// Large bodies decoded, and large answers written, at once.
 const LARGE_BODIES_MAX: usize = 4;
 
 /// The places for one kind of work.
@@ -40,9 +40,9 @@ impl Bridge {
         Bridge { places: Semaphore::new(HASHES_MAX), busy: "too many sign-ins at once: try again shortly" }
     }
 
-    /// For what decodes large bodies.
-    pub fn for_large_bodies() -> Self {
-        Bridge { places: Semaphore::new(LARGE_BODIES_MAX), busy: "too many large bodies at once: try again shortly" }
+    /// For what decodes large bodies, and writes large answers.
+    pub fn for_what_is_large() -> Self {
+        Bridge { places: Semaphore::new(LARGE_BODIES_MAX), busy: "too many large requests at once: try again shortly" }
     }
 
     /// Runs `work` on a thread of its own once there is a place for it.
@@ -92,7 +92,7 @@ mod tests {
         for (make, places) in [
             (Bridge::for_scans as fn() -> Bridge, SCANS_MAX),
             (Bridge::for_passwords, HASHES_MAX),
-            (Bridge::for_large_bodies, LARGE_BODIES_MAX),
+            (Bridge::for_what_is_large, LARGE_BODIES_MAX),
         ] {
             for (working, is_free) in [(places - 1, true), (places, false)] {
                 assert_eq!(one_more(make(), working).await, (is_free, !is_free), "{working}");

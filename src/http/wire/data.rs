@@ -12,10 +12,14 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use crate::store::Page;
+use crate::{error::Result, store::Page};
 
 /// The content type of every answer that is JSON.
 pub const JSON: &str = "application/json";
+
+/// In the data of a response that is held whole: its size, for whoever bounds what is held.
+#[derive(Clone, Copy)]
+pub struct AnswerBytes(pub usize);
 
 /// What can stand under `data`: a wire type, or a page of them.
 pub trait Shape {
@@ -119,10 +123,22 @@ impl<T, const STATUS: u16> Data<T, STATUS> {
     }
 }
 
+impl<T, const STATUS: u16> Data<T, STATUS> {
+    /// The same, if `write` does not change its mind.
+    pub fn try_written(write: impl FnOnce(&mut Vec<u8>) -> Result<Option<()>>) -> Result<Option<Self>> {
+        let mut kept = Ok(None);
+        let data = Self::written(|out| kept = write(out));
+        kept.map(|kept| kept.map(|()| data))
+    }
+}
+
 impl<T, const STATUS: u16> IntoResponse for Data<T, STATUS> {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(STATUS).expect("handlers name valid statuses");
-        Response::builder().status(status).content_type(JSON).body(self.json)
+        let bytes = AnswerBytes(self.json.len());
+        let mut response = Response::builder().status(status).content_type(JSON).body(self.json);
+        response.set_data(bytes);
+        response
     }
 }
 

@@ -1,0 +1,112 @@
+//! A message, as the file holds it and as it is to be kept. What is asked of them is in `messages.rs`.
+
+use rusqlite::Row;
+
+use super::words::words;
+use crate::{id, time::Timestamp};
+
+/// The columns of a [`Message`].
+pub(super) const COLUMNS: &str = "seq, id, role, status, created_at, metadata, content, parts";
+
+words! {
+    /// Who said it.
+    pub enum Role {
+        System = "system",
+        User = "user",
+        Assistant = "assistant",
+    }
+}
+
+words! {
+    /// Whether it is whole, and if not, why.
+    pub enum Status {
+        Complete = "complete",
+        /// Someone stopped the turn that wrote it.
+        Stopped = "stopped",
+        /// The server went away under the turn that wrote it.
+        Interrupted = "interrupted",
+        /// The turn that wrote it failed.
+        Failed = "error",
+    }
+}
+
+/// A message as the file holds it. `S` is `&str` while SQLite lends it, `String` once it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message<S = String> {
+    /// SQLite's row number: the order of the history; never shown.
+    pub seq: i64,
+    pub id: S,
+    pub role: Role,
+    pub status: Status,
+    pub created_at: Timestamp,
+    /// A JSON object, as text.
+    pub metadata: S,
+    /// The text of its parts.
+    pub content: S,
+    /// A JSON array of UIMessage parts, as text.
+    pub parts: S,
+}
+
+/// A message to be kept.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    pub id: String,
+    pub role: Role,
+    pub status: Status,
+    pub metadata: String,
+    pub content: String,
+    pub parts: String,
+}
+
+impl<'a> Message<&'a str> {
+    pub(super) fn from_row(row: &'a Row<'_>) -> rusqlite::Result<Self> {
+        let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+        Ok(Message {
+            seq: row.get(0)?,
+            id: text(1)?,
+            role: row.get(2)?,
+            status: row.get(3)?,
+            created_at: Timestamp::from_millis(row.get(4)?),
+            metadata: text(5)?,
+            content: text(6)?,
+            parts: text(7)?,
+        })
+    }
+
+    /// A copy that outlives the row.
+    pub fn to_owned(&self) -> Message {
+        Message {
+            seq: self.seq,
+            id: self.id.into(),
+            role: self.role,
+            status: self.status,
+            created_at: self.created_at,
+            metadata: self.metadata.into(),
+            content: self.content.into(),
+            parts: self.parts.into(),
+        }
+    }
+}
+
+impl Message {
+    /// As SQLite would lend it.
+    pub fn as_deref(&self) -> Message<&str> {
+        Message {
+            seq: self.seq,
+            id: &self.id,
+            role: self.role,
+            status: self.status,
+            created_at: self.created_at,
+            metadata: &self.metadata,
+            content: &self.content,
+            parts: &self.parts,
+        }
+    }
+}
+
+impl NewMessage {
+    /// A whole message of that role with a new id.
+    pub fn new(role: Role, content: String, parts: String) -> Self {
+        NewMessage { id: id::generate(), role, status: Status::Complete, metadata: "{}".into(), content, parts }
+    }
+}
