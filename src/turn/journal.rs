@@ -8,14 +8,25 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::chunk::{Chunk, DONE};
+use super::{
+    chunk::{Chunk, DONE},
+    memory::{Journals, Place},
+};
 
 /// Bytes a reader takes at once; what is left over it takes the next time.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// What a turn has streamed.
-#[derive(Default)]
-pub struct Journal(Mutex<Entries>);
+pub struct Journal {
+    entries: Mutex<Entries>,
+    place: Place,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Journal { entries: Mutex::default(), place: Journals::all().place() }
+    }
+}
 
 #[derive(Default)]
 struct Entries {
@@ -74,6 +85,7 @@ impl Journal {
             entries.add(chunks);
             entries.end();
         });
+        self.place.settle();
     }
 
     /// Whether the stream has ended.
@@ -84,6 +96,11 @@ impl Journal {
     /// How many bytes have been streamed.
     pub fn len(&self) -> usize {
         self.lock().bytes.len()
+    }
+
+    /// Whether all running turns together keep too much, and this one is to end.
+    pub fn must_end(&self) -> bool {
+        self.place.must_end()
     }
 
     /// Whether nothing has been streamed.
@@ -147,6 +164,7 @@ impl Journal {
             let mut entries = self.lock();
             write(&mut entries);
             entries.wakes += 1;
+            self.place.set(entries.memory());
             std::mem::take(&mut entries.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
@@ -154,7 +172,7 @@ impl Journal {
 
     /// A panic under the lock leaves whole events, and at most the start of one behind them; reading on is right.
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,6 +182,11 @@ impl Entries {
             chunk.write_to(&mut self.bytes);
             self.ends.push(self.bytes.len());
         }
+    }
+
+    /// Bytes that it keeps. What was streamed is once more in the turn's message.
+    fn memory(&self) -> usize {
+        self.bytes.capacity() + self.bytes.len() + self.before.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 
     fn end(&mut self) {

@@ -212,7 +212,7 @@ impl Run {
             self.close_with_words(step, "My reply was cut off before a tool call in it was complete.");
             return Ok(Next::Finish(ending.finish));
         }
-        if self.out.bytes() > TURN_BYTES_MAX {
+        if self.out.is_full(TURN_BYTES_MAX) {
             self.close_with_words(step, "My reply has become as long as a reply may be. Ask me to continue.");
             return Ok(Next::Finish(Finish::Length));
         }
@@ -279,7 +279,7 @@ impl Run {
             if let Some(ending) = ending {
                 return ending;
             }
-            if self.out.bytes() > TURN_BYTES_MAX {
+            if self.out.is_full(TURN_BYTES_MAX) {
                 return Ending::new(Finish::Length);
             }
         }

@@ -88,6 +88,11 @@ impl Scribe {
         self.turn.journal().len()
     }
 
+    /// Whether the reply has streamed as much as it may: `max`, or less where all replies together keep too much.
+    pub fn is_full(&self, max: usize) -> bool {
+        self.bytes() > max || self.turn.journal().must_end()
+    }
+
     /// Waits until it is time for a checkpoint. A timer of its own, and not a look at the clock with each chunk: words
     /// that a long silence follows are worth as much.
     pub async fn checkpoint_due(&mut self) {
