@@ -63,6 +63,7 @@ impl Demo {
         let (key, paid_model) = prepare(&server.handle()).await.map_err(server::Error::into_inner)?;
         let url = server.url().unwrap_or_default().to_owned();
         let (once, handle, path) = (self.once, server.handle(), folder.path().to_owned());
+        let told = signal();
         let quickstart = tokio::task::spawn_blocking(move || {
             let mut out = Shown::default();
             let shown = show(&url, key.expose(), &paid_model, &path, once, &mut out);
@@ -74,7 +75,7 @@ impl Demo {
         });
         let mut was_told = false;
         let told = async {
-            signal().await;
+            told.await;
             was_told = true;
         };
         server.run(told).await.map_err(server::Error::into_inner)?;

@@ -34,15 +34,17 @@ pub(super) fn take_file_size_signal() {
     drop(listen(SIGXFSZ));
 }
 
-/// The first order to go. A second one ends the process at once: the file is safe at any moment.
-pub(super) async fn signal() {
+/// The first order to go, listened for from now on. A second one ends the process at once: the file is safe at any moment.
+pub(super) fn signal() -> impl Future<Output = ()> {
     let mut orders = Orders::new(&ignored());
-    orders.next().await;
-    tokio::spawn(async move {
-        while orders.next().await == SignalKind::hangup() && orders.terminal_has_gone() {}
-        log::finish();
-        std::process::exit(TOLD_TWICE);
-    });
+    async move {
+        orders.next().await;
+        tokio::spawn(async move {
+            while orders.next().await == SignalKind::hangup() && orders.terminal_has_gone() {}
+            log::finish();
+            std::process::exit(TOLD_TWICE);
+        });
+    }
 }
 
 /// The signals by which a server is told to go: by its supervisor, at the keyboard, by a terminal that is closed.

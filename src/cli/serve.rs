@@ -89,13 +89,15 @@ impl Serve {
                     tracing::warn!("{}", others_may_write(&open));
                 }
             }
+            // Whoever reads that it listens may tell it to go at once.
+            let told = signal();
             if let Some(address) = server.local_addr() {
                 log::say(&format!("alm is listening on http://{address}"));
             }
             if let Some(url) = server.setup_url() {
                 print_setup(&url);
             }
-            server.run(signal()).await
+            server.run(told).await
         });
         served.map_err(server::Error::into_inner)
     }

@@ -1,8 +1,9 @@
 //! The order to go: nothing new, what runs may end, what does not end is kept, and the exit says that all went well.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::{
     support::{
         client::{Client, Listening},
         fake_model::{Answer, FakeModel, delta, finish},
-        harness::{App, PATIENCE, until, user},
+        harness::{App, PATIENCE, alm, until, user},
     },
 };
 
@@ -89,6 +90,22 @@ fn a_server_with_nothing_to_do_goes_at_once_and_closes_idle_connections() {
         assert_eq!(app.exit_code(), Some(0), "{signal}");
         idle.read_to_end(&mut Vec::new()).unwrap();
         did_not_panic(&app);
+    }
+}
+
+#[test]
+fn an_order_is_heard_as_soon_as_a_server_says_that_it_listens() {
+    for signal in ORDERS {
+        let folder = tempfile::tempdir().unwrap();
+        let server = alm(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,QUIT"]).arg(server.get_program()).args(server.get_args());
+        command.env("ALM_DATA_DIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}: {line}");
     }
 }
 
