@@ -71,7 +71,7 @@ fn a_browsers_secrets_are_in_no_answer_no_log_line_and_no_table() {
     let app = App::start_with(&["--log-format", "json"], &[("RUST_LOG", "trace")]);
     let code = until("the setup link", || {
         let output = app.output();
-        Some(output.split_once("/setup#")?.1.split_once('\n')?.0.to_owned())
+        Some(output.split_once("/setup#")?.1.split_once('"')?.0.to_owned())
     });
     let page = app.anonymous().on_a_page();
     let person = |password: &str| json!({ "email": "you@example.com", "password": password });
