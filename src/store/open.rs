@@ -3,13 +3,13 @@
 use std::{path::Path, sync::Arc};
 
 use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 
 use super::{
     fault::cannot_use,
     file::{
         FILE_NAME,
-        connection::{prepare_reader, prepare_writer},
+        connection::{self, plain, prepare_reader, prepare_writer},
         disk,
         folder::{make_folder, restrict_to_owner},
         identity::FileIdentity,
@@ -27,13 +27,13 @@ impl Store {
         disk::refuse_network(folder)?;
         let in_use = lock::share(folder)?;
         let file = folder.join(FILE_NAME);
-        let connection = Connection::open(&file).map_err(|error| cannot_use(&file, &error))?;
+        let connection = connection::open(&file).map_err(|error| cannot_use(&file, &error))?;
         prepare_writer(&connection).map_err(|error| cannot_use(&file, &error))?;
         restrict_to_owner(&file)?;
         upgrade::bring_to_version(&connection, folder)?;
         let place = FileIdentity::of(&file).map_err(|error| cannot_use(&file, &error))?;
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let manager = SqliteConnectionManager::file(&file).with_flags(read_only).with_init(prepare_reader);
+        let manager = SqliteConnectionManager::file(plain(&file)).with_flags(read_only).with_init(prepare_reader);
         // All are opened now and none is ever closed: who reads needs no descriptor when there is none left.
         let readers = r2d2::Pool::builder()
             .max_size(readers_max)

@@ -81,6 +81,30 @@ fn a_path_that_no_shell_has_expanded_makes_no_folder_of_that_name() {
 }
 
 #[test]
+fn a_data_folder_is_what_its_name_says_and_anything_else_is_refused_in_words() {
+    let place = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| Ran::of(with(arguments, &[]).current_dir(place.path()));
+    // What SQLite or a shell would read otherwise.
+    for name in ["file:data", ":memory:", "a?b#c%41", "spaces and 数据", "-data/", "deep/er"] {
+        let folder = format!("--data-dir={name}");
+        run(&["org", "list", &folder]).ok();
+        assert!(place.path().join(name).join("alm.db").exists(), "{name}");
+        run(&["backup", "--force", &folder, &format!("./{}.db", name.len())]).ok();
+        run(&["prune", "--older-than", "1day", "--vacuum", &folder]).ok();
+        run(&["restore", "--force", &folder, &format!("./{}.db", name.len())]).ok();
+    }
+    for name in ["file:copy", ":memory:copy"] {
+        run(&["backup", "--data-dir", "deep/er", name]).ok();
+        run(&["restore", "--data-dir", "deep/restored", "--force", name]).ok();
+    }
+    fs::write(place.path().join("taken"), "x").unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path().join("dangling")).unwrap();
+    for name in ["taken", "dangling"] {
+        assert!(run(&["org", "list", "--data-dir", name]).fails(1).contains("is there, and is no folder"));
+    }
+}
+
+#[test]
 fn an_address_that_is_none_of_this_machine_is_refused_in_words() {
     let serve = |listen: &str| Ran::of(&mut with(&["serve", "--listen", listen, "--data-dir", "/nowhere"], &[]));
     for (listen, words) in [

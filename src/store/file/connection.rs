@@ -1,14 +1,28 @@
 //! How a connection is set up: the writer's, and a reader's.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use rusqlite::{Connection, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 /// How long a connection waits for another process's write, such as a command beside a running server, and a reader for
 /// a connection.
 pub(in crate::store) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements each connection keeps compiled.
 const STATEMENTS_MAX: usize = 128;
+
+/// A path that SQLite takes for one: `file:x` and `:memory:` mean something else to it.
+pub(in crate::store) fn plain(path: &Path) -> PathBuf {
+    if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) }
+}
+
+/// Opens a file to write to, which is made if it is missing.
+pub(in crate::store) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(plain(path), flags)
+}
 
 /// `synchronous=FULL` and WAL: a commit is on the disk before anyone hears of it, and readers never wait for it.
 pub(in crate::store) fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{error::Result, store::fault::cannot_use};
+use crate::{
+    error::{Error, Result},
+    store::fault::cannot_use,
+};
 
 /// The file's name in the data folder.
 pub const FILE_NAME: &str = "alm.db";
@@ -38,7 +41,11 @@ pub fn open_to_writers(folder: &Path) -> io::Result<Option<PathBuf>> {
 /// Creates the folder where it is missing.
 pub(in crate::store) fn make_folder(folder: &Path) -> Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
-    made.map_err(|error| cannot_use(folder, &error))
+    made.map_err(|error| match error.kind() {
+        // A link to nothing is there as well.
+        io::ErrorKind::AlreadyExists => Error::failed(format!("{} is there, and is no folder", folder.display())),
+        _ => cannot_use(folder, &error),
+    })
 }
 
 /// The file holds password hashes and everybody's conversations.

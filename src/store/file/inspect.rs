@@ -12,7 +12,7 @@ use rusqlite::{
 
 use super::{
     audit::{self, Audit},
-    connection::prepare_reader,
+    connection::{self, plain, prepare_reader},
     schema, shape,
 };
 use crate::{
@@ -41,7 +41,7 @@ impl Inspected {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let unusable = |error: rusqlite::Error| cannot_use(file, &error);
-        let mut connection = Connection::open_with_flags(file, flags).map_err(unusable)?;
+        let mut connection = Connection::open_with_flags(plain(file), flags).map_err(unusable)?;
         prepare_reader(&mut connection).map_err(unusable)?;
         let tables =
             "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('org', 'turn', 'ledger_entry')";
@@ -145,7 +145,7 @@ impl Inspected {
     /// every table and index anew, which takes several times as long, while the log cannot be reset.
     pub(super) fn copy_into(&self, to: &Path) -> Result<()> {
         let unusable = |error: rusqlite::Error| cannot_use(to, &error);
-        let mut copy = Connection::open(to).map_err(unusable)?;
+        let mut copy = connection::open(to).map_err(unusable)?;
         // A draft needs no way back: it is synced once, when it is whole. Alone with it, there is no `-shm` either.
         copy.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;")?;
         let step = Backup::new(&self.connection, &mut copy)?.step(-1).map_err(unusable)?;

@@ -10,7 +10,10 @@ use std::time::Instant;
 
 use rusqlite::{Connection, named_params};
 
-use super::{connection::prepare_writer, folder::FILE_NAME};
+use super::{
+    connection::{self, prepare_writer},
+    folder::FILE_NAME,
+};
 use crate::{
     error::{Error, Result},
     store::{Store, Writer},
@@ -192,7 +195,7 @@ impl Named {
 /// Makes the file in `folder` as small as what is in it. It is written anew beside itself; who writes waits, and after a
 /// few seconds gets a 503.
 pub fn vacuum(folder: &std::path::Path) -> Result<()> {
-    let connection = Connection::open(folder.join(FILE_NAME)).map_err(Error::internal)?;
+    let connection = connection::open(&folder.join(FILE_NAME)).map_err(Error::internal)?;
     prepare_writer(&connection)?;
     connection.execute_batch(
         "INSERT INTO message_fts (message_fts) VALUES ('optimize');

@@ -9,10 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::ErrorCode;
 
 use super::{
-    connection::BUSY_TIMEOUT,
+    connection::{self, BUSY_TIMEOUT},
     copy::{self, Draft, with_suffix},
     disk,
     folder::{FILE_NAME, make_folder},
@@ -92,7 +92,7 @@ fn put_aside(file: &Path) -> Result<Option<PathBuf>> {
 
 /// Makes one file of the old one and its log. One that is too damaged for that keeps its log; one in use is refused.
 fn take_log_in(file: &Path) -> Result<()> {
-    let settled = Connection::open(file).and_then(|old| {
+    let settled = connection::open(file).and_then(|old| {
         old.busy_timeout(BUSY_TIMEOUT)?;
         old.execute_batch("PRAGMA journal_mode = DELETE")
     });
