@@ -68,6 +68,11 @@ read_arguments() {
   done
 }
 
+# A shell expands these; what is left of one was quoted, or stands in a file that no shell has read.
+must_be_whole() {
+  case $1 in '~'* | */'~'/* | *'$'*) die "no shell has expanded $1: write the whole path" ;; esac
+}
+
 # Everything that differs between root and the rest, in one place.
 choose_places() {
   root=${DESTDIR:-}
@@ -80,6 +85,7 @@ choose_places() {
     settings=${XDG_CONFIG_HOME:-$HOME/.config}/alm/env
     unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/alm.service
   fi
+  for place in "$root" "$prefix" "$data" "$settings"; do must_be_whole "$place"; done
   case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
   bin=${prefix%/}/bin
 }

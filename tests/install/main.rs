@@ -152,6 +152,9 @@ fn a_wrong_argument_is_named() {
     place.fails(Who::Somebody, &["--form", "alm"], "unknown option --form");
     place.fails(Who::Somebody, &["--from"], "--from needs a value");
     place.fails(Who::Somebody, &["--prefix", "", "--from", "alm"], "--prefix needs a value");
+    for prefix in ["~/tools", "$HOME/tools", "${HOME}/tools", "/opt/~/x"] {
+        place.fails(Who::Somebody, &["--prefix", prefix, "--from", "alm"], "no shell has expanded");
+    }
 }
 
 #[test]
