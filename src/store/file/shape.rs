@@ -171,6 +171,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_an_older_schema_is_compared_with_that() {
+        for version in 1..schema::VERSION {
+            let file = Connection::open_in_memory().unwrap();
+            file.execute_batch(schema::text(version).unwrap()).unwrap();
+            file.pragma_update(None, "user_version", version).unwrap();
+            assert_eq!(faults(&file).unwrap(), Vec::<String>::new(), "{version}");
+            file.execute_batch("DROP TRIGGER ledger_unchanged").unwrap();
+            assert_eq!(faults(&file).unwrap(), ["the trigger ledger_unchanged is missing"], "{version}");
+        }
+        for (version, is_known) in [(0, false), (1, true), (schema::VERSION, true), (schema::VERSION + 1, false)] {
+            assert_eq!(schema::text(version).is_some(), is_known, "{version}");
+        }
+    }
+
+    #[test]
     fn only_comments_and_layout_make_no_difference() {
         assert_eq!(plain("CREATE  TABLE t ( -- the\n  a TEXT /* and */ )  "), "CREATE TABLE t ( a TEXT )");
         for (one, other) in
