@@ -10,6 +10,7 @@ use super::{
     log::{self, LogFormat},
     process::{keep_memory_private, raise_nofile_limit, signal},
     text::{as_flags, others_may_write},
+    variables::named,
 };
 use crate::{
     error::{Error, Result},
@@ -54,7 +55,10 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(self, globals: &Globals) -> Result<()> {
+    pub(super) fn run(mut self, globals: &Globals) -> Result<()> {
+        for list in [&mut self.cors_origin, &mut self.allow_host, &mut self.trust_proxy] {
+            *list = named(std::mem::take(list));
+        }
         let lines_lost = log::start(self.log_format)?;
         keep_memory_private();
         raise_nofile_limit();

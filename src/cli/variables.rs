@@ -42,6 +42,11 @@ fn with_variable(flag: Arg) -> Arg {
     }
 }
 
+/// What a list with commas names: white space around a name is no part of it, and nothing names nobody.
+pub fn named(list: Vec<String>) -> Vec<String> {
+    list.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
 /// The folder that a variable of the system's names, if it does.
 pub fn folder_variable(name: &str) -> Result<Option<PathBuf>> {
     let Some(path) = std::env::var_os(name).and_then(|raw| trimmed(&raw)).map(PathBuf::from) else { return Ok(None) };
@@ -126,6 +131,8 @@ mod tests {
         for raw in ["", " ", "\r\n", "\u{feff}", "\"\"", "' '"] {
             assert_eq!(trimmed(raw.as_ref()), None, "{raw:?}");
         }
+        let list = ["a", " b", "", " ", "c\r"].map(str::to_owned);
+        assert_eq!(named(list.to_vec()), ["a", "b", "c"]);
         for raw in ["\"", "a\"b", "\"a", "it's"] {
             assert_eq!(trimmed(raw.as_ref()), Some(raw.into()));
         }
