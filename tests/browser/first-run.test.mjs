@@ -99,5 +99,34 @@ test("the way back from signing in leads to no other place than this server", as
       await page.waitForURL("**/acme/settings");
       assert.equal(new URL(page.url()).origin, alm.base);
     }
+    // Signed in already, one is sent on without a word.
+    const evil = "127.0.0.1:1/x";
+    const forms = [
+      "//",
+      "/.//",
+      ".//",
+      "/..//",
+      "/a/..//",
+      "/./\\",
+      "\\\\",
+      "/\\",
+      "/%2e//",
+      "/.;//",
+      "/\t/",
+      " //",
+      "///",
+    ];
+    const whole = [
+      `http:${evil}`,
+      `${alm.base}//${evil}`,
+      `${alm.base}/.//${evil}`,
+      `${alm.base}@${evil}`,
+      `blob:${alm.base}/x`,
+    ];
+    for (const next of [...forms.map((form) => form + evil), ...whole, "data:text/html,x", "view-source:x", ".", "%"]) {
+      await page.goto(`/login?next=${encodeURIComponent(next)}`);
+      await page.waitForURL((url) => url.pathname !== "/login");
+      assert.equal(new URL(page.url()).origin, alm.base, next);
+    }
   });
 });

@@ -168,3 +168,47 @@ test("an inline script, a picture from elsewhere and HTML out of text would be s
     return PROVOKED;
   });
 });
+
+test("what somebody says of a message is text, and a session opens whatever it is", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "keys");
+    const session = await asPerson(page, "POST", "/sessions", { label: "Said" });
+    const models = [
+      { id: "main", hidden: true, class: "odd" },
+      { onclick: "window.hacked=1" },
+      { "a b": 1 },
+      { class: 5 },
+      ["x"],
+      5,
+      null,
+      HOSTILE,
+    ];
+    const odd = {
+      usage: "x",
+      costMicrocents: {},
+      durationMs: "x",
+      timeToFirstTokenMs: [],
+      createdAt: "x",
+      agentId: {},
+    };
+    for (const model of models) {
+      const metadata = { model, ...odd };
+      const path = `/sessions/${session.id}/messages`;
+      await asPerson(page, "POST", path, { role: "assistant", content: "Said so.", metadata });
+    }
+    await open(page, `sessions/${session.id}`);
+    await page
+      .getByText("Said so.")
+      .nth(models.length - 1)
+      .waitFor();
+    const made = "main .odd, main [hidden].foot, main span[id], main [onclick]";
+    assert.equal(await page.locator(made).count(), 0);
+    await assertHarmless(page);
+  });
+});
+
+test("an address that is no section is the first one", async () => {
+  await alm.signedIn(async (page) => {
+    for (const section of ["%", "%zz", "sessions/%", "__proto__", "constructor"]) await open(page, section);
+  });
+});

@@ -3,17 +3,18 @@
 // /login: e-mail and password, then on to where the person wanted to go.
 
 import { call } from "./lib/api.js";
-import { byId, h } from "./lib/dom.js";
+import { byId, el, h } from "./lib/dom.js";
 import { field, form, input } from "./lib/form.js";
 
 /**
- * A path of this server, whatever the address bar says.
+ * An address of this server, whatever the address bar says: whole, since a path of it could be another server's address.
  * @param {Api.Me} me
  */
 function wanted(me) {
   const next = new URLSearchParams(location.search).get("next");
   const target = next && URL.canParse(next, location.origin) ? new URL(next, location.origin) : undefined;
-  if (target?.origin === location.origin) return target.pathname + target.search + target.hash;
+  // A blob has the origin of the page that made it.
+  if (target?.origin === location.origin && target.protocol === location.protocol) return target.href;
   return me.orgs.length > 0 ? `/${me.orgs[0].slug}/settings` : "/docs/";
 }
 
@@ -37,7 +38,7 @@ byId("main").append(
   h("h1", "Sign in"),
   page,
   h("p.quiet", "First time here? Open the link that ", h("code", "alm serve"), " printed when it started."),
-  h("p.quiet", h("a", { href: "/docs/" }, "API documentation")),
+  h("p.quiet", el("a", { href: "/docs/" }, "API documentation")),
 );
 /** @type {HTMLElement | null} */ (page.querySelector("[name=email]"))?.focus();
 

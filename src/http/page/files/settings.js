@@ -5,7 +5,7 @@
 // The section is in the fragment (`#sessions/ID`), so links, the back button and a reload work without the server.
 
 import { call, caller, ApiError } from "./lib/api.js";
-import { busy, byId, fill, h, notify } from "./lib/dom.js";
+import { busy, byId, el, fill, h, notify } from "./lib/dom.js";
 import { account } from "./sections/account.js";
 import { agents } from "./sections/agents.js";
 import { keys } from "./sections/keys.js";
@@ -30,7 +30,7 @@ const SECTIONS = {
 
 const main = byId("main");
 const nav = byId("sections");
-const links = Object.entries(SECTIONS).map(([name, { title }]) => h("a", { href: `#${name}` }, title));
+const links = Object.entries(SECTIONS).map(([name, { title }]) => el("a", { href: `#${name}` }, title));
 fill(
   nav,
   h(
@@ -52,7 +52,7 @@ async function start() {
       return location.replace(`/login?next=${encodeURIComponent(location.pathname + location.hash)}`);
     return fill(main, failure(error, start));
   }
-  const slug = decodeURIComponent(location.pathname.split("/")[1]);
+  const slug = decoded(location.pathname.split("/")[1]);
   const org = me.orgs.find((org) => org.slug === slug);
   showOrgs(slug);
   if (!org) return fill(main, nowhere(slug));
@@ -61,15 +61,27 @@ async function start() {
   return show(org.role, { moved: false });
 }
 
+/**
+ * A part of the address, which anyone can write; as it stands where it means nothing.
+ * @param {string} text
+ */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** @param {string} slug */
 function showOrgs(slug) {
   const others = me.orgs.filter((org) => org.slug !== slug);
   const chosen = h("strong", slug);
   if (others.length === 0) return fill(byId("orgs"), chosen);
-  const choice = h(
+  const choice = el(
     "select",
     { "aria-label": "Organization" },
-    [{ slug }, ...others].map((org) => h("option", { value: org.slug }, org.slug)),
+    [{ slug }, ...others].map((org) => el("option", { value: org.slug }, org.slug)),
   );
   choice.addEventListener("change", () => location.assign(`/${choice.value}/settings`));
   return fill(byId("orgs"), choice);
@@ -81,7 +93,7 @@ const nowhere = (slug) => [
   h("p", `${me.user.email} is not a member of ${slug}, or no organization has that name.`),
   h(
     "ul",
-    me.orgs.map((org) => h("li", h("a", { href: `/${org.slug}/settings` }, org.slug))),
+    me.orgs.map((org) => h("li", el("a", { href: `/${org.slug}/settings` }, org.slug))),
   ),
 ];
 
@@ -90,7 +102,7 @@ const nowhere = (slug) => [
  * @param {{ moved: boolean }} how
  */
 async function show(role, { moved }) {
-  const [first, ...rest] = location.hash.slice(1).split("/").map(decodeURIComponent);
+  const [first, ...rest] = location.hash.slice(1).split("/").map(decoded);
   const name = Object.hasOwn(SECTIONS, first) ? first : "keys";
   if (shown?.name === name && shown.follow) return shown.follow(rest);
   shown?.leave.abort();

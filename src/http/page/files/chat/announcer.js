@@ -2,7 +2,7 @@
 
 // Growing text for a screen reader: whole sentences, at a pace that can be listened to.
 
-import { h } from "../lib/dom.js";
+import { el } from "../lib/dom.js";
 
 /** How long to wait between two announcements. */
 const PAUSE_MS = 3_000;
@@ -11,7 +11,7 @@ const CHARS_MAX = 600;
 
 /** A region to put on the page; `grow(text)` takes the whole text so far, `end(word)` says how it ended. */
 export function announcer() {
-  const element = h("div.away", { role: "status" });
+  const element = el("div.away", { role: "status" });
   let said = 0;
   let text = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */

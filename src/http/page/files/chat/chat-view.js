@@ -3,7 +3,7 @@
 // The frame of a session: its title and what can be done with it, the messages, the raw stream.
 
 import { dialog } from "../lib/dialog.js";
-import { copyButton, h } from "../lib/dom.js";
+import { copyButton, el, h } from "../lib/dom.js";
 import { announcer } from "./announcer.js";
 
 /** How near to the end the reader must be for the page to follow what arrives. */
@@ -15,8 +15,8 @@ const NEAR_END_PX = 80;
  */
 export function chatView({ session, box, curl, raw, rename, remove }) {
   const title = h("h2", session?.label ?? "New chat");
-  const messages = h("div.messages", { role: "region", "aria-label": "Messages", tabindex: "0" });
-  const stream = h("pre.raw", { tabindex: "0", role: "region", "aria-label": "Raw stream", hidden: true });
+  const messages = el("div.messages", { role: "region", "aria-label": "Messages", tabindex: "0" });
+  const stream = el("pre.raw", { tabindex: "0", role: "region", "aria-label": "Raw stream", hidden: true });
   const offer = h("div.offer");
   const spoken = announcer();
   const showRaw = () => {
@@ -29,7 +29,7 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
    * @param {() => unknown} onclick
    * @param {Attributes} [attributes]
    */
-  const button = (text, onclick, attributes) => h("button.small", { type: "button", onclick, ...attributes }, text);
+  const button = (text, onclick, attributes) => el("button.small", { type: "button", onclick, ...attributes }, text);
   const toggle = button(
     "Raw stream",
     () => {
@@ -49,9 +49,9 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
     toggle,
     ofSession,
   );
-  const head = h("header", h("a.back", { href: "#sessions" }, "All sessions"), title, actions);
+  const head = h("header", el("a.back", { href: "#sessions" }, "All sessions"), title, actions);
   return {
-    element: h("section.chat", { "aria-label": "Session" }, head, messages, stream, offer, spoken.element, box),
+    element: el("section.chat", { "aria-label": "Session" }, head, messages, stream, offer, spoken.element, box),
     title,
     messages,
     offer,
@@ -85,10 +85,10 @@ function showCurl(command) {
       h("p", "Set ", h("code", "ALM_KEY"), " to an API key. ", h("code", "-N"), " shows each event as it arrives."),
       h(
         "div.copyable",
-        h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, command),
+        el("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, command),
         copyButton(() => command, "Copy command"),
       ),
-      h("div.actions", h("button.primary", { type: "button", onclick: () => close() }, "Close")),
+      h("div.actions", el("button.primary", { type: "button", onclick: () => close() }, "Close")),
     ],
     { wide: true },
   );

@@ -6,7 +6,7 @@
 
 import { call, request } from "../lib/api.js";
 import { chatCurl } from "../lib/curl.js";
-import { busy, fill, h } from "../lib/dom.js";
+import { busy, el, fill, h } from "../lib/dom.js";
 import { nothing } from "../lib/states.js";
 import { chatView } from "./chat-view.js";
 import { composer } from "./composer.js";
@@ -107,7 +107,7 @@ export class Chat {
   suggestions() {
     /** @param {string} text */
     const suggestion = (text) =>
-      h("button", { type: "button", onclick: () => this.box.set(text) && this.send() }, text);
+      el("button", { type: "button", onclick: () => this.box.set(text) && this.send() }, text);
     return nothing(
       "What would you like to ask?",
       "The reply is streamed and stored by the same API that your programs use.",
@@ -160,7 +160,7 @@ export class Chat {
           earlier.remove();
           put(page);
         });
-      const earlier = h("button.small.earlier", { type: "button", onclick: more }, "Show earlier messages");
+      const earlier = el("button.small.earlier", { type: "button", onclick: more }, "Show earlier messages");
       messages.prepend(...(hasMore ? [earlier] : []), ...shown);
     };
     const newest = await load();
@@ -224,7 +224,7 @@ export class Chat {
    */
   offer(text, open, place) {
     const begin = () => this.run(open, (error) => this.box.giveBack("", error), { place });
-    fill(this.view.offer, h("button", { type: "button", onclick: begin }, text));
+    fill(this.view.offer, el("button", { type: "button", onclick: begin }, text));
   }
 
   /**

@@ -2,7 +2,7 @@
 
 // The box to ask from: text, the agent of a new session, and the model.
 
-import { fill, h } from "../lib/dom.js";
+import { el, fill, h } from "../lib/dom.js";
 import { select } from "../lib/form.js";
 
 /**
@@ -10,8 +10,8 @@ import { select } from "../lib/form.js";
  * @param {{ models: Api.Model[], agents: Api.Agent[], agent?: string | null, isNew: boolean, send: () => unknown, stop: () => unknown }} options
  */
 export function composer({ models, agents, agent, isNew, send, stop }) {
-  const text = h("textarea", { rows: "2", placeholder: "Ask something", "aria-label": "Message" });
-  const wrong = h("p.alert", { role: "alert", hidden: true });
+  const text = el("textarea", { rows: "2", placeholder: "Ask something", "aria-label": "Message" });
+  const wrong = el("p.alert", { role: "alert", hidden: true });
   const chosen = agents.find(({ id, slug }) => id === agent || slug === agent);
   const who = select(
     "agentId",
@@ -23,9 +23,9 @@ export function composer({ models, agents, agent, isNew, send, stop }) {
   const model = select("model", [["", "The agent's model"], ...models.map(({ id }) => [id, id])], "", {
     "aria-label": "Model",
   });
-  const go = h("button.primary", { type: "submit" }, "Send");
-  const halt = h("button", { type: "button", hidden: true, onclick: stop }, "Stop");
-  const form = h(
+  const go = el("button.primary", { type: "submit" }, "Send");
+  const halt = el("button", { type: "button", hidden: true, onclick: stop }, "Stop");
+  const form = el(
     "form.composer",
     { "aria-label": "Ask" },
     wrong,
@@ -60,7 +60,7 @@ export function composer({ models, agents, agent, isNew, send, stop }) {
      */
     giveBack(asked, error) {
       text.value = [asked, text.value].filter(Boolean).join("\n");
-      fill(wrong, error.message, error.status === 402 && [" ", h("a", { href: "#usage" }, "Add to balance")]);
+      fill(wrong, error.message, error.status === 402 && [" ", el("a", { href: "#usage" }, "Add to balance")]);
       wrong.hidden = false;
       text.focus();
     },

@@ -5,7 +5,7 @@
 // Rule: HTML in the text stays text, a link goes to the web or to mail or nowhere, and nothing is fetched: a picture
 // becomes a link to it.
 
-import { copyButton, h } from "../lib/dom.js";
+import { copyButton, el, h } from "../lib/dom.js";
 import { lexer } from "./marked/marked.esm.js";
 
 /** Longer text is shown as it is. */
@@ -59,7 +59,7 @@ const blocks = {
   html: (t) => h("p.plain", t.raw),
   blockquote: (t, depth) => h("blockquote", children(t.tokens, depth)),
   list: (t, depth) =>
-    h(t.ordered ? "ol" : "ul", { start: t.ordered && t.start !== 1 ? t.start : null }, items(t, depth)),
+    el(t.ordered ? "ol" : "ul", { start: t.ordered && t.start !== 1 ? t.start : null }, items(t, depth)),
   code: (t) => code(t.text, t.lang),
   table: (t, depth) => table(t, depth),
 };
@@ -133,7 +133,7 @@ export function code(text, language) {
       h("span", label || "text"),
       copyButton(() => text),
     ),
-    h("pre", { tabindex: "0", role: "region", "aria-label": label ? `Code, ${label}` : "Code" }, h("code", text)),
+    el("pre", { tabindex: "0", role: "region", "aria-label": label ? `Code, ${label}` : "Code" }, h("code", text)),
   );
 }
 
@@ -146,8 +146,9 @@ function table({ header, rows, align }, depth) {
    * @param {string} tag
    * @returns {(cell: any, at: number) => HTMLElement}
    */
-  const cell = (tag) => (cell, at) => h(tag, { class: align[at] && `align-${align[at]}` }, inlines(cell.tokens, depth));
-  return h(
+  const cell = (tag) => (cell, at) =>
+    el(tag, { class: align[at] && `align-${align[at]}` }, inlines(cell.tokens, depth));
+  return el(
     "div.scrolls",
     { tabindex: "0", role: "region", "aria-label": "Table" },
     h(
@@ -168,7 +169,7 @@ function table({ header, rows, align }, depth) {
  */
 export function link(address, content) {
   if (!/^(https?:\/\/|mailto:)/i.test(address ?? "") || !URL.canParse(address)) return h("span", content);
-  return h("a", { href: address, rel: "noopener noreferrer", target: "_blank" }, content);
+  return el("a", { href: address, rel: "noopener noreferrer", target: "_blank" }, content);
 }
 
 /** @type {Record<string, string>} */

@@ -2,7 +2,7 @@
 
 // A message on the page: each of its parts with a view that keeps up while the part grows.
 
-import { fill, h } from "../lib/dom.js";
+import { el, fill, h } from "../lib/dom.js";
 import { duration, money, moment, number } from "../lib/format.js";
 import { code, link, showMarkdown } from "./markdown.js";
 
@@ -16,7 +16,7 @@ const JSON_CHARS_MAX = 50_000;
  */
 export function messageView(message, who) {
   const body = h("div.parts");
-  const sources = h("ul.sources", { "aria-label": "Sources", hidden: true });
+  const sources = el("ul.sources", { "aria-label": "Sources", hidden: true });
   const foot = h("p.foot");
   const name = h("h3.who", who);
   const element = h("article.message", name, body, sources, foot);
@@ -124,7 +124,7 @@ function toolContent(part) {
 
 /** @param {unknown} value */
 function json(value) {
-  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  const text = typeof value === "string" ? value : (JSON.stringify(value, null, 2) ?? "");
   return text.length > JSON_CHARS_MAX ? `${text.slice(0, JSON_CHARS_MAX)}…` : text;
 }
 
@@ -132,7 +132,7 @@ function json(value) {
 /** @param {any} part */
 function file({ url, mediaType, filename }) {
   const name = filename ?? mediaType;
-  if (/^data:image\/(png|jpeg|gif|webp);base64,/.test(url)) return h("img", { src: url, alt: name });
+  if (/^data:image\/(png|jpeg|gif|webp);base64,/.test(url)) return el("img", { src: url, alt: name });
   return link(url, [`File: ${name}`]);
 }
 
@@ -153,21 +153,25 @@ function showSources(list, parts) {
 /** @type {Record<string, string>} */
 const ENDINGS = { stopped: "Stopped", interrupted: "Interrupted", error: "Failed", failed: "Failed" };
 
+/** @param {unknown} value */
+const isNumber = (value) => typeof value === "number";
+
 /** @param {ShownMessage} message */
-function footOf({ role, metadata = {}, status, state, createdAt, error }) {
+function footOf({ role, metadata, status, state, createdAt, error }) {
   if (role === "user") return [];
   const ending = ENDINGS[status ?? state ?? ""];
-  const { usage, costMicrocents, durationMs, timeToFirstTokenMs, model } = metadata;
+  // Whoever appends a message says in its metadata what they like.
+  const { usage, costMicrocents, durationMs, timeToFirstTokenMs, model, createdAt: said } = metadata ?? {};
   const facts = [
     ending && h("strong", ending),
     error && h("span.bad", error.message),
-    model,
-    usage?.totalTokens !== undefined && `${number(usage.totalTokens)} tokens`,
-    costMicrocents > 0 && money(costMicrocents),
-    timeToFirstTokenMs !== undefined &&
-      durationMs !== undefined &&
+    typeof model === "string" && model,
+    isNumber(usage?.totalTokens) && `${number(usage.totalTokens)} tokens`,
+    isNumber(costMicrocents) && costMicrocents > 0 && money(costMicrocents),
+    isNumber(timeToFirstTokenMs) &&
+      isNumber(durationMs) &&
       `first token after ${duration(timeToFirstTokenMs)}, done in ${duration(durationMs)}`,
-    (createdAt ?? metadata.createdAt) && moment(createdAt ?? metadata.createdAt),
+    typeof (createdAt ?? said) === "string" && moment(createdAt ?? said),
   ];
   return facts.filter(Boolean).map((fact) => h("span", fact));
 }

@@ -5,7 +5,7 @@
 // Rule: who is signed in is known by the cookie, which no script can read. Nothing is kept in any storage of the browser.
 
 import { dialog } from "./dialog.js";
-import { h } from "./dom.js";
+import { el, h } from "./dom.js";
 import { field, form, input } from "./form.js";
 
 const PREFIX = "/api/v1";
@@ -147,7 +147,7 @@ async function askPassword(title, text, send) {
     h("p", text),
     form({
       content: [
-        h("input", { type: "hidden", autocomplete: "username", value: caller.email }),
+        el("input", { type: "hidden", autocomplete: "username", value: caller.email }),
         field("Password", input("password", { type: "password", autocomplete: "current-password", autofocus: true })),
       ],
       submit: "Continue",

@@ -2,7 +2,7 @@
 
 // Tables as CSV files (RFC 4180), made here and saved without asking anyone.
 
-import { h } from "./dom.js";
+import { el } from "./dom.js";
 
 /**
  * Lets the person save these rows as a file.
@@ -11,7 +11,7 @@ import { h } from "./dom.js";
  */
 export function saveCsv(name, rows) {
   const address = URL.createObjectURL(new Blob([csv(rows)], { type: "text/csv" }));
-  h("a", { href: address, download: name }).click();
+  el("a", { href: address, download: name }).click();
   URL.revokeObjectURL(address);
 }
 

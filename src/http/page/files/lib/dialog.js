@@ -2,7 +2,7 @@
 
 // Dialogs: a question, or a form, before everything else. The browser keeps the focus inside and gives it back.
 
-import { fill, h, newId } from "./dom.js";
+import { el, fill, h, newId } from "./dom.js";
 
 /**
  * Opens a dialog. `content(close)` gives what is in it; the promise has what `close` was called with, or undefined when it
@@ -23,8 +23,8 @@ export function dialog(title, content, { mustAnswer = false, wide = false } = {}
       answer = value;
       element.close();
     };
-    const element = h("dialog", { class: wide ? "wide" : null, "aria-labelledby": id });
-    fill(element, h("h2", { id }, title), content(close));
+    const element = el("dialog", { class: wide ? "wide" : null, "aria-labelledby": id });
+    fill(element, el("h2", { id }, title), content(close));
     if (mustAnswer) {
       element.addEventListener("cancel", (event) => event.preventDefault());
       // A second Escape closes a dialog whatever `cancel` said.
@@ -51,8 +51,8 @@ export async function ask(title, text, verb, { danger = true } = {}) {
     h("p", text),
     h(
       "div.actions",
-      h("button", { type: "button", onclick: () => close(false) }, "Cancel"),
-      h(danger ? "button.danger" : "button.primary", { type: "button", onclick: () => close(true) }, verb),
+      el("button", { type: "button", onclick: () => close(false) }, "Cancel"),
+      el(danger ? "button.danger" : "button.primary", { type: "button", onclick: () => close(true) }, verb),
     ),
   ]);
   return answer === true;

@@ -2,45 +2,57 @@
 
 // Elements, made without HTML: what a server, a person or a model said can only ever become text.
 //
+// Rule: a child is never an attribute, whatever it is. Attributes are what the page's own source writes as such.
 // Rule: nothing in this folder sets innerHTML or its kin; the content security policy (Trusted Types) holds it to that.
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * An element: `h("p.quiet", { hidden: true }, "text", node)`. Classes follow the name after dots; attributes may be left
- * out; `on…` are listeners; what is null or false is left out.
+ * An element: `h("p.quiet", "text", node)`. Classes follow the name after dots; what is null or false is left out.
  * @template {string} Name
  * @param {Name} name
- * @param {...(Attributes | Child)} rest
+ * @param {...Child} children
  * @returns {ElementOf<Name>}
  */
-export function h(name, ...rest) {
+export function h(name, ...children) {
+  return el(name, {}, ...children);
+}
+
+/**
+ * An element with attributes: `el("p.quiet", { hidden: true }, "text", node)`. `on…` are listeners.
+ * @template {string} Name
+ * @param {Name} name
+ * @param {Attributes} attributes
+ * @param {...Child} children
+ * @returns {ElementOf<Name>}
+ */
+export function el(name, attributes, ...children) {
   const [tag, ...classes] = name.split(".");
-  return /** @type {any} */ (filled(document.createElement(tag), classes, rest));
+  return /** @type {any} */ (filled(document.createElement(tag), classes, attributes, children));
 }
 
 /**
  * The same for SVG.
  * @param {string} name
- * @param {...(Attributes | Child)} rest
+ * @param {Attributes} attributes
+ * @param {...Child} children
  */
-export function svg(name, ...rest) {
+export function svg(name, attributes, ...children) {
   const [tag, ...classes] = name.split(".");
-  return filled(document.createElementNS(SVG, tag), classes, rest);
+  return filled(document.createElementNS(SVG, tag), classes, attributes, children);
 }
 
 /**
  * @template {HTMLElement | SVGElement} T
  * @param {T} element
  * @param {string[]} classes
- * @param {(Attributes | Child)[]} rest
+ * @param {Attributes} attributes
+ * @param {Child[]} children
  */
-function filled(element, classes, rest) {
+function filled(element, classes, attributes, children) {
   if (classes.length > 0) element.classList.add(...classes);
-  const [first] = rest;
-  const isAttributes = first?.constructor === Object;
-  if (isAttributes) for (const [key, value] of Object.entries(first)) set(element, key, value);
-  append(element, /** @type {Child[]} */ (isAttributes ? rest.slice(1) : rest));
+  for (const [key, value] of Object.entries(attributes)) set(element, key, value);
+  append(element, children);
   return element;
 }
 
@@ -63,9 +75,16 @@ function set(element, key, value) {
  */
 function append(element, children) {
   for (const child of /** @type {any[]} */ (children).flat(Infinity)) {
-    if (child !== null && child !== undefined && child !== false) element.append(child);
+    if (child instanceof Node) element.append(child);
+    else if (child !== null && child !== undefined && child !== false) element.append(textOf(child));
   }
 }
+
+/**
+ * What is no text after all, where a server or a person could say what they like.
+ * @param {unknown} child
+ */
+const textOf = (child) => (typeof child === "object" ? JSON.stringify(child) : String(child));
 
 /**
  * Puts these in the place of all that is in `element`. The focus is not lost with what had it.
@@ -144,7 +163,7 @@ const NOTE_MS = 5_000;
  * @param {string} [label]
  */
 export function copyButton(text, label = "Copy") {
-  const button = h("button.small", { type: "button" }, label);
+  const button = el("button.small", { type: "button" }, label);
   button.addEventListener("click", async () => {
     const done = await copy(text());
     button.textContent = done ? "Copied" : "Select and copy";
@@ -169,7 +188,7 @@ async function copy(text) {
 // Over plain HTTP from another machine there is no clipboard, only this.
 /** @param {string} text */
 function copyBySelection(text) {
-  const area = h("textarea.away", { value: text, readonly: true, "aria-hidden": "true" });
+  const area = el("textarea.away", { value: text, readonly: true, "aria-hidden": "true" });
   (document.querySelector("dialog[open]") ?? document.body).append(area);
   area.select();
   const done = document.execCommand("copy");

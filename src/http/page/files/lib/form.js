@@ -2,7 +2,7 @@
 
 // Forms: each field with its label, hint and error; a submit that shows progress and loses nothing that was typed.
 
-import { busy, h, newId } from "./dom.js";
+import { busy, el, h, newId } from "./dom.js";
 
 /**
  * A control with its label, and below it a hint and room for what is wrong with it.
@@ -12,27 +12,27 @@ import { busy, h, newId } from "./dom.js";
  */
 export function field(label, control, hint) {
   control.id ||= newId();
-  const error = h("p.wrong", { id: `${control.id}-wrong`, hidden: true });
+  const error = el("p.wrong", { id: `${control.id}-wrong`, hidden: true });
   const described = [error.id];
   let below = null;
   if (hint) {
-    below = h("p.hint", { id: `${control.id}-hint` }, hint);
+    below = el("p.hint", { id: `${control.id}-hint` }, hint);
     described.push(below.id);
   }
   control.setAttribute("aria-describedby", described.join(" "));
-  return h("div.field", h("label", { for: control.id }, label), control, below, error);
+  return h("div.field", el("label", { for: control.id }, label), control, below, error);
 }
 
 /**
  * @param {string} name
  * @param {Attributes} [attributes]
  */
-export const input = (name, attributes = {}) => h("input", { name, type: "text", autocomplete: "off", ...attributes });
+export const input = (name, attributes = {}) => el("input", { name, type: "text", autocomplete: "off", ...attributes });
 /**
  * @param {string} name
  * @param {Attributes} [attributes]
  */
-export const textarea = (name, attributes = {}) => h("textarea", { name, rows: 4, ...attributes });
+export const textarea = (name, attributes = {}) => el("textarea", { name, rows: 4, ...attributes });
 
 /**
  * A choice; `options` are values with their texts.
@@ -42,10 +42,10 @@ export const textarea = (name, attributes = {}) => h("textarea", { name, rows: 4
  * @param {Attributes} [attributes]
  */
 export function select(name, options, chosen, attributes = {}) {
-  const control = h(
+  const control = el(
     "select",
     { name, ...attributes },
-    options.map(([value, text]) => h("option", { value }, text)),
+    options.map(([value, text]) => el("option", { value }, text)),
   );
   control.value = chosen ?? options[0]?.[0] ?? "";
   return control;
@@ -58,7 +58,7 @@ export function select(name, options, chosen, attributes = {}) {
  * @param {boolean} checked
  */
 export const checkbox = (name, value, text, checked) =>
-  h("label.check", h("input", { type: "checkbox", name, value, checked }), h("span", text));
+  h("label.check", el("input", { type: "checkbox", name, value, checked }), h("span", text));
 
 /**
  * A form. `send(values)` does the work, with what was typed by name; what it throws is shown: beside the fields that the
@@ -66,10 +66,10 @@ export const checkbox = (name, value, text, checked) =>
  * @param {{ content: Child, submit: string, working?: string, send: (values: any) => Promise<unknown>, cancel?: () => void, danger?: boolean }} options
  */
 export function form({ content, submit, working = "Saving…", send, cancel, danger = false }) {
-  const alert = h("p.alert", { role: "alert", hidden: true });
-  const button = h(danger ? "button.danger" : "button.primary", { type: "submit" }, submit);
-  const back = cancel && h("button", { type: "button", onclick: () => cancel() }, "Cancel");
-  const element = h("form", { novalidate: true }, content, alert, h("div.actions", back, button));
+  const alert = el("p.alert", { role: "alert", hidden: true });
+  const button = el(danger ? "button.danger" : "button.primary", { type: "submit" }, submit);
+  const back = cancel && el("button", { type: "button", onclick: () => cancel() }, "Cancel");
+  const element = el("form", { novalidate: true }, content, alert, h("div.actions", back, button));
   element.addEventListener("submit", (event) => {
     event.preventDefault();
     clear(element, alert);

@@ -2,7 +2,7 @@
 
 // Moments, money and numbers, as people read them.
 
-import { h } from "./dom.js";
+import { el } from "./dom.js";
 
 /** Microcents in a US dollar. */
 export const USD = 1_000_000;
@@ -72,7 +72,8 @@ export const price = (pricing) =>
 export function moment(text, nothing = "never") {
   if (!text) return nothing;
   const at = new Date(text);
-  return h("time", { datetime: text, title: exact.format(at) }, ago(at));
+  if (Number.isNaN(at.getTime())) return String(text);
+  return el("time", { datetime: text, title: exact.format(at) }, ago(at));
 }
 
 /** @param {Date} at */

@@ -2,7 +2,7 @@
 
 // Small plots of one series, as SVG; the same figures are there as a table for those who cannot see them.
 
-import { h, svg } from "./dom.js";
+import { el, h, svg } from "./dom.js";
 
 const HEIGHT = 120;
 const COLUMN = 20;
@@ -24,7 +24,8 @@ export function columns(title, rows) {
     const height = row.value === 0 ? 0 : Math.max((row.value / most) * HEIGHT, 2);
     return svg(
       "g",
-      svg("title", `${row.label}: ${row.text}`),
+      {},
+      svg("title", {}, `${row.label}: ${row.text}`),
       svg("rect.hit", { x: at * COLUMN, y: 0, width: COLUMN, height: HEIGHT }),
       svg("rect.bar", { x: at * COLUMN + GAP / 2, y: HEIGHT - height, width: COLUMN - GAP, height }),
     );
@@ -40,7 +41,7 @@ export function columns(title, rows) {
     "figure.columns",
     h("figcaption", title, highest && h("span.quiet", ` · highest on ${highest.label}: ${highest.text}`)),
     picture,
-    h("div.ends", { "aria-hidden": "true" }, h("span", rows[0].label), h("span", rows.at(-1)?.label)),
+    el("div.ends", { "aria-hidden": "true" }, h("span", rows[0].label), h("span", rows.at(-1)?.label)),
     h(
       "details",
       h("summary", "Show as a table"),
@@ -88,6 +89,6 @@ const table = (title, rows) =>
     h("caption.away", title),
     h(
       "tbody",
-      rows.map((row) => h("tr", h("th", { scope: "row" }, row.label), h("td", row.text))),
+      rows.map((row) => h("tr", el("th", { scope: "row" }, row.label), h("td", row.text))),
     ),
   );

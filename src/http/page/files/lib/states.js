@@ -2,15 +2,15 @@
 
 // What a section looks like before, without, and instead of what it shows.
 
-import { h } from "./dom.js";
+import { el, h } from "./dom.js";
 
 /** Grey lines where something will be. */
 export const loading = (lines = 3) =>
-  h(
+  el(
     "div.loading",
     { role: "status" },
     h("span.away", "Loading…"),
-    Array.from({ length: lines }, () => h("div.line", { "aria-hidden": "true" })),
+    Array.from({ length: lines }, () => el("div.line", { "aria-hidden": "true" })),
   );
 
 /**
@@ -27,11 +27,11 @@ export const nothing = (title, text, ...actions) => h("div.nothing", h("h2", tit
  * @param {() => unknown} again
  */
 export const failure = (error, again) =>
-  h(
+  el(
     "div.nothing.failed",
     { role: "alert" },
     h("h2", "This could not be loaded"),
     h("p", error.message),
     error.requestId && h("p.quiet", "Request ID: ", h("code", error.requestId)),
-    h("button", { type: "button", onclick: () => again() }, "Try again"),
+    el("button", { type: "button", onclick: () => again() }, "Try again"),
   );

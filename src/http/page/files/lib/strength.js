@@ -2,7 +2,7 @@
 
 // How strong a new password is, said honestly: an upper bound of what a guesser has to try, and no rule but the server's.
 
-import { h } from "./dom.js";
+import { el, h } from "./dom.js";
 
 /** The server's own rule. */
 export const PASSWORD_CHARS_MIN = 8;
@@ -50,8 +50,8 @@ export function judge(password) {
  * @param {HTMLInputElement} password
  */
 export function strength(password) {
-  const meter = h("meter", { min: 0, max: 3, low: 2, high: 3, optimum: 3, "aria-label": "Password strength" });
-  const words = h("p.hint", { role: "status" });
+  const meter = el("meter", { min: 0, max: 3, low: 2, high: 3, optimum: 3, "aria-label": "Password strength" });
+  const words = el("p.hint", { role: "status" });
   const follow = () => {
     const [level, text] = judge(password.value);
     meter.value = level;

@@ -3,7 +3,7 @@
 // The account: the password, and where the person is signed in.
 
 import { call } from "../lib/api.js";
-import { fill, h, notify } from "../lib/dom.js";
+import { el, fill, h, notify } from "../lib/dom.js";
 import { field, form, input } from "../lib/form.js";
 import { moment } from "../lib/format.js";
 import { loading } from "../lib/states.js";
@@ -55,7 +55,11 @@ function card(signIn, reload) {
       h(
         "div.card-actions",
         !isHere &&
-          h("button.small.danger", { type: "button", onclick: end, "aria-label": "Sign out that browser" }, "Sign out"),
+          el(
+            "button.small.danger",
+            { type: "button", onclick: end, "aria-label": "Sign out that browser" },
+            "Sign out",
+          ),
       ),
     ),
     h(
@@ -72,7 +76,7 @@ function passwordForm(me) {
   const fresh = input("newPassword", { type: "password", autocomplete: "new-password" });
   const element = form({
     content: [
-      h("input", { type: "hidden", autocomplete: "username", value: me.user.email }),
+      el("input", { type: "hidden", autocomplete: "username", value: me.user.email }),
       field("Current password", input("currentPassword", { type: "password", autocomplete: "current-password" })),
       field("New password", fresh),
       strength(fresh),

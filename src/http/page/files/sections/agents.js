@@ -4,7 +4,7 @@
 
 import { call, pages } from "../lib/api.js";
 import { ask, dialog } from "../lib/dialog.js";
-import { fill, h, notify } from "../lib/dom.js";
+import { el, fill, h, notify } from "../lib/dom.js";
 import { checkbox, field, form, input, select, textarea, FieldError } from "../lib/form.js";
 import { moment } from "../lib/format.js";
 import { loading } from "../lib/states.js";
@@ -25,7 +25,7 @@ export async function agents(page) {
   const edit = (agent) => editAgent(agent, models).then((done) => done && reload());
   fill(
     page.main,
-    h("div.head", h("h1", "Agents"), h("button.primary", { type: "button", onclick: () => edit() }, "Create agent")),
+    h("div.head", h("h1", "Agents"), el("button.primary", { type: "button", onclick: () => edit() }, "Create agent")),
     h("p.lead", "An agent is a model with instructions, tools and a name. Programs select it by its slug."),
     list,
   );
@@ -55,19 +55,19 @@ function card(agent, edit, reload) {
   return [
     h(
       "div.card-head",
-      h("span.avatar", { "aria-hidden": "true" }, avatar(agent)),
+      el("span.avatar", { "aria-hidden": "true" }, avatar(agent)),
       h("h2", name),
       !isActive && h("span.badge.off", "inactive"),
       h(
         "div.card-actions",
-        h(
+        el(
           "a.button.small",
           { href: `#sessions/new/${slug}`, "aria-label": `Chat with ${name}`, hidden: !isActive },
           "Chat",
         ),
-        h("button.small", { type: "button", "aria-label": `Edit ${name}`, onclick: () => edit(agent) }, "Edit"),
+        el("button.small", { type: "button", "aria-label": `Edit ${name}`, onclick: () => edit(agent) }, "Edit"),
         slug !== ALA &&
-          h(
+          el(
             "button.small",
             {
               type: "button",
@@ -208,7 +208,7 @@ function removal(agent, close) {
     notify(`Deleted ${agent.name}.`);
     close(true);
   };
-  return h("p", h("button.small.danger", { type: "button", onclick: remove }, "Delete this agent"));
+  return h("p", el("button.small.danger", { type: "button", onclick: remove }, "Delete this agent"));
 }
 
 /**

@@ -7,7 +7,7 @@
 import { call } from "../lib/api.js";
 import { chatCurl } from "../lib/curl.js";
 import { ask, dialog } from "../lib/dialog.js";
-import { copyButton, fill, h, notify } from "../lib/dom.js";
+import { copyButton, el, fill, h, notify } from "../lib/dom.js";
 import { checkbox, field, form, input, select, FieldError } from "../lib/form.js";
 import { moment } from "../lib/format.js";
 import { loading, nothing } from "../lib/states.js";
@@ -46,7 +46,7 @@ export async function keys(page) {
   const create = () => createKey().then((made) => (made ? reload() : undefined));
   fill(
     page.main,
-    h("div.head", h("h1", "API keys"), h("button.primary", { type: "button", onclick: create }, "Create key")),
+    h("div.head", h("h1", "API keys"), el("button.primary", { type: "button", onclick: create }, "Create key")),
     h(
       "p.lead",
       "A key lets your program call the API. Keep it on a server, never in a web page, an app or a repository.",
@@ -81,22 +81,22 @@ const welcome = (create) => [
   nothing(
     "Create your first key",
     "Then the quickstart works as written: list agents, create a session, stream a reply.",
-    h("button.primary", { type: "button", onclick: create }, "Create key"),
+    el("button.primary", { type: "button", onclick: create }, "Create key"),
   ),
   h("h2.after", "Or look around first"),
   h(
     "ul.steps",
     h(
       "li",
-      h("a", { href: "#sessions/new" }, "Chat with Ala"),
+      el("a", { href: "#sessions/new" }, "Chat with Ala"),
       " in the playground. The built-in model needs no setup.",
     ),
     h(
       "li",
-      h("a", { href: "#models" }, "Connect a model"),
+      el("a", { href: "#models" }, "Connect a model"),
       ": Ollama, llama.cpp, or any server with an OpenAI-compatible API.",
     ),
-    h("li", h("a", { href: "/docs/" }, "Read the API docs"), " and try each operation there."),
+    h("li", el("a", { href: "/docs/" }, "Read the API docs"), " and try each operation there."),
   ),
 ];
 
@@ -114,12 +114,12 @@ function card(key, reload) {
       h(`span.badge.${key.env}`, key.env),
       h(
         "div.card-actions",
-        h(
+        el(
           "button.small",
           { type: "button", onclick: () => again(rotate), "aria-label": `Rotate ${key.name}` },
           "Rotate",
         ),
-        h(
+        el(
           "button.small.danger",
           { type: "button", onclick: () => again(revoke), "aria-label": `Revoke ${key.name}` },
           "Revoke",
@@ -187,7 +187,7 @@ async function createKey() {
  * @param {string} title
  */
 async function reveal(made, title) {
-  const key = h("code.secret", { tabindex: "0" }, made.key);
+  const key = el("code.secret", { tabindex: "0" }, made.key);
   const curl = chatCurl({ key: made.key });
   await dialog(
     title,
@@ -201,10 +201,10 @@ async function reveal(made, title) {
       h("h3", "Try it"),
       h(
         "div.copyable",
-        h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, curl),
+        el("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, curl),
         copyButton(() => curl, "Copy command"),
       ),
-      h("div.actions", h("button.primary", { type: "button", onclick: () => close() }, "I have stored it")),
+      h("div.actions", el("button.primary", { type: "button", onclick: () => close() }, "I have stored it")),
     ],
     { mustAnswer: true, wide: true },
   );

@@ -5,7 +5,7 @@
 import { call } from "../lib/api.js";
 import { showChat } from "../chat/chat.js";
 import { ask, dialog } from "../lib/dialog.js";
-import { fill, h, notify } from "../lib/dom.js";
+import { el, fill, h, notify } from "../lib/dom.js";
 import { field, form, input, FieldError } from "../lib/form.js";
 import { count, moment } from "../lib/format.js";
 import { failure, loading, nothing } from "../lib/states.js";
@@ -38,7 +38,7 @@ export async function sessions(page) {
         nothing(
           "No session is open",
           "Choose a session, or start a new one.",
-          h("a.button.primary", { href: "#sessions/new" }, "New chat"),
+          el("a.button.primary", { href: "#sessions/new" }, "New chat"),
         ),
       );
     fill(open, loading(4));
@@ -70,14 +70,14 @@ export async function sessions(page) {
 /** @param {Page} page */
 function sessionList(page) {
   const items = h("ul");
-  const more = h("button.small", { type: "button", hidden: true, onclick: () => load(cursor) }, "Show more");
-  const search = h("input", {
+  const more = el("button.small", { type: "button", hidden: true, onclick: () => load(cursor) }, "Show more");
+  const search = el("input", {
     type: "search",
     placeholder: "Search",
     "aria-label": "Search sessions and messages",
     autocomplete: "off",
   });
-  const found = h("p.away", { role: "status" });
+  const found = el("p.away", { role: "status" });
   const body = h("div.list-body", loading(5));
   /** @type {string | null} */
   let cursor = null;
@@ -138,9 +138,9 @@ function sessionList(page) {
     body.setAttribute("aria-busy", "true");
     typing = setTimeout(() => load().finally(() => body.removeAttribute("aria-busy")), TYPING_MS);
   });
-  const head = h("div.list-head", search, h("a.button.primary", { href: "#sessions/new" }, "New chat"));
+  const head = h("div.list-head", search, el("a.button.primary", { href: "#sessions/new" }, "New chat"));
   return {
-    element: h("nav.list", { "aria-label": "Sessions" }, head, found, body),
+    element: el("nav.list", { "aria-label": "Sessions" }, head, found, body),
     reload: (/** @type {string | undefined} */ made = undefined) => {
       marked = made ?? marked;
       return load();
@@ -156,7 +156,7 @@ const STATES = { running: "replying…", awaiting_approval: "needs approval", in
 function row({ id, label, status, agentName, updatedAt, snippet }) {
   return h(
     "li",
-    h(
+    el(
       "a",
       { href: `#sessions/${encodeURIComponent(id)}`, "data-id": id },
       h("span.label", label),

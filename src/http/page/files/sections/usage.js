@@ -5,7 +5,7 @@
 import { call, pages } from "../lib/api.js";
 import { saveCsv } from "../lib/csv.js";
 import { dialog } from "../lib/dialog.js";
-import { busy, fill, h, notify } from "../lib/dom.js";
+import { busy, el, fill, h, notify } from "../lib/dom.js";
 import { field, form, input, FieldError } from "../lib/form.js";
 import { count, microcents, moment, money, number, short, USD } from "../lib/format.js";
 import { bars, columns } from "../lib/plot.js";
@@ -30,7 +30,7 @@ export async function usage(page) {
     h(
       "div.head",
       h("h1", "Usage"),
-      page.isOwner && h("button.primary", { type: "button", onclick: deposit }, "Add to balance"),
+      page.isOwner && el("button.primary", { type: "button", onclick: deposit }, "Add to balance"),
     ),
     figures,
     h(
@@ -42,7 +42,7 @@ export async function usage(page) {
     h(
       "div.head",
       h("h2", "Ledger"),
-      h("button.small", { type: "button", onclick: (event) => exportCsv(event.target) }, "Export as CSV"),
+      el("button.small", { type: "button", onclick: (event) => exportCsv(event.target) }, "Export as CSV"),
     ),
     ledger,
   );
@@ -51,11 +51,11 @@ export async function usage(page) {
 
 /** @param {(by: string) => unknown} choose */
 function groupChoice(choose) {
-  return h(
+  return el(
     "div.choice",
     { role: "group", "aria-label": "Group by" },
     Object.entries(GROUPS).map(([by, text]) =>
-      h(
+      el(
         "button.small",
         {
           type: "button",
@@ -173,7 +173,7 @@ async function showLedger(ledger, page) {
     return fill(ledger, nothing("No entries", "Every deposit and charge is recorded here and never changed."));
   return fill(
     ledger,
-    h(
+    el(
       "div.scrolls",
       { tabindex: "0", role: "region", "aria-label": "Ledger" },
       h(
@@ -183,7 +183,7 @@ async function showLedger(ledger, page) {
           h(
             "tr",
             ["When", "What", "Balance", "Held", "Note"].map((title) =>
-              h(/Balance|Held/.test(title) ? "th.amount" : "th", { scope: "col" }, title),
+              el(/Balance|Held/.test(title) ? "th.amount" : "th", { scope: "col" }, title),
             ),
           ),
         ),

@@ -4,7 +4,7 @@
 
 import { call } from "../../lib/api.js";
 import { ask } from "../../lib/dialog.js";
-import { busy, fill, h, notify } from "../../lib/dom.js";
+import { busy, el, fill, h, notify } from "../../lib/dom.js";
 import { select } from "../../lib/form.js";
 import { count, number, price } from "../../lib/format.js";
 import { connect, editProvider } from "./providers.js";
@@ -42,7 +42,7 @@ export async function models(page) {
     h(
       "div.head",
       h("h1", "Models"),
-      page.isOwner && h("button.primary", { type: "button", onclick: add }, "Connect a provider"),
+      page.isOwner && el("button.primary", { type: "button", onclick: add }, "Connect a provider"),
     ),
     h(
       "p.lead",
@@ -83,7 +83,7 @@ function showLocal(found, servers, reload) {
         h("code", baseUrl),
         ` with ${count(models.length, "model")}.`,
       ),
-      h("button.primary", { type: "button", onclick: take }, "Connect"),
+      el("button.primary", { type: "button", onclick: take }, "Connect"),
     );
   };
   fill(found, servers.map(offer));
@@ -126,7 +126,7 @@ function card(provider, { page, reload, tested }) {
    * @param {boolean} [danger]
    */
   const button = (text, onclick, danger) =>
-    h(
+    el(
       danger ? "button.small.danger" : "button.small",
       { type: "button", onclick, "aria-label": `${text} ${slug}` },
       text,
@@ -189,7 +189,7 @@ function showModels(element, models) {
   const row = ({ id, pricing, contextWindow, local }) =>
     h(
       "tr",
-      h("th", { scope: "row" }, h("code", id)),
+      el("th", { scope: "row" }, h("code", id)),
       h("td", price(pricing)),
       h("td", contextWindow ? `${number(contextWindow)} tokens` : "unknown"),
       h("td", local ? "this machine" : "remote"),
@@ -197,7 +197,7 @@ function showModels(element, models) {
   fill(
     element,
     h("p.quiet", "Prices are in US dollars per million tokens, as you entered them."),
-    h(
+    el(
       "div.scrolls",
       { tabindex: "0", role: "region", "aria-label": "All models" },
       h(
@@ -206,7 +206,7 @@ function showModels(element, models) {
           "thead",
           h(
             "tr",
-            ["Model", "Price", "Context window", "Where"].map((title) => h("th", { scope: "col" }, title)),
+            ["Model", "Price", "Context window", "Where"].map((title) => el("th", { scope: "col" }, title)),
           ),
         ),
         h("tbody", models.map(row)),
@@ -241,5 +241,9 @@ function showDefault(element, models, org, page) {
       notify(error.message);
     }
   });
-  fill(element, h("label", { for: "default-model" }, "Used when neither the chat nor its agent names a model"), choice);
+  fill(
+    element,
+    el("label", { for: "default-model" }, "Used when neither the chat nor its agent names a model"),
+    choice,
+  );
 }

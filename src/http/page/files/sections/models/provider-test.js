@@ -3,7 +3,7 @@
 // The test of a provider: each step with its time, or what is wrong.
 
 import { call } from "../../lib/api.js";
-import { busy, fill, h } from "../../lib/dom.js";
+import { busy, el, fill, h } from "../../lib/dom.js";
 import { count, duration } from "../../lib/format.js";
 
 /**
@@ -11,7 +11,7 @@ import { count, duration } from "../../lib/format.js";
  * @param {Api.Provider} provider
  */
 export function testPanel({ id }) {
-  const element = h("div.test", { role: "status" });
+  const element = el("div.test", { role: "status" });
   /** @param {HTMLElement} button */
   const run = (button) =>
     busy(button, "Testing…", async () => {

@@ -4,7 +4,7 @@
 
 import { call } from "../../lib/api.js";
 import { dialog } from "../../lib/dialog.js";
-import { h, notify } from "../../lib/dom.js";
+import { el, h, notify } from "../../lib/dom.js";
 import { field, form, input, FieldError } from "../../lib/form.js";
 
 const KIND = "openai-compatible";
@@ -73,7 +73,7 @@ function presetChoice(presets, choose) {
    * @param {Api.ProviderPreset | undefined} preset
    */
   const button = (text, preset) => {
-    const element = h(
+    const element = el(
       "button",
       {
         type: "button",
@@ -130,7 +130,7 @@ export function editProvider(provider) {
             "p.hint",
             "Prices are in US dollars per million tokens; empty means free. The context window is in tokens.",
           ),
-          h(
+          el(
             "div.scrolls",
             { tabindex: "0", role: "region", "aria-label": "Models and prices" },
             h(
@@ -139,14 +139,14 @@ export function editProvider(provider) {
                 "thead",
                 h(
                   "tr",
-                  ["Model", "Input", "Output", "Context window"].map((title) => h("th", { scope: "col" }, title)),
+                  ["Model", "Input", "Output", "Context window"].map((title) => el("th", { scope: "col" }, title)),
                   h("td"),
                 ),
               ),
               rows,
             ),
           ),
-          h("p", h("button.small", { type: "button", onclick: add }, "Add model")),
+          h("p", el("button.small", { type: "button", onclick: add }, "Add model")),
         ],
         submit: "Save",
         cancel: close,
@@ -173,7 +173,7 @@ function modelRow(model) {
    * @param {Attributes} attributes
    */
   const cell = (label, value, attributes) =>
-    h("td", h("input", { "aria-label": label, value: value ?? "", type: "text", autocomplete: "off", ...attributes }));
+    h("td", el("input", { "aria-label": label, value: value ?? "", type: "text", autocomplete: "off", ...attributes }));
   /** @type {HTMLTableRowElement & { cached?: string }} */
   const row = h(
     "tr",
@@ -183,7 +183,7 @@ function modelRow(model) {
     cell("Context window", model?.contextWindow, { inputmode: "numeric" }),
     h(
       "td",
-      h(
+      el(
         "button.small",
         { type: "button", "aria-label": `Remove ${model?.id ?? "this model"}`, onclick: () => row.remove() },
         "×",
