@@ -155,10 +155,11 @@ impl Run {
         if let Some(bytes) = measured {
             self.resolved.source.learn(Lesson::BytesPerToken { bytes });
         }
-        let bytes_per_token = self.window().bytes_per_token;
+        let window = self.window();
+        let (bytes_per_token, output_bytes) = (window.bytes_per_token, window.output_bytes());
         let sent = history::tokens_in(&request.messages, bytes_per_token);
         let tokens = self.room(&request.tools).map_or(u64::MAX, |room| room.tokens).min(sent * OVERFLOW_KEPT / 100);
-        self.read_history(request, Some(Room { tokens, bytes_per_token }))
+        self.read_history(request, Some(Room { tokens, bytes_per_token, output_bytes }))
     }
 
     fn start(&mut self) -> Result<()> {
@@ -203,7 +204,7 @@ impl Run {
         step.end(&mut chunks);
         self.out.write(&chunks);
         ending.calls.iter_mut().for_each(|call| call.id = step.call_id(&call.id));
-        let outputs = calls::run(&ending, tools, &self.tool_context(), &mut self.out).await;
+        let mut outputs = calls::run(&ending, tools, &self.tool_context(), &mut self.out).await;
         self.out.write(&[Chunk::FinishStep]);
         if outputs.is_empty() {
             return Ok(Next::Finish(ending.finish));
@@ -221,6 +222,8 @@ impl Run {
         let provider = self.resolved.model.provider.clone();
         let thoughts = own.map(|field| Thoughts { text: reasoning, field, provider });
         request.messages.push(Message::Assistant { text, thoughts, calls: ending.calls });
+        let output_bytes = self.window().output_bytes();
+        outputs.iter_mut().for_each(|output| history::shorten_output(output, output_bytes));
         request.messages.extend(outputs);
         Ok(Next::Ask)
     }

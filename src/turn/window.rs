@@ -17,6 +17,8 @@ const REPLY_SHARE: u64 = 4;
 /// end would fill all of it.
 pub(super) const OUTPUT_TOKENS_DEFAULT: u32 = 16_384;
 const OUTPUT_SHARE: u32 = 2;
+/// Bytes of a tool's output that any model is shown.
+const OUTPUT_BYTES_MIN: usize = 1_024;
 /// A prompt of fewer tokens is mostly the template's, and says nothing about bytes per token.
 const MEASURED_TOKENS_MIN: u64 = 256;
 /// No tokenizer needs a token for fewer bytes of text than this over a whole prompt.
@@ -45,7 +47,16 @@ impl Window {
         let window = u64::from(self.tokens?);
         let reply = reply_tokens.map_or(REPLY_TOKENS_DEFAULT, u64::from).min(window / REPLY_SHARE);
         let tools = history::tokens_of_tools(tools, self.bytes_per_token);
-        Some(Room { tokens: window.saturating_sub(reply + tools), bytes_per_token: self.bytes_per_token })
+        Some(Room {
+            tokens: window.saturating_sub(reply + tools),
+            bytes_per_token: self.bytes_per_token,
+            output_bytes: self.output_bytes(),
+        })
+    }
+
+    /// Bytes of one tool's output that a prompt holds: as many as the window has tokens, which is some quarter of it.
+    pub fn output_bytes(&self) -> usize {
+        self.tokens.map_or(usize::MAX, |window| (window as usize).max(OUTPUT_BYTES_MIN))
     }
 
     /// The cap of a reply that nobody capped.
@@ -111,6 +122,12 @@ mod tests {
         assert_eq!(caps.map(|tokens| window(tokens).output_tokens()), [16_384, 16_383, 16_384, 16_384, 1]);
         assert_eq!([700, 701, 2_000].map(|cap| window(1_000).beside(300, cap)), [700, 700, 700]);
         assert_eq!([window(1_000).beside(900, 700), window(None).beside(900, 700)], [250, 700]);
+    }
+
+    #[test]
+    fn an_output_takes_a_quarter_of_the_window_at_most() {
+        let bytes = [Some(1_023), Some(1_024), Some(1_025), None].map(|tokens| window(tokens).output_bytes());
+        assert_eq!(bytes, [OUTPUT_BYTES_MIN, OUTPUT_BYTES_MIN, 1_025, usize::MAX]);
     }
 
     #[test]

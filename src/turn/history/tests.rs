@@ -1,0 +1,173 @@
+//! Stored histories, and what a model gets of them.
+
+use serde_json::json;
+
+use super::*;
+use crate::{store::messages::Status, time::Timestamp};
+
+fn message(role: Role, parts: Value) -> Message {
+    Message {
+        seq: 0,
+        id: "m".into(),
+        role,
+        status: Status::Complete,
+        created_at: Timestamp::now(),
+        metadata: "{}".into(),
+        content: crate::turn::fold::content(parts.as_array().unwrap()),
+        parts: parts.to_string(),
+    }
+}
+
+fn room(tokens: u64) -> Option<Room> {
+    Some(Room { tokens, bytes_per_token: 4.0, output_bytes: usize::MAX })
+}
+
+fn text(role: Role, text: &str) -> Message {
+    message(role, json!([{ "type": "text", "text": text }]))
+}
+
+#[test]
+fn the_oldest_turns_are_left_out_whole_and_counted() {
+    let long = "x".repeat(400);
+    let history = [
+        text(Role::User, &long),
+        text(Role::Assistant, &long),
+        text(Role::User, &long),
+        text(Role::User, "b"),
+        text(Role::Assistant, "c"),
+    ];
+    let all = fit("be brief", &history, None, None).unwrap();
+    assert_eq!((all.messages.len(), all.dropped), (6, 0));
+    let some = fit("be brief", &history, room(240), None).unwrap();
+    assert_eq!((some.messages.len(), some.dropped), (4, 2));
+    let last_only = fit("", &history, room(0), None).unwrap();
+    assert_eq!((last_only.messages.len(), last_only.dropped), (3, 2), "the last turn stays whatever it takes");
+}
+
+#[test]
+fn a_reply_of_two_steps_keeps_its_tools_output_between_them() {
+    let reply = message(
+        Role::Assistant,
+        json!([
+            { "type": "step-start" },
+            { "type": "reasoning", "text": "hm" },
+            { "type": "tool-current_time", "toolCallId": "c1", "state": "output-available", "input": {}, "output": { "utc": 1 } },
+            { "type": "tool-x", "toolCallId": "c2", "state": "output-error", "rawInput": "{bad", "errorText": "no" },
+            { "type": "tool-x", "toolCallId": "c3", "state": "input-available", "input": {} },
+            { "type": "step-start" },
+            { "type": "text", "text": "It is one." },
+        ]),
+    );
+    let metadata = r#"{"model":"groq/m","reasoningField":"reasoning"}"#.to_owned();
+    let reply = Message { metadata, ..reply };
+    let fitted = fit("", &[text(Role::User, "when?"), reply], None, None).unwrap();
+    let call = |id: &str, name: &str, arguments: &str| ToolCall {
+        id: id.into(),
+        name: name.into(),
+        arguments: arguments.into(),
+    };
+    let said = |text: &str, thoughts: &str, calls| model::Message::Assistant {
+        text: text.into(),
+        thoughts: (!thoughts.is_empty()).then(|| Thoughts {
+            text: thoughts.into(),
+            field: ThoughtsField::Reasoning,
+            provider: "groq".into(),
+        }),
+        calls,
+    };
+    let tool = |id: &str, output: &str| model::Message::Tool { call_id: id.into(), output: output.into() };
+    assert_eq!(
+        fitted.messages,
+        [
+            model::Message::User(vec![Content::Text("when?".into())]),
+            said("", "hm", vec![call("c1", "current_time", "{}"), call("c2", "x", "{bad")]),
+            tool("c1", "{\"utc\":1}"),
+            tool("c2", "no"),
+            said("It is one.", "", vec![]),
+        ]
+    );
+}
+
+#[test]
+fn past_nine_tenths_of_the_room_whole_turns_go_down_to_half_of_it() {
+    // Each message: 100 tokens of text and 4 around it. Turns begin at 0, 2, 4, 6 and 8.
+    let long = "x".repeat(400);
+    let roles = [Role::User, Role::Assistant].into_iter().cycle().take(9);
+    let history: Vec<_> = roles.map(|role| text(role, &long)).collect();
+    let dropped = |tokens: u64| fit("", &history, room(tokens), None).unwrap().dropped;
+    // All of it takes 936; without the first turn 728, then 520, 312, 104.
+    for (tokens, expected) in [(1_040, 0), (1_039, 6), (624, 6), (623, 8), (207, 8), (0, 8)] {
+        assert_eq!(dropped(tokens), expected, "room for {tokens}");
+    }
+    // The system prompt takes its own: 8 bytes are 2 tokens, and 4 around it.
+    for (tokens, expected) in [(1_047, 0), (1_046, 6)] {
+        let fitted = fit("be brief", &history, room(tokens), None).unwrap();
+        assert_eq!(fitted.dropped, expected, "room for {tokens}");
+    }
+    let dense = Some(Room { tokens: 1_040, bytes_per_token: 2.0, output_bytes: usize::MAX });
+    assert_eq!(fit("", &history, dense, None).unwrap().dropped, 8, "each message takes 204");
+}
+
+#[test]
+fn a_cut_holds_until_what_follows_it_is_too_long_again() {
+    let long = "x".repeat(400);
+    let roles = [Role::User, Role::Assistant].into_iter().cycle();
+    let history = |count: usize| -> Vec<_> {
+        let numbered = roles.clone().take(count).enumerate();
+        numbered.map(|(at, role)| Message { seq: at as i64 + 10, ..text(role, &long) }).collect()
+    };
+    let (mut cut, mut reads) = (None, Vec::new());
+    for count in (1..=21).step_by(2) {
+        let fitted = fit("", &history(count), room(1_040), cut).unwrap();
+        cut = fitted.cut.or(cut);
+        reads.push(fitted.dropped);
+    }
+    assert_eq!(reads, [0, 0, 0, 0, 0, 6, 6, 6, 12, 12, 12], "each of these numbers once is a prompt read anew");
+    // A model that holds all of it is sent all of it, and a cut that no message follows is none.
+    assert_eq!(fit("", &history(11), room(2_000), Some(16)).unwrap().dropped, 0);
+    assert_eq!(fit("", &history(11), room(1_040), Some(99)).unwrap().dropped, 6);
+}
+
+#[test]
+fn a_question_without_a_reply_goes_when_the_next_one_does_not_fit_beside_it() {
+    let question = |bytes: usize| text(Role::User, &"x".repeat(bytes));
+    let dropped = |history: &[Message]| fit("", history, room(500), None).unwrap().dropped;
+    assert_eq!(dropped(&[question(8_000), question(400)]), 1);
+    assert_eq!(dropped(&[question(1_600), question(300)]), 0, "past nine tenths, but it fits");
+    assert_eq!(dropped(&[question(400), text(Role::Assistant, "a"), question(8_000), question(400)]), 3);
+}
+
+#[test]
+fn of_a_long_output_head_and_tail_are_shown() {
+    let shown = |output: &str, bytes_max: usize| {
+        let mut message = model::Message::Tool { call_id: "c".into(), output: output.into() };
+        shorten_output(&mut message, bytes_max);
+        let model::Message::Tool { output, .. } = message else { unreachable!() };
+        output
+    };
+    let output = "0123456789abcdef";
+    assert_eq!([shown(output, 17), shown(output, 16)], [output, output]);
+    assert_eq!(shown(output, 15), "012345678[… 4 of 16 bytes left out: ask for less …]def");
+    assert_eq!(shown("ééééé", 8), "ééé[… 2 of 10 bytes left out: ask for less …]é");
+    let call = json!([{ "type": "tool-x", "toolCallId": "c", "state": "output-available", "input": {}, "output": "long ".repeat(1_000) }]);
+    let history = [text(Role::User, "?"), message(Role::Assistant, call)];
+    let small = Room { tokens: 9_000, bytes_per_token: 4.0, output_bytes: 1_024 };
+    assert!(tokens_of_prompt(&fit("", &history, Some(small), None).unwrap().messages) < 300);
+}
+
+#[test]
+fn a_prompt_is_counted_by_its_texts_its_calls_and_its_files() {
+    let file = Content::File { media_type: "image/png".into(), url: "data:,x".into(), filename: None };
+    let call = ToolCall { id: "id".into(), name: "12345".into(), arguments: "123456789".into() };
+    let messages = [
+        model::Message::User(vec![Content::Text("1234".into()), file]),
+        model::Message::Assistant { text: "12345".into(), thoughts: None, calls: vec![call] },
+        model::Message::Tool { call_id: "id".into(), output: "123456789".into() },
+    ];
+    let tokens = messages.each_ref().map(|message| tokens_of_message(message, 4.0));
+    // 5 + 5 + 9 bytes are 5 tokens.
+    assert_eq!(tokens, [1 + FILE_TOKENS + 4, 5 + 4, 3 + 4]);
+    assert_eq!(tokens_of_prompt(&messages), tokens.iter().sum::<u64>());
+    assert_eq!((tokens_of_bytes(3), tokens_of_bytes(4), tokens_of_bytes(5)), (1, 1, 2));
+    assert_eq!(tokens_at_most(9, 2), 3 + 2 * 5);
+}
