@@ -127,7 +127,7 @@ fn a_request_that_waits_for_a_slot_has_no_head() {
 
 #[test]
 fn silence_is_broken_by_comments_unless_they_are_off() {
-    let prompt = json!({ "messages": [user(&words(3_000))], "max_tokens": 1 });
+    let prompt = json!({ "messages": [user(&words(500))], "max_tokens": 1 });
     let comments = |interval: &str| {
         let llama = Llama::start(Model::Smollm2, 4_096, &["--sse-ping-interval", interval]);
         let mut events = llama.stream(prompt.clone());
