@@ -240,25 +240,19 @@ CREATE TRIGGER ledger_undeleted BEFORE DELETE ON ledger_entry BEGIN
     SELECT RAISE (ABORT, 'the ledger is append-only');
 END;
 
--- Full-text search in messages and labels. The text itself stays where it is (external content).
-CREATE VIRTUAL TABLE message_fts USING fts5 (content, content = 'message', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2');
-CREATE TRIGGER message_indexed AFTER INSERT ON message BEGIN
-    INSERT INTO message_fts (rowid, content) VALUES (NEW.seq, NEW.content);
-END;
+-- Full-text search in messages and labels: terms with spaces between them, and no text, which stays where it is. Rows come
+-- from src/store/search, which knows what a term is in any script, and go by trigger.
+CREATE VIRTUAL TABLE message_fts USING fts5 (content, content = '', contentless_delete = 1, tokenize = 'ascii');
 CREATE TRIGGER message_unindexed AFTER DELETE ON message BEGIN
-    INSERT INTO message_fts (message_fts, rowid, content) VALUES ('delete', OLD.seq, OLD.content);
+    DELETE FROM message_fts WHERE rowid = OLD.seq;
 END;
 
-CREATE VIRTUAL TABLE session_fts USING fts5 (label, content = 'session', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2');
-CREATE TRIGGER session_indexed AFTER INSERT ON session BEGIN
-    INSERT INTO session_fts (rowid, label) VALUES (NEW.seq, NEW.label);
-END;
-CREATE TRIGGER session_reindexed AFTER UPDATE OF label ON session BEGIN
-    INSERT INTO session_fts (session_fts, rowid, label) VALUES ('delete', OLD.seq, OLD.label);
-    INSERT INTO session_fts (rowid, label) VALUES (NEW.seq, NEW.label);
+CREATE VIRTUAL TABLE session_fts USING fts5 (label, content = '', contentless_delete = 1, tokenize = 'ascii');
+CREATE TRIGGER session_renamed AFTER UPDATE OF label ON session BEGIN
+    DELETE FROM session_fts WHERE rowid = OLD.seq;
 END;
 CREATE TRIGGER session_unindexed AFTER DELETE ON session BEGIN
-    INSERT INTO session_fts (session_fts, rowid, label) VALUES ('delete', OLD.seq, OLD.label);
+    DELETE FROM session_fts WHERE rowid = OLD.seq;
 END;
 
 -- What a POST with an Idempotency-Key did, for a day, so that it is done once over a restart too. The row comes with the

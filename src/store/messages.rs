@@ -8,7 +8,7 @@ use super::{
     Org, SessionRow, TurnRow,
     fault::unless_taken,
     message::COLUMNS,
-    search::{self, SNIPPET_TOKENS},
+    search::{self, Query, snippet},
     sessions,
 };
 use crate::{
@@ -123,30 +123,30 @@ impl Org<'_> {
 
     /// The messages that fit `words` best, of every session the person may see but `except`. It scans.
     pub fn search_messages(&self, words: &str, except: &str, limit: usize) -> Result<Vec<Found>> {
-        let words = search::query(words);
-        if words.is_empty() {
+        let query = Query::of(words);
+        if query.is_empty() {
             return Ok(Vec::new());
         }
         self.read(|c| {
-            let mut statement = c.prepare_cached(&format!(
-                "SELECT s.id, s.label, m.role, snippet(message_fts, 0, '', '', '…', {SNIPPET_TOKENS}), m.created_at
+            let mut statement = c.prepare_cached(
+                "SELECT s.id, s.label, m.role, m.content, m.created_at
                  FROM message_fts JOIN message m ON m.seq = message_fts.rowid JOIN session s ON s.seq = m.session
                      LEFT JOIN project p ON p.id = s.project_id
                  WHERE message_fts MATCH :words AND m.superseded_by IS NULL AND s.org_id = :org AND s.deleted_at IS NULL
                      AND s.id <> :except AND (p.id IS NULL OR p.visibility = 'team' OR p.user_id = :user)
-                 ORDER BY rank LIMIT :limit"
-            ))?;
+                 ORDER BY rank LIMIT :limit",
+            )?;
             let found = statement.query_map(
                 named_params! {
-                    ":words": words, ":org": self.tenant.org_id, ":user": self.tenant.user_id, ":except": except,
-                    ":limit": limit as i64,
+                    ":words": query.expression(), ":org": self.tenant.org_id, ":user": self.tenant.user_id,
+                    ":except": except, ":limit": limit as i64,
                 },
                 |row| {
                     Ok(Found {
                         session_id: row.get(0)?,
                         session_label: row.get(1)?,
                         role: row.get(2)?,
-                        snippet: row.get(3)?,
+                        snippet: snippet(row.get_ref(3)?.as_str()?, &query),
                         created_at: Timestamp::from_millis(row.get(4)?),
                     })
                 },
@@ -261,7 +261,7 @@ pub(super) fn insert(c: &Connection, session: SessionRow, turn: Option<TurnRow>,
         ":now": Timestamp::now().as_millis(), ":metadata": new.metadata, ":content": new.content, ":parts": new.parts,
     });
     unless_taken(inserted, || Error::Conflict(format!("messages: the id {} is used twice", new.id)))?;
-    Ok(())
+    search::index_message(c, c.last_insert_rowid(), &new.content)
 }
 
 /// Takes the messages from `seq` on out of the history, in favour of what `turn` brings.

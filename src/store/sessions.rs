@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::{
     Org, Page, SessionRow, Tenant,
     fault::unless_taken,
-    search::{self, HITS},
+    search::{self, HITS, Query},
     words::words,
 };
 use crate::{
@@ -100,7 +100,7 @@ impl Session {
             cut: row.get(11)?,
             created_at: Timestamp::from_millis(row.get(12)?),
             updated_at: Timestamp::from_millis(row.get(13)?),
-            snippet: row.get(14)?,
+            snippet: None,
         })
     }
 
@@ -113,10 +113,10 @@ impl Org<'_> {
     /// Sessions, the last changed first. With a search this scans: keep it off the request threads.
     pub fn sessions(&self, filter: &SessionFilter, limit: usize, cursor: Option<&str>) -> Result<Page<Session>> {
         let (updated, seq) = cursor.map_or(Ok((i64::MAX, i64::MAX)), parse_cursor)?;
-        let words = filter.search.as_deref().map(search::query);
-        let source = match &words {
+        let query = filter.search.as_deref().map(Query::of);
+        let source = match &query {
             None => format!("SELECT {COLUMNS}, NULL {FROM}"),
-            Some(_) => format!("{HITS} SELECT {COLUMNS}, hit.snippet {FROM} JOIN hit ON hit.session = s.seq"),
+            Some(_) => format!("{HITS} SELECT {COLUMNS}, hit.message {FROM} JOIN hit ON hit.session = s.seq"),
         };
         let sql = format!(
             "{source} WHERE {VISIBLE} AND (s.updated_at, s.seq) < (:updated, :seq)
@@ -128,10 +128,19 @@ impl Org<'_> {
             let mut statement = c.prepare_cached(&sql)?;
             let parameters = named_params! {
                 ":org": self.tenant.org_id, ":user": self.tenant.user_id, ":updated": updated, ":seq": seq,
-                ":project": filter.project_id, ":agent": filter.agent_id, ":words": words, ":rows": limit as i64 + 1,
+                ":project": filter.project_id, ":agent": filter.agent_id,
+                ":words": query.as_ref().map(Query::expression), ":rows": limit as i64 + 1,
             };
-            let rows = statement.query_map(parameters, Session::from_row)?.collect::<Result<_, _>>()?;
-            Ok(Page::from_rows(rows, limit, Session::cursor))
+            let mut rows = statement.query(parameters)?;
+            let mut sessions = Vec::new();
+            while let Some(row) = rows.next()? {
+                let mut session = Session::from_row(row)?;
+                if let Some(query) = &query {
+                    session.snippet = Some(search::snippet_of_hit(c, row.get(14)?, &session.label, query)?);
+                }
+                sessions.push(session);
+            }
+            Ok(Page::from_rows(sessions, limit, Session::cursor))
         })
     }
 
@@ -174,6 +183,7 @@ impl Org<'_> {
                 ":label": session.label, ":metadata": session.metadata, ":project": session.project_id,
                 ":status": session.status, ":updated": session.updated_at.as_millis(), ":seq": session.seq,
             })?;
+            search::index_label(c, session.seq, &session.label)?;
             Ok(session)
         })
         .await
@@ -215,7 +225,9 @@ pub(super) fn insert(c: &Connection, tenant: &Tenant, new: &NewSession) -> Resul
     // A deleted session keeps its id, so that no late client writes into a new conversation by accident. Nobody learns whether it
     // is that, or somebody's in a private project.
     unless_taken(inserted, || Error::Conflict("this session id is taken: choose another".into()))?;
-    find(c, tenant, &session_id)?.ok_or(Error::NotFound("session"))
+    let session = find(c, tenant, &session_id)?.ok_or(Error::NotFound("session"))?;
+    search::index_label(c, session.seq, &session.label)?;
+    Ok(session)
 }
 
 fn is_private(c: &Connection, project_id: &str) -> Result<bool> {

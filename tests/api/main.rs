@@ -38,6 +38,7 @@ mod prune;
 mod races;
 mod readers;
 mod recovery;
+mod search;
 mod sessions;
 mod sign_in;
 mod stops;

@@ -6,6 +6,7 @@ use crate::support::{
     client::Client,
     fake_model::FakeModel,
     harness::{App, user},
+    index::check_index,
 };
 
 /// Long before anything a test does.
@@ -68,10 +69,7 @@ fn what_is_old_goes_beside_a_running_server_and_the_bill_stays() {
         "turns name it"
     );
     assert_eq!(number(&app, "SELECT count(*) FROM project"), 0);
-    for table in ["message", "session"] {
-        let check = format!("INSERT INTO {table}_fts ({table}_fts, rank) VALUES ('integrity-check', 1)");
-        app.file().execute_batch(&check).unwrap();
-    }
+    check_index(&app.file());
     let ask = json!({ "id": "old", "messages": [user("again")] });
     acme.post("/chat", ask).fails(409, "CONFLICT");
     let again = app.alm(&["prune", "--older-than", "90d", "--json"]).json();

@@ -7,4 +7,5 @@ pub mod browser; // who signs in
 pub mod client; // who talks to the server
 pub mod fake_model; // whom the server talks to
 pub mod harness; // the server
+pub mod index; // what the search has read
 pub mod local_server; // the same, as llama.cpp's server and Ollama behave

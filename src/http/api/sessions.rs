@@ -137,7 +137,8 @@ impl Sessions {
         caller: Caller<ReadOrChat>,
         #[oai(name = "projectId")] project_id: Query<Option<String>>,
         #[oai(name = "agentId")] agent_id: Query<Option<String>>,
-        /// Words to search for in labels and messages.
+        /// Words to search for in labels and messages. The last may be the beginning of a word; of a script without spaces
+        /// between words, each may be any part of a sentence.
         q: Query<Option<String>>,
         /// 1 to 100. Default 50.
         limit: Query<Option<i64>>,

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reason, Result},
+    store::search,
     time::Timestamp,
 };
 
@@ -51,6 +52,7 @@ fn upgrade(connection: &Connection, file: &Path) -> Result<()> {
         let snapshot = take_snapshot(file)?;
         tracing::info!(from = old, to = VERSION, snapshot = %snapshot.display(), "the file is upgraded");
         STEPS[old as usize - 1..].iter().try_for_each(|step| transaction.execute_batch(step))?;
+        search::index_the_rest(&transaction)?;
         if transaction.prepare("PRAGMA foreign_key_check")?.exists([])? {
             return Err(Error::internal("rows refer to missing rows: the file is left unchanged"));
         }
@@ -73,7 +75,7 @@ fn take_snapshot(file: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::{super::schema::SCHEMA, *};
-    use crate::store::Store;
+    use crate::store::{Store, sessions::SessionFilter};
 
     /// Every schema that was released, as it was, and rows of it.
     const RELEASED: [(&str, &str); 2] = [
@@ -125,6 +127,24 @@ mod tests {
             assert_eq!(store.orgs().unwrap()[0].balance, 999_993);
             let copy = Connection::open(folder.path().join(format!("{FILE_NAME}.before-{VERSION}"))).unwrap();
             assert_eq!((version(&copy).unwrap(), count(&copy, "message")), (released, 3));
+        }
+    }
+
+    #[test]
+    fn the_texts_of_an_older_file_are_found_as_those_of_a_new_one() {
+        // What was said, a label, and what was replaced.
+        for (released, [message, label, replaced]) in [(1, ["grusse", "grosse", "hi"]), (2, ["天气", "之旅", "hi"])]
+        {
+            let folder = folder_of(released);
+            let store = Store::open(folder.path(), 1).unwrap();
+            let tenant = store.orgs().unwrap()[0].tenant();
+            let found = |words: &str| {
+                let filter = SessionFilter { search: Some(words.into()), ..SessionFilter::default() };
+                store.org(&tenant).sessions(&filter, 10, None).unwrap().items.len()
+            };
+            assert_eq!([message, label, replaced].map(found), [1, 1, 0], "from schema {released}");
+            let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+            assert_eq!([count(&file, "message_fts"), count(&file, "session_fts")], [3, 1]);
         }
     }
 

@@ -21,6 +21,7 @@ use crate::{
     store::{
         Org, Store,
         providers::{self, Provider},
+        search,
     },
 };
 
@@ -227,6 +228,7 @@ impl Reader<'_> {
              WHERE id = (SELECT owner_id FROM org WHERE id = ?2) AND password_hash IS NULL",
             (&self.password_hash, org_id),
         )?;
+        search::index_the_rest(self.connection)?;
         Ok(Imported { slug, rows: self.rows })
     }
 
