@@ -39,13 +39,13 @@ use crate::{
 /// Model calls one turn may make unless its agent says otherwise.
 const STEPS_DEFAULT: u32 = 20;
 /// Bytes one turn may stream; past it the reply ends with `length`.
-const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long one turn may take.
-const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+pub(super) const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// Bytes of stored parts a prompt is built from, files included.
 const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How often one model call is made again because the conversation was too long.
-const OVERFLOW_RETRIES_MAX: u32 = 2;
+pub(super) const OVERFLOW_RETRIES_MAX: u32 = 2;
 /// Of a prompt that was too long so much is kept at most, in per cent of its tokens as they are estimated.
 const OVERFLOW_KEPT: u64 = 75;
 /// Readers are told again after this that the model is still loading.

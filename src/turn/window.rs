@@ -133,7 +133,10 @@ mod tests {
     #[test]
     fn only_a_prompt_of_some_length_is_measured() {
         let measure = |tokens| Window::measure(Some(1_024), tokens);
-        assert_eq!([measure(255), measure(256), measure(512)], [None, Some(4.0), Some(2.0)]);
+        assert_eq!(
+            [measure(MEASURED_TOKENS_MIN - 1), measure(MEASURED_TOKENS_MIN), measure(512)],
+            [None, Some(4.0), Some(2.0)]
+        );
         assert_eq!(Window::measure(None, 512), None);
     }
 
@@ -142,6 +145,9 @@ mod tests {
         let cut =
             |bytes: u64, input_tokens| window(1_000).was_cut(Some(bytes), &Usage { input_tokens, ..Usage::default() });
         assert_eq!([cut(4_000, 999), cut(4_000, 1_000), cut(4_000, 1_001)], [false, true, false]);
-        assert_eq!([cut(6_000, 500), cut(6_001, 500), cut(6_001, 0)], [false, true, false]);
+        // A window's worth is believed up to so many bytes for each token.
+        let most = 1_000 * BYTES_PER_TOKEN_MAX as u64;
+        assert_eq!([most - 1, most, most + 1].map(|bytes| cut(bytes, 500)), [false, false, true]);
+        assert!(!cut(most + 1, 0));
     }
 }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::Client,
-    fake_model::{Answer, FakeModel, delta, finish},
     harness::{App, user},
 };
 
@@ -202,40 +201,5 @@ fn a_body_is_read_up_to_the_cap_of_its_operation() {
                 false => assert_eq!(reply.invalid(), [field], "{}: {bytes}", cap.0),
             }
         }
-    }
-}
-
-#[test]
-fn a_reply_ends_where_its_turn_has_streamed_all_it_may() {
-    let app = App::shared();
-    const PIECES: usize = 17;
-    // So many characters in pieces; then, once those were heard, a few words more.
-    let answer = |chars: usize| {
-        let piece = |at: usize| (at + 1) * chars / PIECES - at * chars / PIECES;
-        let pieces = (0..PIECES).map(|at| delta(json!({ "content": "x".repeat(piece(at)) })));
-        let begun = pieces.fold(Answer::empty(), Answer::chunk).wait();
-        begun.chunk(delta(json!({ "content": "the end" }))).chunk(finish("stop")).done()
-    };
-    let bytes_max = ("run::TURN_BYTES_MAX", 16 * 1024 * 1024);
-    // What is streamed around the characters of a reply, which is the same each time.
-    let mut around_it = 0;
-    let sizes = [(PIECES, false)].into_iter().chain(around(bytes_max));
-    for (at, (size, over)) in sizes.enumerate() {
-        let model = FakeModel::start([answer(size - around_it)]);
-        let acme = app.org_asking(&format!("org{at}"), &model);
-        let mut listening = acme.listen(json!({ "messages": [user("Hi")] }));
-        for _ in 0..PIECES {
-            listening.until("text-delta");
-        }
-        model.go();
-        let stream = listening.rest();
-        let begun = stream.raw.find(r#","delta":"the end""#).unwrap_or(stream.raw.len());
-        let whole = &stream.raw[stream.raw.find("data: ").unwrap()..begun];
-        let (bytes, _) = whole.rsplit_once("data: ").unwrap();
-        if at == 0 {
-            around_it = bytes.len() - PIECES;
-        }
-        assert_eq!(stream.text().ends_with("the end"), !over, "{size}");
-        assert!(!over || stream.finish_reason() == "length", "{}", stream.finish_reason());
     }
 }

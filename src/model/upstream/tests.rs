@@ -364,12 +364,10 @@ async fn models_are_listed_in_the_order_of_the_provider() {
 
 #[tokio::test]
 async fn a_list_of_models_is_read_up_to_its_bound() {
-    let list =
-        |bytes: usize| format!(r#"{{"data":[{{"id":"{}"}}]}}"#, "x".repeat(bytes - r#"{"data":[{"id":""}]}"#.len()));
+    let list = |bytes: usize| format!(r#"{{"data":[{{"id":"{}"}}]}}"#, "x".repeat(bytes - 20));
     for (bytes, fits) in [(MODELS_BYTES_MAX - 1, true), (MODELS_BYTES_MAX, true), (MODELS_BYTES_MAX + 1, false)] {
-        let server = Server::responding(move |_, _| {
-            format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n{}", list(bytes))
-        });
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n");
+        let server = Server::responding(move |_, _| head.clone() + &list(bytes));
         assert_eq!(upstreams().list_models(&at(&server)).await.is_ok(), fits, "{bytes}");
     }
 }
@@ -384,5 +382,18 @@ async fn a_connection_is_used_again_if_little_followed_the_reply() {
             let_end(upstreams.client.send(request, Connection::Any).await.unwrap().into_body());
         }
         assert_eq!(server.connections(), connections, "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_changed_so_often_and_no_more_often() {
+    let names = ["temperature", "top_p", "reasoning_effort", "stream_options", "max_tokens"];
+    let full = Request { temperature: Some(0.5), top_p: Some(0.5), output_tokens_max: Some(9), ..request() };
+    let full = Request { reasoning_effort: Some("low".into()), ..full };
+    for (count, fits) in [(REPAIRS_MAX - 1, true), (REPAIRS_MAX, true), (REPAIRS_MAX + 1, false)] {
+        let refusal = |name| format!("HTTP/1.1 400 No\r\ncontent-length: {}\r\n\r\nno {name}", 3 + str::len(name));
+        let server = Server::responding(move |n, _| if n < count as usize { refusal(names[n]) } else { whole() });
+        let reply = upstreams().start(&at(&server), &Known::default(), &full, &mut |_| ()).await;
+        assert_eq!(reply.is_ok(), fits, "{count}");
     }
 }

@@ -22,15 +22,13 @@ use crate::{
     outbound,
     seal::{self, Sealer},
     store::{
-        messages::Role,
+        messages::{NewMessage, Role},
         providers::{Provider, ProviderModel},
     },
-    turn::{ask::Posted, parts},
+    turn::{ask::Posted, parts, run},
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// That of a run.
-const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// An engine, and an organization that asks it.
 struct Asking {
@@ -46,7 +44,7 @@ impl Asking {
         let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
         let sealer = Sealer::open(&folder.path().join(seal::FILE_NAME)).unwrap();
         // A body may be silent for longer than a turn.
-        let options = outbound::Options { idle_timeout: 2 * TURN_TIME_MAX, ..outbound::Options::default() };
+        let options = outbound::Options { idle_timeout: 2 * run::TURN_TIME_MAX, ..outbound::Options::default() };
         let upstreams = Upstreams::new(&options).unwrap();
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new(), upstreams));
         Asking { engine: Engine::new(store, catalog), tenant, _folder: folder }
@@ -159,10 +157,73 @@ async fn a_turn_takes_as_long_as_it_may_and_no_longer() {
     let started = asking.engine.begin(asking.ask("up/x")).await.unwrap();
     was_asked.recv().await.unwrap();
     let mut reader = started.turn.reader();
-    advance(TURN_TIME_MAX - MILLISECOND).await;
+    advance(run::TURN_TIME_MAX - MILLISECOND).await;
     say.send("late").unwrap();
     read_up_to(&mut reader, "late").await;
     advance(MILLISECOND).await;
     let rest = read_up_to(&mut reader, "[DONE]").await;
-    assert!(rest.contains("the reply took longer than 30 minutes"), "run::TURN_TIME_MAX: {rest}");
+    assert!(rest.contains("the reply took longer than 30 minutes"), "{rest}");
+}
+
+/// Waits until so much has been streamed.
+async fn streamed(turn: &RunningTurn, is_there: impl Fn(usize) -> bool) -> usize {
+    while !is_there(turn.journal().len()) {
+        yield_now().await;
+    }
+    turn.journal().len()
+}
+
+#[tokio::test]
+async fn a_reply_ends_where_its_turn_has_streamed_all_it_may() {
+    let delta = |text: String| Chunk::TextDelta { id: "x".into(), delta: text };
+    let mut frame = Vec::new();
+    delta(String::new()).write_to(&mut frame);
+    for (bytes, goes_on) in
+        [(run::TURN_BYTES_MAX - 1, true), (run::TURN_BYTES_MAX, true), (run::TURN_BYTES_MAX + 1, false)]
+    {
+        let (asking, (server, _was_asked, say)) = (Asking::new(), server());
+        asking.connect(&server).await;
+        say.send("head").unwrap();
+        let started = asking.engine.begin(asking.ask("up/x")).await.unwrap();
+        let turn = &started.turn;
+        let mut at = turn.journal().len();
+        for word in ["one", "two"] {
+            say.send(word).unwrap();
+            at = streamed(turn, |len| len > at && turn.journal().since(0).windows(3).any(|has| has == word.as_bytes()))
+                .await;
+        }
+        let word = turn.journal().since(0).rsplit(|byte| *byte == b'\n').nth(2).unwrap().len() + "\n\n".len();
+        turn.journal().push(&[delta("x".repeat(bytes - word - at - frame.len()))]);
+        say.send("six").unwrap();
+        streamed(turn, |len| len >= bytes).await;
+        let _ = say.send("end");
+        // With it the bound is passed.
+        turn.ended().await;
+        let rest = String::from_utf8(turn.journal().since(bytes)).unwrap();
+        assert_eq!((rest.contains("\"end\""), rest.contains("\"length\"")), (goes_on, true), "{bytes}: {rest}");
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_is_shortened_so_often_and_no_more_often() {
+    let max = run::OVERFLOW_RETRIES_MAX as usize;
+    for (refusals, is_answered) in [(max - 1, true), (max, true), (max + 1, false)] {
+        let server = Server::responding(move |n, _| {
+            let refusal = r#"{"error":{"message":"the prompt is too long: maximum context length exceeded"}}"#;
+            let reply = "data: {\"choices\":[{\"delta\":{\"content\":\"yes\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+            let (status, said) = if n < refusals { ("400 No", refusal) } else { ("200 OK", reply) };
+            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{said}", said.len())
+        });
+        let asking = Asking::new();
+        asking.connect(&server).await;
+        let org = asking.engine.services.store.org(&asking.tenant);
+        let session = org.create_session(NewSession::default()).await.unwrap().id;
+        for role in [Role::User, Role::Assistant].into_iter().cycle().take(16) {
+            let part = r#"[{"type":"text","text":"a few words that take some room"}]"#;
+            org.append_message(session.clone(), NewMessage::new(role, String::new(), part.into())).await.unwrap();
+        }
+        let ask = Ask { session: SessionRef::Existing(session), ..asking.ask("up/x") };
+        let started = asking.engine.begin(ask).await;
+        assert_eq!(started.is_ok(), is_answered, "{refusals}");
+    }
 }
