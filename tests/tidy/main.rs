@@ -2,6 +2,7 @@
 //!
 //! Rule: each check is a plain function over texts, and is tried here on a good one and a bad one.
 
+mod bounds; // what tests name
 mod imports; // how imports are written
 mod listed; // files that nobody lists
 mod modules; // who uses whom

@@ -31,6 +31,22 @@ impl Source {
         without_tests(&blanked(&self.text, false), &self.bare)
     }
 
+    /// What is compiled for tests alone, with the insides of texts.
+    pub fn tests(&self) -> String {
+        let with_texts = blanked(&self.text, false);
+        if self.path.starts_with("tests") || self.path.ends_with("tests.rs") {
+            return with_texts;
+        }
+        let mut out = with_texts.into_bytes();
+        let mut from = 0;
+        for item in test_items(&self.bare) {
+            blank_out(&mut out, from..item.start);
+            from = item.end;
+        }
+        blank_out(&mut out, from..self.text.len());
+        String::from_utf8(out).unwrap()
+    }
+
     /// `file:line` of a byte.
     pub fn at(&self, offset: usize) -> String {
         format!("{}:{}", self.path.display(), line_of(&self.text, offset))
@@ -155,10 +171,13 @@ fn quoted(rest: &str, quote: u8) -> usize {
 /// Text without what stands below `#[cfg(test)]`, which is looked for in its bare form.
 fn without_tests(text: &str, bare: &str) -> String {
     let mut out = text.as_bytes().to_vec();
-    for (at, gate) in bare.match_indices("#[cfg(test)]") {
-        blank_out(&mut out, at..item_end(bare, at + gate.len()));
-    }
+    test_items(bare).for_each(|item| blank_out(&mut out, item));
     String::from_utf8(out).unwrap()
+}
+
+/// What stands below `#[cfg(test)]`, item by item.
+fn test_items(bare: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+    bare.match_indices("#[cfg(test)]").map(|(at, gate)| at..item_end(bare, at + gate.len()))
 }
 
 /// Where the item ends that begins here: at its `;`, or at the brace that closes it.
@@ -199,5 +218,11 @@ fn comments_texts_and_tests_are_no_code_and_lines_stay() {
         ["\",", "r#\"", "\"#)", "}", "fn", "last()", "{}"]
     );
     assert_eq!(source.at(source.code.find("last").unwrap()), "x.rs:8");
+    let tests = source.tests();
+    assert_eq!(
+        tests.split_whitespace().collect::<Vec<_>>().join(" "),
+        "#[cfg(test)] use x::y; #[cfg(test)] mod tests { fn t() {} }"
+    );
+    assert_eq!(source.at(tests.find("fn t").unwrap()), "x.rs:6");
     assert!(source.code_with_texts().contains("r#\"a\"b\"#"));
 }
