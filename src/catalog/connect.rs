@@ -10,6 +10,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     id,
+    model::{facts::Facts, upstream::Listed},
     outbound::frames_request,
     seal::{Credential, NewCredential},
     secret::{Secret, trimmed},
@@ -107,14 +108,20 @@ impl Catalog {
         Ok(())
     }
 
-    /// Gives a provider the models it says it has; what is known of a model stays.
-    pub fn take_over(&self, provider: &mut Provider, listed: Vec<String>) -> Result<()> {
-        let known = |name: &String| provider.models.iter().find(|model| model.name == *name).cloned();
-        let unknown = |name: String| ProviderModel { name, pricing: None, context_window: None, facts: None };
-        let mut names = listed;
-        names.sort();
-        names.dedup();
-        let models = names.into_iter().map(|name| known(&name).unwrap_or_else(|| unknown(name))).collect();
+    /// Gives a provider the models it says it has, with what it tells of them; what its owner told of a model stays, what was learned
+    /// by asking is forgotten.
+    pub fn take_over(&self, provider: &mut Provider, mut listed: Vec<Listed>) -> Result<()> {
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
+        listed.dedup_by(|a, b| a.name == b.name);
+        let model = |listed: Listed| {
+            let known = provider.models.iter().find(|model| model.name == listed.name).cloned();
+            let facts = Some(Facts::default().with_read(Some(listed.said)).to_text());
+            match known {
+                Some(known) => ProviderModel { facts, ..known },
+                None => ProviderModel { name: listed.name, pricing: None, context_window: None, facts },
+            }
+        };
+        let models = listed.into_iter().map(model).collect();
         self.change(provider, ProviderChange { models: Some(models), ..Default::default() })
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     model::{
         facts::{Facts, Known},
-        upstream::Endpoint,
+        upstream::{Endpoint, Listed},
     },
     secret::{Secret, trimmed},
     time::Timestamp,
@@ -77,9 +77,13 @@ impl EnvProvider {
         models.as_ref().map(|models| models.iter().map(|(name, _)| name.clone()).collect())
     }
 
-    /// Takes a list of models; what is known of one that stays is kept.
-    pub(super) fn listed(&self, names: Vec<String>) {
-        let with_known = names.into_iter().map(|name| (self.known(&name), name)).map(|(known, name)| (name, known));
+    /// Takes a list of models; what was learned of one that stays is kept.
+    pub(super) fn listed(&self, listed: Vec<Listed>) {
+        let with_known = listed.into_iter().map(|listed| {
+            let known = self.known(&listed.name);
+            known.change(|facts| facts.read = Some(listed.said));
+            (listed.name, known)
+        });
         let models = with_known.collect();
         *self.models.write().unwrap_or_else(PoisonError::into_inner) = Some(models);
     }

@@ -3,12 +3,18 @@
 //! A model's id is `provider/model`. Providers are the built-in `demo`, those an organization keeps, and those the
 //! environment names, in this order of precedence. Rule: keys leave this file only inside an [`Endpoint`].
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Handle;
 
 use crate::{
     error::{Error, Result},
     model::{
-        facts::{Facts, Known, Lesson},
+        facts::{FACTS_AGE_MAX, Facts, Known, Lesson},
         source::Source,
         upstream::{Endpoint, Upstreams},
     },
@@ -29,7 +35,7 @@ mod probe; // whether it works
 
 use self::{
     address::endpoint,
-    model::{demo_model, facts_of, stored_model},
+    model::{demo_model, facts_of, stored_model, taking},
 };
 pub use address::{base_url, is_loopback, shown};
 pub use connect::{NewProvider, ProviderChange, vet};
@@ -38,6 +44,9 @@ pub use model::{DEMO_MODEL, DEMO_PROVIDER, Model};
 pub use probe::{LocalServer, TestReport};
 
 pub use crate::{model::facts::WindowSource, seal::NewCredential};
+
+/// How often an unknown model makes the environment's providers be asked again.
+const ASK_AGAIN_MIN: Duration = Duration::from_secs(10);
 
 /// A well-known provider.
 #[derive(Debug)]
@@ -75,12 +84,23 @@ pub struct Catalog {
     sealer: Sealer,
     env_providers: Vec<EnvProvider>,
     upstreams: Arc<Upstreams>,
+    /// When the environment's providers were last asked because of an unknown model.
+    asked_again: tokio::sync::Mutex<Option<Instant>>,
+    /// When each stored provider was last read behind a chat.
+    read_at: Mutex<HashMap<String, Instant>>,
 }
 
 impl Catalog {
     /// Over the stored providers and those of the environment.
     pub fn new(store: Store, sealer: Sealer, env_providers: Vec<EnvProvider>, upstreams: Upstreams) -> Self {
-        Catalog { store, sealer, env_providers, upstreams: Arc::new(upstreams) }
+        Catalog {
+            store,
+            sealer,
+            env_providers,
+            upstreams: Arc::new(upstreams),
+            asked_again: Default::default(),
+            read_at: Default::default(),
+        }
     }
 
     /// The models of an organization: the built-in one, then by provider.
@@ -106,7 +126,9 @@ impl Catalog {
         if let Some(provider) = self.store.org(tenant).provider_if_any(slug)?.filter(|p| p.slug == slug) {
             let known = provider.models.iter().find(|model| model.name == name).ok_or_else(unknown)?;
             let known_facts = self.known(tenant, &provider, known);
-            let source = self.source(self.endpoint(&provider)?, known_facts);
+            let endpoint = self.endpoint(&provider)?;
+            self.read_behind(tenant, &provider, &endpoint);
+            let source = self.source(endpoint, known_facts);
             return Ok(ResolvedModel { model: stored_model(&provider, known), source });
         }
         let named = self.env_providers.iter().find(|named| named.slug == slug).ok_or_else(unknown)?;
@@ -144,6 +166,46 @@ impl Catalog {
         })
     }
 
+    /// Reads again what a provider told of its models if that is old, without keeping the caller.
+    fn read_behind(&self, tenant: &Tenant, provider: &Provider, endpoint: &Endpoint) {
+        let now = Timestamp::now();
+        let read = provider.models.iter().filter_map(|model| facts_of(model).read).map(|said| said.at).max();
+        let is_old = read.is_some_and(|at| now.since(Timestamp::from_millis(at)) >= FACTS_AGE_MAX);
+        let (Ok(runtime), true) = (Handle::try_current(), is_old) else { return };
+        {
+            let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+            read_at.retain(|_, at| at.elapsed() < FACTS_AGE_MAX);
+            if read_at.contains_key(&provider.id) {
+                return;
+            }
+            read_at.insert(provider.id.clone(), Instant::now());
+        }
+        let (upstreams, store, tenant) = (self.upstreams.clone(), self.store.clone(), tenant.clone());
+        let (id, endpoint) = (provider.id.clone(), endpoint.clone());
+        runtime.spawn(async move {
+            let Ok(listed) = upstreams.read_models(&endpoint, || ()).await else { return };
+            if let Err(error) = store.org(&tenant).change_all_facts(id, taking(listed, false)).await {
+                tracing::warn!(%error, "what a provider tells of its models is not kept");
+            }
+        });
+    }
+
+    /// Asks the environment's providers again if `id` may be a model that one of them has got meanwhile; whether it was worth it. At
+    /// most every [`ASK_AGAIN_MIN`].
+    pub async fn ask_again_for(&self, id: &str) -> bool {
+        let of = |named: &&EnvProvider| id.split_once('/').is_some_and(|(slug, _)| slug == named.slug);
+        let Some(named) = self.env_providers.iter().find(of) else { return false };
+        let mut asked = self.asked_again.lock().await;
+        if asked.is_none_or(|at| at.elapsed() >= ASK_AGAIN_MIN) {
+            *asked = Some(Instant::now());
+            let Ok(endpoint) = named.endpoint() else { return false };
+            if let Ok(models) = self.upstreams.read_models(endpoint, || ()).await {
+                named.listed(models);
+            }
+        }
+        true
+    }
+
     /// Asks the environment's providers for their models; whether all of them responded. One that does not respond keeps
     /// what it listed before.
     pub async fn refresh_env_providers(&self) -> bool {
@@ -151,8 +213,8 @@ impl Catalog {
         for named in &self.env_providers {
             // What is wrong with it was said when it was read.
             let Ok(endpoint) = named.endpoint() else { continue };
-            match self.upstreams.list_models(endpoint).await {
-                Ok(names) => named.listed(names),
+            match self.upstreams.read_models(endpoint, || ()).await {
+                Ok(models) => named.listed(models),
                 Err(error) => {
                     all_responded = false;
                     tracing::info!(provider = named.slug, %error, "its models are not known");
@@ -190,7 +252,7 @@ async fn keep_lesson(store: &Store, tenant: &Tenant, of: (String, String), lesso
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbound::Options;
+    use crate::{model::upstream::Listed, outbound::Options};
 
     #[test]
     fn an_unknown_model_is_refused_by_name_and_a_free_one_has_no_price() {
@@ -199,7 +261,7 @@ mod tests {
         let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
         let sealer = Sealer::open(&folder.path().join("key")).unwrap();
         let named = EnvProvider::from_env(|name| (name == "OLLAMA_HOST").then(|| "127.0.0.1".into()));
-        named[0].listed(vec!["llama3.2:3b".into()]);
+        named[0].listed(vec![Listed { name: "llama3.2:3b".into(), ..Listed::default() }]);
         let catalog = Catalog::new(store, sealer, named, Upstreams::new(&Options::default()).unwrap());
         let ids: Vec<_> = catalog.models(&tenant).unwrap().into_iter().map(|model| model.id).collect();
         assert_eq!(ids, [DEMO_MODEL, "ollama/llama3.2:3b"]);

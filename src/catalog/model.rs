@@ -2,7 +2,10 @@
 
 use super::address::is_loopback;
 use crate::{
-    model::facts::{Facts, WindowSource},
+    model::{
+        facts::{Facts, WindowSource},
+        upstream::Listed,
+    },
     money::Pricing,
     store::providers::{Provider, ProviderModel},
     time::Timestamp,
@@ -70,4 +73,17 @@ pub(super) fn stored_model(provider: &Provider, model: &ProviderModel) -> Model 
 /// What is known of a stored model beside what its owner told.
 pub(super) fn facts_of(model: &ProviderModel) -> Facts {
     model.facts.as_deref().map(Facts::from_text).unwrap_or_default()
+}
+
+/// What becomes of a model's facts once its provider was read; `anew` forgets what was learned by asking.
+pub(super) fn taking(listed: Vec<Listed>, anew: bool) -> impl FnMut(&str, Option<String>) -> Option<String> + Send {
+    move |name, text| {
+        let mut facts = text.as_deref().map(Facts::from_text).unwrap_or_default();
+        if anew {
+            facts.forget();
+        }
+        let said = listed.iter().find(|listed| listed.name == name).map(|listed| listed.said.clone());
+        facts.read = said.or(facts.read.take());
+        Some(facts.to_text()).filter(|new| Some(new) != text.as_ref())
+    }
 }

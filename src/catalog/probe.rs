@@ -5,26 +5,34 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
     Catalog, PRESETS, Preset,
     address::{endpoint, is_loopback},
+    model::taking,
 };
 use crate::{
     error::{Error, Result},
     model::{
-        Content, Delta, Message, Request,
-        facts::Known,
-        upstream::{Endpoint, Upstreams},
+        Content, Delta, Message, Request, ToolSpec,
+        facts::{Facts, Known},
+        upstream::{Endpoint, Listed, Upstreams},
     },
-    store::providers::Provider,
+    store::{Tenant, providers::Provider},
 };
 
 /// Tokens that a test asks for.
 const TEST_OUTPUT_TOKENS: u32 = 16;
 /// How long a whole test may take; a local model is loaded meanwhile.
 const TEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a provider that is being connected is asked about its models.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// llama.cpp, as its slug and as the owner of its models.
+const LLAMA_CPP: &str = "llamacpp";
+/// Where later versions of llama.cpp answer.
+const LLAMA_CPP_NEW_URL: &str = "http://127.0.0.1:9931/v1";
 /// How long each usual port is asked.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -33,8 +41,8 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct TestReport {
     /// Until it began to respond.
     pub reach: Duration,
-    /// Until it had listed its models.
-    pub listed: Duration,
+    /// Until it had listed its models; absent: it lists none, which is no fault of one that talks.
+    pub listed: Option<Duration>,
     pub models: Vec<String>,
     /// The model that was asked for a few words.
     pub model: String,
@@ -42,60 +50,98 @@ pub struct TestReport {
     pub first_token: Option<Duration>,
     /// Until the end of its reply.
     pub reply: Duration,
+    /// What it was not sent, since it refuses that: a chat goes without as well.
+    pub omitted: Vec<&'static str>,
 }
 
 /// A usual server that answers on this machine.
 #[derive(Debug)]
 pub struct LocalServer {
     pub preset: &'static Preset,
+    /// Where it was found.
+    pub base_url: &'static str,
     pub models: Vec<String>,
 }
 
 impl Catalog {
-    /// Asks a provider for its models, then the first that is kept of it (if none is, the first it lists) for a few words.
-    pub async fn test(&self, provider: &Provider) -> Result<TestReport> {
+    /// Asks a provider for its models, then the first that is kept of it (if none is, the first it lists) for a few words, as a
+    /// chat would. What was learned of its models before is forgotten, and what is found now is kept.
+    pub async fn test(&self, tenant: &Tenant, provider: &Provider) -> Result<TestReport> {
         let model = provider.models.first().map(|model| model.name.clone());
-        test(&self.upstreams, &self.endpoint(provider)?, model).await
+        let (report, listed, known) = test(&self.upstreams, &self.endpoint(provider)?, model).await?;
+        self.keep_read(tenant, provider, listed, true).await?;
+        let (name, learned) = (report.model.clone(), known.facts());
+        let keep = move |text: Option<String>| {
+            let read = text.as_deref().and_then(|text| Facts::from_text(text).read);
+            Some(learned.with_read(read).to_text())
+        };
+        self.store.org(tenant).change_facts(provider.id.clone(), name, keep).await?;
+        Ok(report)
     }
 
-    /// The models that a provider lists.
-    pub async fn list_models(&self, provider: &Provider) -> Result<Vec<String>> {
-        self.upstreams.list_models(&self.endpoint(provider)?).await
+    /// The models that a provider lists, and what it tells of them.
+    pub async fn read_models(&self, provider: &Provider) -> Result<Vec<Listed>> {
+        self.upstreams.read_models(&self.endpoint(provider)?, || ()).await
+    }
+
+    /// Reads what a provider that was just connected tells of its models. One that does not respond is connected all the same.
+    pub async fn read_new(&self, tenant: &Tenant, provider: &Provider) -> Result<()> {
+        if provider.models.is_empty() {
+            return Ok(());
+        }
+        let read = async { self.read_models(provider).await.unwrap_or_default() };
+        let listed = timeout(CONNECT_TIMEOUT, read).await.unwrap_or_default();
+        self.keep_read(tenant, provider, listed, false).await
+    }
+
+    /// Keeps what was read of a provider's models.
+    async fn keep_read(&self, tenant: &Tenant, provider: &Provider, listed: Vec<Listed>, anew: bool) -> Result<()> {
+        self.store.org(tenant).change_all_facts(provider.id.clone(), taking(listed, anew)).await
     }
 
     /// The usual servers that answer on this machine, with their models.
     pub async fn local_servers(&self) -> Vec<LocalServer> {
-        let usual: Vec<_> = PRESETS.iter().filter(|preset| is_loopback(preset.base_url)).collect();
-        responding(&self.upstreams, &usual).await
+        responding(&self.upstreams, &usual()).await
     }
 }
 
-async fn test(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<TestReport> {
+/// Where a server is looked for: the usual ports, and the one that llama.cpp moves to.
+fn usual() -> Vec<(&'static Preset, &'static str)> {
+    let of_preset =
+        PRESETS.iter().filter(|preset| is_loopback(preset.base_url)).map(|preset| (preset, preset.base_url));
+    let moved = PRESETS.iter().filter(|preset| preset.slug == LLAMA_CPP).map(|preset| (preset, LLAMA_CPP_NEW_URL));
+    of_preset.chain(moved).collect()
+}
+
+type Tested = (TestReport, Vec<Listed>, Known);
+
+async fn test(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<Tested> {
     let late = || Error::ModelUnavailable("the provider did not finish its reply within 120 seconds".into());
     timeout(TEST_TIMEOUT, test_unbounded(upstreams, endpoint, model)).await.map_err(|_| late())?
 }
 
-async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<TestReport> {
+async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<Tested> {
     let started = Instant::now();
     let mut reach = Duration::ZERO;
-    let models = upstreams.list_models_from(endpoint, || reach = started.elapsed()).await?;
-    let listed = started.elapsed();
-    let none = || Error::ModelUnavailable("the provider is up but has no models: load or pull one first".into());
-    let model = model.or_else(|| models.first().cloned()).ok_or_else(none)?;
-    let request = Request {
-        model: model.clone(),
-        messages: vec![Message::User(vec![Content::Text("Say hello.".into())])],
-        output_tokens_max: Some(TEST_OUTPUT_TOKENS),
-        ..Request::default()
+    let list = upstreams.read_models(endpoint, || reach = started.elapsed()).await;
+    let listed = list.is_ok().then(|| started.elapsed());
+    let list = match (list, &model) {
+        (Ok(list), _) => list,
+        // Many gateways list nothing: whether it talks is what matters, and what is wrong shows there as well.
+        (Err(_), Some(_)) => Vec::new(),
+        (Err(error), None) => return Err(error),
     };
-    let asked = Instant::now();
-    let mut reply = upstreams.start(endpoint, &Known::default(), &request, &mut |_| ()).await?;
+    let none = || Error::ModelUnavailable("the provider is up but has no models: load or pull one first".into());
+    let model = model.or_else(|| list.first().map(|model| model.name.clone())).ok_or_else(none)?;
+    let (asked, known) = (Instant::now(), Known::default());
+    let mut reply = upstreams.start(endpoint, &known, &like_a_chat(&model), &mut |_| ()).await?;
     let (mut deltas, mut first_token) = (Vec::new(), None);
     loop {
         let ended = reply.next(&mut deltas).await.is_some();
         // A short reply may come whole: its first token in the same read as its end.
         if first_token.is_none() && !deltas.is_empty() {
             first_token = Some(asked.elapsed());
+            reach = if listed.is_some() { reach } else { started.elapsed() };
         }
         if ended {
             break;
@@ -104,18 +150,45 @@ async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Optio
     if let Some(Delta::Fault(sentence)) = deltas.iter().find(|delta| matches!(delta, Delta::Fault(_))) {
         return Err(Error::ModelUnavailable(sentence.clone()));
     }
-    Ok(TestReport { reach, listed, models, model, first_token, reply: asked.elapsed() })
+    let (models, omitted) = (list.iter().map(|model| model.name.clone()).collect(), reply.omitted().to_vec());
+    let report = TestReport { reach, listed, models, model, first_token, reply: asked.elapsed(), omitted };
+    Ok((report, list, known))
 }
 
-async fn responding(upstreams: &Upstreams, presets: &[&'static Preset]) -> Vec<LocalServer> {
-    let ask = |preset: &&'static Preset| {
-        let (preset, endpoint) = (*preset, endpoint(preset.slug, preset.base_url, None, Vec::new()));
+/// What a first chat sends: instructions, a question, and a tool. Where tools are refused it is asked again without, as a chat is.
+fn like_a_chat(model: &str) -> Request {
+    Request {
+        model: model.to_owned(),
+        messages: vec![
+            Message::System("You are a helpful assistant.".into()),
+            Message::User(vec![Content::Text("Say hello.".into())]),
+        ],
+        tools: vec![ToolSpec {
+            name: "current_time".into(),
+            description: "Tells the time. Call it only if you are asked for the time.".into(),
+            parameters: json!({ "type": "object", "properties": {}, "additionalProperties": false }),
+        }],
+        output_tokens_max: Some(TEST_OUTPUT_TOKENS),
+        ..Request::default()
+    }
+}
+
+async fn responding(upstreams: &Upstreams, usual: &[(&'static Preset, &'static str)]) -> Vec<LocalServer> {
+    let ask = |usual: &(&'static Preset, &'static str)| {
+        let (preset, base_url) = *usual;
+        let endpoint = endpoint(preset.slug, base_url, None, Vec::new());
         async move {
-            let models = timeout(LOOK_TIMEOUT, upstreams.list_models(&endpoint)).await.ok()?.ok()?;
-            Some(LocalServer { preset, models })
+            let models = timeout(LOOK_TIMEOUT, upstreams.read_models(&endpoint, || ())).await.ok()?.ok()?;
+            // 8080 is many servers' port.
+            let is_llama = || models.iter().any(|model| model.owner.as_deref() == Some(LLAMA_CPP));
+            (preset.slug != LLAMA_CPP || is_llama()).then(|| LocalServer {
+                preset,
+                base_url,
+                models: models.into_iter().map(|model| model.name).collect(),
+            })
         }
     };
-    join_all(presets.iter().map(ask)).await.into_iter().flatten().collect()
+    join_all(usual.iter().map(ask)).await.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -123,9 +196,9 @@ mod tests {
     use super::*;
     use crate::{model::scripted::Server, outbound};
 
-    fn usual(slug: &'static str, server: &Server) -> &'static Preset {
-        let base_url = format!("http://{}/v1", server.address).leak();
-        Box::leak(Box::new(Preset { slug, name: slug, base_url }))
+    fn at(slug: &'static str, server: &Server) -> (&'static Preset, &'static str) {
+        let base_url: &str = format!("http://{}/v1", server.address).leak();
+        (Box::leak(Box::new(Preset { slug, name: slug, base_url })), base_url)
     }
 
     fn saying(body: &'static str) -> Server {
@@ -141,19 +214,24 @@ mod tests {
         let (near, other) = (saying(r#"{"data":[{"id":"llama3.2:3b"}]}"#), saying("<html>"));
         // A server that takes the connection and says nothing.
         let silent = Server::start(|_, peer| peer.request().map(drop));
-        let presets = [usual("near", &near), usual("other", &other), usual("silent", &silent)];
+        let llama = saying(r#"{"data":[{"id":"m","owned_by":"llamacpp"}]}"#);
+        let presets = [
+            at("near", &near),
+            at("other", &other),
+            at("silent", &silent),
+            at(LLAMA_CPP, &near),
+            at(LLAMA_CPP, &llama),
+        ];
         let found = responding(&upstreams, &presets).await;
         let shown: Vec<_> = found.iter().map(|found| (found.preset.slug, &found.models[..])).collect();
-        assert_eq!(shown, [("near", &["llama3.2:3b".to_owned()][..])]);
+        assert_eq!(shown, [("near", &["llama3.2:3b".to_owned()][..]), (LLAMA_CPP, &["m".to_owned()][..])]);
     }
 
     #[test]
     fn only_loopback_is_looked_at() {
-        let usual: Vec<_> = PRESETS.iter().filter(|preset| is_loopback(preset.base_url)).collect();
-        assert_eq!(
-            usual.iter().map(|preset| preset.slug).collect::<Vec<_>>(),
-            ["ollama", "llamacpp", "lmstudio", "vllm"]
-        );
-        assert!(usual.iter().all(|preset| preset.base_url.starts_with("http://127.0.0.1:")));
+        let ports: Vec<_> = usual().into_iter().map(|(preset, url)| (preset.slug, url)).collect();
+        let at = |port: u16| format!("http://127.0.0.1:{port}/v1");
+        let expected = [("ollama", 11434), (LLAMA_CPP, 8080), ("lmstudio", 1234), ("vllm", 8000), (LLAMA_CPP, 9931)];
+        assert_eq!(ports, expected.map(|(slug, port)| (slug, &*at(port).leak())));
     }
 }

@@ -111,7 +111,11 @@ impl Add {
         let upstreams = Upstreams::new(&outbound::Options::default())?;
         let catalog = Catalog::new(store.clone(), globals.sealer()?, Vec::new(), upstreams);
         let provider = catalog.prepare(new).map_err(as_flags)?;
-        let provider = block_on(store.org(&tenant).create_provider(provider))?;
+        let provider = block_on(async {
+            let provider = store.org(&tenant).create_provider(provider).await?;
+            catalog.read_new(&tenant, &provider).await?;
+            Ok::<_, Error>(provider)
+        })?;
         let ids: Vec<_> = provider.models.iter().map(|model| format!("{}/{}", provider.slug, model.name)).collect();
         globals.report(
             || json!({ "id": provider.id, "slug": provider.slug, "models": ids }),
@@ -197,15 +201,24 @@ async fn test(globals: &Globals, org: &str, slug: &str, ca_file: Option<PathBuf>
     if provider.models.is_empty() {
         return Err(Error::failed(format!("{slug} has no models to test")));
     }
-    let tested = catalog.test(&provider).await?;
+    let tested = catalog.test(&tenant, &provider).await?;
     let ms = |time: Duration| time.as_millis() as u64;
-    let (list_ms, reply_ms, first_ms) = (ms(tested.listed), ms(tested.reply), tested.first_token.map(ms));
+    let (list_ms, reply_ms, first_ms) = (tested.listed.map(ms), ms(tested.reply), tested.first_token.map(ms));
+    let omitted = tested.omitted;
     let (listed, model) = (tested.models, tested.model);
     globals.print(
-        || json!({ "models": listed, "listMs": list_ms, "tested": model, "firstTokenMs": first_ms, "replyMs": reply_ms }),
+        || json!({ "models": listed, "listMs": list_ms, "tested": model, "firstTokenMs": first_ms, "replyMs": reply_ms, "fieldsOmitted": omitted }),
         || {
             let first = first_ms.map_or_else(|| "no token".to_owned(), |ms| format!("first token after {ms} ms"));
-            format!("{} models listed in {list_ms} ms\n{}: {first}, done after {reply_ms} ms", listed.len(), model)
+            let list = match list_ms {
+                Some(ms) => format!("{} models listed in {ms} ms", listed.len()),
+                None => "it lists no models".to_owned(),
+            };
+            let without = match &*omitted {
+                [] => String::new(),
+                fields => format!("\nwarning: {model} does not take {}: chats go without", fields.join(", ")),
+            };
+            format!("{list}\n{model}: {first}, done after {reply_ms} ms{without}")
         },
     )
 }

@@ -133,6 +133,11 @@ impl Facts {
         serde_json::from_str(text).unwrap_or_default()
     }
 
+    /// The same lessons, beside what the server said.
+    pub fn with_read(self, read: Option<Said>) -> Self {
+        Facts { read, ..self }
+    }
+
     /// For the file.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|_| "{}".into())

@@ -28,6 +28,7 @@ use crate::{
         serve::{Limits, Listener, Sharing, serve},
         state::{App, hosts::Hosts},
     },
+    model::facts::FACTS_AGE_MAX,
     turn::engine::Engine,
 };
 
@@ -86,8 +87,9 @@ impl Server {
         let _running = InterruptOnDrop(engine.clone());
         // Everything is part of this future, so that dropping it leaves nothing behind in the host's runtime.
         let asking = async {
-            while !app.catalog.refresh_env_providers().await {
-                tokio::time::sleep(ENV_PROVIDERS_INTERVAL).await;
+            loop {
+                let all_responded = app.catalog.refresh_env_providers().await;
+                tokio::time::sleep(if all_responded { FACTS_AGE_MAX } else { ENV_PROVIDERS_INTERVAL }).await;
             }
         };
         let door = app.clone();

@@ -173,6 +173,26 @@ impl Org<'_> {
         .await
     }
 
+    /// The same for each model of a provider, at once.
+    pub async fn change_all_facts(
+        &self,
+        provider_id: String,
+        mut change: impl FnMut(&str, Option<String>) -> Option<String> + Send + 'static,
+    ) -> Result<()> {
+        self.write(move |c, tenant| {
+            let Some(provider) = find(c, &tenant.org_id, &provider_id)? else { return Ok(()) };
+            let mut statement =
+                c.prepare_cached("UPDATE provider_model SET facts = ?1 WHERE provider_id = ?2 AND name = ?3")?;
+            for model in provider.models {
+                if let Some(facts) = change(&model.name, model.facts) {
+                    statement.execute((facts, &provider.id, model.name))?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Forgets a provider, its key and its models.
     pub async fn delete_provider(&self, id_or_slug: String) -> Result<()> {
         self.write(move |c, tenant| {

@@ -101,12 +101,23 @@ impl Engine {
         tokio::spawn(self.clone().begin_owned(ask)).await.map_err(Error::internal)?
     }
 
+    /// Whether the model that is asked for may have come since its provider was last asked what it has.
+    async fn is_new(&self, ask: &Ask) -> bool {
+        match &ask.model {
+            Some(id) => self.services.catalog.ask_again_for(id).await,
+            None => false,
+        }
+    }
+
     async fn begin_owned(self: Arc<Self>, ask: Ask) -> Result<Started> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| Error::Unavailable {
             message: "this server runs as many turns as it can: try again in a moment",
             retry_after: TURNS_FULL_RETRY,
         })?;
-        let resolved = resolve(&self.services, &ask)?;
+        let resolved = match resolve(&self.services, &ask) {
+            Err(Error::Invalid(_)) if self.is_new(&ask).await => resolve(&self.services, &ask)?,
+            resolved => resolved?,
+        };
         let window = Window::new(resolved.model.context_window, &resolved.source.facts(), Timestamp::now());
         let cap = resolved.agent.settings.output_tokens_max.unwrap_or_else(|| window.output_tokens());
         let mut bill = Bill::new(resolved.model.pricing, cap);

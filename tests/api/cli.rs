@@ -107,7 +107,12 @@ fn a_key_has_the_kind_the_scopes_and_the_life_it_was_made_with() {
 fn a_provider_is_connected_tested_asked_and_forgotten() {
     let app = App::start(&["--org", "acme"]);
     let list = json!({ "data": [{ "id": "small" }, { "id": "large" }] }).to_string();
-    let model = FakeModel::start([Answer::empty().raw(list), Answer::text("Hello."), Answer::text("Hello you.")]);
+    let model = FakeModel::start([
+        Answer::empty().raw(list.clone()),
+        Answer::empty().raw(list),
+        Answer::text("Hello."),
+        Answer::text("Hello you."),
+    ]);
     let secret = file(&app, "secret", "sk-very-secret\n");
     let add = ["providers", "add", "--org", "acme", "--slug", "near", "--base-url", &model.base_url()];
     let models = ["--model", "small", "--price", "0.15/0.60", "--context", "8192", "--model", "large"];

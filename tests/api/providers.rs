@@ -145,6 +145,33 @@ fn what_surrounds_a_key_and_an_address_is_no_part_of_them() {
 }
 
 #[test]
+fn a_window_is_read_when_a_provider_is_connected_and_a_list_is_no_condition_of_its_test() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let list = json!({ "data": [{ "id": "m", "max_model_len": 2048 }, { "id": "n", "max_model_len": 2048 }] });
+    let model = FakeModel::start([
+        Answer::empty().raw(list.to_string()),
+        Answer::status(404),
+        Answer::json(400, &json!({ "error": { "message": "m does not support tools" } })),
+        Answer::text("Hello."),
+    ]);
+    let mut body = new("reads", &model.base_url());
+    body["models"] = json!([{ "id": "m" }, { "id": "n", "contextWindow": 1024 }]);
+    owner.post("/providers", body).ok(201);
+    let shown = |id: &str| {
+        let models = owner.get("/models").ok(200);
+        let model = models["items"].as_array().unwrap().iter().find(|model| model["id"] == id).unwrap().clone();
+        (model["contextWindow"].clone(), model["contextWindowSource"].clone(), model["capabilities"].clone())
+    };
+    assert_eq!(shown("reads/m"), (json!(2048), json!("read"), json!(["text", "tools"])));
+    assert_eq!(shown("reads/n"), (json!(1024), json!("told"), json!(["text", "tools"])));
+    let tested = owner.post("/providers/reads/test", json!({})).ok(200);
+    assert_eq!((&tested["model"], &tested["modelsMs"]), (&json!("m"), &Value::Null));
+    assert_eq!(tested["fieldsOmitted"], json!(["tools"]));
+    assert_eq!(shown("reads/m"), (json!(2048), json!("read"), json!(["text"])), "what a test finds is kept");
+}
+
+#[test]
 fn a_test_says_what_is_wrong_in_words() {
     let app = App::shared();
     let owner = app.browser("acme");

@@ -123,8 +123,9 @@ impl Example for ProviderPatch {
 struct ProviderTest {
     /// Until the first response began.
     reach_ms: u64,
-    /// Until its list of models was complete.
-    models_ms: u64,
+    /// Until its list of models was complete; `null` if it lists none.
+    #[oai(nullable)]
+    models_ms: Option<u64>,
     models: Vec<String>,
     /// The model that was asked for a short reply.
     model: String,
@@ -133,6 +134,8 @@ struct ProviderTest {
     first_token_ms: Option<u64>,
     /// Until the end of its reply.
     reply_ms: u64,
+    /// Fields of a chat that it refuses, such as `tools`: chats go without them.
+    fields_omitted: Vec<String>,
 }
 
 /// A well-known provider and its address.
@@ -186,8 +189,15 @@ impl Providers {
     async fn list_local_servers(&self, caller: Caller<Owner>) -> Result<Data<Items<LocalServer>>, ApiError> {
         let known = caller.org().providers()?;
         let mut found = caller.app.catalog.local_servers().await;
-        found.retain(|found| known.iter().all(|known| known.base_url != found.preset.base_url));
-        Ok(Data::of(&Items::all(found)))
+        found.retain(|found| known.iter().all(|known| known.base_url != found.base_url));
+        let mut taken: Vec<_> = known.into_iter().map(|known| known.slug).collect();
+        let offer = |found: catalog::LocalServer| {
+            let slug = free_slug(found.preset.slug, &taken);
+            taken.push(slug.clone());
+            let catalog::LocalServer { preset, base_url, models } = found;
+            LocalServer { slug, name: preset.name.into(), base_url: base_url.into(), models }
+        };
+        Ok(Data::of(&Items::all(found.into_iter().map(offer).collect::<Vec<_>>())))
     }
 
     /// Add a provider
@@ -200,7 +210,9 @@ impl Providers {
         body: JsonBody<NewProvider>,
     ) -> Result<Created<Provider>, ApiError> {
         let provider = caller.app.catalog.prepare(body.0.try_into()?)?;
-        Ok(Data::of(&caller.org().create_provider(provider).await?.into()))
+        let made = caller.org().create_provider(provider).await?;
+        caller.app.catalog.read_new(&caller.tenant, &made).await?;
+        Ok(Data::of(&made.into()))
     }
 
     /// Get a provider
@@ -257,7 +269,7 @@ impl Providers {
         id: Path<String>,
     ) -> Result<Data<ProviderTest>, ApiError> {
         let provider = caller.org().provider(&id)?;
-        Ok(Data::of(&caller.app.catalog.test(&provider).await?.into()))
+        Ok(Data::of(&caller.app.catalog.test(&caller.tenant, &provider).await?.into()))
     }
 
     /// Refresh a provider's models
@@ -270,7 +282,7 @@ impl Providers {
         /// The provider's id or slug.
         id: Path<String>,
     ) -> Result<Data<Provider>, ApiError> {
-        let listed = caller.app.catalog.list_models(&caller.org().provider(&id)?).await?;
+        let listed = caller.app.catalog.read_models(&caller.org().provider(&id)?).await?;
         let catalog = caller.app.catalog.clone();
         let take_over = move |provider: &mut stored::Provider| catalog.take_over(provider, listed);
         Ok(Data::of(&caller.org().update_provider(id.0, take_over).await?.into()))
@@ -327,11 +339,12 @@ impl From<catalog::TestReport> for ProviderTest {
         let ms = |time: Duration| time.as_millis() as u64;
         ProviderTest {
             reach_ms: ms(tested.reach),
-            models_ms: ms(tested.listed),
+            models_ms: tested.listed.map(ms),
             models: tested.models,
             model: tested.model,
             first_token_ms: tested.first_token.map(ms),
             reply_ms: ms(tested.reply),
+            fields_omitted: tested.omitted.into_iter().map(str::to_owned).collect(),
         }
     }
 }
@@ -347,11 +360,11 @@ impl From<&catalog::Preset> for Preset {
     }
 }
 
-impl From<catalog::LocalServer> for LocalServer {
-    fn from(found: catalog::LocalServer) -> Self {
-        let Preset { slug, name, base_url, .. } = found.preset.into();
-        LocalServer { slug, name, base_url, models: found.models }
-    }
+/// The slug itself, or the first of `slug-2`, `slug-3`, … that no provider has.
+fn free_slug(slug: &str, taken: &[String]) -> String {
+    let is_free = |slug: &String| !taken.contains(slug);
+    let numbered = (2..).map(|number| format!("{slug}-{number}"));
+    std::iter::once(slug.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
 }
 
 impl From<stored::Provider> for Provider {
@@ -367,6 +380,21 @@ impl From<stored::Provider> for Provider {
             models: provider.models.into_iter().map(Into::into).collect(),
             created_at: provider.created_at.into(),
             updated_at: provider.updated_at.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::free_slug;
+
+    #[test]
+    fn a_server_is_offered_under_the_next_free_slug() {
+        let taken = |slugs: &[&str]| slugs.iter().map(|slug| (*slug).to_owned()).collect::<Vec<_>>();
+        for (slugs, free) in
+            [(&[][..], "ollama"), (&["ollama"], "ollama-2"), (&["ollama", "ollama-2", "ollama-4"], "ollama-3")]
+        {
+            assert_eq!(free_slug("ollama", &taken(slugs)), free);
         }
     }
 }

@@ -45,6 +45,18 @@ impl Endpoint {
         host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
     }
 
+    /// The same server outside of its `/v1`, where its own routes are.
+    pub(super) fn native(&self) -> Endpoint {
+        let (base, query) = self.base_url.split_at(self.base_url.find(['?', '#']).unwrap_or(self.base_url.len()));
+        let base = base.trim_end_matches('/');
+        Endpoint { base_url: format!("{}{query}", base.strip_suffix("/v1").unwrap_or(base)), ..self.clone() }
+    }
+
+    /// The port of the base URL, if it names one.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.uri("").ok()?.port_u16()
+    }
+
     /// What sentences call it.
     pub(super) fn who(&self) -> String {
         format!("the provider {}", self.name)

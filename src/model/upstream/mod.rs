@@ -8,6 +8,7 @@
 mod answered;
 mod endpoint;
 mod failure;
+mod told; // what servers tell of their models
 mod unpack;
 
 #[cfg(test)]
@@ -25,12 +26,12 @@ use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-pub use self::endpoint::Endpoint;
 use self::{
     answered::Answered,
     failure::{Failure, Purpose},
     unpack::Unpacker,
 };
+pub use self::{endpoint::Endpoint, told::Listed};
 use super::{
     Delta, Ending, Request,
     facts::{Known, Lesson},
@@ -156,27 +157,19 @@ impl Upstreams {
         })
     }
 
-    /// The model ids that the provider lists at `/models`, in its order.
-    pub async fn list_models(&self, endpoint: &Endpoint) -> Result<Vec<String>> {
-        self.list_models_from(endpoint, || ()).await
-    }
-
-    /// The same; `reached` is called when the provider begins to answer.
-    pub async fn list_models_from(&self, endpoint: &Endpoint, reached: impl FnOnce()) -> Result<Vec<String>> {
+    /// The list at `/models`; `reached` is called when the provider begins to answer.
+    async fn model_list(&self, endpoint: &Endpoint, reached: impl FnOnce()) -> Result<Value> {
         let authority = endpoint.authority()?;
         let http = endpoint.request(Method::GET, "/models", Vec::new())?;
         let list = async {
             let response = self.send(endpoint, &authority, http, &mut |_| ()).await;
-            let (head, mut body) = response.map_err(|unanswered| unanswered.failure)?.into_parts();
+            let response = response.map_err(|unanswered| unanswered.failure)?;
             reached();
-            let list = body.read_up_to(MODELS_BYTES_MAX + 1).await.map_err(|_| Failure::Lost)?;
-            let list = unpack::whole(list, &head.headers, MODELS_BYTES_MAX + 1);
-            let list = (list.len() <= MODELS_BYTES_MAX).then_some(list).ok_or(Failure::NoList)?;
-            serde_json::from_slice::<Value>(&list).map_err(|_| Failure::NoList)
+            json_of(response).await
         };
         let list = timeout(MODELS_TIMEOUT, list).await.unwrap_or(Err(Failure::HeadTimeout));
-        let ids = list.and_then(|list| model_ids(&list).ok_or(Failure::NoList));
-        ids.map_err(|failure| failure.into_error(&endpoint.who(), Purpose::Models))
+        let list = list.and_then(|list| if entries(&list).is_some() { Ok(list) } else { Err(Failure::NoList) });
+        list.map_err(|failure| failure.into_error(&endpoint.who(), Purpose::Models))
     }
 
     /// Sends until a head of use has come, or sending again would be useless or not safe.
@@ -245,10 +238,18 @@ impl Upstreams {
     }
 }
 
+/// A whole body of JSON, up to the longest list.
+async fn json_of(response: Response<Body>) -> Result<Value, Failure> {
+    let (head, mut body) = response.into_parts();
+    let json = body.read_up_to(MODELS_BYTES_MAX + 1).await.map_err(|_| Failure::Lost)?;
+    let json = unpack::whole(json, &head.headers, MODELS_BYTES_MAX + 1);
+    let json = (json.len() <= MODELS_BYTES_MAX).then_some(json).ok_or(Failure::NoList)?;
+    serde_json::from_slice(&json).map_err(|_| Failure::NoList)
+}
+
 /// `{"data": [{"id": …}]}`, or the bare array that some gateways send.
-fn model_ids(list: &Value) -> Option<Vec<String>> {
-    let models = list.get("data").unwrap_or(list).as_array()?;
-    Some(models.iter().filter_map(|model| model.get("id")?.as_str().map(str::to_owned)).collect())
+fn entries(list: &Value) -> Option<&Vec<Value>> {
+    list.get("data").unwrap_or(list).as_array()
 }
 
 /// A running reply. Dropping it closes the provider's connection at once.
