@@ -44,12 +44,13 @@ const BODIES_PEAK_BYTES_MAX: u64 = 300 * MIB;
 const BUSY: &str = "too many large bodies at once: try again shortly";
 
 /// Readers of pages that read nothing, and what the message of each page has.
-const READERS: usize = 20;
+const READERS: usize = 40;
 const PAGE_MIB: usize = 8;
 /// The window of such a reader.
 const SLOW_WINDOW_BYTES: usize = 4 * 1024;
-/// What their pages take: half of 256 MiB is one person's, and a page that is refused was built.
-const PAGES_BYTES_MAX: u64 = 220 * MIB;
+/// What their pages take: half of 256 MiB is one person's, and four more may be read and written, of 32 MiB each, before they are
+/// refused. Without a bound it would be 640.
+const PAGES_BYTES_MAX: u64 = 300 * MIB;
 
 /// A figure of the server's memory, in bytes.
 fn memory(app: &App, figure: &str) -> u64 {
