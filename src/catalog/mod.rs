@@ -46,7 +46,7 @@ pub use probe::{LocalServer, TestReport};
 pub use crate::{model::facts::WindowSource, seal::NewCredential};
 
 /// How often an unknown model makes the environment's providers be asked again.
-const ASK_AGAIN_MIN: Duration = Duration::from_secs(10);
+const ASK_AGAIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A well-known provider.
 #[derive(Debug)]
@@ -191,12 +191,12 @@ impl Catalog {
     }
 
     /// Asks the environment's providers again if `id` may be a model that one of them has got meanwhile; whether it was worth it. At
-    /// most every [`ASK_AGAIN_MIN`].
+    /// most every [`ASK_AGAIN_INTERVAL`].
     pub async fn ask_again_for(&self, id: &str) -> bool {
         let of = |named: &&EnvProvider| id.split_once('/').is_some_and(|(slug, _)| slug == named.slug);
         let Some(named) = self.env_providers.iter().find(of) else { return false };
         let mut asked = self.asked_again.lock().await;
-        if asked.is_none_or(|at| at.elapsed() >= ASK_AGAIN_MIN) {
+        if asked.is_none_or(|at| at.elapsed() >= ASK_AGAIN_INTERVAL) {
             *asked = Some(Instant::now());
             let Ok(endpoint) = named.endpoint() else { return false };
             if let Ok(models) = self.upstreams.read_models(endpoint, || ()).await {
