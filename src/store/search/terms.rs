@@ -138,6 +138,16 @@ mod tests {
     }
 
     #[test]
+    fn of_a_word_so_many_bytes_count_and_no_letter_is_split() {
+        for (letter, bytes) in [("a", 1), ("щ", 2)] {
+            let fits = TERM_BYTES_MAX / bytes;
+            for letters in [fits - 1, fits, fits + 1] {
+                assert_eq!(terms(&letter.repeat(letters)), letter.repeat(letters.min(fits)), "{letters} of {letter}");
+            }
+        }
+    }
+
+    #[test]
     fn what_people_write_in_several_ways_is_one_term() {
         for forms in [
             &["Café", "CAFE", "cafe\u{301}", "ｃａｆｅ"][..],
