@@ -2,6 +2,8 @@
 //!
 //! Rule: an id says nothing about who may see the thing. Scope is the store's business.
 
+use unicode_normalization::UnicodeNormalization;
+
 use crate::error::{Error, Result};
 
 /// Longest id a client may make up, in characters.
@@ -69,9 +71,19 @@ pub fn check_email(field: &str, email: &str) -> Result<()> {
     Err(Error::invalid(field, "must be an e-mail address of at most 254 bytes"))
 }
 
+/// An e-mail address as it is kept and looked for: without the white space around it, and in one form, however it was typed.
+pub fn plain_email(email: &str) -> String {
+    email.trim().nfc().collect()
+}
+
+/// The same as it may be kept in a file of before: in that form, as it was typed, or with its accents apart.
+pub fn forms_of_email(email: &str) -> [String; 3] {
+    [plain_email(email), email.to_owned(), email.trim().nfd().collect()]
+}
+
 /// The slug a name suggests; `fallback` where the name holds nothing a slug can.
 pub fn slug_from_name(name: &str, fallback: &str) -> String {
-    let lower = name.to_lowercase();
+    let lower = name.nfc().collect::<String>().to_lowercase();
     let words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
     let mut slug = words.join("-");
     if is_uuid(&slug) {
@@ -127,6 +139,14 @@ mod tests {
             check_email("email", bad).unwrap_err();
         }
         taken_up_to(EMAIL_BYTES_MAX, |bytes| check_email("email", &format!("ü@{}", "x".repeat(bytes - 3))));
+    }
+
+    #[test]
+    fn what_is_typed_in_another_form_is_the_same() {
+        let (composed, decomposed) = ("caf\u{e9}@example.com", " cafe\u{301}@example.com ");
+        assert_eq!(plain_email(decomposed), composed);
+        assert_eq!(forms_of_email(composed)[2], decomposed.trim());
+        assert_eq!(slug_from_name("Cafe\u{301} 2", "x"), slug_from_name("Caf\u{e9} 2", "x"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Rule: one that is wrong, one of a person who has none and one of nobody take the same time. Each check takes 19 MiB and tens of
 //! milliseconds on purpose, so callers bound how many run at once.
+//! Rule: a password is its characters, however a keyboard makes them: it is hashed in Unicode's form NFC.
 //! Rule: that memory is used again, and what a burst took goes back to the system when the burst is over: an allocator that is asked
 //! for it anew on every thread keeps it in as many places.
 
@@ -14,6 +15,8 @@ use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
+
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
 
@@ -47,6 +50,7 @@ pub fn check(field: &str, password: &str) -> Result<()> {
 /// What is stored of a password.
 pub fn hash(password: &str) -> Result<String> {
     check("password", password)?;
+    let password: &str = &password.nfc().collect::<String>();
     let stored = PasswordHash {
         algorithm: Algorithm::default().ident(),
         version: Some(Version::default().into()),
@@ -61,13 +65,28 @@ pub fn hash(password: &str) -> Result<String> {
 
 /// Whether a password is the one of `stored`; never if nothing is stored, which takes as long to say.
 pub fn verify(password: &str, stored: Option<&str>) -> bool {
+    forms_of(password).iter().any(|form| is_right(form, stored)) && stored.is_some()
+}
+
+/// The forms in which a password may have been hashed: NFC, and before there was a rule, as it was typed. One of ASCII has one.
+fn forms_of(password: &str) -> Vec<String> {
+    let mut forms: Vec<String> = vec![password.nfc().collect()];
+    for other in [password.to_owned(), password.nfd().collect()] {
+        if !forms.contains(&other) {
+            forms.push(other);
+        }
+    }
+    forms
+}
+
+fn is_right(password: &str, stored: Option<&str>) -> bool {
     let right = || {
         let stored = PasswordHash::new(stored.unwrap_or(NOBODYS)).ok()?;
         let expected = stored.hash?;
         // Compared in constant time, as every `Output` is.
         Some(output(password, &stored, expected.len())? == expected)
     };
-    right().unwrap_or(false) && stored.is_some()
+    right().unwrap_or(false)
 }
 
 /// What Argon2 makes of a password, with the salt and the parameters of `stored`; `None` if they are none that we write.
@@ -142,6 +161,20 @@ mod tests {
         assert!(!verify("correct horsf", Some(&stored)));
         assert!(!verify("correct horse", None));
         assert!(!verify("correct horse", Some("no hash")));
+    }
+
+    #[test]
+    fn a_password_is_its_characters_however_they_are_typed() {
+        let (composed, decomposed) = ("caf\u{e9} au lait", "cafe\u{301} au lait");
+        for typed in [composed, decomposed] {
+            let stored = hash(typed).unwrap();
+            let old = Argon2::default().hash_password(typed.as_bytes()).unwrap().to_string();
+            for again in [composed, decomposed] {
+                assert!(verify(again, Some(&stored)) && verify(again, Some(&old)), "{typed:?} {again:?}");
+            }
+            assert!(!verify("cafe au lait", Some(&stored)));
+        }
+        assert_eq!([forms_of("cafe").len(), forms_of(composed).len(), forms_of(decomposed).len()], [1, 2, 2]);
     }
 
     #[test]

@@ -148,7 +148,10 @@ fn find_org(c: &Connection, slug: &str) -> Result<Option<OrgDetails>> {
 }
 
 fn find_or_create_user(c: &Connection, email: &str, password_hash: Option<&str>) -> Result<String> {
-    let known = c.query_row("SELECT id FROM user WHERE email = ?1", [email], |row| row.get(0)).optional()?;
+    let email = &id::plain_email(email);
+    let mut statement =
+        c.prepare("SELECT id FROM user WHERE email IN (?1, ?2, ?3) ORDER BY email = ?1 DESC LIMIT 1")?;
+    let known = statement.query_row(id::forms_of_email(email), |row| row.get(0)).optional()?;
     if let Some(user_id) = known {
         return Ok(user_id);
     }

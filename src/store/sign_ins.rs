@@ -106,9 +106,11 @@ impl Store {
     /// What the password of that e-mail address is checked against, if anybody has the address.
     pub fn credentials(&self, email: &str) -> Result<Option<Credentials>> {
         self.read(|c| {
-            let mut statement = c.prepare_cached("SELECT id, password_hash FROM user WHERE email = ?1")?;
+            let mut statement = c.prepare_cached(
+                "SELECT id, password_hash FROM user WHERE email IN (?1, ?2, ?3) ORDER BY email = ?1 DESC LIMIT 1",
+            )?;
             let credentials = |row: &Row<'_>| Ok(Credentials { user_id: row.get(0)?, password_hash: row.get(1)? });
-            Ok(statement.query_row([email], credentials).optional()?)
+            Ok(statement.query_row(id::forms_of_email(email), credentials).optional()?)
         })
     }
 

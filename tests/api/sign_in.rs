@@ -120,6 +120,28 @@ fn two_servers_on_one_host_live_in_one_browser() {
 }
 
 #[test]
+fn an_address_and_a_password_are_their_characters_however_they_are_typed() {
+    let app = App::start(&[]);
+    let code = setup_code(&app);
+    let (email, password) = ("cafe\u{301}@example.com", "cafe\u{301} au lait");
+    let body = json!({ "code": code, "orgSlug": "acme", "email": format!(" {email} "), "password": password });
+    app.anonymous().on_a_page().post("/auth/setup", body).ok(201);
+    for (email, password) in [(email, "caf\u{e9} au lait"), (" Caf\u{e9}@Example.com\n", password)] {
+        login(&app, email, password).ok(200);
+    }
+    // A file of before holds what was typed.
+    app.file().execute("UPDATE user SET email = ?1", [email]).unwrap();
+    for typed in [email, "caf\u{e9}@example.com"] {
+        login(&app, typed, password).ok(200);
+    }
+    // Guesses in all forms are guesses at one account.
+    for typed in [email, "caf\u{e9}@example.com", "CAF\u{c9}@example.com", " caf\u{e9}@example.com", email] {
+        login(&app, typed, "wrong password").fails(401, "UNAUTHORIZED");
+    }
+    login(&app, email, password).fails(429, "TOO_MANY_REQUESTS");
+}
+
+#[test]
 fn a_wrong_password_and_an_unknown_address_are_one_answer() {
     let app = App::start(&[]);
     app.org("acme");

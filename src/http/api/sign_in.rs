@@ -185,11 +185,12 @@ impl SignIns {
         attempt.succeeded();
         let mut checks = Checks::default();
         checks.also(id::check_org_slug("orgSlug", &asked.org_slug))?;
-        checks.also(id::check_email("email", &asked.email))?;
+        let email = id::plain_email(&asked.email);
+        checks.also(id::check_email("email", &email))?;
         checks.also(password::check("password", &asked.password))?;
         checks.done()?;
         let hash = app.hashing.run(move || password::hash(&asked.password)).await?;
-        let org = app.store.create_first_org(asked.org_slug, asked.email, hash.clone()).await?;
+        let org = app.store.create_first_org(asked.org_slug, email, hash.clone()).await?;
         let (me, cookie) = begin(app, request, org.owner_id, Some(hash)).await?;
         Ok(WithCookie(Data::of(&me), cookie))
     }

@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    id,
+};
 
 /// Wrong ones in a row before the first wait.
 const FREE_TRIES: u32 = 5;
@@ -74,7 +77,7 @@ pub struct Attempt<'a> {
 impl Throttle {
     /// Begins a try from `network` at the account of that e-mail address, or at none; says how long to wait if it comes too early.
     pub fn begin(&self, network: IpAddr, email: Option<&str>, now: Instant) -> Result<Attempt<'_>> {
-        let own = email.map(|email| Target::Account(email.to_ascii_lowercase()));
+        let own = email.map(|email| Target::Account(id::plain_email(email).to_lowercase()));
         self.begin_at(own, Some(Target::Network(network)), now)
     }
 
