@@ -18,7 +18,7 @@ pub(crate) mod scripted; // a server that does what a test tells it
 pub mod demo; // the built-in model
 pub mod source; // either of them
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What a model is asked.
 #[derive(Debug, Clone, Default)]
@@ -147,6 +147,20 @@ pub struct ToolCall {
     pub name: String,
     /// Its arguments as the model wrote them, which need not be JSON. Empty arguments are `{}`.
     pub arguments: String,
+    /// What its provider put beside it.
+    pub beside: Option<Box<Beside>>,
+}
+
+/// What a provider put beside a call, such as a signature of the thoughts that led to it. It goes back to that provider as it
+/// came, and to nobody else: some refuse a call without it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beside {
+    /// Whose it is, by its slug.
+    pub provider: String,
+    /// The fields of the call.
+    pub call: Map<String, Value>,
+    /// The fields of its function.
+    pub function: Map<String, Value>,
 }
 
 /// A piece of a reply, in the order of its arrival.

@@ -4,8 +4,12 @@
 //! costs the same whatever came before it.
 //! Deliberately absent: judging a name or its arguments. That is for who runs the tools.
 
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
 use super::{
-    Delta, ToolCall,
+    Beside, Delta, ToolCall,
     halves::{Joiner, whole},
 };
 
@@ -18,6 +22,9 @@ pub const ARGUMENT_BYTES_MAX: usize = 1 << 20;
 pub const CALL_NAME_CHARS_MAX: usize = 64;
 /// The longest id of a call, in characters. A call whose own is longer gets one of ours.
 pub const CALL_ID_CHARS_MAX: usize = 256;
+
+/// The most bytes that a provider may put beside one call, as JSON. They go on one line of the stream; past it, none are kept.
+pub const BESIDE_BYTES_MAX: usize = 24 * 1024;
 
 /// The name of a call that never got one: no tool is called this, so the model is told and can try again.
 const UNNAMED: &str = "unnamed";
@@ -33,6 +40,8 @@ pub struct Fragment<'a> {
     pub name: Option<&'a str>,
     /// The next piece of the arguments.
     pub arguments: &'a str,
+    /// What stands beside these, on the call and on its function.
+    pub beside: [&'a [(Cow<'a, str>, &'a RawValue)]; 2],
 }
 
 /// The reply called too many tools or wrote too much into their arguments.
@@ -55,6 +64,9 @@ struct Call {
     balance: Balance,
     /// What is open between two of its fragments.
     halves: Joiner,
+    beside: Beside,
+    /// How many bytes were put there.
+    beside_bytes: usize,
     /// What the upstream last called it.
     wire_id: Option<String>,
     index: Option<i64>,
@@ -88,7 +100,8 @@ impl ToolCalls {
         }
         let whole = |call: Call| {
             let arguments = if call.arguments.trim().is_empty() { "{}".to_owned() } else { call.arguments };
-            ToolCall { id: call.id, name: call.name, arguments }
+            let is_kept = call.beside_bytes <= BESIDE_BYTES_MAX && call.beside != Beside::default();
+            ToolCall { id: call.id, name: call.name, arguments, beside: is_kept.then(|| Box::new(call.beside)) }
         };
         std::mem::take(&mut self.calls).into_iter().map(whole).collect()
     }
@@ -132,6 +145,7 @@ impl ToolCalls {
             call.wire_id = fragment.id.map(str::to_owned);
         }
         call.index = call.index.or(fragment.index);
+        call.keep_beside(fragment);
         let joined = call.halves.join(fragment.arguments);
         call.balance.read(joined.as_bytes());
         call.arguments.push_str(&joined);
@@ -156,6 +170,26 @@ impl ToolCalls {
         let taken = |id: &String| self.calls.iter().any(|call| call.id == *id);
         let fits = |id: &String| id.chars().nth(CALL_ID_CHARS_MAX).is_none() && !taken(id);
         wire_id.filter(fits).unwrap_or_else(|| format!("call_{}", uuid::Uuid::now_v7().simple()))
+    }
+}
+
+impl Call {
+    /// Keeps what stands beside a fragment. Past the bound it is counted only: a part of a signature is of no use.
+    fn keep_beside(&mut self, fragment: &Fragment<'_>) {
+        let places = [&mut self.beside.call, &mut self.beside.function];
+        for (place, fields) in places.into_iter().zip(fragment.beside) {
+            for (name, json) in fields {
+                if matches!(&**name, "type") || json.get() == "null" {
+                    continue;
+                }
+                self.beside_bytes = self.beside_bytes.saturating_add(name.len() + json.get().len());
+                if self.beside_bytes <= BESIDE_BYTES_MAX
+                    && let Ok(value) = serde_json::from_str(json.get())
+                {
+                    place.insert(name.clone().into_owned(), value);
+                }
+            }
+        }
     }
 }
 

@@ -51,10 +51,15 @@ fn chunk(tape: &mut Tape<'_>) -> Chunk {
         7 => Chunk::ReasoningEnd { id },
         8 => Chunk::ToolInputStart { tool_call_id, tool_name: name(tape) },
         9 => Chunk::ToolInputDelta { tool_call_id, input_text_delta: tape.text() },
-        10 => Chunk::ToolInputAvailable { tool_call_id, tool_name: name(tape), input: value(tape) },
+        10 => Chunk::ToolInputAvailable {
+            tool_call_id,
+            tool_name: name(tape),
+            input: value(tape),
+            provider_metadata: metadata(tape),
+        },
         11 => {
             let (tool_name, input, error_text) = (name(tape), value(tape), tape.text());
-            Chunk::ToolInputError { tool_call_id, tool_name, input, error_text }
+            Chunk::ToolInputError { tool_call_id, tool_name, input, error_text, provider_metadata: metadata(tape) }
         }
         12 => Chunk::ToolApprovalRequest { approval_id: tape.text(), tool_call_id },
         13 => Chunk::ToolOutputAvailable { tool_call_id, output: value(tape) },
@@ -70,6 +75,10 @@ fn chunk(tape: &mut Tape<'_>) -> Chunk {
         20 => Chunk::FinishStep,
         _ => Chunk::Finish { finish_reason: tape.text(), message_metadata: value(tape) },
     }
+}
+
+fn metadata(tape: &mut Tape<'_>) -> Option<Value> {
+    tape.byte().is_multiple_of(2).then(|| json!({"p": {"call": {"x": 1}}}))
 }
 
 fn value(tape: &mut Tape<'_>) -> Value {

@@ -32,7 +32,7 @@ pub fn tool_calls(bytes: &[u8]) {
     }
     let (mut assembler, mut out) = (ToolCalls::default(), Vec::new());
     for (index, id, name, arguments) in &rows {
-        let fragment = Fragment { index: *index, id: Some(id), name: Some(name), arguments };
+        let fragment = Fragment { index: *index, id: Some(id), name: Some(name), arguments, ..Fragment::default() };
         assembler.push(fragment, &mut out).expect("so few fragments fit");
     }
     let calls = assembler.finish(&mut out);

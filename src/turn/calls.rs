@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::{
+    beside,
     chunk::{Chunk, clean_json},
     scribe::Scribe,
     tools::{Call, Context, Tool},
@@ -47,11 +48,18 @@ fn read(arguments: &str) -> Option<Value> {
 /// The chunk for a call's arguments.
 pub fn input_chunk(call: &ToolCall, checked: &Checked) -> Chunk {
     let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
+    let provider_metadata = call.beside.as_deref().map(beside::to_metadata);
     match checked {
-        Ok((input, _)) => Chunk::ToolInputAvailable { tool_call_id, tool_name, input: input.clone() },
-        Err((input, error_text)) => {
-            Chunk::ToolInputError { tool_call_id, tool_name, input: input.clone(), error_text: error_text.clone() }
+        Ok((input, _)) => {
+            Chunk::ToolInputAvailable { tool_call_id, tool_name, input: input.clone(), provider_metadata }
         }
+        Err((input, error_text)) => Chunk::ToolInputError {
+            tool_call_id,
+            tool_name,
+            input: input.clone(),
+            error_text: error_text.clone(),
+            provider_metadata,
+        },
     }
 }
 
@@ -131,7 +139,7 @@ mod tests {
     fn arguments_nested_too_deep_to_be_read_back_are_kept_as_text() {
         for (depth, is_text) in [(DEPTH_MAX, false), (DEPTH_MAX + 1, true), (127, true)] {
             let arguments = "[".repeat(depth) + &"]".repeat(depth);
-            let call = ToolCall { id: "c".into(), name: "none".into(), arguments };
+            let call = ToolCall { id: "c".into(), name: "none".into(), arguments, beside: None };
             let (input, sentence) = check(&call, &[], Finish::ToolCalls).expect_err("there is no such tool");
             assert_eq!((input.is_string(), sentence.contains("nested")), (is_text, is_text), "{depth}");
         }

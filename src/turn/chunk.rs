@@ -57,6 +57,8 @@ pub enum Chunk {
         tool_call_id: String,
         tool_name: String,
         input: Value,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        provider_metadata: Option<Value>,
     },
     /// The call's arguments are whole and useless.
     ToolInputError {
@@ -64,6 +66,8 @@ pub enum Chunk {
         tool_name: String,
         input: Value,
         error_text: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        provider_metadata: Option<Value>,
     },
     ToolApprovalRequest {
         approval_id: String,

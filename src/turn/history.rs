@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use super::beside;
 use crate::{
     error::{Error, Result},
     model::{self, Content, Thoughts, ThoughtsField, ToolCall, ToolSpec},
@@ -253,8 +254,8 @@ fn finished_call(part: &Value) -> Option<(ToolCall, model::Message)> {
     let id = part.get("toolCallId")?.as_str()?.to_owned();
     let name = part.get("toolName").and_then(Value::as_str).or_else(|| part["type"].as_str()?.strip_prefix("tool-"))?;
     let input = ["rawInput", "input"].into_iter().find_map(|key| part.get(key)).map_or_else(|| "{}".to_owned(), text);
-    let call = ToolCall { id: id.clone(), name: name.to_owned(), arguments: input };
-    Some((call, model::Message::Tool { call_id: id, output }))
+    let (call_id, name, beside) = (id.clone(), name.to_owned(), beside::of_part(part));
+    Some((ToolCall { id, name, arguments: input, beside }, model::Message::Tool { call_id, output }))
 }
 
 #[cfg(test)]

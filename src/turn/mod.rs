@@ -5,6 +5,7 @@
 //! Reading order: `engine.rs`, `run.rs`, `running.rs`; the plain files in any order.
 
 pub mod ask; // what is asked
+mod beside; // what a provider put beside a call
 pub mod bill; // what it may cost
 pub mod calls; // a model's calls, checked and run
 pub mod chunk; // what is streamed

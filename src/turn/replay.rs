@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
+    beside,
     chunk::{Chunk, DONE},
     fold,
     line::pieces,
@@ -100,13 +101,19 @@ fn call_chunks(part: &Value, tool_name: String, chunks: &mut Vec<Chunk>) {
     let tool_call_id = text("toolCallId");
     let call = || tool_call_id.clone();
     chunks.push(match part.get("rawInput") {
-        None => Chunk::ToolInputAvailable { tool_call_id: call(), tool_name, input: part["input"].clone() },
+        None => Chunk::ToolInputAvailable {
+            tool_call_id: call(),
+            tool_name,
+            input: part["input"].clone(),
+            provider_metadata: beside::metadata_of(part).cloned(),
+        },
         // A call whose arguments were useless, or were cut off.
         Some(input) => Chunk::ToolInputError {
             tool_call_id: call(),
             tool_name,
             input: input.clone(),
             error_text: text("errorText"),
+            provider_metadata: beside::metadata_of(part).cloned(),
         },
     });
     if let Some(approval_id) = part["approval"]["id"].as_str() {

@@ -203,7 +203,12 @@ impl Run {
         let mut chunks = Vec::new();
         step.end(&mut chunks);
         self.out.write(&chunks);
-        ending.calls.iter_mut().for_each(|call| call.id = step.call_id(&call.id));
+        for call in &mut ending.calls {
+            call.id = step.call_id(&call.id);
+            if let Some(beside) = &mut call.beside {
+                beside.provider.clone_from(&self.resolved.model.provider);
+            }
+        }
         let mut outputs = calls::run(&ending, tools, &self.tool_context(), &mut self.out).await;
         self.out.write(&[Chunk::FinishStep]);
         if outputs.is_empty() {

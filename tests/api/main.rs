@@ -32,6 +32,7 @@ mod local_chats;
 mod messages;
 mod models;
 mod money;
+mod odd_replies;
 mod projects;
 mod providers;
 mod prune;

@@ -50,9 +50,9 @@ chunks! {
     /// More of a call's arguments, as JSON text.
     ToolInputDeltaChunk "tool-input-delta" { tool_call_id: String, input_text_delta: String }
     /// A call's arguments are complete.
-    ToolInputAvailableChunk "tool-input-available" { tool_call_id: String, tool_name: String, input: Value }
+    ToolInputAvailableChunk "tool-input-available" { tool_call_id: String, tool_name: String, input: Value, provider_metadata: Option<Value> }
     /// A call's arguments are complete and invalid.
-    ToolInputErrorChunk "tool-input-error" { tool_call_id: String, tool_name: String, input: Value, error_text: String }
+    ToolInputErrorChunk "tool-input-error" { tool_call_id: String, tool_name: String, input: Value, error_text: String, provider_metadata: Option<Value> }
     /// A call waits for approval.
     ToolApprovalRequestChunk "tool-approval-request" { approval_id: String, tool_call_id: String }
     /// A tool's result.
@@ -101,8 +101,19 @@ mod tests {
             Chunk::ReasoningEnd { id: id() },
             Chunk::ToolInputStart { tool_call_id: id(), tool_name: text() },
             Chunk::ToolInputDelta { tool_call_id: id(), input_text_delta: text() },
-            Chunk::ToolInputAvailable { tool_call_id: id(), tool_name: text(), input: value() },
-            Chunk::ToolInputError { tool_call_id: id(), tool_name: text(), input: value(), error_text: text() },
+            Chunk::ToolInputAvailable {
+                tool_call_id: id(),
+                tool_name: text(),
+                input: value(),
+                provider_metadata: Some(value()),
+            },
+            Chunk::ToolInputError {
+                tool_call_id: id(),
+                tool_name: text(),
+                input: value(),
+                error_text: text(),
+                provider_metadata: Some(value()),
+            },
             Chunk::ToolApprovalRequest { approval_id: id(), tool_call_id: id() },
             Chunk::ToolOutputAvailable { tool_call_id: id(), output: value() },
             Chunk::ToolOutputError { tool_call_id: id(), error_text: text() },

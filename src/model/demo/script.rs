@@ -77,7 +77,7 @@ impl Script {
             self.push(1, Delta::ToolArguments { id: id.clone(), fragment: fragment.iter().collect() });
         }
         self.ending.finish = Finish::ToolCalls;
-        self.ending.calls.push(ToolCall { id, name: name.into(), arguments: arguments.into() });
+        self.ending.calls.push(ToolCall { id, name: name.into(), arguments: arguments.into(), beside: None });
     }
 
     /// Breaks off, as an upstream does that fails inside a reply.

@@ -307,6 +307,7 @@ impl Reply {
             id: call.id.some(),
             name: call.function.name.some(),
             arguments: &call.function.arguments(),
+            beside: [&call.beside, &call.function.beside],
         };
         self.voice.pause(out);
         if self.calls.push(fragment, out).is_err() {

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     data_url,
@@ -20,7 +20,7 @@ pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
     let asked = request.output_tokens_max.filter(|_| sends(Field::OutputCap));
     let asked = asked.map(|tokens| dialect.cap_max.map_or(tokens, |most| tokens.min(most)));
     let cap = |name| asked.filter(|_| dialect.cap == name);
-    let shown = Shown { files: sends(Field::Files), thoughts_of: sends(Field::Thoughts).then_some(provider) };
+    let shown = Shown { files: sends(Field::Files), thoughts_of: sends(Field::Thoughts).then_some(provider), provider };
     let tools = request.tools.iter().filter(|_| sends(Field::Tools));
     let body = Body {
         model: &request.model,
@@ -42,7 +42,7 @@ struct Body<'a> {
     model: &'a str,
     messages: Vec<WireMessage<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Wrapped<WireTool<'a>>>,
+    tools: Vec<Wrapped<'a, WireTool<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,16 +65,18 @@ struct StreamOptions {
 
 /// `{"type":"function","function":…}`, around tools and calls alike.
 #[derive(Serialize)]
-struct Wrapped<T> {
+struct Wrapped<'a, T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     r#type: &'static str,
     function: T,
+    #[serde(flatten)]
+    beside: Option<&'a Map<String, Value>>,
 }
 
-impl<T> Wrapped<T> {
+impl<T> Wrapped<'_, T> {
     fn new(function: T) -> Self {
-        Self { id: None, r#type: "function", function }
+        Self { id: None, r#type: "function", function, beside: None }
     }
 }
 
@@ -95,15 +97,20 @@ impl<'a> From<&'a ToolSpec> for WireTool<'a> {
 struct WireCall<'a> {
     name: &'a str,
     arguments: &'a str,
+    #[serde(flatten)]
+    beside: Option<&'a Map<String, Value>>,
 }
 
-impl<'a> From<&'a ToolCall> for Wrapped<WireCall<'a>> {
-    fn from(call: &'a ToolCall) -> Self {
+impl<'a> Wrapped<'a, WireCall<'a>> {
+    /// A call with what `provider`, which is asked, put beside it.
+    fn call(call: &'a ToolCall, provider: &str) -> Self {
+        let beside = call.beside.as_deref().filter(|beside| beside.provider == provider);
         // Servers parse the arguments of past calls, and some fail the whole request over a broken one. The tool's
         // answer, which follows, says what was wrong with it.
         let is_json = serde_json::from_str::<&RawValue>(&call.arguments).is_ok();
         let arguments = if is_json { &call.arguments } else { "{}" };
-        Self { id: Some(call_id(&call.id)), ..Self::new(WireCall { name: &call.name, arguments }) }
+        let function = WireCall { name: &call.name, arguments, beside: beside.map(|beside| &beside.function) };
+        Self { id: Some(call_id(&call.id)), beside: beside.map(|beside| &beside.call), ..Self::new(function) }
     }
 }
 
@@ -126,7 +133,7 @@ enum WireMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reasoning_text: Option<&'a str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        tool_calls: Vec<Wrapped<WireCall<'a>>>,
+        tool_calls: Vec<Wrapped<'a, WireCall<'a>>>,
     },
     Tool {
         tool_call_id: String,
@@ -141,6 +148,8 @@ struct Shown<'a> {
     files: bool,
     /// Whose thoughts, under the name under which they came: those of the provider that is asked.
     thoughts_of: Option<&'a str>,
+    /// Who is asked.
+    provider: &'a str,
 }
 
 impl Shown<'_> {
@@ -156,7 +165,7 @@ impl Shown<'_> {
                     reasoning_content: named(ThoughtsField::ReasoningContent),
                     reasoning: named(ThoughtsField::Reasoning),
                     reasoning_text: named(ThoughtsField::ReasoningText),
-                    tool_calls: calls.iter().map(Wrapped::from).collect(),
+                    tool_calls: calls.iter().map(|call| Wrapped::call(call, self.provider)).collect(),
                 }
             }
             Arranged::Tool { call_id: id, output } => WireMessage::Tool { tool_call_id: call_id(id), content: output },

@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn called(id: &str) -> [Message; 2] {
-        let call = ToolCall { id: id.into(), name: "f".into(), arguments: "{}".into() };
+        let call = ToolCall { id: id.into(), name: "f".into(), arguments: "{}".into(), beside: None };
         [
             Message::Assistant { text: String::new(), thoughts: None, calls: vec![call] },
             Message::Tool { call_id: id.into(), output: "o".into() },

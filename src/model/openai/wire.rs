@@ -69,17 +69,21 @@ pub(super) struct ToolCall<'a> {
     pub index: Number,
     pub id: Text<'a>,
     pub function: Function<'a>,
+    /// What else there is, to be given back.
+    pub beside: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
-fields! { ToolCall<'a>, "index" => index, "id" => id, "function" => function, }
+fields! { ToolCall<'a>, "index" => index, "id" => id, "function" => function, ; rest beside }
 
 #[derive(Debug, Default)]
 pub(super) struct Function<'a> {
     pub name: Text<'a>,
     arguments: Option<&'a RawValue>,
+    /// What else there is, to be given back.
+    pub beside: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
-fields! { Function<'a>, "name" => name, "arguments" => arguments, }
+fields! { Function<'a>, "name" => name, "arguments" => arguments, ; rest beside }
 
 impl<'a> Function<'a> {
     /// The arguments as JSON text: in a string, as they should be, or bare. An empty object is none: more may follow.

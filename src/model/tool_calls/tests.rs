@@ -12,7 +12,7 @@ type Row = (Option<i64>, &'static str, &'static str, &'static str);
 fn calls_of(rows: &[Row]) -> Vec<(String, String)> {
     let (mut calls, mut out) = (ToolCalls::default(), Vec::new());
     for &(index, id, name, arguments) in rows {
-        let fragment = Fragment { index, id: Some(id), name: Some(name), arguments };
+        let fragment = Fragment { index, id: Some(id), name: Some(name), arguments, ..Fragment::default() };
         calls.push(fragment, &mut out).unwrap();
     }
     let ended = calls.finish(&mut out);
@@ -170,7 +170,7 @@ proptest! {
         let rows = sent(style, &calls, size);
         let (mut assembler, mut out) = (ToolCalls::default(), Vec::new());
         for (index, id, name, arguments) in &rows {
-            let fragment = Fragment { index: *index, id: Some(id), name: Some(name), arguments };
+            let fragment = Fragment { index: *index, id: Some(id), name: Some(name), arguments, ..Fragment::default() };
             assembler.push(fragment, &mut out).unwrap();
         }
         let ended = assembler.finish(&mut out).into_iter().map(|call| (call.name, call.arguments));
@@ -189,7 +189,7 @@ fn calls_and_their_bytes_may_be_as_many_as_the_bounds_and_not_one_more() {
     // A name, an id and arguments count, each of them once.
     let of = |arguments: usize| {
         let (mut calls, mut out, text) = (ToolCalls::default(), Vec::new(), "x".repeat(arguments));
-        let begin = Fragment { index: Some(0), id: Some("id"), name: Some("f"), arguments: "" };
+        let begin = Fragment { index: Some(0), id: Some("id"), name: Some("f"), ..Fragment::default() };
         calls.push(begin, &mut out).unwrap();
         calls.push(Fragment { arguments: &text[..arguments / 2], ..begin }, &mut out).unwrap();
         calls.push(Fragment { arguments: &text[arguments / 2..], name: None, ..begin }, &mut out)
@@ -206,7 +206,8 @@ fn calls_and_their_bytes_may_be_as_many_as_the_bounds_and_not_one_more() {
 fn a_name_and_an_id_may_have_as_many_characters_as_the_bounds_and_not_one_more() {
     let call = |name: &str, id: &str| {
         let (mut calls, mut out) = (ToolCalls::default(), Vec::new());
-        let fragment = Fragment { name: Some(name), id: Some(id), index: Some(0), arguments: "{" };
+        let fragment =
+            Fragment { name: Some(name), id: Some(id), index: Some(0), arguments: "{", ..Fragment::default() };
         calls.push(fragment, &mut out).unwrap();
         // What follows finds its call by an id of any length.
         calls.push(Fragment { id: Some(id), arguments: "}", ..Fragment::default() }, &mut out).unwrap();
@@ -229,5 +230,30 @@ fn a_name_and_an_id_may_have_as_many_characters_as_the_bounds_and_not_one_more()
         let id = "ä".repeat(chars);
         let given = call("f", &id).id;
         assert_eq!((given == id, given.len() <= 2 * CALL_ID_CHARS_MAX), (is_kept, true), "{chars}");
+    }
+}
+
+#[test]
+fn what_stands_beside_a_call_is_kept_up_to_the_bound() {
+    let beside = |bytes: usize| {
+        let json = format!("\"{}\"", "x".repeat(bytes - "s\"\"".len()));
+        let signature: &RawValue = serde_json::from_str(&json).unwrap();
+        let null: &RawValue = serde_json::from_str("null").unwrap();
+        let (of_call, of_function) = ([("s".into(), signature), ("type".into(), signature)], [("n".into(), null)]);
+        let (mut calls, mut out) = (ToolCalls::default(), Vec::new());
+        let begin = Fragment { name: Some("f"), id: Some("a"), ..Fragment::default() };
+        calls.push(Fragment { beside: [&of_call, &of_function], ..begin }, &mut out).unwrap();
+        calls.push(Fragment { id: Some("a"), arguments: "{}", ..Fragment::default() }, &mut out).unwrap();
+        calls.finish(&mut out).remove(0).beside
+    };
+    for (bytes, is_kept) in
+        [(BESIDE_BYTES_MAX - 1, true), (BESIDE_BYTES_MAX, true), (BESIDE_BYTES_MAX + 1, false), (100_000, false)]
+    {
+        let kept = beside(bytes);
+        assert_eq!(kept.is_some(), is_kept, "{bytes}");
+        if let Some(kept) = kept {
+            let names = [&kept.call, &kept.function].map(|fields| fields.keys().cloned().collect::<String>());
+            assert_eq!(names, ["s", ""], "neither its type nor what is null");
+        }
     }
 }

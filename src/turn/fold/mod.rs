@@ -100,16 +100,22 @@ impl Fold {
                     other => *other = json!(input_text_delta),
                 }
             }
-            Chunk::ToolInputAvailable { tool_call_id, tool_name, input } => {
+            Chunk::ToolInputAvailable { tool_call_id, tool_name, input, provider_metadata } => {
                 let call = self.begun_call(tool_call_id, tool_name);
                 enter(call, "input-available", &[]);
                 call.insert("input".into(), input.clone());
+                if let Some(metadata) = provider_metadata {
+                    call.insert("callProviderMetadata".into(), metadata.clone());
+                }
             }
-            Chunk::ToolInputError { tool_call_id, tool_name, input, error_text } => {
+            Chunk::ToolInputError { tool_call_id, tool_name, input, error_text, provider_metadata } => {
                 let call = self.begun_call(tool_call_id, tool_name);
                 enter(call, "output-error", &[]);
                 call.insert(if is_dynamic(call) { "input" } else { "rawInput" }.into(), input.clone());
                 end_in_error(call, error_text);
+                if let Some(metadata) = provider_metadata {
+                    call.insert("resultProviderMetadata".into(), metadata.clone());
+                }
             }
             Chunk::ToolApprovalRequest { approval_id, tool_call_id } => {
                 let Some(call) = self.call(tool_call_id) else { return };

@@ -40,7 +40,12 @@ fn the_fold_is_what_the_sdk_holds() {
 fn a_call_says_why_it_has_no_answer() {
     let begun = [
         Chunk::StartStep,
-        Chunk::ToolInputAvailable { tool_call_id: "c".into(), tool_name: "t".into(), input: json!({}) },
+        Chunk::ToolInputAvailable {
+            tool_call_id: "c".into(),
+            tool_name: "t".into(),
+            input: json!({}),
+            provider_metadata: None,
+        },
     ];
     let texts = [Outcome::Stopped, Outcome::Interrupted, Outcome::Failed].map(|why| {
         let parts = closed(&[], &begun, why);
@@ -56,7 +61,12 @@ fn a_call_says_why_it_has_no_answer() {
 fn an_approval_nobody_gave_is_denied_when_the_turn_is_closed() {
     let asked = [
         Chunk::StartStep,
-        Chunk::ToolInputAvailable { tool_call_id: "c".into(), tool_name: "t".into(), input: json!({}) },
+        Chunk::ToolInputAvailable {
+            tool_call_id: "c".into(),
+            tool_name: "t".into(),
+            input: json!({}),
+            provider_metadata: None,
+        },
         Chunk::ToolApprovalRequest { approval_id: "a".into(), tool_call_id: "c".into() },
     ];
     let parts = closed(&[], &asked, Outcome::Stopped);

@@ -65,6 +65,7 @@ fn a_reply_of_two_steps_keeps_its_tools_output_between_them() {
         id: id.into(),
         name: name.into(),
         arguments: arguments.into(),
+        beside: None,
     };
     let said = |text: &str, thoughts: &str, calls| model::Message::Assistant {
         text: text.into(),
@@ -158,7 +159,7 @@ fn of_a_long_output_head_and_tail_are_shown() {
 #[test]
 fn a_prompt_is_counted_by_its_texts_its_calls_and_its_files() {
     let file = Content::File { media_type: "image/png".into(), url: "data:,x".into(), filename: None };
-    let call = ToolCall { id: "id".into(), name: "12345".into(), arguments: "123456789".into() };
+    let call = ToolCall { id: "id".into(), name: "12345".into(), arguments: "123456789".into(), beside: None };
     let messages = [
         model::Message::User(vec![Content::Text("1234".into()), file]),
         model::Message::Assistant { text: "12345".into(), thoughts: None, calls: vec![call] },

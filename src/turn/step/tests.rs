@@ -73,11 +73,25 @@ fn announce(call: &ToolCall, chunks: &mut Vec<Chunk>) {
     let parsed = serde_json::from_str::<Value>(&call.arguments);
     let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
     chunks.extend(match parsed {
-        Ok(input) if known => vec![Chunk::ToolInputAvailable { tool_call_id, tool_name, input: clean_json(input) }],
+        Ok(input) if known => vec![Chunk::ToolInputAvailable {
+            tool_call_id,
+            tool_name,
+            input: clean_json(input),
+            provider_metadata: None,
+        }],
         parsed => {
             let input = parsed.unwrap_or_else(|_| call.arguments.clone().into());
             let output = Chunk::ToolOutputError { tool_call_id: tool_call_id.clone(), error_text: String::new() };
-            vec![Chunk::ToolInputError { tool_call_id, tool_name, input, error_text: String::new() }, output]
+            vec![
+                Chunk::ToolInputError {
+                    tool_call_id,
+                    tool_name,
+                    input,
+                    error_text: String::new(),
+                    provider_metadata: None,
+                },
+                output,
+            ]
         }
     });
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    model::{Message, Thoughts, facts::Facts, openai::Repair},
+    model::{Beside, Message, Thoughts, facts::Facts, openai::Repair},
     time::Timestamp,
 };
 
@@ -62,7 +62,12 @@ fn every_setting_has_its_field_and_the_cap_has_the_name_the_server_knows() {
 
 #[test]
 fn a_conversation_keeps_its_order_its_thoughts_and_its_calls() {
-    let call = |id: &str, arguments: &str| ToolCall { id: id.into(), name: "f".into(), arguments: arguments.into() };
+    let call = |id: &str, arguments: &str| ToolCall {
+        id: id.into(),
+        name: "f".into(),
+        arguments: arguments.into(),
+        beside: None,
+    };
     let thoughts = |provider: &str, field| Some(Thoughts { text: "r".into(), field, provider: provider.into() });
     let said = |text: &str, thoughts, calls: Vec<ToolCall>| Message::Assistant { text: text.into(), thoughts, calls };
     let output = |id: &str| Message::Tool { call_id: id.into(), output: "o".into() };
@@ -154,4 +159,31 @@ fn what_is_known_of_a_model_is_left_out_and_what_it_refuses_is_learned() {
     later.take(&facts, now);
     assert_eq!(later, dialect);
     assert_eq!(later.omitted, [Field::Temperature, Field::Files, Field::Tools].into());
+}
+
+#[test]
+fn what_a_provider_put_beside_a_call_goes_back_to_it_alone() {
+    let fields = |json: Value| json.as_object().unwrap().clone();
+    let beside = Beside {
+        provider: "gemini".into(),
+        call: fields(json!({"extra_content": {"google": {"thought_signature": "s"}}})),
+        function: fields(json!({"x": [1]})),
+    };
+    let call = ToolCall { id: "a".into(), name: "f".into(), arguments: "{}".into(), beside: Some(Box::new(beside)) };
+    let request = Request {
+        messages: vec![
+            Message::User(vec![Content::Text("u".into())]),
+            Message::Assistant { text: String::new(), thoughts: None, calls: vec![call] },
+            Message::Tool { call_id: "a".into(), output: "o".into() },
+        ],
+        ..Request::default()
+    };
+    let sent = |provider: &str| {
+        let body: Value = serde_json::from_slice(&encode(&request, &Dialect::default(), provider)).unwrap();
+        body["messages"][1]["tool_calls"][0].clone()
+    };
+    let (own, other) = (sent("gemini"), sent("other"));
+    assert_eq!(own["extra_content"], json!({"google": {"thought_signature": "s"}}));
+    assert_eq!(own["function"], json!({"name": "f", "arguments": "{}", "x": [1]}));
+    assert_eq!((other.get("extra_content"), &other["function"]), (None, &json!({"name": "f", "arguments": "{}"})));
 }
