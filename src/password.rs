@@ -15,7 +15,6 @@ use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
-
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
