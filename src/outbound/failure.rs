@@ -5,7 +5,7 @@ use std::io;
 use rustls::CertificateError;
 use ureq::Timeout;
 
-use super::tls::AUTHORITY_AS_SERVER;
+use super::{policy::ForbiddenAddress, tls::AUTHORITY_AS_SERVER};
 
 /// Why no head came.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub enum SendError {
 pub enum Cause {
     /// The host's name could not be looked up.
     NameUnknown,
+    /// It is at an address where nobody is asked.
+    Forbidden,
     /// No connection in time.
     ConnectTimeout,
     /// No response head in time.
@@ -92,6 +94,9 @@ impl From<ureq::Error> for Cause {
             // The shape in which rustls reports a certificate or a record it does not accept.
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Cause::Tls(Untrusted::of_io(&error))
+            }
+            ureq::Error::Io(error) if error.get_ref().is_some_and(|why| why.is::<ForbiddenAddress>()) => {
+                Cause::Forbidden
             }
             ureq::Error::Io(error) => Cause::Io(error),
             other => Cause::Other(other.to_string()),

@@ -27,7 +27,7 @@ use ureq::{
 
 use super::{
     call::{CURRENT, Connection, Socket, Usage, locked},
-    policy::is_loopback,
+    policy::{is_loopback, permitted},
     tls::TlsConnector,
 };
 
@@ -79,9 +79,9 @@ impl<In: Transport> Connector<In> for ReadyConnector {
         }
         let stream = if details.addrs.is_empty() {
             let addresses = details.resolver.resolve(details.uri, details.config, details.timeout)?;
-            connect_first(&addresses, details.timeout)?
+            connect_first(&permitted(&addresses)?, details.timeout)?
         } else {
-            connect_first(&details.addrs, details.timeout)?
+            connect_first(&permitted(&details.addrs)?, details.timeout)?
         };
         stream.set_nodelay(details.config.no_delay())?;
         #[expect(deprecated, reason = "safe for a TcpStream, which owns the one descriptor it names; else `unsafe`")]

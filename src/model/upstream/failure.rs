@@ -62,6 +62,8 @@ pub(super) enum Failure {
     Packed(&'static str),
     /// It answered with something else than a list of models.
     NoList,
+    /// It is at an address where nobody is asked.
+    Forbidden,
     /// As many requests wait for their heads as may.
     TooMany,
     /// There is no descriptor left to connect with.
@@ -85,6 +87,7 @@ impl Failure {
         let SendError::Failed { cause, reused, answered } = error else { return Failure::TooMany };
         match cause {
             Cause::NameUnknown => Failure::NameUnknown,
+            Cause::Forbidden => Failure::Forbidden,
             Cause::ConnectTimeout => Failure::Unreachable,
             Cause::HeadTimeout => Failure::HeadTimeout,
             Cause::Tls(why) => Failure::Tls(*why),
@@ -195,6 +198,9 @@ impl Failure {
                 "the proxy refused to connect to {who}: check HTTPS_PROXY and NO_PROXY (SOCKS is not supported)"
             ),
             Failure::Stale | Failure::Lost => format!("{who} closed the connection without a response: try again"),
+            Failure::Forbidden => format!(
+                "{who} is at a link-local or metadata address, where nobody is asked: correct the provider's base URL"
+            ),
             Failure::NotHttp => format!("{who} does not speak HTTP: check the provider's base URL"),
             Failure::Status { code, .. } => status_sentence(*code, who, purpose),
             Failure::Explained { why, .. } => (*why).to_owned(),
@@ -330,6 +336,7 @@ mod tests {
         assert_eq!(said(Failure::Refused), "cannot connect to the provider ollama: is the model server running?");
         let cases = [
             (Failure::NameUnknown, "base URL"),
+            (Failure::Forbidden, "metadata"),
             (Failure::Unreachable, "network"),
             (Failure::HeadTimeout, "loading"),
             (Failure::Tls(Untrusted::Other), "--ca-file"),

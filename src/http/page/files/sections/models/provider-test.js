@@ -37,18 +37,23 @@ const step = (state, text, time) =>
  * @param {HTMLElement} element
  * @param {Api.ProviderTest} result
  */
-function show(element, { reachMs, modelsMs, models, model, firstTokenMs, replyMs }) {
+function show(element, { reachMs, modelsMs, models, model, firstTokenMs, replyMs, fieldsOmitted }) {
   const spoke =
     firstTokenMs === null
       ? step("fails", `${model} returned an empty reply`)
       : step("done", `${model} sent its first token`, firstTokenMs);
+  const listed =
+    modelsMs === null
+      ? step("waits", "Lists no models: its models are those that you name")
+      : step("done", `Listed ${count(models.length, "model")}`, modelsMs);
   fill(
     element,
     h(
       "ol.steps",
       step("done", "Server reached", reachMs),
-      step("done", `Listed ${count(models.length, "model")}`, modelsMs),
+      listed,
       spoke,
+      fieldsOmitted.length > 0 && step("waits", `Asked without what it refuses: ${fieldsOmitted.join(", ")}`),
       step("done", "Reply complete", replyMs),
     ),
   );
