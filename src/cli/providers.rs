@@ -39,7 +39,7 @@ pub(super) enum Providers {
         org: String,
         /// The provider's slug
         slug: String,
-        /// Certificate authorities to trust, in PEM
+        /// Certificate authorities to trust, in PEM or DER
         #[arg(long, value_name = "FILE")]
         ca_file: Option<PathBuf>,
     },

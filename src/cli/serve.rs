@@ -43,7 +43,7 @@ pub(super) struct Serve {
     /// commas
     #[arg(long, value_delimiter = ',', value_name = "PROXY")]
     trust_proxy: Vec<String>,
-    /// Certificate authorities (PEM) to trust for providers instead of the public ones
+    /// Certificate authorities (PEM or DER) to trust for providers instead of the public ones
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Where to serve Prometheus metrics; off by default

@@ -135,7 +135,7 @@ impl Builder {
         self
     }
 
-    /// Certificate authorities (PEM) to trust for providers instead of the public ones.
+    /// Certificate authorities (PEM or DER) to trust for providers instead of the public ones.
     pub fn ca_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(file.into());
         self
