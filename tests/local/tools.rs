@@ -16,6 +16,9 @@ use super::{
 
 /// How the model would begin instead of a call.
 const INSTEAD: &str = "response";
+/// How an output of the tool begins, and how the replies do: it may copy them as well.
+const YEAR: &str = "2";
+const WORDS: &str = "It";
 /// Tokens of an answer that holds a call.
 const CALL_TOKENS: u32 = 96;
 
@@ -44,8 +47,9 @@ pub fn copied_call() -> Value {
 fn a_call_that_the_model_makes_is_run() {
     let qwen = template("Qwen-Qwen2.5-7B-Instruct");
     let plain = Llama::start(Model::Smollm2, 512, &[]);
-    let ids = plain.post("/tokenize", &json!({ "content": INSTEAD })).1["tokens"].clone();
-    let banned: Vec<_> = ids.as_array().unwrap().iter().map(|id| format!("{id}-inf")).collect();
+    let tokens = |word: &str| plain.post("/tokenize", &json!({ "content": word })).1["tokens"].clone();
+    let ids = [INSTEAD, YEAR, WORDS].map(tokens);
+    let banned: Vec<_> = ids.iter().flat_map(|ids| ids.as_array().unwrap()).map(|id| format!("{id}-inf")).collect();
     drop(plain);
     let mut flags = vec!["--chat-template-file", &qwen, "--temp", "0"];
     banned.iter().for_each(|token| flags.extend(["--logit-bias", token]));
