@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::{
     error::{Error, Result},
     model::{
-        facts::{FACTS_AGE_MAX, Facts, Known, Lesson},
+        facts::{FACTS_AGE_MAX, Facts, Known, Lesson, Said},
         source::Source,
         upstream::{Endpoint, Upstreams},
     },
@@ -127,7 +127,7 @@ impl Catalog {
             let known = provider.models.iter().find(|model| model.name == name).ok_or_else(unknown)?;
             let known_facts = self.known(tenant, &provider, known);
             let endpoint = self.endpoint(&provider)?;
-            self.read_behind(tenant, &provider, &endpoint);
+            self.read_behind(tenant, &provider.id, &endpoint, known_facts.facts().read);
             let source = self.source(endpoint, known_facts);
             return Ok(ResolvedModel { model: stored_model(&provider, known), source });
         }
@@ -166,22 +166,21 @@ impl Catalog {
         })
     }
 
-    /// Reads again what a provider told of its models if that is old, without keeping the caller.
-    fn read_behind(&self, tenant: &Tenant, provider: &Provider, endpoint: &Endpoint) {
+    /// Reads again what a provider told of its models if what it told of one of them, `read`, is old; without keeping the caller.
+    fn read_behind(&self, tenant: &Tenant, provider_id: &str, endpoint: &Endpoint, read: Option<Said>) {
         let now = Timestamp::now();
-        let read = provider.models.iter().filter_map(|model| facts_of(model).read).map(|said| said.at).max();
-        let is_old = read.is_some_and(|at| now.since(Timestamp::from_millis(at)) >= FACTS_AGE_MAX);
+        let is_old = read.is_some_and(|said| now.since(Timestamp::from_millis(said.at)) >= FACTS_AGE_MAX);
         let (Ok(runtime), true) = (Handle::try_current(), is_old) else { return };
         {
             let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
             read_at.retain(|_, at| at.elapsed() < FACTS_AGE_MAX);
-            if read_at.contains_key(&provider.id) {
+            if read_at.contains_key(provider_id) {
                 return;
             }
-            read_at.insert(provider.id.clone(), Instant::now());
+            read_at.insert(provider_id.to_owned(), Instant::now());
         }
         let (upstreams, store, tenant) = (self.upstreams.clone(), self.store.clone(), tenant.clone());
-        let (id, endpoint) = (provider.id.clone(), endpoint.clone());
+        let (id, endpoint) = (provider_id.to_owned(), endpoint.clone());
         runtime.spawn(async move {
             let Ok(listed) = upstreams.read_models(&endpoint, || ()).await else { return };
             if let Err(error) = store.org(&tenant).change_all_facts(id, taking(listed, false)).await {

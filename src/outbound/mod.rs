@@ -44,7 +44,7 @@ use self::call::{CURRENT, Call, CancelOnDrop, Socket};
 pub use self::{
     call::Connection,
     failure::{Cause, SendError, Untrusted},
-    policy::frames_request,
+    policy::{frames_request, is_loopback},
 };
 use crate::error::{Error, Result};
 

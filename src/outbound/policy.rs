@@ -60,9 +60,9 @@ pub fn frames_request(name: &str) -> bool {
 }
 
 /// Whether a request stays on this machine, where no proxy would find it.
-pub(super) fn is_loopback(uri: &Uri) -> bool {
+pub fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

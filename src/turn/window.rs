@@ -6,7 +6,10 @@
 use super::history::{self, Room};
 use crate::{
     catalog::WindowSource,
-    model::{ToolSpec, Usage, facts::Facts},
+    model::{
+        ToolSpec, Usage,
+        facts::{BYTES_PER_TOKEN, Facts},
+    },
     time::Timestamp,
 };
 
@@ -21,8 +24,6 @@ const OUTPUT_SHARE: u32 = 2;
 const OUTPUT_BYTES_MIN: usize = 1_024;
 /// A prompt of fewer tokens is mostly the template's, and says nothing about bytes per token.
 const MEASURED_TOKENS_MIN: u64 = 256;
-/// No tokenizer needs a token for fewer bytes of text than this over a whole prompt.
-const BYTES_PER_TOKEN_MAX: f64 = 6.0;
 
 /// What is known of a model's window.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,7 +80,7 @@ impl Window {
     /// Whether a server that reports this has read only a part of the prompt, without a word.
     pub fn was_cut(&self, text_bytes: Option<u64>, usage: &Usage) -> bool {
         let Some(window) = self.tokens.map(u64::from) else { return false };
-        let at_least = text_bytes.map_or(0.0, |bytes| bytes as f64 / BYTES_PER_TOKEN_MAX);
+        let at_least = text_bytes.map_or(0.0, |bytes| bytes as f64 / BYTES_PER_TOKEN.end());
         usage.input_tokens == window || (usage.input_tokens > 0 && at_least > window as f64)
     }
 }
@@ -146,7 +147,7 @@ mod tests {
             |bytes: u64, input_tokens| window(1_000).was_cut(Some(bytes), &Usage { input_tokens, ..Usage::default() });
         assert_eq!([cut(4_000, 999), cut(4_000, 1_000), cut(4_000, 1_001)], [false, true, false]);
         // A window's worth is believed up to so many bytes for each token.
-        let most = 1_000 * BYTES_PER_TOKEN_MAX as u64;
+        let most = 1_000 * *BYTES_PER_TOKEN.end() as u64;
         assert_eq!([most - 1, most, most + 1].map(|bytes| cut(bytes, 500)), [false, false, true]);
         assert!(!cut(most + 1, 0));
     }

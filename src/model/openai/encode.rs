@@ -20,7 +20,7 @@ pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
     let asked = request.output_tokens_max.filter(|_| sends(Field::OutputCap));
     let asked = asked.map(|tokens| dialect.cap_max.map_or(tokens, |most| tokens.min(most)));
     let cap = |name| asked.filter(|_| dialect.cap == name);
-    let shown = Shown { files: sends(Field::Files), thoughts_of: sends(Field::Thoughts).then_some(provider), provider };
+    let shown = Shown { files: sends(Field::Files), thoughts: sends(Field::Thoughts), provider };
     let tools = request.tools.iter().filter(|_| sends(Field::Tools));
     let body = Body {
         model: &request.model,
@@ -146,8 +146,8 @@ enum WireMessage<'a> {
 struct Shown<'a> {
     /// Files as they are, rather than in words.
     files: bool,
-    /// Whose thoughts, under the name under which they came: those of the provider that is asked.
-    thoughts_of: Option<&'a str>,
+    /// Its own thoughts, under the name under which they came.
+    thoughts: bool,
     /// Who is asked.
     provider: &'a str,
 }
@@ -158,7 +158,7 @@ impl Shown<'_> {
             Arranged::System(content) => WireMessage::System { content },
             Arranged::User(contents) => WireMessage::User { content: self.user(&contents) },
             Arranged::Assistant { text, thoughts, calls } => {
-                let own = thoughts.filter(|thoughts| self.thoughts_of == Some(&thoughts.provider));
+                let own = thoughts.filter(|thoughts| self.thoughts && thoughts.provider == self.provider);
                 let named = |name| own.filter(|own| own.field == name).map(|own| &*own.text);
                 WireMessage::Assistant {
                     content: (calls.is_empty() || !text.is_empty()).then_some(text),

@@ -3,8 +3,6 @@
 //! Rule: callers see an endpoint's name, the log its host and port, and nothing shows the rest. Keys are marked sensitive, so no
 //! log of a header holds one.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
 
 use crate::{
@@ -13,6 +11,7 @@ use crate::{
     outbound::{
         frames_request,
         http::{HeaderName, HeaderValue, Method, Request, Uri, header},
+        is_loopback,
     },
     secret::Secret,
 };
@@ -40,9 +39,7 @@ impl Endpoint {
 
     /// Whether it answers on this machine.
     pub fn is_local(&self) -> bool {
-        let Ok(uri) = self.uri("") else { return false };
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        self.uri("").is_ok_and(|uri| is_loopback(&uri))
     }
 
     /// The same server outside of its `/v1`, where its own routes are.
