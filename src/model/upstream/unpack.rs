@@ -126,6 +126,7 @@ pub(super) fn whole(body: Vec<u8>, headers: &HeaderMap, bytes_max: usize) -> Vec
             unpacked = unpacker.feed(piece, |bytes| out.extend_from_slice(bytes));
         }
     }
+    // Of a body that was cut off there is what came of it.
     let _ = unpacker.finish(|bytes| out.extend_from_slice(bytes));
     out.truncate(bytes_max);
     if unpacked.is_err() && out.is_empty() { body } else { out }

@@ -70,7 +70,7 @@ pub(super) fn index_the_rest(c: &Connection) -> Result<()> {
 /// A text's terms, with spaces between them.
 fn terms_of(text: &str) -> String {
     let mut terms = String::with_capacity(text.len().min(TERMS_BYTES_MAX));
-    let _ = each_term(text, |term| {
+    each_term(text, |term| {
         if terms.len() + term.text.len() >= TERMS_BYTES_MAX {
             return ControlFlow::Break(());
         }

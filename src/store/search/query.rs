@@ -30,7 +30,7 @@ impl Query {
     /// part of a sentence.
     pub fn of(typed: &str) -> Self {
         let (mut words, mut count): (Vec<Vec<(String, TermKind)>>, usize) = (Vec::new(), 0);
-        let _ = each_term(typed, |term| {
+        each_term(typed, |term| {
             let is_new = words.is_empty() || !term.is_joined;
             if count == TERMS_MAX || is_new && words.len() == WORDS_MAX {
                 return ControlFlow::Break(());
@@ -58,6 +58,7 @@ impl Query {
         for word in &self.words {
             let star = if word.is_open { "*" } else { "" };
             let gap = if expression.is_empty() { "" } else { " " };
+            // A String takes every write.
             let _ = write!(expression, "{gap}\"{}\"{star}", word.terms.join(" "));
         }
         expression

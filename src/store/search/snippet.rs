@@ -38,7 +38,7 @@ fn places(text: &str, words: &[Word]) -> Vec<(usize, Range<usize>)> {
     let mut places = Vec::new();
     // How far each word has come, and where it began.
     let mut begun: Vec<Vec<(usize, usize)>> = vec![Vec::new(); words.len()];
-    let _ = each_term(text, |term| {
+    each_term(text, |term| {
         for (at, (word, begun)) in words.iter().zip(&mut begun).enumerate() {
             begun.push((0, term.place.start));
             begun.retain_mut(|(done, from)| {

@@ -34,10 +34,9 @@ pub(super) enum TermKind {
 }
 
 /// Shows `each` term of a text in order, until it breaks.
-pub(super) fn each_term(text: &str, each: impl FnMut(Term<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+pub(super) fn each_term(text: &str, each: impl FnMut(Term<'_>) -> ControlFlow<()>) {
     let mut writer = TermWriter { term: String::new(), open: None, is_joined: false, each };
-    each_letter(text, |letter| writer.take(&letter))?;
-    writer.close()
+    let _has_enough = each_letter(text, |letter| writer.take(&letter)).is_break() || writer.close().is_break();
 }
 
 /// Makes terms of letters.
@@ -100,7 +99,7 @@ mod tests {
     /// The terms of a text, with `|` where something stands between two.
     fn terms(text: &str) -> String {
         let mut written = String::new();
-        let _ = each_term(text, |term| {
+        each_term(text, |term| {
             written.push_str(if written.is_empty() {
                 ""
             } else if term.is_joined {
