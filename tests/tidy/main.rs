@@ -30,6 +30,7 @@ const MAY_USE: &str = "
     store       error id time money key
     model       error time secret outbound
     catalog     error id time money secret seal outbound store model
+    tools       error secret seal
     turn        error id time money store model catalog
     http        error id time money key password secret store catalog turn
     server      error key money secret seal outbound store model catalog turn http

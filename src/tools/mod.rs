@@ -1,0 +1,5 @@
+//! What an agent may do besides talk: tools, who allows them, and how they run.
+//!
+//! Rule: a tool's secrets are opened where they are sent, and shown nowhere.
+
+pub mod secrets;
