@@ -189,3 +189,28 @@ test("growing text is said in whole sentences, and that it has ended", async () 
       .waitFor({ state: "attached" });
   });
 });
+
+test("below a reply stands what the model was not sent", async () => {
+  await alm.signedIn(async (page) => {
+    const refused = { error: { message: "m does not support tools", type: "api_error", code: null } };
+    await chatWith(page, [status(400, {}, refused), text("Without.")]);
+    await ask(page, "Go on");
+    await replies(page).getByText("Without.").waitFor();
+    await replies(page).getByText("sent without tools, which the model refuses").waitFor();
+    await page.reload();
+    await replies(page).getByText("sent without tools, which the model refuses").waitFor();
+  });
+});
+
+test("while a model is loaded the page says so", async () => {
+  await alm.signedIn(async (page) => {
+    const loading = { error: { code: 503, message: "Loading model", type: "unavailable_error" } };
+    const refusals = Array.from({ length: 8 }, () => status(503, {}, loading));
+    await chatWith(page, [...refusals, text("Awake.")]);
+    await ask(page, "Are you there?");
+    await replies(page).getByText("The model is being loaded…").waitFor();
+    await replies(page).getByText("Awake.").waitFor();
+    await written(page);
+    assert.equal(await page.getByText("The model is being loaded…").count(), 0);
+  });
+});

@@ -77,6 +77,8 @@ interface Arriving {
   metadata: any;
   state: "arriving" | "complete" | "stopped" | "failed";
   error: { message: string } | null;
+  /** What it waits for, in words. */
+  waits: string | null;
   /** Parts whose end has not come, by kind and id. */
   open: Map<string, any>;
 }
@@ -90,6 +92,7 @@ interface ShownMessage {
   status?: string;
   state?: string;
   createdAt?: string;
+  waits?: string | null;
   error?: { message: string } | null;
 }
 

@@ -19,6 +19,41 @@ for (const name of readdirSync(GOLDEN)) {
   });
 }
 
+test("a tool of one's own is a dynamic part, from its first argument to its result", () => {
+  const named = { toolCallId: "c", toolName: "create_ticket", dynamic: true };
+  const message = emptyMessage();
+  const after = (...chunks) => {
+    for (const chunk of chunks) fold(message, chunk);
+    return message.parts.at(-1);
+  };
+  fold(message, { type: "start-step" });
+  const part = { type: "dynamic-tool", toolName: "create_ticket", toolCallId: "c", title: "Ticket" };
+  assert.deepEqual(after({ type: "tool-input-start", ...named, title: "Ticket" }), {
+    ...part,
+    state: "input-streaming",
+  });
+  const input = { title: "x" };
+  assert.deepEqual(
+    after(
+      { type: "tool-input-available", ...named, input },
+      { type: "tool-approval-request", approvalId: "a", toolCallId: "c" },
+    ),
+    { ...part, state: "approval-requested", input, approval: { id: "a" } },
+  );
+  const early = { type: "tool-output-available", toolCallId: "c", output: 1, preliminary: true };
+  assert.equal(after(early).preliminary, true);
+  assert.deepEqual(after({ type: "tool-output-available", toolCallId: "c", output: 2 }), {
+    ...part,
+    state: "output-available",
+    input,
+    approval: { id: "a" },
+    output: 2,
+  });
+  const bad = { type: "tool-input-error", ...named, toolCallId: "d", input: "{", errorText: "no JSON" };
+  const failed = { type: "dynamic-tool", toolName: "create_ticket", toolCallId: "d", state: "output-error" };
+  assert.deepEqual(after(bad), { ...failed, input: "{", errorText: "no JSON" });
+});
+
 test("metadata is merged, and no prototype with it", () => {
   const message = emptyMessage();
   fold(message, { type: "start", messageMetadata: { model: "m", usage: { inputTokens: 1 } } });

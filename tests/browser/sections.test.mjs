@@ -44,7 +44,7 @@ test("a provider is connected, tested step by step, priced, and made the default
     await page.getByRole("button", { name: "Save" }).click();
     const row = page.getByRole("row", { name: /scripted\/m/ });
     await row.getByText("$0.25 in, $2.00 out").waitFor();
-    await row.getByText("8,192 tokens").waitFor();
+    await row.getByText("8,192 tokens · as entered").waitFor();
 
     await page.getByLabel("Used when").selectOption("scripted/m");
     await page.getByText("Saved: scripted/m.").waitFor();

@@ -13,6 +13,7 @@ export const emptyMessage = (parts = []) => ({
   metadata: {},
   state: "arriving",
   error: null,
+  waits: null,
   open: new Map(),
 });
 
@@ -23,6 +24,7 @@ export const emptyMessage = (parts = []) => ({
  */
 export function fold(message, chunk) {
   const { type } = chunk;
+  message.waits = null;
   if (chunk.messageMetadata) message.metadata = merged(message.metadata, chunk.messageMetadata);
   if (type === "start") message.id = chunk.messageId ?? message.id;
   else if (type === "start-step") message.parts.push({ type: "step-start" });
@@ -31,6 +33,7 @@ export function fold(message, chunk) {
   else if (type.startsWith("tool-")) foldTool(message, chunk);
   else if (type.startsWith("source-") || type === "file") message.parts.push({ ...chunk });
   else if (type === "data-error") message.error = chunk.data;
+  else if (type === "data-model") message.waits = chunk.data?.state === "loading" ? "The model is being loaded…" : null;
   else if (type.startsWith("data-") && !chunk.transient) foldData(message, chunk);
   else if (type === "error")
     Object.assign(message, { state: "failed", error: { message: chunk.errorText, ...message.error } });
@@ -64,7 +67,10 @@ function foldText(message, chunk) {
 function foldTool(message, chunk) {
   const { toolCallId, toolName, input, errorText } = chunk;
   const fresh = () => {
-    const part = { type: `tool-${toolName}`, toolCallId };
+    const part = chunk.dynamic
+      ? { type: "dynamic-tool", toolName, toolCallId }
+      : { type: `tool-${toolName}`, toolCallId };
+    if (chunk.title !== undefined) Object.assign(part, { title: chunk.title });
     message.parts.push(part);
     return part;
   };
@@ -81,14 +87,29 @@ function foldTool(message, chunk) {
     "tool-input-start": () => become(fresh(), { state: "input-streaming" }),
     "tool-input-delta": () => (known.rawInput = (known.rawInput ?? "") + chunk.inputTextDelta),
     "tool-input-available": () => forget(become(inStep ?? fresh(), { state: "input-available", input }), "rawInput"),
-    "tool-input-error": () =>
-      become(inStep ?? fresh(), { state: "output-error", input: null, rawInput: input, errorText }),
+    "tool-input-error": () => invalid(inStep ?? fresh(), input, errorText),
     "tool-approval-request": () => become(known, { state: "approval-requested", approval: { id: chunk.approvalId } }),
-    "tool-output-available": () => become(known, { state: "output-available", output: chunk.output }),
+    "tool-output-available": () => {
+      become(known, { state: "output-available", output: chunk.output });
+      if (chunk.preliminary) known.preliminary = true;
+      else delete known.preliminary;
+    },
     "tool-output-error": () => become(known, { state: "output-error", input: known.input ?? null, errorText }),
     "tool-output-denied": () => become(known, { state: "output-denied" }),
   };
   folds[chunk.type]?.();
+}
+
+/**
+ * Arguments that cannot be used: the part of a dynamic tool keeps them as its input, that of another beside it.
+ * @param {any} part
+ * @param {any} input
+ * @param {string} errorText
+ */
+function invalid(part, input, errorText) {
+  const kept = part.type === "dynamic-tool" ? { input: input ?? null } : { input: null, rawInput: input };
+  Object.assign(part, { state: "output-error", errorText, ...kept });
+  if (part.type === "dynamic-tool") delete part.rawInput;
 }
 
 /**

@@ -3,7 +3,7 @@
 // A message on the page: each of its parts with a view that keeps up while the part grows.
 
 import { el, fill, h } from "../lib/dom.js";
-import { duration, money, moment, number } from "../lib/format.js";
+import { footOf } from "./foot.js";
 import { code, link, showMarkdown } from "./markdown.js";
 
 /** Longest piece of a tool's JSON that is shown. */
@@ -148,30 +148,4 @@ function showSources(list, parts) {
     list,
     sources.map((part) => h("li", link(part.url, part.title ?? part.url ?? part.filename))),
   );
-}
-
-/** @type {Record<string, string>} */
-const ENDINGS = { stopped: "Stopped", interrupted: "Interrupted", error: "Failed", failed: "Failed" };
-
-/** @param {unknown} value */
-const isNumber = (value) => typeof value === "number";
-
-/** @param {ShownMessage} message */
-function footOf({ role, metadata, status, state, createdAt, error }) {
-  if (role === "user") return [];
-  const ending = ENDINGS[status ?? state ?? ""];
-  // Whoever appends a message says in its metadata what they like.
-  const { usage, costMicrocents, durationMs, timeToFirstTokenMs, model, createdAt: said } = metadata ?? {};
-  const facts = [
-    ending && h("strong", ending),
-    error && h("span.bad", error.message),
-    typeof model === "string" && model,
-    isNumber(usage?.totalTokens) && `${number(usage.totalTokens)} tokens`,
-    isNumber(costMicrocents) && costMicrocents > 0 && money(costMicrocents),
-    isNumber(timeToFirstTokenMs) &&
-      isNumber(durationMs) &&
-      `first token after ${duration(timeToFirstTokenMs)}, done in ${duration(durationMs)}`,
-    typeof (createdAt ?? said) === "string" && moment(createdAt ?? said),
-  ];
-  return facts.filter(Boolean).map((fact) => h("span", fact));
 }

@@ -11,6 +11,9 @@ import { connect, editProvider } from "./providers.js";
 import { testPanel } from "./provider-test.js";
 import { loading, nothing } from "../../lib/states.js";
 
+/** How a context window is known. */
+const WINDOW_SOURCES = { told: "as entered", read: "says its server", learned: "learned from a refusal" };
+
 /** @typedef {{ page: Page, reload: (tested?: string) => Promise<void>, tested?: string }} ProviderContext */
 
 /**
@@ -186,12 +189,16 @@ function card(provider, { page, reload, tested }) {
  */
 function showModels(element, models) {
   /** @param {Api.Model} model */
-  const row = ({ id, pricing, contextWindow, local }) =>
+  const row = ({ id, pricing, contextWindow, contextWindowSource, local }) =>
     h(
       "tr",
       el("th", { scope: "row" }, h("code", id)),
       h("td", price(pricing)),
-      h("td", contextWindow ? `${number(contextWindow)} tokens` : "unknown"),
+      h(
+        "td",
+        contextWindow ? `${number(contextWindow)} tokens` : "unknown",
+        contextWindow && contextWindowSource && h("span.quiet", ` · ${WINDOW_SOURCES[contextWindowSource]}`),
+      ),
       h("td", local ? "this machine" : "remote"),
     );
   fill(

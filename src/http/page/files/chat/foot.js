@@ -1,0 +1,60 @@
+// @ts-check
+
+// The line below a reply: how it ended, what it cost, and what the model was not given.
+
+import { h } from "../lib/dom.js";
+import { count, duration, money, moment, number } from "../lib/format.js";
+
+/** @type {Record<string, string>} */
+const ENDINGS = { stopped: "Stopped", interrupted: "Interrupted", error: "Failed", failed: "Failed" };
+/** Most names that are listed. */
+const NAMES_MAX = 20;
+
+/** @param {unknown} value */
+const isNumber = (value) => typeof value === "number";
+
+/**
+ * Names in a list, as text; what is no list of names is none. Whoever appends a message says in its metadata what they like.
+ * @param {unknown} value
+ */
+const names = (value) =>
+  Array.isArray(value)
+    ? value
+        .filter((name) => typeof name === "string")
+        .slice(0, NAMES_MAX)
+        .join(", ")
+    : "";
+
+/** @param {any} metadata */
+function leftOut({ fieldsOmitted, droppedMessages, truncatedByServer, toolsLeftOut, toolsUnavailable }) {
+  return [
+    names(fieldsOmitted) && `sent without ${names(fieldsOmitted)}, which the model refuses`,
+    isNumber(droppedMessages) && droppedMessages > 0 && `${count(droppedMessages, "earlier message")} left out`,
+    truncatedByServer === true && "its server read only a part of the conversation",
+    isNumber(toolsLeftOut) && toolsLeftOut > 0 && `${count(toolsLeftOut, "tool")} left out`,
+    names(toolsUnavailable) && `without ${names(toolsUnavailable)}, which cannot be reached`,
+  ];
+}
+
+/** @param {ShownMessage} message */
+export function footOf({ role, metadata, status, state, createdAt, error, waits }) {
+  if (role === "user") return [];
+  const ending = ENDINGS[status ?? state ?? ""];
+  const said = metadata ?? {};
+  const { usage, costMicrocents, toolCostMicrocents, durationMs, timeToFirstTokenMs, model } = said;
+  const facts = [
+    ending && h("strong", ending),
+    error && h("span.bad", error.message),
+    waits,
+    typeof model === "string" && model,
+    isNumber(usage?.totalTokens) && `${number(usage.totalTokens)} tokens`,
+    isNumber(costMicrocents) && costMicrocents > 0 && money(costMicrocents),
+    isNumber(toolCostMicrocents) && toolCostMicrocents > 0 && `of that ${money(toolCostMicrocents)} for tools`,
+    isNumber(timeToFirstTokenMs) &&
+      isNumber(durationMs) &&
+      `first token after ${duration(timeToFirstTokenMs)}, done in ${duration(durationMs)}`,
+    ...leftOut(said),
+    typeof (createdAt ?? said.createdAt) === "string" && moment(createdAt ?? said.createdAt),
+  ];
+  return facts.filter(Boolean).map((fact) => h("span", fact));
+}
