@@ -5,6 +5,7 @@
 use std::{
     net::IpAddr,
     sync::{PoisonError, RwLock},
+    time::Instant,
 };
 
 use super::{
@@ -14,7 +15,8 @@ use super::{
 use crate::{
     error::{Error, Result},
     model::{
-        facts::{Facts, Known},
+        facts::Facts,
+        known::Known,
         upstream::{Endpoint, Listed},
     },
     secret::{Secret, trimmed},
@@ -28,6 +30,8 @@ pub struct EnvProvider {
     endpoint: std::result::Result<Endpoint, String>,
     /// What it listed, and what is known of each; unknown until it was asked.
     models: RwLock<Option<Vec<(String, Known)>>>,
+    /// When it was last asked because of an unknown model.
+    pub(super) asked_again: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl EnvProvider {
@@ -56,7 +60,7 @@ impl EnvProvider {
                 if let Err(why) = &endpoint {
                     tracing::warn!(why, "a provider of the environment is not used");
                 }
-                EnvProvider { slug, endpoint, models: RwLock::new(None) }
+                EnvProvider { slug, endpoint, models: RwLock::new(None), asked_again: Default::default() }
             })
             .collect()
     }

@@ -14,28 +14,28 @@ use tokio::runtime::Handle;
 use crate::{
     error::{Error, Result},
     model::{
-        facts::{FACTS_AGE_MAX, Facts, Known, Lesson, Said},
+        facts::{FACTS_AGE_MAX, Said},
+        known::Known,
         source::Source,
         upstream::{Endpoint, Upstreams},
     },
     seal::{self, Sealer},
     secret::Secret,
-    store::{
-        Store, Tenant,
-        providers::{Provider, ProviderModel},
-    },
+    store::{Store, Tenant, providers::Provider},
     time::Timestamp,
 };
 
 mod address; // base URLs
 mod connect; // what a provider has to be
 mod env; // those of the environment
+mod lessons; // what models teach, on its way into the file
 mod model; // what is listed
 mod probe; // whether it works
 
 use self::{
     address::endpoint,
-    model::{demo_model, facts_of, stored_model, taking},
+    lessons::Lessons,
+    model::{demo_model, stored_model, taking},
 };
 pub use address::{base_url, is_loopback, shown};
 pub use connect::{NewProvider, ProviderChange, vet};
@@ -45,7 +45,7 @@ pub use probe::{LocalServer, TestReport};
 
 pub use crate::{model::facts::WindowSource, seal::NewCredential};
 
-/// How often an unknown model makes the environment's providers be asked again.
+/// How often an unknown model makes a provider of the environment be asked again.
 const ASK_AGAIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A well-known provider.
@@ -84,8 +84,7 @@ pub struct Catalog {
     sealer: Sealer,
     env_providers: Vec<EnvProvider>,
     upstreams: Arc<Upstreams>,
-    /// When the environment's providers were last asked because of an unknown model.
-    asked_again: tokio::sync::Mutex<Option<Instant>>,
+    lessons: Lessons,
     /// When each stored provider was last read behind a chat.
     read_at: Mutex<HashMap<String, Instant>>,
 }
@@ -98,17 +97,19 @@ impl Catalog {
             sealer,
             env_providers,
             upstreams: Arc::new(upstreams),
-            asked_again: Default::default(),
+            lessons: Lessons::default(),
             read_at: Default::default(),
         }
     }
 
     /// The models of an organization: the built-in one, then by provider.
     pub fn models(&self, tenant: &Tenant) -> Result<Vec<Model>> {
+        let unwritten = self.lessons.unwritten();
         let stored = self.store.org(tenant).providers()?;
         let mut models = vec![demo_model()];
         for provider in &stored {
-            models.extend(provider.models.iter().map(|model| stored_model(provider, model)));
+            let listed = |model| stored_model(provider, model, &unwritten.facts_of(provider, model));
+            models.extend(provider.models.iter().map(listed));
         }
         for named in self.env_providers.iter().filter(|named| stored.iter().all(|p| p.slug != named.slug)) {
             models.extend(named.names().unwrap_or_default().iter().map(|name| named.model(name)));
@@ -123,13 +124,17 @@ impl Catalog {
         }
         let unknown = || Error::invalid("model", format!("there is no model {id}: GET /models lists them"));
         let (slug, name) = id.split_once('/').ok_or_else(unknown)?;
+        let unwritten = self.lessons.unwritten();
         if let Some(provider) = self.store.org(tenant).provider_if_any(slug)?.filter(|p| p.slug == slug) {
-            let known = provider.models.iter().find(|model| model.name == name).ok_or_else(unknown)?;
-            let known_facts = self.known(tenant, &provider, known);
+            let stored = provider.models.iter().find(|model| model.name == name).ok_or_else(unknown)?;
+            let facts = unwritten.facts_of(&provider, stored);
             let endpoint = self.endpoint(&provider)?;
-            self.read_behind(tenant, &provider.id, &endpoint, known_facts.facts().read);
-            let source = self.source(endpoint, known_facts);
-            return Ok(ResolvedModel { model: stored_model(&provider, known), source });
+            self.read_behind(tenant, &provider.id, &endpoint, facts.read.as_ref());
+            let model = stored_model(&provider, stored, &facts);
+            let (lessons, store, tenant) = (self.lessons.clone(), self.store.clone(), tenant.clone());
+            let (provider_id, name) = (provider.id, name.to_owned());
+            let keep = move |lesson| lessons.keep(&store, &tenant, (&provider_id, &name), lesson);
+            return Ok(ResolvedModel { model, source: self.source(endpoint, Known::kept_by(facts, keep)) });
         }
         let named = self.env_providers.iter().find(|named| named.slug == slug).ok_or_else(unknown)?;
         // Until it has listed its models, the provider itself is the judge.
@@ -151,25 +156,9 @@ impl Catalog {
         Source::Upstream { upstreams: self.upstreams.clone(), endpoint: Box::new(endpoint), known }
     }
 
-    /// What is known of a stored model. What it is taught is written down behind the reply.
-    fn known(&self, tenant: &Tenant, provider: &Provider, model: &ProviderModel) -> Known {
-        let (store, tenant) = (self.store.clone(), tenant.clone());
-        let (provider_id, name) = (provider.id.clone(), model.name.clone());
-        Known::kept_by(facts_of(model), move |lesson| {
-            let (store, tenant) = (store.clone(), tenant.clone());
-            let kept = (provider_id.clone(), name.clone());
-            tokio::spawn(async move {
-                if let Err(error) = keep_lesson(&store, &tenant, kept, lesson).await {
-                    tracing::warn!(%error, "what a model taught is not kept");
-                }
-            });
-        })
-    }
-
     /// Reads again what a provider told of its models if what it told of one of them, `read`, is old; without keeping the caller.
-    fn read_behind(&self, tenant: &Tenant, provider_id: &str, endpoint: &Endpoint, read: Option<Said>) {
-        let now = Timestamp::now();
-        let is_old = read.is_some_and(|said| now.since(Timestamp::from_millis(said.at)) >= FACTS_AGE_MAX);
+    fn read_behind(&self, tenant: &Tenant, provider_id: &str, endpoint: &Endpoint, read: Option<&Said>) {
+        let is_old = read.is_some_and(|said| said.is_old(Timestamp::now()));
         let (Ok(runtime), true) = (Handle::try_current(), is_old) else { return };
         {
             let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,20 +178,23 @@ impl Catalog {
         });
     }
 
-    /// Asks the environment's providers again if `id` may be a model that one of them has got meanwhile; whether it was worth it. At
-    /// most every [`ASK_AGAIN_INTERVAL`].
-    pub async fn ask_again_for(&self, id: &str) -> bool {
-        let of = |named: &&EnvProvider| id.split_once('/').is_some_and(|(slug, _)| slug == named.slug);
-        let Some(named) = self.env_providers.iter().find(of) else { return false };
-        let mut asked = self.asked_again.lock().await;
-        if asked.is_none_or(|at| at.elapsed() >= ASK_AGAIN_INTERVAL) {
-            *asked = Some(Instant::now());
-            let Ok(endpoint) = named.endpoint() else { return false };
-            if let Ok(models) = self.upstreams.read_models(endpoint, || ()).await {
-                named.listed(models);
+    /// Asks a provider of the environment again if `id` may be a model that it has got meanwhile; without an id, all of them.
+    /// Whether it was worth it. Each at most every [`ASK_AGAIN_INTERVAL`]: who comes earlier gets what it said then.
+    pub async fn ask_again_for(&self, id: Option<&str>) -> bool {
+        let slug = id.map(|id| id.split_once('/').map_or("", |(slug, _)| slug));
+        let mut is_worth_it = false;
+        for named in self.env_providers.iter().filter(|named| slug.is_none_or(|slug| slug == named.slug)) {
+            let Ok(endpoint) = named.endpoint() else { continue };
+            is_worth_it = true;
+            let mut asked = named.asked_again.lock().await;
+            if is_due(*asked, Instant::now()) {
+                if let Ok(models) = self.upstreams.read_models(endpoint, || ()).await {
+                    named.listed(models);
+                }
+                *asked = Some(Instant::now());
             }
         }
-        true
+        is_worth_it
     }
 
     /// Asks the environment's providers for their models; whether all of them responded. One that does not respond keeps
@@ -224,6 +216,11 @@ impl Catalog {
     }
 }
 
+/// Whether an unknown model is worth asking for again.
+fn is_due(asked: Option<Instant>, now: Instant) -> bool {
+    asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN_INTERVAL)
+}
+
 /// How to reach a stored provider; `open` opens its key, if it has one that is sealed.
 pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result<Secret>) -> Result<Endpoint> {
     let api_key = match (&provider.api_key_sealed, &provider.api_key_env) {
@@ -239,64 +236,5 @@ pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result
     Ok(endpoint(&provider.slug, &provider.base_url, api_key, provider.headers.clone()))
 }
 
-async fn keep_lesson(store: &Store, tenant: &Tenant, of: (String, String), lesson: Lesson) -> Result<()> {
-    let (provider_id, name) = of;
-    let learn = move |text: Option<String>| {
-        let mut facts = text.as_deref().map(Facts::from_text).unwrap_or_default();
-        facts.learn(lesson, Timestamp::now()).then(|| facts.to_text())
-    };
-    store.org(tenant).change_facts(provider_id, name, learn).await
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{model::upstream::Listed, outbound::Options};
-
-    #[test]
-    fn an_unknown_model_is_refused_by_name_and_a_free_one_has_no_price() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 2).unwrap();
-        let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
-        let sealer = Sealer::open(&folder.path().join("key")).unwrap();
-        let named = EnvProvider::from_env(|name| (name == "OLLAMA_HOST").then(|| "127.0.0.1".into()));
-        named[0].listed(vec![Listed { name: "llama3.2:3b".into(), ..Listed::default() }]);
-        let catalog = Catalog::new(store, sealer, named, Upstreams::new(&Options::default()).unwrap());
-        let ids: Vec<_> = catalog.models(&tenant).unwrap().into_iter().map(|model| model.id).collect();
-        assert_eq!(ids, [DEMO_MODEL, "ollama/llama3.2:3b"]);
-        for id in &ids {
-            assert_eq!(catalog.resolve(&tenant, id).unwrap().model.pricing, None);
-        }
-        for id in ["demo/bea", "ollama/other", "nobody/x", "x", ""] {
-            assert!(matches!(catalog.resolve(&tenant, id), Err(Error::Invalid(_))), "{id}");
-        }
-    }
-    #[tokio::test]
-    async fn what_a_model_teaches_is_known_at_the_next_chat() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 2).unwrap();
-        let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
-        let sealer = Sealer::open(&folder.path().join("key")).unwrap();
-        let catalog = Catalog::new(store.clone(), sealer, Vec::new(), Upstreams::new(&Options::default()).unwrap());
-        let mut provider = Provider::new("up", "http://127.0.0.1:1/v1");
-        provider.models = ["m", "n"]
-            .map(|name| ProviderModel { name: name.into(), pricing: None, context_window: None, facts: None })
-            .into();
-        store.org(&tenant).create_provider(provider).await.unwrap();
-        let known = |id| match catalog.resolve(&tenant, id).unwrap().source {
-            Source::Upstream { known, .. } => known,
-            Source::Demo => panic!("{id} is no built-in model"),
-        };
-        let first = known("up/m");
-        for lesson in [Lesson::NoTools, Lesson::Window { tokens: 512 }] {
-            first.learn(lesson);
-        }
-        // It is written down behind the reply.
-        let learned = (Some(false), Some((512, WindowSource::Learned)));
-        let shown = || catalog.resolve(&tenant, "up/m").unwrap().model;
-        while (shown().tools, shown().context_window) != learned {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(known("up/n").facts(), Facts::default());
-    }
-}
+mod tests;

@@ -56,8 +56,8 @@ pub(super) fn demo_model() -> Model {
 }
 
 /// A stored model.
-pub(super) fn stored_model(provider: &Provider, model: &ProviderModel) -> Model {
-    let (facts, now) = (facts_of(model), Timestamp::now());
+pub(super) fn stored_model(provider: &Provider, model: &ProviderModel, facts: &Facts) -> Model {
+    let now = Timestamp::now();
     let told = model.context_window.map(|tokens| (tokens, WindowSource::Told));
     Model {
         id: format!("{}/{}", provider.slug, model.name),

@@ -17,7 +17,8 @@ use crate::{
     error::{Error, Result},
     model::{
         Content, Delta, Message, Request, ToolSpec,
-        facts::{Facts, Known},
+        facts::Facts,
+        known::Known,
         upstream::{Endpoint, Listed, Upstreams},
     },
     store::{Tenant, providers::Provider},
@@ -70,7 +71,7 @@ impl Catalog {
         let model = provider.models.first().map(|model| model.name.clone());
         let (report, listed, known) = test(&self.upstreams, &self.endpoint(provider)?, model).await?;
         self.keep_read(tenant, provider, listed, true).await?;
-        let (name, learned) = (report.model.clone(), known.facts());
+        let (name, learned) = (report.model.clone(), Facts::clone(&known.facts()));
         let keep = move |text: Option<String>| {
             let read = text.as_deref().and_then(|text| Facts::from_text(text).read);
             Some(learned.with_read(read).to_text())

@@ -1,12 +1,9 @@
 //! What is known of a model beside what its owner told: what its server says of it, and what asking it has taught.
 //!
-//! Rule: plain values and the hour that is handed in; only [`Known`] looks at the clock. Rule: what was taught is forgotten after
+//! Rule: plain values and the hour that is handed in. Rule: what was taught is forgotten after
 //! [`LEARNED_AGE_MAX`], since a server may be another by then, and by whoever tests or refreshes the provider.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +99,13 @@ pub enum Lesson {
     OpensThoughts { opens: bool },
     /// How many bytes of a prompt made one of its tokens.
     BytesPerToken { bytes: f64 },
+}
+
+impl Said {
+    /// Whether it is to be read again.
+    pub fn is_old(&self, now: Timestamp) -> bool {
+        now.since(Timestamp::from_millis(self.at)) >= FACTS_AGE_MAX
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -237,47 +241,6 @@ impl Facts {
     }
 }
 
-/// What is known of one model while it is asked, and where lessons go. Clones share what they know.
-#[derive(Clone, Default)]
-pub struct Known(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    facts: Mutex<Facts>,
-    keep: Option<Box<dyn Fn(Lesson) + Send + Sync>>,
-}
-
-impl Known {
-    /// What is kept in memory alone.
-    pub fn new(facts: Facts) -> Self {
-        Known(Arc::new(Shared { facts: Mutex::new(facts), keep: None }))
-    }
-
-    /// What `keep` writes down as well, without keeping the caller.
-    pub fn kept_by(facts: Facts, keep: impl Fn(Lesson) + Send + Sync + 'static) -> Self {
-        Known(Arc::new(Shared { facts: Mutex::new(facts), keep: Some(Box::new(keep)) }))
-    }
-
-    /// What is known now.
-    pub fn facts(&self) -> Facts {
-        self.0.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Changes what is known, without a lesson.
-    pub fn change(&self, change: impl FnOnce(&mut Facts)) {
-        change(&mut self.0.facts.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Takes a lesson, and keeps it if it was news.
-    pub fn learn(&self, lesson: Lesson) {
-        let now = Timestamp::now();
-        let news = self.0.facts.lock().unwrap_or_else(PoisonError::into_inner).learn(lesson.clone(), now);
-        if let (true, Some(keep)) = (news, &self.0.keep) {
-            keep(lesson);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,6 +317,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_said_is_old_once_it_has_its_age() {
+        let said = Said { at: NOW, ..Said::default() };
+        let ms = Duration::from_millis(1);
+        assert_eq!(
+            [FACTS_AGE_MAX - ms, FACTS_AGE_MAX, FACTS_AGE_MAX + ms].map(|age| said.is_old(at(age))),
+            [false, true, true]
+        );
+    }
+
+    #[test]
     fn of_the_last_measurements_the_lowest_counts_within_its_bounds() {
         let mut facts = Facts::default();
         for bytes in [0.2, 1.0, 3.0] {
@@ -384,17 +357,5 @@ mod tests {
         };
         let first = [LESSONS_MAX - 1, LESSONS_MAX, LESSONS_MAX + 1].map(|count| kept(count).unwrap());
         assert_eq!(first, ["0", "0", "1"]);
-    }
-
-    #[test]
-    fn clones_share_what_they_know_and_only_news_is_kept() {
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let shelf = kept.clone();
-        let known = Known::kept_by(Facts::default(), move |lesson| shelf.lock().unwrap().push(lesson));
-        let other = known.clone();
-        known.learn(Lesson::NoTools);
-        other.learn(Lesson::NoTools);
-        assert_eq!(other.facts().tools(Timestamp::now()), Some(false));
-        assert_eq!(*kept.lock().unwrap(), [Lesson::NoTools]);
     }
 }

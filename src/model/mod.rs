@@ -6,6 +6,7 @@
 
 pub mod facts; // what is known of a model
 mod halves; // characters that arrive in two halves
+pub mod known; // the same, shared while it is asked
 pub mod openai; // the wire of OpenAI-compatible servers
 pub mod sse; // server-sent events from bytes
 pub mod tool_calls; // tool calls from fragments

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     Delta, Ending, Request, demo,
-    facts::{Facts, Known, Lesson},
+    facts::{Facts, Lesson},
+    known::Known,
     upstream::{self, Endpoint, OnLoading, Upstreams},
 };
 use crate::error::Result;
@@ -28,9 +29,9 @@ pub enum Reply {
 
 impl Source {
     /// What is known of the model by now.
-    pub fn facts(&self) -> Facts {
+    pub fn facts(&self) -> Arc<Facts> {
         match self {
-            Source::Demo => Facts::default(),
+            Source::Demo => Arc::default(),
             Source::Upstream { known, .. } => known.facts(),
         }
     }

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     catalog::Catalog,
-    error::{Error, Result},
+    error::{Error, Invalid, Result},
     id,
     store::{
         Store, Tenant, TurnRow,
@@ -101,12 +101,11 @@ impl Engine {
         tokio::spawn(self.clone().begin_owned(ask)).await.map_err(Error::internal)?
     }
 
-    /// Whether the model that is asked for may have come since its provider was last asked what it has.
-    async fn is_new(&self, ask: &Ask) -> bool {
-        match &ask.model {
-            Some(id) => self.services.catalog.ask_again_for(id).await,
-            None => false,
-        }
+    /// Whether the model that is asked for, by the chat, its agent or its organization, may have come since its provider was last
+    /// asked what it has.
+    async fn is_new(&self, ask: &Ask, wrong: &[Invalid]) -> bool {
+        wrong.iter().any(|field| field.field == "model")
+            && self.services.catalog.ask_again_for(ask.model.as_deref()).await
     }
 
     async fn begin_owned(self: Arc<Self>, ask: Ask) -> Result<Started> {
@@ -115,7 +114,7 @@ impl Engine {
             retry_after: TURNS_FULL_RETRY,
         })?;
         let resolved = match resolve(&self.services, &ask) {
-            Err(Error::Invalid(_)) if self.is_new(&ask).await => resolve(&self.services, &ask)?,
+            Err(Error::Invalid(wrong)) if self.is_new(&ask, &wrong).await => resolve(&self.services, &ask)?,
             resolved => resolved?,
         };
         let window = Window::new(resolved.model.context_window, &resolved.source.facts(), Timestamp::now());

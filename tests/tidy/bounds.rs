@@ -14,7 +14,7 @@ use crate::{
 const ENDINGS: [&str; 2] = ["_MAX", "_MIN"];
 
 /// Bounds that no test names, and why.
-const UNTESTED: [(&str, &str); 20] = [
+const UNTESTED: [(&str, &str); 19] = [
     ("builder::READERS_MAX", "Store::open takes it, and is tested with another"),
     ("globals::COMMAND_READERS_MAX", "the same"),
     ("transfer::LINE_BYTES_MAX", "next_line takes it, and is tested with another"),
@@ -27,7 +27,6 @@ const UNTESTED: [(&str, &str); 20] = [
     ("upstream::LOAD_WAIT_MAX", "patience while a server says that it loads its model"),
     ("app::BODIES_BYTES_MAX", "Budget takes it, and is tested with another"),
     ("app::PAGES_BYTES_MAX", "the same"),
-    ("facts::FACTS_AGE_MAX", "owed: what it bounds reads the clock itself"),
     ("connection::STATEMENTS_MAX", "a cache: what it does not hold is compiled once more"),
     ("password::IDLE_MEMORIES_MAX", "the same: what it does not hold is taken anew"),
     ("messages::PAGE_SIZE_INLINE_MAX", "decides where a page is read, not what it holds"),

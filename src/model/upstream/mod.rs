@@ -34,7 +34,8 @@ use self::{
 pub use self::{endpoint::Endpoint, told::Listed};
 use super::{
     Delta, Ending, Request,
-    facts::{Known, Lesson},
+    facts::Lesson,
+    known::Known,
     openai::{Decoder, TooLong, encode, repair},
 };
 use crate::{
