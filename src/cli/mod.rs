@@ -17,6 +17,7 @@ mod health;
 mod keys;
 mod ledger;
 mod log;
+pub mod mcp;
 mod models;
 mod openapi;
 mod org;

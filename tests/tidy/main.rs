@@ -34,7 +34,7 @@ const MAY_USE: &str = "
     turn        error id time money store model catalog
     http        error id time money key password secret store catalog turn
     server      error key money secret seal outbound store model catalog turn http
-    cli         error id time money key password secret seal outbound store model catalog http server
+    cli         error id time money key password secret seal outbound store model catalog tools http server
     properties  error model store turn http
     main        cli
     lib         server

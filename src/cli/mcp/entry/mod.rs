@@ -1,0 +1,19 @@
+//! Entries of `mcp.json`, as Claude Desktop, Claude Code, Cursor, Windsurf, Gemini and VS Code write them: what each means here.
+//!
+//! Rule: plain functions over texts. What surrounds them (variables, a person to ask, folders) is a [`World`]. What cannot
+//! be taken over is said, and a value that stands in a file is sealed.
+//! Reading order: `declared.rs`, `jsonc.rs`, `reference.rs`, `read.rs`, `text.rs`; `print.rs` writes an entry.
+
+mod declared;
+mod jsonc;
+mod print;
+mod read;
+mod reference;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use declared::{Entry, Input, Way, World};
+pub use print::{Printed, print};
+pub use read::{File, read, variables};
+pub use text::{is_secret_name, slug_of};

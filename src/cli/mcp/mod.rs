@@ -1,0 +1,3 @@
+//! `alm mcp`: servers of tools.
+
+pub mod entry;
