@@ -1,10 +1,11 @@
 //! The built-in model `demo/ala`: prepared answers that need nothing, and show every kind of part.
 //!
 //! Rule: the same request has the same reply, word for word, and no reply claims to be more than a demo.
-//! Reading order: the table `ACTS`, then `prompt.rs` (what was said), `script.rs` (the performance), `texts.rs`.
+//! Reading order: the table `ACTS`, then `prompt.rs` (what was said), `script.rs` (the performance), `smallest.rs`, `texts.rs`.
 
 mod prompt;
 mod script;
+mod smallest;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -15,12 +16,15 @@ use serde_json::{Value, json};
 
 use super::Request;
 use prompt::Prompt;
+use smallest::smallest;
 
 /// How much of a person's words, or of a tool's, is said back.
 const QUOTE_CHARS_MAX: usize = 2_000;
 const LONG_WORDS_DEFAULT: usize = 500;
 const LONG_WORDS_MAX: usize = 5_000;
 const PRIME_MAX: usize = 99_999;
+/// Tools that are nobody's own.
+const BUILT_IN: [&str; 3] = ["current_time", "search_history", "ask_agent"];
 
 /// The whole reply to a request, written before its first word is sent.
 pub fn reply(request: &Request) -> Script {
@@ -45,6 +49,7 @@ const ACTS: &[Act] = &[
         call_unknown,
     ),
     (|a| a.tool_named().is_some(), call_named),
+    (|a| a.has_word(&["approval", "approvals"]) || a.says(&["ask me first"]), ask_first),
     (|a| asks_time(a) || asks_search(a), call_built_in),
     (|a| a.says(&["did i just ask", "did i just say", "my last question", "my previous question"]), recall_last),
     (|a| a.says(&["my first question", "did i ask first", "did i first ask", "my first message"]), recall_first),
@@ -129,7 +134,17 @@ fn call_unknown(prompt: &Prompt, script: &mut Script) {
 
 fn call_named(prompt: &Prompt, script: &mut Script) {
     let Some(tool) = prompt.tool_named() else { return };
-    script.call(prompt.call_id(1), tool, prompt.object().unwrap_or("{}"));
+    let input = prompt.object().map_or_else(|| smallest(&tool.parameters).to_string(), str::to_owned);
+    script.call(prompt.call_id(1), &tool.name, &input);
+}
+
+/// Somebody's own tool: those ask before they run, unless they only read.
+fn ask_first(prompt: &Prompt, script: &mut Script) {
+    let Some(tool) = prompt.request.tools.iter().find(|tool| !BUILT_IN.contains(&&*tool.name)) else {
+        return script.say(texts::NO_TOOL);
+    };
+    script.say(&format!("I call `{}`. If it asks first, it waits now for your yes or no.\n\n", tool.name));
+    script.call(prompt.call_id(1), &tool.name, &smallest(&tool.parameters).to_string());
 }
 
 /// Both tools at once, if both were asked for.

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::model::{Content, Message, Request};
+use crate::model::{Content, Message, Request, ToolSpec};
 
 /// A request, with the last thing the person said taken out of it.
 pub(super) struct Prompt<'a> {
@@ -81,11 +81,11 @@ impl<'a> Prompt<'a> {
     }
 
     /// The tool that the person told us to call by its name.
-    pub(super) fn tool_named(&self) -> Option<&'a str> {
+    pub(super) fn tool_named(&self) -> Option<&'a ToolSpec> {
         let wants_call = self.has_word(&["call", "use", "run"]);
         // The longest name wins: one tool's name may begin another's.
         let named = self.request.tools.iter().filter(|tool| wants_call && self.text.contains(&tool.name));
-        named.map(|tool| tool.name.as_str()).max_by_key(|name| name.len())
+        named.max_by_key(|tool| tool.name.len())
     }
 
     /// The JSON object that the person wrote, if it is one.

@@ -140,6 +140,27 @@ fn it_calls_the_tools_it_has_and_tells_their_answers() {
 }
 
 #[test]
+fn it_calls_any_tool_by_its_name_with_the_smallest_input_or_the_one_it_is_given() {
+    let parameters = json!({ "type": "object", "properties": { "people": { "type": "integer", "minimum": 1 } }, "required": ["people"] });
+    let book = ToolSpec { name: "book_room".into(), description: String::new(), parameters };
+    let asked = |text: &str, tools: &[ToolSpec]| perform(&Request { tools: tools.to_vec(), ..ask(text) });
+    let tools = [tool("current_time"), book, tool("github__search"), tool("getLocation")];
+    for (text, name, input) in [
+        ("call book_room", "book_room", r#"{"people":1}"#),
+        ("Call `book_room` with {\"people\": 4}, please", "book_room", r#"{"people": 4}"#),
+        ("use github__search", "github__search", "{}"),
+        ("Call getLocation!", "getLocation", "{}"),
+        ("Show me an approval", "book_room", r#"{"people":1}"#),
+    ] {
+        let (_, ending) = asked(text, &tools);
+        let [call] = ending.calls.as_slice() else { panic!("{text}: one call") };
+        assert_eq!((&*call.name, &*call.arguments, ending.finish), (name, input, Finish::ToolCalls), "{text}");
+    }
+    let request = Request { tools: tools[..1].to_vec(), ..ask("Show me an approval") };
+    assert!(text_of(&request).contains("alm tools add") && asked("call book_room", &tools[..1]).1.calls.is_empty());
+}
+
+#[test]
 fn it_calls_tools_wrongly_when_asked_to() {
     let (_, bad) = perform(&ask("Make a bad tool call"));
     assert!(serde_json::from_str::<Value>(&bad.calls[0].arguments).is_err());

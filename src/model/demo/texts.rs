@@ -16,7 +16,8 @@ pub const HELP: &str = "I am the built-in demo model. These I can show you:
 | `Think: is 221 prime?` | reasoning before the answer |
 | `What time is it?` | a tool call and its result |
 | `Search my history for hydrogen` | a search through your own sessions |
-| `Call NAME with {…}` | any tool this agent may use |
+| `Call NAME`, `Call NAME with {…}` | any tool this agent may use |
+| `Show me an approval` | a tool that waits for your yes |
 | `Make a bad tool call`, `Call an unknown tool` | a tool call that fails |
 | `Cite a source` | links beside the answer |
 | `Show me Markdown`, `Write some code` | formatted text |
@@ -24,6 +25,10 @@ pub const HELP: &str = "I am the built-in demo model. These I can show you:
 | `Show an error` | a reply that breaks off |
 
 Anything else I answer honestly: I am only a demo.";
+
+/// What is said where an approval cannot be shown.
+pub const NO_TOOL: &str = "For that I need a tool of your own, and this agent has none. `alm demo` brings one, `book_room`; elsewhere \
+add one with `alm tools add`, and ask again.";
 
 /// As many of these as were asked for; the first ones stand alone.
 pub const PERIODIC_TABLE: [&str; 5] = [
