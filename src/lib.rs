@@ -72,6 +72,8 @@ pub mod secret; // text that is never shown
 pub mod time; // moments
 
 #[doc(hidden)]
+pub mod child; // the only child processes
+#[doc(hidden)]
 pub mod outbound; // the only outbound HTTP
 #[doc(hidden)]
 pub mod store; // the only SQL

@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod address;
 mod backup;
+mod child;
 mod demo;
 mod deposit;
 mod doctor;
@@ -83,6 +84,9 @@ enum Command {
     Openapi(openapi::Openapi),
     /// Ask a running server whether it is ready
     Health(health::Health),
+    /// Become a command that a server starts
+    #[command(name = "__child", hide = true)]
+    Child(child::Child),
 }
 
 /// Reads the command line and runs its command.
@@ -107,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(command) => command.run(&globals),
         Command::Openapi(command) => command.run(),
         Command::Health(command) => command.run(&globals),
+        Command::Child(command) => command.run(),
     };
     let code = match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod children;
 mod clock;
 mod connections;
 mod disk;

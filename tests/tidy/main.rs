@@ -26,6 +26,7 @@ const MAY_USE: &str = "
     key         error
     password    error
     seal        error secret
+    child       secret
     outbound    error
     store       error id time money key
     model       error time secret outbound
@@ -34,7 +35,7 @@ const MAY_USE: &str = "
     turn        error id time money store model catalog
     http        error id time money key password secret store catalog turn
     server      error key money secret seal outbound store model catalog turn http
-    cli         error id time money key password secret seal outbound store model catalog tools http server
+    cli         error id time money key password secret seal child outbound store model catalog tools http server
     properties  error model store turn http
     main        cli
     lib         server
@@ -65,7 +66,8 @@ const ONLY_IN: &str = "
     r2d2_sqlite   store
     ureq          outbound cli
     clap          cli
-    std::process::Command
+    std::process::Command  child
+    tokio::process         child
 ";
 
 /// A table's rows: a name, and those it allows.
