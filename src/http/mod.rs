@@ -16,7 +16,7 @@ use self::{
     api::{API_PREFIX, Api, OPERATIONS},
     edge::{
         Edge, health,
-        operations::{Operations, allow_header, methods_of},
+        operations::{Operations, allow_header, alone, methods_of},
     },
     state::App,
     wire::data,
@@ -29,6 +29,7 @@ pub mod body;
 pub mod docs;
 mod document;
 pub mod edge;
+pub mod mcp;
 pub mod page;
 pub mod serve;
 pub mod state;
@@ -47,6 +48,8 @@ pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
         allow.insert(path.to_owned(), allow_header([Method::GET.as_str()].into_iter()));
         routes = routes.at(path, endpoint);
     }
+    allow.insert(mcp::PATH.to_owned(), mcp::ALLOW.to_owned());
+    let routes = routes.at(mcp::PATH, mcp::endpoint(|endpoint| alone(endpoint, mcp::OPERATION, schemas())));
     Edge::new(routes.map_to_response(), app, allow)
 }
 

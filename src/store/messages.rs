@@ -94,6 +94,14 @@ impl Org<'_> {
         })
     }
 
+    /// The message of that id in a session's history, if it is there.
+    pub fn message(&self, session_id: &str, id: &str) -> Result<Option<Message>> {
+        self.read(|c| {
+            let session = sessions::find(c, self.tenant, session_id)?.ok_or(Error::NotFound("session"))?;
+            find(c, session.seq, id)
+        })
+    }
+
     /// Whether a session's history holds the message.
     pub fn holds_message(&self, session_id: &str, id: &str) -> Result<bool> {
         self.read(|c| {

@@ -29,6 +29,7 @@ mod limits;
 mod live;
 mod local;
 mod local_chats;
+mod mcp_server;
 mod messages;
 mod models;
 mod money;

@@ -145,7 +145,7 @@ impl Client {
 
     /// Any request to a server that may go away meanwhile.
     pub fn attempt(&self, method: &str, path: &str, body: Option<&str>) -> Result<Response<Body>, ureq::Error> {
-        let around = ["/api/", "/health", "/readyz", "/openapi.json", "/docs", "/metrics"]
+        let around = ["/api/", "/health", "/readyz", "/openapi.json", "/docs", "/metrics", "/mcp", "/.well-known/"]
             .iter()
             .any(|own| path.starts_with(own));
         let prefix = if around { "" } else { "/api/v1" };

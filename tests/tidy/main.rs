@@ -51,10 +51,11 @@ const HTTP_MAY_USE: &str = "
     body        wire state
     edge        wire state auth body
     api         wire state auth body
+    mcp         wire state auth body
     page        assets
     docs        assets
     document    api
-    mod         wire state edge api page docs document
+    mod         wire state edge api mcp page docs document
 ";
 
 /// What one module keeps to itself. Commands that ask a running server are clients as well.

@@ -37,6 +37,12 @@ pub struct ReadOrChat;
 pub struct Chat;
 /// Changing agents and projects.
 pub struct Write;
+/// What a program may do with a key: read, or chat, or both.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    pub reads: bool,
+    pub chats: bool,
+}
 /// What a person does at a browser and no key does, after giving their password lately: their own keys.
 pub struct SteppedUp;
 /// What the organization's owner does at a browser.
@@ -65,6 +71,16 @@ impl Access for Chat {
 impl Access for Write {
     fn prove(shown: Shown<'_>) -> Result<Self> {
         shown.has_one_of(&[Scope::Write]).map(|()| Write)
+    }
+}
+
+impl Access for Program {
+    fn prove(shown: Shown<'_>) -> Result<Self> {
+        let Shown::Key(scopes) = shown else {
+            return Err(Error::Unauthorized("send an API key: `Authorization: Bearer alm_…`"));
+        };
+        shown.has_one_of(&[Scope::Read, Scope::Chat])?;
+        Ok(Program { reads: scopes.contains(&Scope::Read), chats: scopes.contains(&Scope::Chat) })
     }
 }
 
@@ -141,6 +157,16 @@ mod tests {
         assert!(SteppedUp::prove(key).is_err() && Owner::prove(key).is_err() && OwnerSteppedUp::prove(key).is_err());
         assert!(Read::prove(Shown::Key(&[Scope::Chat])).is_err());
         assert!(ReadOrChat::prove(Shown::Key(&[Scope::Chat])).is_ok());
+    }
+
+    #[test]
+    fn a_program_is_a_key_and_has_its_scopes() {
+        let of = |scopes: &[Scope]| Program::prove(Shown::Key(scopes)).ok().map(|it| (it.reads, it.chats));
+        assert_eq!(of(&Scope::ALL), Some((true, true)));
+        assert_eq!((of(&[Scope::Read]), of(&[Scope::Chat])), (Some((true, false)), Some((false, true))));
+        assert_eq!(of(&[Scope::Write]), None);
+        let person = Shown::Person { role: Role::Owner, stepped_up: true };
+        assert!(matches!(Program::prove(person), Err(Error::Unauthorized(_))));
     }
 
     #[test]

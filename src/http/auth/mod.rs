@@ -13,7 +13,7 @@ use poem_openapi::{
     registry::{MetaSecurityScheme, Registry},
 };
 
-pub use self::access::{Access, Chat, Owner, OwnerSteppedUp, Read, ReadOrChat, SteppedUp, Write};
+pub use self::access::{Access, Chat, Owner, OwnerSteppedUp, Program, Read, ReadOrChat, SteppedUp, Write};
 use self::{
     access::Shown,
     identity::{Identity, Speaker, app_of, named_org, presented_key, signed_in},
@@ -189,7 +189,8 @@ pub fn admits<A: Access>(request: &Request) -> Result<()> {
     known::<A>(request).map(drop)
 }
 
-fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
+/// Who is calling, if they are a `Caller<A>`.
+pub fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     let app = app_of(request)?.clone();
     let request_id = request.data::<RequestId>().cloned();
     let request_id = request_id.ok_or_else(|| Error::internal("a handler was reached without a request id"))?;

@@ -18,6 +18,7 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, Registry},
     types::ParseFromJSON,
 };
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::{task::spawn_blocking, time::timeout};
 
@@ -176,6 +177,11 @@ macro_rules! extract_body {
 
 extract_body!(JsonBody, |(value, _)| JsonBody(value));
 extract_body!(HistoryBody, |(value, weight)| HistoryBody { value, weight });
+
+/// Any JSON, where another protocol says what it is to be.
+pub async fn json(request: &Request, body: &mut RequestBody) -> Result<Value> {
+    read(request, body).await.map(|(value, _)| value)
+}
 
 async fn read<T: ParseFromJSON + 'static>(request: &Request, body: &mut RequestBody) -> Result<(T, Weight)> {
     if !request.content_type().is_some_and(is_json) {

@@ -88,6 +88,11 @@ impl<A: OpenApi> OpenApi for Operations<A> {
     }
 }
 
+/// An operation that is not of the API, with its row.
+pub fn alone(endpoint: BoxEndpoint<'static>, operation: Operation, schemas: &'static Registry) -> BoxEndpoint<'static> {
+    Answers(Gate { inner: endpoint, operation, schemas }.boxed()).boxed()
+}
+
 /// The methods of every pattern of `A`, for the header `Allow`.
 pub fn methods_of<A: OpenApi>(prefix: &str) -> BTreeMap<String, String> {
     let paths = A::meta().into_iter().flat_map(|meta| meta.paths);
