@@ -84,7 +84,10 @@ CREATE TABLE agent (
     updated_at    INTEGER NOT NULL,
     deleted_at    INTEGER,
     description   TEXT    NOT NULL DEFAULT '',
-    system_prompt TEXT    NOT NULL DEFAULT ''
+    system_prompt TEXT    NOT NULL DEFAULT '',
+    client_tools  TEXT CHECK (json_valid(client_tools)),    -- JSON array of tools that whoever asks runs; NULL: none
+    tool_approval TEXT CHECK (tool_approval IN ('never', 'ask', 'owner', 'off')), -- the least its tools ask; NULL: not said
+    response_format TEXT CHECK (json_valid(response_format)) -- JSON object: the shape of its replies; NULL: text
 ) STRICT;
 CREATE UNIQUE INDEX agent_by_slug ON agent (org_id, slug) WHERE deleted_at IS NULL;
 CREATE INDEX agent_by_age ON agent (org_id, is_builtin DESC, id) WHERE deleted_at IS NULL;
@@ -117,6 +120,7 @@ CREATE TABLE provider (
     headers        TEXT    NOT NULL DEFAULT '{}',           -- JSON object of extra request headers
     created_at     INTEGER NOT NULL,
     updated_at     INTEGER NOT NULL,
+    added_by       TEXT    NOT NULL DEFAULT 'api' CHECK (added_by IN ('operator', 'api')), -- who vouches for its address
     UNIQUE (org_id, slug)
 ) STRICT;
 
@@ -148,6 +152,7 @@ CREATE TABLE session (
     deleted_at    INTEGER,
     metadata      TEXT    NOT NULL DEFAULT '{}',
     cut           INTEGER,                                  -- the first message that a model is still sent; NULL: all are
+    origin        TEXT    NOT NULL DEFAULT 'chat' CHECK (origin IN ('chat', 'agent', 'mcp', 'responses', 'completions')),
     UNIQUE (org_id, id)
 ) STRICT;
 CREATE INDEX session_by_update ON session (org_id, updated_at, seq) WHERE deleted_at IS NULL;
@@ -213,6 +218,140 @@ CREATE TABLE turn_journal (
     PRIMARY KEY (turn, n)
 ) STRICT, WITHOUT ROWID;
 
+-- A tool that is a request to an HTTP API. Whoever added it vouches for its address: `operator` on the machine, `api` over HTTP.
+CREATE TABLE tool (
+    id          TEXT    PRIMARY KEY,
+    org_id      TEXT    NOT NULL REFERENCES org (id),
+    name        TEXT    NOT NULL,                           -- as models know it
+    added_by    TEXT    NOT NULL CHECK (added_by IN ('operator', 'api')),
+    is_active   INTEGER NOT NULL DEFAULT 1,
+    approval    TEXT    NOT NULL CHECK (approval IN ('never', 'ask', 'owner', 'off')),
+    idempotent  INTEGER NOT NULL DEFAULT 0,                 -- the same call twice is once, says its owner
+    price       INTEGER NOT NULL DEFAULT 0 CHECK (price >= 0), -- microcents a call
+    method      TEXT    NOT NULL,
+    url         TEXT    NOT NULL,                           -- a template
+    body        TEXT    NOT NULL CHECK (body IN ('json', 'form', 'none')),
+    headers     TEXT    NOT NULL DEFAULT '{}',              -- JSON object
+    secrets     TEXT    NOT NULL DEFAULT '{}',              -- JSON object: header -> {"sealed": base64} or {"env": name}
+    timeout_ms  INTEGER NOT NULL,
+    response_bytes_max INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    deleted_at  INTEGER,
+    description TEXT    NOT NULL,
+    input_schema TEXT   NOT NULL CHECK (json_valid(input_schema))
+) STRICT;
+CREATE UNIQUE INDEX tool_by_name ON tool (org_id, name) WHERE deleted_at IS NULL;
+
+-- An MCP server: reached by its URL, or a command that is run here. A command is the operator's alone.
+CREATE TABLE mcp_server (
+    id          TEXT    PRIMARY KEY,
+    org_id      TEXT    NOT NULL REFERENCES org (id),
+    slug        TEXT    NOT NULL,
+    name        TEXT    NOT NULL,
+    transport   TEXT    NOT NULL CHECK (transport IN ('http', 'stdio')),
+    added_by    TEXT    NOT NULL CHECK (added_by IN ('operator', 'api')),
+    is_active   INTEGER NOT NULL DEFAULT 1,
+    approval    TEXT    NOT NULL CHECK (approval IN ('never', 'ask', 'owner', 'hints')),
+    new_tools   TEXT    NOT NULL DEFAULT 'off' CHECK (new_tools IN ('off', 'ask')), -- what a tool is that comes later
+    url         TEXT,
+    headers     TEXT    NOT NULL DEFAULT '{}',              -- JSON object
+    command     TEXT,
+    args        TEXT    NOT NULL DEFAULT '[]',              -- JSON array
+    cwd         TEXT,                                       -- NULL: a folder of its own
+    secrets     TEXT    NOT NULL DEFAULT '{}',              -- JSON object: header or variable -> {"sealed": base64} or {"env": name}
+    timeout_ms  INTEGER NOT NULL,
+    handshake_ms INTEGER NOT NULL,
+    idle_stop_minutes INTEGER,                              -- NULL: it is kept
+    use_instructions INTEGER NOT NULL DEFAULT 0,            -- whether models read what it says of itself
+    instructions TEXT,                                      -- that
+    info        TEXT,                                       -- JSON object: its `serverInfo`
+    era         TEXT,                                       -- the protocol's version that it speaks; NULL: not known yet
+    listed_at   INTEGER,                                    -- when its tools were read; NULL: never
+    ttl_ms      INTEGER,                                    -- how long that list is good for; NULL: not said
+    last_error  TEXT,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    UNIQUE (org_id, slug),
+    CHECK ((transport = 'http') = (url IS NOT NULL)),
+    CHECK ((transport = 'stdio') = (command IS NOT NULL)),
+    CHECK (transport = 'http' OR added_by = 'operator')
+) STRICT;
+
+-- A tool of an MCP server, as the server told of it and as a person allowed it.
+CREATE TABLE mcp_tool (
+    server_id   TEXT    NOT NULL REFERENCES mcp_server (id) ON DELETE CASCADE,
+    remote_name TEXT    NOT NULL,
+    name        TEXT    NOT NULL,                           -- as models know it; it never changes
+    approval    TEXT    CHECK (approval IN ('never', 'ask', 'owner', 'off')), -- NULL: the server's
+    price       INTEGER NOT NULL DEFAULT 0 CHECK (price >= 0), -- microcents a call
+    idempotent  INTEGER NOT NULL DEFAULT 0,
+    is_on       INTEGER NOT NULL,
+    is_there    INTEGER NOT NULL DEFAULT 1,                 -- whether the last list had it
+    fault       TEXT,                                       -- why it cannot be offered; NULL: it can
+    fingerprint BLOB    NOT NULL,                           -- SHA-256 of its definition
+    accepted    BLOB,                                       -- the fingerprint that a person allowed; NULL: none
+    definition  TEXT    NOT NULL,                           -- JSON object: title, description, inputSchema, annotations
+    accepted_definition TEXT,
+    PRIMARY KEY (server_id, remote_name)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX mcp_tool_by_name ON mcp_tool (server_id, name);
+
+-- A call of a tool: what a model asked for, who allowed it, and what became of it. Its id is also the approval's id and the
+-- idempotency key. A row moves forward only: whatever comes back after a crash, nothing runs twice and no answer changes.
+CREATE TABLE tool_call (
+    seq          INTEGER PRIMARY KEY,
+    id           TEXT    NOT NULL UNIQUE,
+    org_id       TEXT    NOT NULL REFERENCES org (id),
+    session      INTEGER REFERENCES session (seq),          -- NULL: of a turn that is not stored
+    turn         INTEGER NOT NULL REFERENCES turn (seq),    -- the turn that asked for it
+    message_id   TEXT    NOT NULL,
+    call_id      TEXT    NOT NULL,                          -- as the model named it
+    tool         TEXT    NOT NULL,                          -- as the model knows it
+    origin       TEXT    NOT NULL CHECK (origin IN ('builtin', 'http', 'mcp', 'client', 'host')),
+    fingerprint  BLOB    NOT NULL,                          -- of the tool's definition
+    input_hash   BLOB    NOT NULL,                          -- SHA-256 of the input
+    policy       TEXT    NOT NULL CHECK (policy IN ('never', 'ask', 'owner', 'off')),
+    idempotent   INTEGER NOT NULL DEFAULT 0,                -- as it was when it was called
+    status       TEXT    NOT NULL CHECK (status IN ('waiting', 'approved', 'denied', 'withdrawn', 'called', 'done', 'failed', 'unknown')),
+    asked_at     INTEGER NOT NULL,
+    decided_at   INTEGER,
+    decided_by   TEXT    REFERENCES user (id),
+    decided_via  TEXT,                                      -- a key's id, `sign-in` or `command line`
+    decided_turn INTEGER REFERENCES turn (seq),             -- the turn that went on with it
+    called_at    INTEGER,
+    ended_at     INTEGER,
+    output_bytes INTEGER NOT NULL DEFAULT 0,
+    cost         INTEGER NOT NULL DEFAULT 0,                -- microcents
+    reason       TEXT,                                      -- of a denial, or why it failed
+    input        TEXT,                                      -- JSON; NULL: of a turn that is not stored
+    UNIQUE (turn, message_id, call_id)
+) STRICT;
+CREATE UNIQUE INDEX tool_call_by_message ON tool_call (session, message_id, call_id) WHERE session IS NOT NULL;
+CREATE INDEX tool_call_by_org ON tool_call (org_id, seq);
+CREATE INDEX tool_call_waiting ON tool_call (org_id, seq) WHERE status = 'waiting';
+CREATE INDEX tool_call_open ON tool_call (session) WHERE status IN ('waiting', 'approved', 'called');
+CREATE INDEX tool_call_decided ON tool_call (decided_turn) WHERE decided_turn IS NOT NULL;
+
+CREATE TRIGGER tool_call_forward BEFORE UPDATE OF status ON tool_call WHEN NOT (
+    OLD.status = 'waiting' AND NEW.status IN ('approved', 'denied', 'withdrawn')
+    OR OLD.status = 'approved' AND NEW.status IN ('called', 'failed', 'withdrawn')
+    OR OLD.status = 'called' AND NEW.status IN ('done', 'failed', 'unknown')) BEGIN
+    SELECT RAISE (ABORT, 'a call of a tool moves forward only');
+END;
+CREATE TRIGGER tool_call_kept BEFORE DELETE ON tool_call WHEN EXISTS (
+    SELECT 1 FROM message WHERE session = OLD.session AND id = OLD.message_id AND superseded_by IS NULL) BEGIN
+    SELECT RAISE (ABORT, 'a call of a tool goes with its message');
+END;
+
+-- A tool that a person allowed for the rest of a session, as it was then.
+CREATE TABLE tool_grant (
+    session     INTEGER NOT NULL REFERENCES session (seq) ON DELETE CASCADE,
+    tool        TEXT    NOT NULL,
+    fingerprint BLOB    NOT NULL,
+    PRIMARY KEY (session, tool, fingerprint)
+) STRICT, WITHOUT ROWID;
+
 -- The ledger: append-only, and the balance is its sum because only its trigger writes the balance.
 --   deposit  +balance           reserve  +held (what a turn may cost at most)
 --   settle   -balance -held     release  -held (the turn cost nothing)
@@ -264,7 +403,8 @@ CREATE TABLE idempotency (
     created_at INTEGER NOT NULL,
     status     INTEGER,                                     -- this and the next two: the answer; NULL: not kept
     headers    TEXT,                                        -- JSON object
-    body       BLOB
+    body       BLOB,
+    org_id     TEXT                                         -- whose bound it counts for; NULL: a row of before that
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
 CREATE INDEX idempotency_by_turn ON idempotency (turn) WHERE turn IS NOT NULL;

@@ -83,7 +83,7 @@ pub mod catalog; // which models an organization has
 #[doc(hidden)]
 pub mod model; // a request in, deltas out
 #[doc(hidden)]
-pub mod tools; // what an agent may do besides talk
+pub mod tools; // what a model may do besides talk
 #[doc(hidden)]
 pub mod turn; // one reply, from the posted message to the stored one
 

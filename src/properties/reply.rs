@@ -7,7 +7,8 @@ use super::{cut::cut, fold::assert_sound, order::Order, tool_calls::assert_told}
 use crate::{
     model::{Delta, Ending, openai::Decoder, sse::Parser},
     store::turns::Outcome,
-    turn::{calls, chunk::Chunk, fold::Fold, step::Step, tools::Tool},
+    tools::{Tool, Toolbox, builtin::Builtin},
+    turn::{calls, chunk::Chunk, fold::Fold, step::Step},
 };
 
 /// A cap that short inputs reach too.
@@ -99,10 +100,11 @@ fn write_step(step: &mut Step, deltas: &[Delta], ending: &Ending, chunks: &mut V
     deltas.iter().for_each(|delta| step.delta(delta.clone(), chunks));
     step.end(chunks);
     let mut outputs = Vec::new();
+    let tools = Toolbox { tools: Builtin::ALL.map(Tool::from).into(), ..Toolbox::default() };
     for call in &ending.calls {
         let mut call = call.clone();
         call.id = step.call_id(&call.id);
-        let checked = calls::check(&call, &Tool::allowed(None), ending.finish);
+        let checked = calls::check(&call, &tools, ending.finish);
         chunks.push(calls::input_chunk(&call, &checked));
         let tool_call_id = call.id;
         outputs.push(match checked {

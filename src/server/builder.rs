@@ -23,6 +23,7 @@ use crate::{
     outbound,
     seal::{self, Sealer},
     store::{Store, file::lock},
+    tools::Tools,
     turn::engine::Engine,
 };
 
@@ -196,7 +197,7 @@ impl Builder {
             ..outbound::Options::default()
         };
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
-        let engine = Engine::new(store.clone(), catalog.clone());
+        let engine = Engine::new(store.clone(), catalog.clone(), Tools::new(store.clone()));
         engine.recover().await?;
         let hosts = Hosts::of_listener(self.listen.ip(), &self.allow_hosts);
         let admission = Admission { cors, hosts, proxies, cookie, setup, chats_per_minute };

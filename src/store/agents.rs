@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Page, fault::unless_taken};
+use super::{Org, Page, fault::unless_taken, tools::Policy};
 use crate::{
     error::{Error, Result},
     id,
@@ -29,6 +29,8 @@ pub struct Agent {
     pub settings: Settings,
     /// Names; absent: every tool.
     pub allowed_tools: Option<Vec<String>>,
+    /// Tools that whoever asks runs: a JSON array, as text.
+    pub client_tools: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub description: String,
@@ -43,11 +45,16 @@ pub struct Settings {
     pub output_tokens_max: Option<u32>,
     pub reasoning_effort: Option<String>,
     pub steps_max: Option<u32>,
+    /// The least that its tools ask of people.
+    pub tool_approval: Option<Policy>,
+    /// The shape of its replies: a JSON object, as text.
+    pub response_format: Option<String>,
 }
 
 impl Agent {
     const COLUMNS: &str = "id, slug, name, is_builtin, is_active, avatar, model, temperature, top_p, output_tokens_max,
-        reasoning_effort, steps_max, allowed_tools, created_at, updated_at, description, system_prompt";
+        reasoning_effort, steps_max, allowed_tools, created_at, updated_at, description, system_prompt, client_tools, tool_approval,
+        response_format";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let tools: Option<String> = row.get(12)?;
@@ -65,8 +72,11 @@ impl Agent {
                 output_tokens_max: row.get(9)?,
                 reasoning_effort: row.get(10)?,
                 steps_max: row.get(11)?,
+                tool_approval: row.get(18)?,
+                response_format: row.get(19)?,
             },
             allowed_tools: tools.and_then(|json| serde_json::from_str(&json).ok()),
+            client_tools: row.get(17)?,
             created_at: Timestamp::from_millis(row.get(13)?),
             updated_at: Timestamp::from_millis(row.get(14)?),
             description: row.get(15)?,
@@ -150,6 +160,7 @@ pub(super) fn insert_ala(c: &Connection, org_id: &str) -> Result<()> {
         model: None,
         settings: Settings::default(),
         allowed_tools: None,
+        client_tools: None,
         created_at: now,
         updated_at: now,
         description: "The agent every organization has.".into(),
@@ -188,6 +199,7 @@ fn update(c: &Connection, agent: &Agent) -> Result<()> {
         "UPDATE agent SET slug = :slug, name = :name, is_active = :active, avatar = :avatar, model = :model,
              temperature = :temperature, top_p = :top_p, output_tokens_max = :output_tokens_max,
              reasoning_effort = :reasoning_effort, steps_max = :steps_max, allowed_tools = :tools,
+             client_tools = :client_tools, tool_approval = :tool_approval, response_format = :response_format,
              updated_at = :updated, description = :description, system_prompt = :prompt
          WHERE id = :id",
         named_params! {
@@ -195,7 +207,8 @@ fn update(c: &Connection, agent: &Agent) -> Result<()> {
             ":avatar": agent.avatar, ":model": agent.model, ":temperature": agent.settings.temperature,
             ":top_p": agent.settings.top_p, ":output_tokens_max": agent.settings.output_tokens_max,
             ":reasoning_effort": agent.settings.reasoning_effort, ":steps_max": agent.settings.steps_max,
-            ":tools": tools, ":updated": agent.updated_at.as_millis(), ":description": agent.description,
+            ":tools": tools, ":client_tools": agent.client_tools, ":tool_approval": agent.settings.tool_approval,
+            ":response_format": agent.settings.response_format, ":updated": agent.updated_at.as_millis(), ":description": agent.description,
             ":prompt": agent.system_prompt,
         },
     );

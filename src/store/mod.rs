@@ -20,6 +20,7 @@ pub mod idempotency;
 pub mod journal;
 pub mod keys;
 pub mod ledger;
+pub mod mcp;
 pub mod messages;
 pub mod orgs;
 pub mod projects;
@@ -27,6 +28,8 @@ pub mod providers;
 pub mod search;
 pub mod sessions;
 pub mod sign_ins;
+pub mod tool_calls;
+pub mod tools;
 pub mod turns;
 pub mod usage;
 

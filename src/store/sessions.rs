@@ -80,7 +80,7 @@ const COLUMNS: &str = "s.seq, s.id, s.user_id, s.agent_id, a.name, a.avatar, s.p
     s.metadata, s.message_count, s.cut, s.created_at, s.updated_at";
 const FROM: &str = "FROM session s LEFT JOIN agent a ON a.id = s.agent_id LEFT JOIN project p ON p.id = s.project_id";
 /// A session in a private project is its creator's alone, also after the project was deleted.
-const VISIBLE: &str = "s.org_id = :org AND s.deleted_at IS NULL
+pub(super) const VISIBLE: &str = "s.org_id = :org AND s.deleted_at IS NULL
     AND (p.id IS NULL OR p.visibility = 'team' OR p.user_id = :user)";
 
 impl Session {

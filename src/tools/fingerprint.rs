@@ -5,9 +5,9 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of a value's canonical JSON, in hexadecimal digits.
-pub fn fingerprint(definition: &Value) -> String {
-    hex(&Sha256::digest(canonical(definition)))
+/// SHA-256 of a value's canonical JSON.
+pub fn fingerprint(definition: &Value) -> [u8; 32] {
+    Sha256::digest(canonical(definition)).into()
 }
 
 /// JSON without white space and with the keys of each object in byte order.
@@ -18,7 +18,7 @@ pub fn canonical(value: &Value) -> String {
 }
 
 /// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -88,7 +88,7 @@ mod tests {
     fn it_is_the_known_hash_of_the_known_text() {
         let value = json!({"b": "\u{e9}\n", "a": [true, 1.5, -3]});
         assert_eq!(canonical(&value), "{\"a\":[true,1.5,-3],\"b\":\"\u{e9}\\n\"}");
-        assert_eq!(fingerprint(&json!({})), "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+        assert_eq!(hex(&fingerprint(&json!({}))), "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
     }
 
     proptest! {

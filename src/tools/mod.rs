@@ -1,7 +1,126 @@
-//! What an agent may do besides talk: tools, who allows them, and how they run.
+//! What a model may do besides talk.
 //!
-//! Rule: a tool's secrets are opened where they are sent, and shown nowhere.
+//! Rule: a tool that fails returns a sentence for the model; it never ends the turn. What a model asks for is foreign text and
+//! is checked before a tool runs. What a tool returns is data: it changes no policy and is never read as a call.
+//! Reading order: this file, `call.rs`, `builtin/`, then where the others come from.
 
+pub mod builtin; // those that are part of `alm`
+pub mod call; // one call, and how it ended
 pub mod fingerprint; // what a definition is recognised by
-pub mod naming; // what a model calls their tools
-pub mod secrets;
+pub mod naming; // what a model calls tools that others named
+pub mod schema; // what inputs have to be
+pub mod secrets; // what a tool is sent and nobody is shown
+mod tool; // a tool, wherever it comes from
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use self::{
+    builtin::Builtin,
+    call::{Call, Ended},
+};
+use crate::{
+    error::Result,
+    store::{Store, Tenant, agents::Agent, tools::Policy},
+};
+
+pub use tool::{Tool, Way};
+
+/// Tools one request may offer a model.
+pub const TOOLS_PER_REQUEST_MAX: usize = 128;
+/// Bytes of their names, descriptions and schemas.
+pub const TOOL_SPECS_BYTES_MAX: usize = 256 * 1024;
+
+/// The tools of one turn.
+#[derive(Debug, Default)]
+pub struct Toolbox {
+    /// In the order in which they are offered: client, built-in, host, HTTP, then MCP by server and name.
+    pub tools: Vec<Tool>,
+    /// How many more there are than may be offered.
+    pub left_out: usize,
+    /// Servers whose tools are not offered as long as they do not answer, by slug.
+    pub unavailable: Vec<String>,
+}
+
+/// All tools there are: what they need to run, once a process.
+pub struct Tools {
+    store: Store,
+}
+
+impl Tools {
+    /// Those of the organizations in a store.
+    pub fn new(store: Store) -> Arc<Self> {
+        Arc::new(Tools { store })
+    }
+
+    /// The tools of a turn of that agent, `client` being those that whoever asks runs. Read from the file alone: no server is
+    /// waited for.
+    pub fn of(&self, tenant: &Tenant, agent: &Agent, client: Vec<Tool>) -> Result<Toolbox> {
+        let mut tools = client;
+        for tool in self.listed(tenant)? {
+            let is_taken = tools.iter().any(|other| other.name == tool.name);
+            let policy = tool.policy.max(agent.settings.tool_approval.unwrap_or(Policy::Never));
+            if is_taken || policy == Policy::Off || !tool.is_allowed(agent.allowed_tools.as_deref()) {
+                continue;
+            }
+            tools.push(Tool { policy, ..tool });
+        }
+        let offered = within_bounds(&tools);
+        let left_out = tools.len() - offered;
+        tools.truncate(offered);
+        Ok(Toolbox { tools, left_out, unavailable: Vec::new() })
+    }
+
+    /// Every tool of the organization that can be offered, in the order in which they are.
+    fn listed(&self, _tenant: &Tenant) -> Result<Vec<Tool>> {
+        let _ = &self.store;
+        Ok(Builtin::ALL.map(Tool::from).into())
+    }
+
+    /// Runs a call whose input was checked. Dropping it ends it.
+    pub async fn run(&self, tool: &Tool, input: &Value, call: Call) -> Ended {
+        match &tool.way {
+            Way::Builtin(builtin) => builtin.run(input, call).await,
+            Way::Client => Ended::Failed(format!("{} is run by whoever asks.", tool.name)),
+        }
+    }
+}
+
+impl Toolbox {
+    /// The tool of that name.
+    pub fn find(&self, name: &str) -> Option<&Tool> {
+        self.tools.iter().find(|tool| tool.name == name)
+    }
+}
+
+/// How many of them, from the first, one request may offer.
+fn within_bounds(tools: &[Tool]) -> usize {
+    let mut bytes = 0;
+    let fits = |tool: &&Tool| {
+        bytes += tool.spec_bytes();
+        bytes <= TOOL_SPECS_BYTES_MAX
+    };
+    tools.iter().take(TOOLS_PER_REQUEST_MAX).take_while(fits).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(name: &str, description: &str) -> Tool {
+        Tool { name: name.into(), description: description.into(), ..Builtin::CurrentTime.into() }
+    }
+
+    #[test]
+    fn a_request_offers_so_many_tools_and_so_many_bytes_of_them() {
+        for count in [TOOLS_PER_REQUEST_MAX - 1, TOOLS_PER_REQUEST_MAX, TOOLS_PER_REQUEST_MAX + 1] {
+            let tools: Vec<_> = (0..count).map(|n| tool(&format!("t{n}"), "")).collect();
+            assert_eq!(within_bounds(&tools), count.min(TOOLS_PER_REQUEST_MAX));
+        }
+        let rest = TOOL_SPECS_BYTES_MAX - tool("t", "").spec_bytes();
+        for (bytes, offered) in [(rest - 1, 1), (rest, 1), (rest + 1, 0)] {
+            assert_eq!(within_bounds(&[tool("t", &"x".repeat(bytes))]), offered, "{bytes}");
+        }
+    }
+}

@@ -9,18 +9,24 @@ use super::{
     beside,
     chunk::{Chunk, clean_json},
     scribe::Scribe,
-    tools::{Call, Context, Tool},
 };
-use crate::model::{Ending, Finish, Message, ToolCall, openai::sound_json};
+use crate::{
+    model::{Ending, Finish, Message, ToolCall, openai::sound_json},
+    tools::{
+        Tool, Toolbox, Tools,
+        call::{Call, Ended},
+        schema::is_within,
+    },
+};
 
 /// How deep arguments may nest: a message holds them a few levels deeper, and JSON of more than 128 is not read back.
 const DEPTH_MAX: usize = 64;
 
 /// A call that can run, with its input; or its input as it came, and what is wrong with it.
-pub type Checked = Result<(Value, Call), (Value, String)>;
+pub type Checked<'a> = Result<(Value, &'a Tool), (Value, String)>;
 
 /// Checks a call before anything of it runs.
-pub fn check(call: &ToolCall, tools: &[Tool], finish: Finish) -> Checked {
+pub fn check<'a>(call: &ToolCall, tools: &'a Toolbox, finish: Finish) -> Checked<'a> {
     let Some(input) = read(&call.arguments).map(clean_json) else {
         return Err((Value::String(call.arguments.clone()), format!("The arguments of {} are not JSON.", call.name)));
     };
@@ -31,12 +37,12 @@ pub fn check(call: &ToolCall, tools: &[Tool], finish: Finish) -> Checked {
     if !finish.allows_calls() {
         return Err((input, "The reply was cut off before this call was complete, so it was not run.".into()));
     }
-    let Some(tool) = tools.iter().find(|tool| tool.name() == call.name) else {
+    let Some(tool) = tools.find(&call.name) else {
         return Err((input, format!("There is no tool called {}.", call.name)));
     };
-    match tool.call(&input) {
-        Ok(ready) => Ok((input, ready)),
-        Err(sentence) => Err((input, sentence)),
+    match tool.refuse(&input) {
+        None => Ok((input, tool)),
+        Some(sentence) => Err((input, sentence)),
     }
 }
 
@@ -46,7 +52,7 @@ fn read(arguments: &str) -> Option<Value> {
 }
 
 /// The chunk for a call's arguments.
-pub fn input_chunk(call: &ToolCall, checked: &Checked) -> Chunk {
+pub fn input_chunk(call: &ToolCall, checked: &Checked<'_>) -> Chunk {
     let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
     let provider_metadata = call.beside.as_deref().map(beside::to_metadata);
     match checked {
@@ -65,8 +71,14 @@ pub fn input_chunk(call: &ToolCall, checked: &Checked) -> Chunk {
 
 /// Ends every call of a reply: all inputs first, then the outputs, as the protocol wants. Returns what the model gets of
 /// them.
-pub(super) async fn run(ending: &Ending, tools: &[Tool], context: &Context, out: &mut Scribe) -> Vec<Message> {
-    let calls: Vec<_> = ending.calls.iter().map(|call| (call, check(call, tools, ending.finish))).collect();
+pub(super) async fn run(
+    ending: &Ending,
+    tools: &Tools,
+    toolbox: &Toolbox,
+    asked: &Call,
+    out: &mut Scribe,
+) -> Vec<Message> {
+    let calls: Vec<_> = ending.calls.iter().map(|call| (call, check(call, toolbox, ending.finish))).collect();
     out.write(&calls.iter().map(|(call, checked)| input_chunk(call, checked)).collect::<Vec<_>>());
     if !calls.is_empty() {
         // A crash while a tool runs must not forget that it was called.
@@ -75,7 +87,10 @@ pub(super) async fn run(ending: &Ending, tools: &[Tool], context: &Context, out:
     let mut outputs = Vec::with_capacity(calls.len());
     for (call, checked) in calls {
         let result = match checked {
-            Ok((_, ready)) => ready.run(context.clone()).await,
+            Ok((input, tool)) => match tools.run(tool, &input, asked.clone()).await {
+                Ended::Done { output, .. } => Ok(output),
+                Ended::Failed(sentence) | Ended::Unknown(sentence) => Err(sentence),
+            },
             Err((_, sentence)) => Err(sentence),
         };
         let tool_call_id = call.id.clone();
@@ -87,14 +102,6 @@ pub(super) async fn run(ending: &Ending, tools: &[Tool], context: &Context, out:
         outputs.push(Message::Tool { call_id: call.id.clone(), output });
     }
     outputs
-}
-
-fn is_within(depth: usize, value: &Value) -> bool {
-    match value {
-        Value::Array(items) => depth > 0 && items.iter().all(|item| is_within(depth - 1, item)),
-        Value::Object(fields) => depth > 0 && fields.values().all(|field| is_within(depth - 1, field)),
-        _ => true,
-    }
 }
 
 #[cfg(test)]
@@ -140,7 +147,8 @@ mod tests {
         for (depth, is_text) in [(DEPTH_MAX, false), (DEPTH_MAX + 1, true), (127, true)] {
             let arguments = "[".repeat(depth) + &"]".repeat(depth);
             let call = ToolCall { id: "c".into(), name: "none".into(), arguments, beside: None };
-            let (input, sentence) = check(&call, &[], Finish::ToolCalls).expect_err("there is no such tool");
+            let (input, sentence) =
+                check(&call, &Toolbox::default(), Finish::ToolCalls).expect_err("there is no such tool");
             assert_eq!((input.is_string(), sentence.contains("nested")), (is_text, is_text), "{depth}");
         }
     }
@@ -167,7 +175,7 @@ mod tests {
         runtime.block_on(async {
             let upstreams = Upstreams::new(&outbound::Options::default()).unwrap();
             let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new(), upstreams));
-            let engine = Engine::new(store.clone(), catalog);
+            let engine = Engine::new(store.clone(), catalog, Tools::new(store.clone()));
             let question = Posted {
                 id: None,
                 role: Role::User,

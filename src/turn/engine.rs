@@ -39,6 +39,7 @@ use crate::{
         turns::{Begun, NewTurn},
     },
     time::Timestamp,
+    tools::Tools,
 };
 
 /// Turns that may run at once.
@@ -86,9 +87,9 @@ pub struct Started {
 
 impl Engine {
     /// An engine without turns.
-    pub fn new(store: Store, catalog: Arc<Catalog>) -> Arc<Self> {
+    pub fn new(store: Store, catalog: Arc<Catalog>, tools: Arc<Tools>) -> Arc<Self> {
         Arc::new(Engine {
-            services: Arc::new(Services { store, catalog, stats: Stats::default() }),
+            services: Arc::new(Services { store, catalog, tools, stats: Stats::default() }),
             slots: Arc::new(Semaphore::new(TURNS_MAX)),
             running: Mutex::default(),
         })

@@ -30,6 +30,5 @@ mod services; // what every turn uses
 pub mod stats; // what turns did so far
 pub mod step; // deltas of one model call → chunks
 mod stored; // writes that are retried until the file takes them
-pub mod tools; // what a model may do besides talk
 pub mod whole; // a reply for those who wait for its end
 mod window; // how much a model can read and say

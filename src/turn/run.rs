@@ -23,17 +23,18 @@ use super::{
     services::Services,
     step::Step,
     stored::{STORE_RETRY, until_stored},
-    tools::{self, Tool},
     window::Window,
 };
 use crate::{
     error::{Error, Result},
+    id,
     model::{Delta, Ending, Finish, Message, Request, Thoughts, ToolSpec, Usage, facts::Lesson, source::Reply},
     store::{
         messages::{NewMessage, Role},
         turns::{Begun, EndedTurn, Outcome},
     },
     time::Timestamp,
+    tools::{Toolbox, call::Call},
 };
 
 /// Model calls one turn may make unless its agent says otherwise.
@@ -44,7 +45,7 @@ pub(super) const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// Bytes of stored parts a prompt is built from, files included.
 const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How often one model call is made again because the conversation was too long.
+/// How often a model call is made again because the conversation was too long.
 pub(super) const OVERFLOW_RETRIES_MAX: u32 = 2;
 /// Of a prompt that was too long so much is kept at most, in per cent of its tokens as they are estimated.
 const OVERFLOW_KEPT: u64 = 75;
@@ -63,7 +64,6 @@ pub(super) struct Run {
     pub progress: Progress,
 }
 
-/// How the running part ended.
 enum Ended {
     Finished(Finish),
     Failed(Error),
@@ -100,11 +100,11 @@ impl Run {
 
     /// The reply, step by step.
     async fn reply(&mut self) -> Result<Finish> {
-        let tools = Tool::allowed(self.resolved.agent.allowed_tools.as_deref());
+        let tools = self.services.tools.of(&self.asker.tenant, &self.resolved.agent, Vec::new())?;
         let mut request = Request {
             model: self.resolved.model.name.clone(),
             messages: Vec::new(),
-            tools: tools.iter().map(|tool| tool.spec()).collect(),
+            tools: tools.tools.iter().map(|tool| tool.spec()).collect(),
             temperature: self.resolved.agent.settings.temperature,
             top_p: self.resolved.agent.settings.top_p,
             reasoning_effort: self.resolved.agent.settings.reasoning_effort.clone(),
@@ -173,7 +173,7 @@ impl Run {
     }
 
     /// One model call and the tools it asks for.
-    async fn step(&mut self, request: &mut Request, tools: &[Tool], step: &mut Step) -> Result<Next> {
+    async fn step(&mut self, request: &mut Request, tools: &Toolbox, step: &mut Step) -> Result<Next> {
         let prompt_tokens = history::tokens_of_prompt(&request.messages);
         if let Some(hold) = self.bill.hold_for(prompt_tokens) {
             let org = self.services.store.org(&self.asker.tenant);
@@ -209,7 +209,7 @@ impl Run {
                 beside.provider.clone_from(&self.resolved.model.provider);
             }
         }
-        let mut outputs = calls::run(&ending, tools, &self.tool_context(), &mut self.out).await;
+        let mut outputs = calls::run(&ending, &self.services.tools, tools, &self.asked(), &mut self.out).await;
         self.out.write(&[Chunk::FinishStep]);
         if outputs.is_empty() {
             return Ok(Next::Finish(ending.finish));
@@ -223,8 +223,8 @@ impl Run {
             return Ok(Next::Finish(Finish::Length));
         }
         let Said { text, reasoning, .. } = said;
-        let own = ending.thoughts_field.filter(|_| !reasoning.is_empty());
-        let provider = self.resolved.model.provider.clone();
+        let (own, provider) =
+            (ending.thoughts_field.filter(|_| !reasoning.is_empty()), self.resolved.model.provider.clone());
         let thoughts = own.map(|field| Thoughts { text: reasoning, field, provider });
         request.messages.push(Message::Assistant { text, thoughts, calls: ending.calls });
         let output_bytes = self.window().output_bytes();
@@ -317,11 +317,12 @@ impl Run {
         self.out.write(&chunks);
     }
 
-    fn tool_context(&self) -> tools::Context {
-        tools::Context {
+    fn asked(&self) -> Call {
+        Call {
             store: self.services.store.clone(),
             tenant: self.asker.tenant.clone(),
             session_id: self.begun.session.id.clone(),
+            id: id::generate(),
         }
     }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::stats::Stats;
-use crate::{catalog::Catalog, store::Store};
+use crate::{catalog::Catalog, store::Store, tools::Tools};
 
-/// The store, the models, and the counters.
+/// The store, the models, the tools, and the counters.
 pub(super) struct Services {
     pub store: Store,
     pub catalog: Arc<Catalog>,
+    pub tools: Arc<Tools>,
     pub stats: Stats,
 }

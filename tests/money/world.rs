@@ -21,6 +21,7 @@ use alm::{
         turns::{Begun, EndedTurn, Hold, NewTurn, Outcome, Plan},
     },
     time::Timestamp,
+    tools::Tools,
     turn::engine::Engine,
 };
 use proptest::{prelude::*, sample::Index};
@@ -206,7 +207,7 @@ impl World {
         self.runtime.block_on(async {
             let upstreams = Upstreams::new(&outbound::Options::default()).unwrap();
             let catalog = Arc::new(Catalog::new(self.store.clone(), sealer, Vec::new(), upstreams));
-            Engine::new(self.store.clone(), catalog).recover().await.unwrap();
+            Engine::new(self.store.clone(), catalog, Tools::new(self.store.clone())).recover().await.unwrap();
         });
         assert_eq!(self.store.orphans().unwrap().len(), 0);
         for org in 0..ORGS {

@@ -31,12 +31,12 @@ const MAY_USE: &str = "
     store       error id time money key
     model       error time secret outbound
     catalog     error id time money secret seal outbound store model
-    tools       error secret seal
-    turn        error id time money store model catalog
+    tools       error time secret seal store model
+    turn        error id time money store model catalog tools
     http        error id time money key password secret store catalog turn
-    server      error key money secret seal outbound store model catalog turn http
-    cli         error id time money key password secret seal child outbound store model catalog tools http server
-    properties  error model store turn http
+    server      error money secret key seal outbound store model catalog tools turn http
+    cli         error time money secret id key password seal outbound child store model catalog tools http server
+    properties  error store model tools turn http
     main        cli
     lib         server
 ";

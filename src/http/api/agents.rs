@@ -281,6 +281,7 @@ impl From<AgentSettings> for stored::Settings {
             output_tokens_max: settings.max_output_tokens,
             reasoning_effort: settings.reasoning_effort.map(|effort| effort.as_str().into()),
             steps_max: settings.max_steps,
+            ..stored::Settings::default()
         }
     }
 }
@@ -310,6 +311,7 @@ impl NewAgent {
             model: self.model,
             settings: self.settings.unwrap_or_default().into(),
             allowed_tools: self.allowed_tools,
+            client_tools: None,
             created_at: Timestamp::now(),
             updated_at: Timestamp::now(),
             description: self.description.unwrap_or_default(),

@@ -47,7 +47,7 @@ impl Asking {
         let options = outbound::Options { idle_timeout: 2 * run::TURN_TIME_MAX, ..outbound::Options::default() };
         let upstreams = Upstreams::new(&options).unwrap();
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new(), upstreams));
-        Asking { engine: Engine::new(store, catalog), tenant, _folder: folder }
+        Asking { engine: Engine::new(store.clone(), catalog, Tools::new(store)), tenant, _folder: folder }
     }
 
     /// Connects a provider whose model is `up/x`.

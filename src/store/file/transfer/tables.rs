@@ -89,6 +89,9 @@ pub(super) const TABLES: [Table; 12] = [
             "reasoning_effort",
             "steps_max",
             "allowed_tools",
+            "client_tools",
+            "tool_approval",
+            "response_format",
             "created_at",
             "updated_at",
             "deleted_at",
@@ -134,7 +137,7 @@ pub(super) const TABLES: [Table; 12] = [
         name: "session",
         is_tenants: true,
         links: &[("user_id", &PERSON), ("agent_id", &AGENT), ("project_id", &PROJECT)],
-        plain: &["id", "label", "status", "created_at", "updated_at", "deleted_at", "metadata"],
+        plain: &["id", "label", "status", "created_at", "updated_at", "deleted_at", "metadata", "origin"],
         rows: "session t WHERE +t.org_id = :org ORDER BY t.seq",
     },
     Table {
@@ -181,7 +184,7 @@ pub(super) const TABLES: [Table; 12] = [
 /// Columns that hold bytes: server-sent events, which are text.
 pub(super) const BYTES: [&str; 1] = ["frames"];
 /// Columns that hold JSON as text, which must stay such.
-pub(super) const JSON: [&str; 3] = ["allowed_tools", "metadata", "parts"];
+pub(super) const JSON: [&str; 5] = ["allowed_tools", "client_tools", "response_format", "metadata", "parts"];
 
 /// Columns that hold prices, as decimal text.
 pub(super) const PRICES: [&str; 3] = ["input_price", "output_price", "cached_input_price"];
@@ -192,7 +195,13 @@ pub(super) const FORGOTTEN: [(&str, &str); 1] = [("provider", "api_key_env")];
 
 /// What stays behind, and why.
 #[cfg(test)]
-const LEFT_OUT: [(&str, &str, &str); 16] = [
+const LEFT_OUT: [(&str, &str, &str); 22] = [
+    ("tool", "*", "a tool reaches the network of the machine that it was made on"),
+    ("mcp_server", "*", "likewise"),
+    ("mcp_tool", "*", "likewise"),
+    ("tool_call", "*", "what was allowed here says nothing of another machine"),
+    ("tool_grant", "*", "likewise"),
+    ("provider", "added_by", "nobody of this machine vouches for it"),
     (
         "provider",
         "api_key_env",

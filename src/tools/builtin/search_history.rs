@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::context::Context;
+use crate::tools::call::Call;
 
 /// Hits a model gets at most, and when it names no number.
 const HITS_MAX: usize = 20;
@@ -32,9 +32,9 @@ pub(super) fn spec() -> (&'static str, Value) {
     (description, parameters)
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<Value, String> {
+pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<Value, String> {
     let limit = arguments.limit.unwrap_or(HITS_DEFAULT).clamp(1, HITS_MAX);
-    let found = context.store.org(&context.tenant).search_messages(&arguments.query, &context.session_id, limit);
+    let found = call.store.org(&call.tenant).search_messages(&arguments.query, &call.session_id, limit);
     let found = found.map_err(|error| {
         tracing::error!(%error, "search_history");
         "The search failed.".to_owned()
@@ -70,8 +70,12 @@ mod tests {
         for _ in 0..HITS_MAX + 2 {
             org.append_message(session.clone(), NewMessage::new(Role::User, "tea".into(), "[]".into())).await.unwrap();
         }
-        let context =
-            |session_id: &str| Context { store: store.clone(), tenant: tenant.clone(), session_id: session_id.into() };
+        let context = |session_id: &str| Call {
+            store: store.clone(),
+            tenant: tenant.clone(),
+            session_id: session_id.into(),
+            id: "c".into(),
+        };
         let hits = |session_id: &str, limit: Option<usize>| {
             let found = run(&context(session_id), &Arguments { query: "tea".into(), limit }).unwrap();
             found["hits"].as_array().unwrap().len()

@@ -1,0 +1,177 @@
+//! Calls of tools: what a model asked for, who allowed it, and what became of it.
+//!
+//! Rule: a call is written down before it runs, and its row moves forward only; a trigger says so too. What lies between
+//! `called` and its end at a crash may have happened, and is never run a second time unless its tool may be.
+
+use rusqlite::{Row, named_params};
+
+use super::{Org, Page, TurnRow, sessions::VISIBLE, tools::Policy, words::words};
+use crate::{
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+words! {
+    /// Where a tool comes from.
+    pub enum Origin {
+        /// It is part of `alm`.
+        Builtin = "builtin",
+        /// An HTTP API's.
+        Http = "http",
+        /// An MCP server's.
+        Mcp = "mcp",
+        /// Whoever asks runs it.
+        Client = "client",
+        /// The program's that `alm` is part of.
+        Host = "host",
+    }
+}
+
+words! {
+    /// How far a call is.
+    pub enum CallStatus {
+        /// A person is to allow it.
+        Waiting = "waiting",
+        /// A person did; it has not run yet.
+        Approved = "approved",
+        /// A person did not.
+        Denied = "denied",
+        /// The conversation went on without it.
+        Withdrawn = "withdrawn",
+        /// It runs, or ran and nobody knows how it ended.
+        Called = "called",
+        /// It gave an output.
+        Done = "done",
+        /// It gave none, or was not run.
+        Failed = "failed",
+        /// It may have taken effect.
+        Unknown = "unknown",
+    }
+}
+
+/// A call as the file holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolCall {
+    /// SQLite's row number: the order of the calls, and a list's cursor.
+    pub seq: i64,
+    /// Also the approval's id, and the idempotency key.
+    pub id: String,
+    /// The session's id.
+    pub session_id: Option<String>,
+    pub session_label: Option<String>,
+    pub agent_name: Option<String>,
+    pub message_id: String,
+    /// As the model named it.
+    pub call_id: String,
+    /// As the model knows it.
+    pub tool: String,
+    pub origin: Origin,
+    pub fingerprint: [u8; 32],
+    pub policy: Policy,
+    pub is_idempotent: bool,
+    pub status: CallStatus,
+    pub asked_at: Timestamp,
+    pub decided_at: Option<Timestamp>,
+    /// The address of who decided.
+    pub decided_by: Option<String>,
+    /// A key's id, `sign-in` or `command line`.
+    pub decided_via: Option<String>,
+    pub decided_turn: Option<TurnRow>,
+    pub called_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub output_bytes: i64,
+    /// Microcents.
+    pub cost: i64,
+    pub reason: Option<String>,
+    /// JSON, as text.
+    pub input: Option<String>,
+}
+
+/// Which calls a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct CallFilter {
+    /// The session's id.
+    pub session_id: Option<String>,
+    pub tool: Option<String>,
+    pub status: Option<CallStatus>,
+    /// Asked at that moment or later.
+    pub from: Option<Timestamp>,
+    /// Asked before that moment.
+    pub to: Option<Timestamp>,
+}
+
+const COLUMNS: &str =
+    "t.seq, t.id, s.id, s.label, a.name, t.message_id, t.call_id, t.tool, t.origin, t.fingerprint, t.policy,
+    t.idempotent, t.status, t.asked_at, t.decided_at, u.email, t.decided_via, t.decided_turn, t.called_at, t.ended_at,
+    t.output_bytes, t.cost, t.reason, t.input";
+const FROM: &str = "FROM tool_call t JOIN session s ON s.seq = t.session
+    LEFT JOIN agent a ON a.id = s.agent_id LEFT JOIN project p ON p.id = s.project_id LEFT JOIN user u ON u.id = t.decided_by";
+
+impl ToolCall {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis));
+        Ok(ToolCall {
+            seq: row.get(0)?,
+            id: row.get(1)?,
+            session_id: row.get(2)?,
+            session_label: row.get(3)?,
+            agent_name: row.get(4)?,
+            message_id: row.get(5)?,
+            call_id: row.get(6)?,
+            tool: row.get(7)?,
+            origin: row.get(8)?,
+            fingerprint: row.get(9)?,
+            policy: row.get(10)?,
+            is_idempotent: row.get(11)?,
+            status: row.get(12)?,
+            asked_at: Timestamp::from_millis(row.get(13)?),
+            decided_at: moment(14)?,
+            decided_by: row.get(15)?,
+            decided_via: row.get(16)?,
+            decided_turn: row.get(17)?,
+            called_at: moment(18)?,
+            ended_at: moment(19)?,
+            output_bytes: row.get(20)?,
+            cost: row.get(21)?,
+            reason: row.get(22)?,
+            input: row.get(23)?,
+        })
+    }
+}
+
+impl Org<'_> {
+    /// Calls in sessions that the person may see, the newest first; the cursor is a row number.
+    pub fn tool_calls(&self, filter: &CallFilter, limit: usize, cursor: Option<i64>) -> Result<Page<ToolCall>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT {COLUMNS} {FROM}
+                 WHERE t.org_id = :org AND {VISIBLE} AND t.seq < :cursor
+                     AND (:session IS NULL OR s.id = :session) AND (:tool IS NULL OR t.tool = :tool)
+                     AND (:status IS NULL OR t.status = :status)
+                     AND t.asked_at >= :from AND t.asked_at < :to
+                 ORDER BY t.seq DESC LIMIT :rows"
+            ))?;
+            let millis = |moment: Option<Timestamp>, none: i64| moment.map_or(none, |moment| moment.as_millis());
+            let parameters = named_params! {
+                ":org": self.tenant.org_id, ":user": self.tenant.user_id, ":cursor": cursor.unwrap_or(i64::MAX),
+                ":session": filter.session_id, ":tool": filter.tool, ":status": filter.status,
+                ":from": millis(filter.from, 0), ":to": millis(filter.to, i64::MAX), ":rows": limit as i64 + 1,
+            };
+            let rows = statement.query_map(parameters, ToolCall::from_row)?.collect::<Result<_, _>>()?;
+            Ok(Page::from_rows(rows, limit, |call: &ToolCall| call.seq.to_string()))
+        })
+    }
+
+    /// The call of that id, in a session that the person may see.
+    pub fn tool_call(&self, id: &str) -> Result<ToolCall> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT {COLUMNS} {FROM} WHERE t.org_id = :org AND {VISIBLE} AND t.id = :id"
+            ))?;
+            let parameters = named_params! { ":org": self.tenant.org_id, ":user": self.tenant.user_id, ":id": id };
+            let mut rows = statement.query(parameters)?;
+            let row = rows.next()?.ok_or(Error::NotFound("approval"))?;
+            Ok(ToolCall::from_row(row)?)
+        })
+    }
+}

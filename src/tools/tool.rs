@@ -1,0 +1,137 @@
+//! A tool, wherever it comes from.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{builtin::Builtin, fingerprint::fingerprint, schema::Schema};
+use crate::{
+    model::ToolSpec,
+    store::{tool_calls::Origin, tools::Policy},
+};
+
+/// How long a built-in tool may take.
+const BUILTIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A tool that a turn may offer.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    /// What models call it by.
+    pub name: String,
+    /// What people call it by, if that is another.
+    pub title: Option<String>,
+    /// When to call it.
+    pub description: String,
+    /// JSON Schema of its input.
+    pub input_schema: Value,
+    pub origin: Origin,
+    /// The slug of the MCP server that it is of.
+    pub server: Option<String>,
+    /// What it asks of people.
+    pub policy: Policy,
+    /// SHA-256 of its definition.
+    pub fingerprint: [u8; 32],
+    /// Whether the same call twice is once.
+    pub is_idempotent: bool,
+    /// Whether it is known to change nothing.
+    pub is_read_only: bool,
+    /// Microcents a call.
+    pub price: i64,
+    /// How long a call may take.
+    pub time_max: Duration,
+    pub way: Way,
+}
+
+/// How a tool runs.
+#[derive(Debug, Clone)]
+pub enum Way {
+    Builtin(Builtin),
+    /// Whoever asks runs it.
+    Client,
+}
+
+impl From<Builtin> for Tool {
+    fn from(builtin: Builtin) -> Self {
+        let (description, input_schema) = builtin.spec();
+        let name = builtin.name();
+        let definition = json!({ "name": name, "description": description, "inputSchema": input_schema });
+        Tool {
+            name: name.into(),
+            title: None,
+            fingerprint: fingerprint(&definition),
+            description: description.into(),
+            input_schema,
+            origin: Origin::Builtin,
+            server: None,
+            policy: Policy::Never,
+            is_idempotent: true,
+            is_read_only: true,
+            price: 0,
+            time_max: BUILTIN_PATIENCE,
+            way: Way::Builtin(builtin),
+        }
+    }
+}
+
+impl Tool {
+    /// Its description for a model.
+    pub fn spec(&self) -> ToolSpec {
+        ToolSpec {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            parameters: self.input_schema.clone(),
+        }
+    }
+
+    /// What is wrong with an input, as a sentence for the model.
+    pub fn refuse(&self, input: &Value) -> Option<String> {
+        let faults = match Schema::compile(&self.input_schema) {
+            Ok(schema) => schema.faults(input),
+            Err(fault) => vec![fault],
+        };
+        (!faults.is_empty()).then(|| format!("{}: {}.", self.name, faults.join("; ")))
+    }
+
+    /// How much of a request it takes.
+    pub(super) fn spec_bytes(&self) -> usize {
+        self.name.len() + self.description.len() + self.input_schema.to_string().len()
+    }
+
+    /// Whether an agent that names its tools may use it: absent names allow every one, `github__*` a whole server.
+    pub(super) fn is_allowed(&self, names: Option<&[String]>) -> bool {
+        let Some(names) = names else { return true };
+        let of_server = self.server.as_ref().map(|slug| format!("{slug}__*"));
+        names.iter().any(|name| *name == self.name || of_server.as_ref() == Some(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_checked_before_a_tool_runs() {
+        let search = Tool::from(Builtin::SearchHistory);
+        assert_eq!(Tool::from(Builtin::CurrentTime).refuse(&json!({})), None);
+        assert_eq!(search.refuse(&json!({"query": "tea"})), None);
+        for bad in [json!({}), json!({"query": 1}), json!("tea"), json!({"query": "tea", "limit": "many"})] {
+            assert!(search.refuse(&bad).unwrap().contains("search_history"));
+        }
+    }
+
+    #[test]
+    fn an_agent_gets_the_tools_it_names() {
+        let of_server =
+            Tool { name: "github__search".into(), server: Some("github".into()), ..Builtin::CurrentTime.into() };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (allowed, expected) in [
+            (None, true),
+            (Some(names(&["github__search"])), true),
+            (Some(names(&["github__*"])), true),
+            (Some(names(&["search", "gitlab__*", "fly"])), false),
+            (Some(names(&[])), false),
+        ] {
+            assert_eq!(of_server.is_allowed(allowed.as_deref()), expected, "{allowed:?}");
+        }
+    }
+}
