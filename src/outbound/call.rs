@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::io::unix::AsyncFd;
 use ureq::{
     Agent, BodyReader, Error,
-    http::{Request, response},
+    http::{Method, Request, response},
 };
 
 use super::failure::SendError;
@@ -64,6 +64,10 @@ pub(super) struct Call {
     id: u64,
     pub(super) connection: Connection,
     cancelled: AtomicBool,
+    /// There is a connection to where the request goes, the proxy's tunnel and the handshake included.
+    connected: AtomicBool,
+    /// The request has begun to leave.
+    sent: AtomicBool,
     /// Locked before the socket's own lock, never after.
     socket: Mutex<Option<Arc<Socket>>>,
 }
@@ -74,13 +78,37 @@ impl Call {
     pub(super) fn new(connection: Connection) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(NO_CALL + 1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Call { id, connection, cancelled: AtomicBool::new(false), socket: Mutex::new(None) }
+        Call {
+            id,
+            connection,
+            cancelled: AtomicBool::new(false),
+            connected: AtomicBool::new(false),
+            sent: AtomicBool::new(false),
+            socket: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn note_connected(&self) {
+        self.connected.store(true, Ordering::SeqCst);
+    }
+
+    /// Something is about to be written: of the request, if there is a connection.
+    pub(super) fn note_sending(&self) {
+        if self.connected.load(Ordering::SeqCst) {
+            self.sent.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether the request may have left.
+    pub(super) fn is_sent(&self) -> bool {
+        self.sent.load(Ordering::SeqCst)
     }
 
     /// Blocks until the head has come. Runs on a thread that may block, inside the runtime's context.
     pub(super) fn head(self: Arc<Self>, agent: &Agent, request: Request<Bytes>) -> Result<Head, SendError> {
         let (parts, body) = request.into_parts();
-        let response = if body.is_empty() {
+        let has_no_body = body.is_empty() && !matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+        let response = if has_no_body {
             agent.run(Request::from_parts(parts, ()))
         } else {
             agent.run(Request::from_parts(parts, &body[..]))
@@ -121,6 +149,7 @@ impl Call {
             cause: cause.into(),
             reused: usage.as_ref().is_some_and(|usage| usage.reused),
             answered: usage.as_ref().is_some_and(|usage| usage.received_bytes > GOODBYE_BYTES_MAX),
+            sent: self.is_sent(),
         }
     }
 }

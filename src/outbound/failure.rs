@@ -20,6 +20,8 @@ pub enum SendError {
         reused: bool,
         /// Something came back, so the request was read and must not be sent twice.
         answered: bool,
+        /// The request had begun to leave, so it may have taken effect.
+        sent: bool,
     },
 }
 
@@ -29,7 +31,7 @@ pub enum Cause {
     /// The host's name could not be looked up.
     NameUnknown,
     /// It is at an address where nobody is asked.
-    Forbidden,
+    Forbidden(ForbiddenAddress),
     /// No connection in time.
     ConnectTimeout,
     /// No response head in time.
@@ -42,6 +44,8 @@ pub enum Cause {
     NotHttp,
     /// The connection failed.
     Io(io::Error),
+    /// As many heads are being waited for as may be.
+    TooMany,
     /// Anything else, for the log.
     Other(String),
 }
@@ -95,10 +99,10 @@ impl From<ureq::Error> for Cause {
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Cause::Tls(Untrusted::of_io(&error))
             }
-            ureq::Error::Io(error) if error.get_ref().is_some_and(|why| why.is::<ForbiddenAddress>()) => {
-                Cause::Forbidden
-            }
-            ureq::Error::Io(error) => Cause::Io(error),
+            ureq::Error::Io(error) => match error.get_ref().and_then(|why| why.downcast_ref::<ForbiddenAddress>()) {
+                Some(forbidden) => Cause::Forbidden(forbidden.clone()),
+                None => Cause::Io(error),
+            },
             other => Cause::Other(other.to_string()),
         }
     }

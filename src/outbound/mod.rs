@@ -10,10 +10,14 @@
 //! prove what is not promised, that a body survives any split.
 //! Deliberately absent: SOCKS (its sockets are not ours to read) and gzip (its reader hides `WouldBlock`).
 
+mod allow; // what an operator names as reachable
 mod call; // one request, and the socket it holds
 mod failure; // why no head came
-mod policy; // what a request may not do
+mod fetch; // whole responses, within bounds
+mod networks; // which addresses are public
+mod policy; // where a request may go, and what it may not do
 mod tls; // authorities of a file
+mod tools; // the clients of tools
 mod transport; // ureq's own interface
 
 #[cfg(test)]
@@ -35,16 +39,24 @@ use tokio::{
 };
 pub use ureq::http;
 use ureq::{
-    Agent, BodyReader,
+    Agent, BodyReader, Proxy,
     config::Config,
     http::{Request, Response},
+    unversioned::resolver::Resolver,
 };
 
-use self::call::{CURRENT, Call, CancelOnDrop, Socket};
 pub use self::{
+    allow::Allowed,
     call::Connection,
     failure::{Cause, SendError, Untrusted},
-    policy::{frames_request, is_loopback},
+    fetch::{Bounds, Failure, Fetched},
+    policy::{ForbiddenAddress, frames_request, is_loopback},
+    tools::{Row, ToolClients},
+};
+use self::{
+    call::{CURRENT, Call, CancelOnDrop, Socket},
+    policy::Guard,
+    transport::Names,
 };
 use crate::error::{Error, Result};
 
@@ -69,8 +81,14 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Options {
     /// The certificates to trust instead of the built-in public authorities', in PEM or DER.
     pub ca_file: Option<PathBuf>,
-    /// Whether `HTTPS_PROXY` and its kin are read from the environment.
+    /// Whether `HTTPS_PROXY` and its kin are read from the environment, for providers.
     pub proxy_from_env: bool,
+    /// If it names something, providers that owners added reach nothing else.
+    pub upstream_allow: Allowed,
+    /// What tools reach besides public addresses.
+    pub tool_allow: Allowed,
+    /// The proxy that tools go through, and which then resolves for them.
+    pub tool_proxy: Option<String>,
     /// Requests that may wait for their response head at a time. Each costs a thread, some 30 KB, and no CPU.
     pub heads_max: usize,
     /// For TCP and TLS together, once the name is looked up.
@@ -86,6 +104,9 @@ impl Default for Options {
         Options {
             ca_file: None,
             proxy_from_env: true,
+            upstream_allow: Allowed::default(),
+            tool_allow: Allowed::default(),
+            tool_proxy: None,
             // As many as there may be turns: to wait for a model is what turns do.
             heads_max: 4096,
             connect_timeout: Duration::from_secs(10),
@@ -96,25 +117,62 @@ impl Default for Options {
 }
 
 /// ureq with a pool of connections whose bodies are read without a thread.
+#[derive(Clone)]
 pub struct Client {
     agent: Agent,
     head_timeout: Duration,
     idle_timeout: Duration,
-    heads: Arc<Semaphore>,
-    /// A runtime for its pool of threads and for nothing else. A new thread costs more than a short reply, and the pool
-    /// of the runtime around us is everybody's. Absent in the moment of the drop.
-    threads: Option<Runtime>,
+    threads: Arc<Threads>,
 }
 
-impl Client {
-    /// Reads the authorities, and `HTTPS_PROXY` and its kin if it may. A proxy is never used for this machine.
-    pub fn new(options: &Options) -> Result<Self> {
-        let tls = options.ca_file.as_deref().map(tls::trusting).transpose()?;
-        let mut config = Config::builder();
-        if !options.proxy_from_env {
-            config = config.proxy(None);
+/// Where heads are waited for: a runtime for its pool of threads and for nothing else. A new thread costs more than a short reply,
+/// and the pool of the runtime around us is everybody's.
+struct Threads {
+    places: Arc<Semaphore>,
+    /// Absent in the moment of the drop.
+    runtime: Option<Runtime>,
+}
+
+impl Threads {
+    fn new(heads_max: usize) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .thread_name("response-head")
+            .thread_stack_size(HEAD_STACK_BYTES)
+            .max_blocking_threads(heads_max.max(1))
+            .build()?;
+        Ok(Threads { places: Arc::new(Semaphore::new(heads_max)), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Threads {
+    /// Waits for no thread: those that still wait for a head belong to calls that are cancelled.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
-        let config = config
+    }
+}
+
+/// What clients of one kind share: bounds, authorities, and the threads that wait for heads.
+struct Base {
+    options: Options,
+    tls: Option<Arc<ClientConfig>>,
+    threads: Arc<Threads>,
+}
+
+impl Base {
+    /// Reads the authorities.
+    fn new(options: &Options) -> Result<Self> {
+        let tls = options.ca_file.as_deref().map(tls::trusting).transpose()?;
+        let threads = Arc::new(Threads::new(options.heads_max).map_err(Error::internal)?);
+        Ok(Base { options: options.clone(), tls, threads })
+    }
+
+    /// A client with a pool of its own.
+    fn client(&self, guard: Guard, proxy: Option<Proxy>, resolver: impl Resolver) -> Client {
+        let options = &self.options;
+        let config = Config::builder()
+            .proxy(proxy)
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("alm/", env!("CARGO_PKG_VERSION")))
@@ -127,9 +185,34 @@ impl Client {
             .max_idle_connections(IDLE_CONNECTIONS_MAX)
             .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
             .build();
-        let mut client = Client::with_tls(config, tls, options.heads_max).map_err(Error::internal)?;
-        (client.head_timeout, client.idle_timeout) = (options.head_timeout, options.idle_timeout);
-        Ok(client)
+        Client {
+            agent: transport::agent(config, self.tls.clone(), guard, resolver),
+            head_timeout: options.head_timeout,
+            idle_timeout: options.idle_timeout,
+            threads: self.threads.clone(),
+        }
+    }
+}
+
+impl Client {
+    /// For providers. Reads the authorities, and `HTTPS_PROXY` and its kin if it may. A proxy is never used for this machine.
+    pub fn new(options: &Options) -> Result<Self> {
+        Ok(Self::of_providers(options)?.0)
+    }
+
+    /// For the operator's providers, and for those that owners added, which may reach less.
+    pub fn of_providers(options: &Options) -> Result<(Self, Self)> {
+        let base = Base::new(options)?;
+        let client = |only| {
+            let proxy = if options.proxy_from_env { Proxy::try_from_env() } else { None };
+            base.client(Guard::Providers { only }, proxy, Names::default())
+        };
+        let operators = client(None);
+        let owners = match options.upstream_allow.is_empty() {
+            true => operators.clone(),
+            false => client(Some(options.upstream_allow.clone())),
+        };
+        Ok((operators, owners))
     }
 
     /// How long a response may take to begin.
@@ -144,30 +227,24 @@ impl Client {
 
     #[cfg(test)]
     fn with_config(config: Config, heads_max: usize) -> io::Result<Self> {
-        Self::with_tls(config, None, heads_max)
-    }
-
-    fn with_tls(config: Config, tls: Option<Arc<ClientConfig>>, heads_max: usize) -> io::Result<Self> {
-        let threads = Builder::new_current_thread()
-            .thread_name("model-head")
-            .thread_stack_size(HEAD_STACK_BYTES)
-            .max_blocking_threads(heads_max.max(1))
-            .build()?;
         Ok(Client {
-            agent: transport::agent(config, tls),
+            agent: transport::agent(config, None, Guard::Providers { only: None }, Names::default()),
             head_timeout: HEAD_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
-            heads: Arc::new(Semaphore::new(heads_max)),
-            threads: Some(threads),
+            threads: Arc::new(Threads::new(heads_max)?),
         })
     }
 
     /// Sends a request and waits for the head of its response, whatever its status.
     pub async fn send(&self, request: Request<Bytes>, connection: Connection) -> Result<Response<Body>, SendError> {
-        let permit = self.heads.clone().try_acquire_owned().map_err(|_| SendError::TooMany)?;
-        let call = CancelOnDrop(Arc::new(Call::new(connection)));
+        self.send_as(CancelOnDrop(Arc::new(Call::new(connection))), request).await
+    }
+
+    /// The same for a call that its caller keeps an eye on.
+    async fn send_as(&self, call: CancelOnDrop, request: Request<Bytes>) -> Result<Response<Body>, SendError> {
+        let permit = self.threads.places.clone().try_acquire_owned().map_err(|_| SendError::TooMany)?;
         let (agent, runtime, own) = (self.agent.clone(), Handle::current(), call.0.clone());
-        let threads = self.threads.as_ref().ok_or(SendError::TooMany)?;
+        let threads = self.threads.runtime.as_ref().ok_or(SendError::TooMany)?;
         // Nobody waits for it once the call is cancelled; what came is then closed over there.
         let head = threads.spawn_blocking(move || {
             let _permit = permit;
@@ -177,19 +254,14 @@ impl Client {
             CURRENT.set(None);
             head
         });
-        let panicked =
-            || SendError::Failed { cause: Cause::Other("a thread panicked".into()), reused: false, answered: true };
+        let panicked = || SendError::Failed {
+            cause: Cause::Other("a thread panicked".into()),
+            reused: false,
+            answered: true,
+            sent: true,
+        };
         let (parts, reader, socket) = head.await.map_err(|_| panicked())??;
         Ok(Response::from_parts(parts, Body { reader, socket, _cancel: call }))
-    }
-}
-
-impl Drop for Client {
-    /// Waits for no thread: those that still wait for a head belong to calls that are cancelled.
-    fn drop(&mut self) {
-        if let Some(threads) = self.threads.take() {
-            threads.shutdown_background();
-        }
     }
 }
 
@@ -217,13 +289,18 @@ impl Body {
         Poll::Pending
     }
 
+    /// Waits for the next piece, at most `buffer`; 0 is the end. Must not be called again after an error.
+    pub async fn piece(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.poll_read(cx, buffer)).await
+    }
+
     /// Reads until the end, or until `bytes_max` are there; more are never taken.
     pub async fn read_up_to(&mut self, bytes_max: usize) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         let mut buffer = vec![0; bytes_max.min(4096)];
         while all.len() < bytes_max {
             let room = buffer.len().min(bytes_max - all.len());
-            match std::future::poll_fn(|cx| self.poll_read(cx, &mut buffer[..room])).await? {
+            match self.piece(&mut buffer[..room]).await? {
                 0 => break,
                 n => all.extend_from_slice(&buffer[..n]),
             }

@@ -1,11 +1,20 @@
-//! What goes around a proxy, which headers are not for others to set, and at which addresses nobody is asked.
+//! Where a request may go, what goes around a proxy, and which headers are not for others to set.
+//!
+//! Rule: one guard, at connect time, on the resolved address: what it permits is what is connected to, so it does not matter how a host
+//! was written, and a name that resolves differently the next time gains nothing. Two lists: tools reach public addresses, providers all
+//! but link-local ones and the clouds' own. Rule: where a proxy resolves, only names and addresses as they are written can be tested.
 
 use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    fmt, io,
+    net::{IpAddr, SocketAddr},
 };
 
 use ureq::http::Uri;
+
+use super::{
+    allow::{Allowed, Target, is_number, plain},
+    networks::{is_link_local, is_metadata, is_metadata_name, is_public},
+};
 
 /// Headers that say how a request is framed, or what becomes of its connection. They are ours: with another's `content-length` a
 /// request may end early, or never.
@@ -14,43 +23,101 @@ const FRAMING: [&str; 9] =
 /// How the headers begin that are for a proxy on the way.
 const PROXY_PREFIX: &str = "proxy-";
 
-/// Where clouds answer their machines, beside the link-local addresses, which are no model server's either: who asks there gets
-/// the machine's own keys.
-const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-/// IPv4 addresses as a translator of IPv6 networks writes them: the last 32 bits.
-const TRANSLATED_V4: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
-
-/// Nobody is asked at that address.
-#[derive(Debug, thiserror::Error)]
-#[error("link-local and metadata addresses are not asked")]
-pub(super) struct ForbiddenAddress;
-
-/// The addresses that may be asked; an error if there are only others. It looks at what is connected to, so it does not matter
-/// how the name of it was written or resolved.
-pub(super) fn permitted(addresses: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
-    let permitted: Vec<_> = addresses.iter().filter(|address| !is_forbidden(address.ip())).copied().collect();
-    match permitted.is_empty() && !addresses.is_empty() {
-        true => Err(io::Error::other(ForbiddenAddress)),
-        false => Ok(permitted),
-    }
+/// Who asks, which decides where a request may go.
+#[derive(Debug)]
+pub(super) enum Guard {
+    /// Providers: all but link-local addresses and metadata, or of those only what is named.
+    Providers {
+        /// None is all.
+        only: Option<Allowed>,
+    },
+    /// Tools: public addresses, and what is named.
+    Tools {
+        /// What the operator named.
+        allowed: Allowed,
+        /// The host and port of the one row that these requests are for, if its operator added it.
+        own: Option<Target>,
+    },
 }
 
-fn is_forbidden(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local() || METADATA_V4.contains(&v4),
-        IpAddr::V6(v6) => {
-            v6.is_unicast_link_local() || v6 == METADATA_V6 || embedded(v6).is_some_and(|v4| is_forbidden(v4.into()))
+/// Nobody is asked at that address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ForbiddenAddress {
+    /// The host as the request names it.
+    pub host: String,
+    /// What it is, or leads to; none where that was not looked up.
+    pub address: Option<IpAddr>,
+}
+
+impl fmt::Display for ForbiddenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ForbiddenAddress { host, address } = self;
+        let is_cloud = is_metadata_name(host) || address.is_some_and(is_metadata);
+        let place = if is_cloud { "is the cloud's own" } else { "is on a private network" };
+        match address.map(|address| address.to_string()).filter(|address| address != host) {
+            Some(address) => write!(f, "{host} ({address}) {place}"),
+            None => write!(f, "{host} {place}"),
         }
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for.
-fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [.., high, low] = v6.segments();
-    let translated = v6.segments()[..6] == TRANSLATED_V4;
-    let v4 = || Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    v6.to_ipv4().or_else(|| translated.then(v4))
+impl Guard {
+    /// The addresses that may be connected to for `uri`; an error if there are only others.
+    pub(super) fn permitted(&self, uri: &Uri, addresses: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
+        let target = target(uri);
+        let permitted: Vec<_> = addresses.iter().filter(|address| self.permits(&target, **address)).copied().collect();
+        match addresses.first().filter(|_| permitted.is_empty()) {
+            Some(first) => Err(forbidden(&target, Some(first.ip()))),
+            None => Ok(permitted),
+        }
+    }
+
+    fn permits(&self, target: &Target, address: SocketAddr) -> bool {
+        let ip = address.ip();
+        match self {
+            Guard::Providers { only } => {
+                !is_link_local(ip)
+                    && !is_metadata(ip)
+                    && only.as_ref().is_none_or(|allowed| allowed.permits(target, address))
+            }
+            Guard::Tools { allowed, own } => {
+                let is_own = own.as_ref() == Some(target);
+                let is_open = !is_metadata(ip) && !is_metadata_name(&target.host) && (is_own || is_public(ip));
+                is_open || allowed.permits(target, address)
+            }
+        }
+    }
+
+    /// Whether a proxy may be asked for `uri`, which it resolves for itself.
+    pub(super) fn permits_by_name(&self, uri: &Uri) -> io::Result<()> {
+        let target = target(uri);
+        let address = target.host.parse::<IpAddr>().ok();
+        let is_permitted = match (address, self) {
+            (Some(ip), _) => self.permits(&target, SocketAddr::new(ip, target.port)),
+            (None, Guard::Providers { only }) => only.as_ref().is_none_or(|allowed| allowed.names(&target)),
+            (None, Guard::Tools { allowed, own }) => {
+                // Other spellings of an address are read by the proxy's resolver, and not by us.
+                let is_local = is_local_name(&target.host) || is_number(&target.host);
+                let is_open = !is_metadata_name(&target.host) && (!is_local || own.as_ref() == Some(&target));
+                is_open || allowed.names(&target)
+            }
+        };
+        if is_permitted { Ok(()) } else { Err(forbidden(&target, address)) }
+    }
+}
+
+fn forbidden(target: &Target, address: Option<IpAddr>) -> io::Error {
+    io::Error::other(ForbiddenAddress { host: target.host.clone(), address })
+}
+
+/// Where a request for `uri` goes.
+pub(super) fn target(uri: &Uri) -> Target {
+    let by_scheme = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    Target { host: plain(uri.host().unwrap_or_default()), port: uri.port_u16().unwrap_or(by_scheme) }
+}
+
+fn is_local_name(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// Whether nobody but us may set a request's header of that name.
@@ -66,56 +133,4 @@ pub fn is_loopback(uri: &Uri) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn link_local_and_metadata_addresses_are_not_asked_however_they_are_written() {
-        let at = |address: &str| SocketAddr::new(address.parse().unwrap(), 80);
-        for forbidden in [
-            "169.254.169.254",
-            "169.254.0.1",
-            "100.100.100.200",
-            "168.63.129.16",
-            "fe80::1",
-            "febf::1",
-            "fd00:ec2::254",
-            "::ffff:169.254.169.254",
-            "::169.254.169.254",
-            "64:ff9b::a9fe:a9fe",
-        ] {
-            let refused = permitted(&[at(forbidden)]).unwrap_err();
-            assert!(refused.get_ref().is_some_and(|why| why.is::<ForbiddenAddress>()), "{forbidden}");
-        }
-        let fine = [
-            "127.0.0.1",
-            "10.0.0.1",
-            "192.168.1.2",
-            "100.100.100.201",
-            "8.8.8.8",
-            "::1",
-            "fd00:ec2::253",
-            "2001:db8::1",
-        ]
-        .map(at);
-        assert_eq!(permitted(&fine).unwrap(), fine);
-        assert_eq!(permitted(&[at("169.254.1.1"), at("10.0.0.1")]).unwrap(), [at("10.0.0.1")]);
-        assert_eq!(permitted(&[]).unwrap(), []);
-    }
-
-    #[test]
-    fn only_we_frame_a_request() {
-        for name in FRAMING.into_iter().chain([
-            "Content-Length",
-            "TRANSFER-ENCODING",
-            "Proxy-Authorization",
-            "proxy-",
-            " host ",
-        ]) {
-            assert!(frames_request(name), "{name}");
-        }
-        for name in ["authorization", "content-type", "x-host", "cookie", "proxy", "", "accept"] {
-            assert!(!frames_request(name), "{name}");
-        }
-    }
-}
+mod tests;

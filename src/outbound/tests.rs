@@ -237,7 +237,7 @@ fn dropping_a_call_ends_the_wait_for_its_head() {
         }
         assert_eq!(ended.recv().await, Some("ended"));
         // The thread has ended as well: it gives its place back.
-        let _ = client.heads.acquire_many(8).await.unwrap();
+        let _ = client.threads.places.acquire_many(8).await.unwrap();
     });
 }
 
@@ -285,7 +285,7 @@ fn dropping_a_call_closes_its_connection_over_tls_too() {
                 event = told.recv() => assert_eq!(event, Some("silent")),
             }
             assert_eq!(told.recv().await, Some("ended"));
-            let _ = client.heads.acquire().await.unwrap();
+            let _ = client.threads.places.acquire().await.unwrap();
         }
         let mut body = send().await.unwrap().into_body();
         assert_eq!(body.read_up_to(3).await.unwrap(), b"abc");

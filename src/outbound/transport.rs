@@ -27,27 +27,30 @@ use ureq::{
 
 use super::{
     call::{CURRENT, Connection, Socket, Usage, locked},
-    policy::{is_loopback, permitted},
+    policy::{Guard, is_loopback},
     tls::TlsConnector,
 };
 
 /// While a body streams, all that is written are a few bytes of TLS, by a worker that has others to serve.
 const STREAMING_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// ureq over sockets that can be awaited.
-pub(super) fn agent(config: Config, tls: Option<Arc<ClientConfig>>) -> Agent {
+/// ureq over sockets that can be awaited, to where the guard permits.
+pub(super) fn agent(config: Config, tls: Option<Arc<ClientConfig>>, guard: Guard, resolver: impl Resolver) -> Agent {
+    let (guard, has_proxy) = (Arc::new(guard), config.proxy().is_some());
+    let ready = |loopback_only| ReadyConnector { loopback_only, guard: guard.clone(), has_proxy };
     let connectors =
-        ().chain(ReadyConnector { loopback_only: true })
+        ().chain(ready(true))
             .chain(ConnectProxyConnector::default())
-            .chain(ReadyConnector { loopback_only: false })
+            .chain(ready(false))
             .chain(TlsConnector(tls))
-            .chain(RustlsConnector::default());
-    Agent::with_parts(config, connectors, Names(DefaultResolver::default()))
+            .chain(RustlsConnector::default())
+            .chain(Arrived { has_proxy });
+    Agent::with_parts(config, connectors, resolver)
 }
 
 /// Makes a failed look-up recognisable: the standard library gives it no error kind of its own.
-#[derive(Debug)]
-struct Names(DefaultResolver);
+#[derive(Debug, Default)]
+pub(super) struct Names(DefaultResolver);
 
 impl Resolver for Names {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
@@ -59,6 +62,8 @@ impl Resolver for Names {
 #[derive(Debug)]
 struct ReadyConnector {
     loopback_only: bool,
+    guard: Arc<Guard>,
+    has_proxy: bool,
 }
 
 impl<In: Transport> Connector<In> for ReadyConnector {
@@ -69,19 +74,22 @@ impl<In: Transport> Connector<In> for ReadyConnector {
             return Ok(Some(Either::A(connected)));
         }
         let loopback = is_loopback(details.uri);
+        let proxy = details.config.proxy().filter(|proxy| !loopback && !proxy.is_no_proxy(details.uri));
         if self.loopback_only && !loopback {
+            if proxy.is_some() {
+                self.guard.permits_by_name(details.uri)?;
+            }
             return Ok(None);
         }
-        let proxy = details.config.proxy().filter(|proxy| !loopback && !proxy.is_no_proxy(details.uri));
         if proxy.is_some_and(|p| !matches!(p.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)) {
             // Going around a proxy that somebody configured would be worse than failing.
             return Err(Error::ConnectProxyFailed("not an HTTP proxy".into()));
         }
         let stream = if details.addrs.is_empty() {
             let addresses = details.resolver.resolve(details.uri, details.config, details.timeout)?;
-            connect_first(&permitted(&addresses)?, details.timeout)?
+            connect_first(&self.permitted(details, &addresses)?, details.timeout)?
         } else {
-            connect_first(&permitted(&details.addrs)?, details.timeout)?
+            connect_first(&self.permitted(details, &details.addrs)?, details.timeout)?
         };
         stream.set_nodelay(details.config.no_delay())?;
         #[expect(deprecated, reason = "safe for a TcpStream, which owns the one descriptor it names; else `unsafe`")]
@@ -89,6 +97,37 @@ impl<In: Transport> Connector<In> for ReadyConnector {
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         let socket = Arc::new(Socket { io, usage: Mutex::default() });
         Ok(Some(Either::B(ReadyTransport { socket, buffers })))
+    }
+}
+
+impl ReadyConnector {
+    fn permitted(&self, details: &ConnectionDetails, addresses: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
+        match is_to_proxy(self.has_proxy, details) {
+            true => Ok(addresses.to_vec()),
+            false => self.guard.permitted(details.uri, addresses),
+        }
+    }
+}
+
+/// Whether a connection is to the proxy itself, which its operator named: only then ureq takes the proxy out of its settings.
+fn is_to_proxy(has_proxy: bool, details: &ConnectionDetails) -> bool {
+    has_proxy && details.config.proxy().is_none()
+}
+
+/// The last of the connectors: what is written from here on is the request.
+#[derive(Debug)]
+struct Arrived {
+    has_proxy: bool,
+}
+
+impl<In: Transport> Connector<In> for Arrived {
+    type Out = In;
+
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<In>, Error> {
+        if chained.is_some() && !is_to_proxy(self.has_proxy, details) {
+            CURRENT.with_borrow(|call| call.iter().for_each(|call| call.note_connected()));
+        }
+        Ok(chained)
     }
 }
 
@@ -155,6 +194,8 @@ impl Transport for ReadyTransport {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        // In this order: whoever ends the call now either stops the write, or learns of it.
+        CURRENT.with_borrow(|call| call.iter().for_each(|call| call.note_sending()));
         self.claim()?;
         let timeout = timeout.for_write();
         let mut usage = locked(&self.socket.usage);
@@ -189,6 +230,7 @@ impl Transport for ReadyTransport {
         let silent = stream.set_nonblocking(true).is_ok()
             && matches!(stream.read(&mut [0]), Err(e) if e.kind() == ErrorKind::WouldBlock);
         let wanted = CURRENT.with_borrow(|call| call.as_ref().is_none_or(|call| call.connection == Connection::Any));
+        CURRENT.with_borrow(|call| call.iter().for_each(|call| call.note_connected()));
         // The next head is waited for by a thread.
         silent && stream.set_nonblocking(false).is_ok() && wanted
     }

@@ -84,10 +84,10 @@ pub(super) enum Purpose<'a> {
 impl Failure {
     /// The reason no head came.
     pub(super) fn of_send(error: &SendError) -> Self {
-        let SendError::Failed { cause, reused, answered } = error else { return Failure::TooMany };
+        let SendError::Failed { cause, reused, answered, .. } = error else { return Failure::TooMany };
         match cause {
             Cause::NameUnknown => Failure::NameUnknown,
-            Cause::Forbidden => Failure::Forbidden,
+            Cause::Forbidden(_) => Failure::Forbidden,
             Cause::ConnectTimeout => Failure::Unreachable,
             Cause::HeadTimeout => Failure::HeadTimeout,
             Cause::Tls(why) => Failure::Tls(*why),
@@ -111,6 +111,7 @@ impl Failure {
                 _ if is_out_of_descriptors(e) => Failure::NoDescriptor,
                 _ => Failure::Other,
             },
+            Cause::TooMany => Failure::TooMany,
             Cause::Other(_) => Failure::Other,
         }
     }
@@ -262,7 +263,7 @@ mod tests {
     use super::*;
 
     fn failed(cause: Cause, reused: bool, answered: bool) -> Failure {
-        Failure::of_send(&SendError::Failed { cause, reused, answered })
+        Failure::of_send(&SendError::Failed { cause, reused, answered, sent: true })
     }
 
     fn status(code: u16, retry_after: Option<u64>) -> Failure {
