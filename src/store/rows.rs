@@ -19,6 +19,13 @@ pub struct SessionRow(i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TurnRow(i64);
 
+impl SessionRow {
+    /// Which comes before which.
+    pub(super) fn number(self) -> i64 {
+        self.0
+    }
+}
+
 impl TurnRow {
     /// The row of the turn that was just inserted on this connection.
     pub(super) fn inserted(c: &Connection) -> Self {

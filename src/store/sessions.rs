@@ -121,15 +121,16 @@ impl Org<'_> {
         let sql = format!(
             "{source} WHERE {VISIBLE} AND (s.updated_at, s.seq) < (:updated, :seq)
                  AND (:project IS NULL OR s.project_id = :project) AND (:agent IS NULL OR s.agent_id = :agent)
-                 AND (:words IS NULL OR :words <> '')
+                 AND (:unindexed IS NULL OR :words <> '')
              ORDER BY s.updated_at DESC, s.seq DESC LIMIT :rows"
         );
         self.read(|c| {
+            let unindexed = query.as_ref().map(|query| search::unindexed_hits(c, query)).transpose()?;
             let mut statement = c.prepare_cached(&sql)?;
             let parameters = named_params! {
                 ":org": self.tenant.org_id, ":user": self.tenant.user_id, ":updated": updated, ":seq": seq,
                 ":project": filter.project_id, ":agent": filter.agent_id,
-                ":words": query.as_ref().map(Query::expression), ":rows": limit as i64 + 1,
+                ":words": query.as_ref().map(Query::expression), ":unindexed": unindexed, ":rows": limit as i64 + 1,
             };
             let mut rows = statement.query(parameters)?;
             let mut sessions = Vec::new();
@@ -183,7 +184,7 @@ impl Org<'_> {
                 ":label": session.label, ":metadata": session.metadata, ":project": session.project_id,
                 ":status": session.status, ":updated": session.updated_at.as_millis(), ":seq": session.seq,
             })?;
-            search::index_label(c, session.seq, &session.label)?;
+            search::index_again(c, session.seq, &session.label)?;
             Ok(session)
         })
         .await
@@ -226,7 +227,7 @@ pub(super) fn insert(c: &Connection, tenant: &Tenant, new: &NewSession) -> Resul
     // is that, or somebody's in a private project.
     unless_taken(inserted, || Error::Conflict("this session id is taken: choose another".into()))?;
     let session = find(c, tenant, &session_id)?.ok_or(Error::NotFound("session"))?;
-    search::index_label(c, session.seq, &session.label)?;
+    search::index_new(c, session.seq)?;
     Ok(session)
 }
 

@@ -11,6 +11,9 @@ use super::letters::{Kind, Letter, each_letter};
 /// Bytes of a word that count: longer ones that begin alike are one. It is data then, and nobody searches for it.
 const TERM_BYTES_MAX: usize = 256;
 
+/// Bytes of a text's terms that are kept; words past it are not found.
+const TERMS_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// One term of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Term<'a> {
@@ -37,6 +40,20 @@ pub(super) enum TermKind {
 pub(super) fn each_term(text: &str, each: impl FnMut(Term<'_>) -> ControlFlow<()>) {
     let mut writer = TermWriter { term: String::new(), open: None, is_joined: false, each };
     let _has_enough = each_letter(text, |letter| writer.take(&letter)).is_break() || writer.close().is_break();
+}
+
+/// A text's terms, with spaces between them.
+pub(super) fn terms_of(text: &str) -> String {
+    let mut terms = String::with_capacity(text.len().min(TERMS_BYTES_MAX));
+    each_term(text, |term| {
+        if terms.len() + term.text.len() >= TERMS_BYTES_MAX {
+            return ControlFlow::Break(());
+        }
+        terms.push_str(term.text);
+        terms.push(' ');
+        ControlFlow::Continue(())
+    });
+    terms
 }
 
 /// Makes terms of letters.
@@ -201,5 +218,17 @@ mod tests {
     fn a_letter_under_a_million_marks_is_read_in_pieces() {
         assert_eq!(terms(&format!("z{}", "\u{301}".repeat(1_000_000))), "z");
         assert_eq!(terms(&format!("क{}", "\u{93c}".repeat(100))).chars().count(), 85, "what fits a word");
+    }
+
+    #[test]
+    fn a_text_is_indexed_up_to_its_bound() {
+        // Each letter but the last of a run is a term of seven bytes with its space, the last one of four.
+        let filler = "好".repeat(TERMS_BYTES_MAX / 7);
+        let room = TERMS_BYTES_MAX - terms_of(&filler).len() - 1;
+        for (bytes, is_held) in [(room - 1, true), (room, true), (room + 1, false)] {
+            let terms = terms_of(&format!("{filler} {}", "z".repeat(bytes)));
+            assert_eq!(terms.ends_with("z "), is_held, "{bytes}");
+            assert!(terms.len() <= TERMS_BYTES_MAX);
+        }
     }
 }
