@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -62,6 +62,8 @@ pub struct LocalServer {
     /// Where it was found.
     pub base_url: &'static str,
     pub models: Vec<String>,
+    /// It is loading its model, and lists it once that is done.
+    pub is_loading: bool,
 }
 
 impl Catalog {
@@ -179,13 +181,22 @@ async fn responding(upstreams: &Upstreams, usual: &[(&'static Preset, &'static s
         let (preset, base_url) = *usual;
         let endpoint = endpoint(preset.slug, base_url, None, Vec::new());
         async move {
-            let models = timeout(LOOK_TIMEOUT, upstreams.read_models(&endpoint, || ())).await.ok()?.ok()?;
+            let (models, is_loading) = join(
+                timeout(LOOK_TIMEOUT, upstreams.read_models(&endpoint, || ())),
+                timeout(LOOK_TIMEOUT, upstreams.is_loading(&endpoint)),
+            )
+            .await;
+            if matches!(is_loading, Ok(Ok(true))) {
+                return Some(LocalServer { preset, base_url, models: Vec::new(), is_loading: true });
+            }
+            let models = models.ok()?.ok()?;
             // 8080 is many servers' port.
             let is_llama = || models.iter().any(|model| model.owner.as_deref() == Some(LLAMA_CPP));
             (preset.slug != LLAMA_CPP || is_llama()).then(|| LocalServer {
                 preset,
                 base_url,
                 models: models.into_iter().map(|model| model.name).collect(),
+                is_loading: false,
             })
         }
     };
@@ -203,9 +214,13 @@ mod tests {
     }
 
     fn saying(body: &'static str) -> Server {
+        saying_with("200 OK", body)
+    }
+
+    fn saying_with(status: &'static str, body: &'static str) -> Server {
         Server::responding(move |_, _| {
             let length = body.len();
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+            format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
         })
     }
 
@@ -216,7 +231,12 @@ mod tests {
         // A server that takes the connection and says nothing.
         let silent = Server::start(|_, peer| peer.request().map(drop));
         let llama = saying(r#"{"data":[{"id":"m","owned_by":"llamacpp"}]}"#);
+        let refused = r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#;
+        let loading = saying_with("503 Service Unavailable", refused);
+        let busy = saying_with("503 Service Unavailable", r#"{"error":{"message":"too busy"}}"#);
         let presets = [
+            at("busy", &busy),
+            at(LLAMA_CPP, &loading),
             at("near", &near),
             at("other", &other),
             at("silent", &silent),
@@ -224,8 +244,10 @@ mod tests {
             at(LLAMA_CPP, &llama),
         ];
         let found = responding(&upstreams, &presets).await;
-        let shown: Vec<_> = found.iter().map(|found| (found.preset.slug, &found.models[..])).collect();
-        assert_eq!(shown, [("near", &["llama3.2:3b".to_owned()][..]), (LLAMA_CPP, &["m".to_owned()][..])]);
+        let shown: Vec<_> =
+            found.iter().map(|found| (found.preset.slug, &found.models[..], found.is_loading)).collect();
+        let (near, llama) = (["llama3.2:3b".to_owned()], ["m".to_owned()]);
+        assert_eq!(shown, [(LLAMA_CPP, &[][..], true), ("near", &near, false), (LLAMA_CPP, &llama, false)]);
     }
 
     #[test]

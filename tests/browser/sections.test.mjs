@@ -86,6 +86,22 @@ test("a server of this machine is offered, and connected with one click", async 
   });
 });
 
+test("a server of this machine that loads its model is offered once it has", async () => {
+  await alm.signedIn(async (page) => {
+    const found = { slug: "llamacpp", name: "llama.cpp", baseUrl: "http://127.0.0.1:9931/v1" };
+    let looks = 0;
+    await page.route("**/api/v1/providers/local", (route) => {
+      const state = looks++ === 0 ? { models: [], isLoading: true } : { models: ["m"], isLoading: false };
+      return route.fulfill({ json: { success: true, data: { items: [{ ...found, ...state }] } } });
+    });
+    await open(page, "models");
+    await page.getByText(/llama\.cpp is running at .* and is loading its model…/).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Connect", exact: true }).count(), 0);
+    await page.getByText(/llama\.cpp is running at .* with 1 model\./).waitFor();
+    await page.getByRole("button", { name: "Connect", exact: true }).waitFor();
+  });
+});
+
 test("every preset fills in its address", async () => {
   await alm.signedIn(async (page) => {
     await open(page, "models");

@@ -161,6 +161,8 @@ struct LocalServer {
     base_url: String,
     /// Under its own names.
     models: Vec<String>,
+    /// Whether it is still loading its model, which is then not listed yet.
+    is_loading: bool,
 }
 
 /// The operations.
@@ -194,8 +196,8 @@ impl Providers {
         let offer = |found: catalog::LocalServer| {
             let slug = free_slug(found.preset.slug, &taken);
             taken.push(slug.clone());
-            let catalog::LocalServer { preset, base_url, models } = found;
-            LocalServer { slug, name: preset.name.into(), base_url: base_url.into(), models }
+            let catalog::LocalServer { preset, base_url, models, is_loading } = found;
+            LocalServer { slug, name: preset.name.into(), base_url: base_url.into(), models, is_loading }
         };
         Ok(Data::of(&Items::all(found.into_iter().map(offer).collect::<Vec<_>>())))
     }
@@ -362,9 +364,8 @@ impl From<&catalog::Preset> for Preset {
 
 /// The slug itself, or the first of `slug-2`, `slug-3`, … that no provider has.
 fn free_slug(slug: &str, taken: &[String]) -> String {
-    let is_free = |slug: &String| !taken.contains(slug);
     let numbered = (2..).map(|number| format!("{slug}-{number}"));
-    std::iter::once(slug.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
+    std::iter::once(slug.to_owned()).chain(numbered).find(|slug| !taken.contains(slug)).unwrap_or_default()
 }
 
 impl From<stored::Provider> for Provider {
@@ -391,9 +392,8 @@ mod tests {
     #[test]
     fn a_server_is_offered_under_the_next_free_slug() {
         let taken = |slugs: &[&str]| slugs.iter().map(|slug| (*slug).to_owned()).collect::<Vec<_>>();
-        for (slugs, free) in
-            [(&[][..], "ollama"), (&["ollama"], "ollama-2"), (&["ollama", "ollama-2", "ollama-4"], "ollama-3")]
-        {
+        let cases = [(&[][..], "ollama"), (&["ollama"], "ollama-2"), (&["ollama", "ollama-2", "ollama-4"], "ollama-3")];
+        for (slugs, free) in cases {
             assert_eq!(free_slug("ollama", &taken(slugs)), free);
         }
     }

@@ -173,6 +173,13 @@ impl Upstreams {
         list.map_err(|failure| failure.into_error(&endpoint.who(), Purpose::Models))
     }
 
+    /// Whether a server says that it has not loaded its model as yet; asked once.
+    pub async fn is_loading(&self, endpoint: &Endpoint) -> Result<bool> {
+        let http = endpoint.request(Method::GET, "/models", Vec::new())?;
+        let answer = self.send_once(endpoint, &endpoint.authority()?, http, Connection::Any).await;
+        Ok(answer.is_err_and(|unanswered| unanswered.failure == Failure::Loading))
+    }
+
     /// Sends until a head of use has come, or sending again would be useless or not safe.
     async fn send(
         &self,

@@ -37,7 +37,7 @@ export async function models(page) {
     showProviders(providers, list.items, { page, reload, tested });
     showModels(all, models.items);
     showDefault(chosen, models.items, org, page);
-    showLocal(found, local.items, reload);
+    showLocal(found, local.items, { page, reload });
   };
   const add = () => connect().then((provider) => provider && reload(provider.id));
   fill(
@@ -61,15 +61,18 @@ export async function models(page) {
   await reload();
 }
 
+/** How often is looked whether a server has loaded its model. */
+const LOADING_MS = 2_000;
+
 /**
- * Offers the model servers of this machine that are not connected yet.
+ * Offers the model servers of this machine that are not connected yet; one that loads its model, once that is done.
  * @param {HTMLElement} found
  * @param {Api.LocalServer[]} servers
- * @param {(tested?: string) => Promise<void>} reload
+ * @param {ProviderContext} context
  */
-function showLocal(found, servers, reload) {
+function showLocal(found, servers, { page, reload }) {
   /** @param {Api.LocalServer} server */
-  const offer = ({ slug, name, baseUrl, models }) => {
+  const offer = ({ slug, name, baseUrl, models, isLoading }) => {
     /** @param {any} event */
     const take = (event) =>
       busy(event.target, "Connecting…", async () => {
@@ -77,19 +80,20 @@ function showLocal(found, servers, reload) {
         const made = await call("POST", "/providers", body);
         await reload(made.id);
       });
+    const state = isLoading ? " and is loading its model…" : ` with ${count(models.length, "model")}.`;
     return h(
       "div.offer-card",
-      h(
-        "p",
-        h("strong", name ?? slug),
-        " is running at ",
-        h("code", baseUrl),
-        ` with ${count(models.length, "model")}.`,
-      ),
-      el("button.primary", { type: "button", onclick: take }, "Connect"),
+      h("p", h("strong", name ?? slug), " is running at ", h("code", baseUrl), state),
+      !isLoading && el("button.primary", { type: "button", onclick: take }, "Connect"),
     );
   };
   fill(found, servers.map(offer));
+  if (!servers.some(({ isLoading }) => isLoading)) return;
+  setTimeout(async () => {
+    if (page.signal.aborted) return;
+    const local = await call("GET", "/providers/local", undefined, page).catch(() => undefined);
+    if (local) showLocal(found, local.items, { page, reload });
+  }, LOADING_MS);
 }
 
 /**
