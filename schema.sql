@@ -15,7 +15,8 @@ CREATE TABLE org (
     -- no crash can spend what is not there.
     balance       INTEGER NOT NULL DEFAULT 0 CHECK (balance >= 0),
     held          INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0 AND held <= balance),
-    created_at    INTEGER NOT NULL
+    created_at    INTEGER NOT NULL,
+    answer_bytes  INTEGER NOT NULL DEFAULT 0                -- of the answers in `idempotency`; kept by its triggers
 ) STRICT;
 
 -- A person. `password_hash` is Argon2id; NULL: this person cannot sign in.
@@ -106,7 +107,9 @@ CREATE TABLE project (
     description TEXT    NOT NULL DEFAULT '',
     prompt      TEXT    NOT NULL DEFAULT ''                 -- goes before the agent's system prompt
 ) STRICT;
-CREATE UNIQUE INDEX project_by_slug ON project (org_id, slug) WHERE deleted_at IS NULL;
+-- A private one takes its slug from nobody, or others would learn of it.
+CREATE UNIQUE INDEX project_by_slug ON project (org_id, slug, CASE visibility WHEN 'private' THEN user_id ELSE '' END)
+    WHERE deleted_at IS NULL;
 
 -- Where models come from. The built-in provider `demo` is not stored.
 CREATE TABLE provider (
@@ -408,3 +411,16 @@ CREATE TABLE idempotency (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
 CREATE INDEX idempotency_by_turn ON idempotency (turn) WHERE turn IS NOT NULL;
+CREATE INDEX idempotency_answers ON idempotency (org_id, created_at) WHERE status IS NOT NULL;
+
+CREATE TRIGGER answer_counted AFTER UPDATE OF headers, body ON idempotency BEGIN
+    UPDATE org SET answer_bytes = answer_bytes
+        + coalesce(length(CAST(NEW.headers AS BLOB)), 0) + coalesce(length(NEW.body), 0)
+        - coalesce(length(CAST(OLD.headers AS BLOB)), 0) - coalesce(length(OLD.body), 0)
+    WHERE id = NEW.org_id;
+END;
+CREATE TRIGGER answer_uncounted AFTER DELETE ON idempotency WHEN OLD.status IS NOT NULL BEGIN
+    UPDATE org SET answer_bytes = answer_bytes
+        - coalesce(length(CAST(OLD.headers AS BLOB)), 0) - coalesce(length(OLD.body), 0)
+    WHERE id = OLD.org_id;
+END;

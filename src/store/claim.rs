@@ -15,6 +15,8 @@ const FORGOTTEN_AT_ONCE: i64 = 64;
 /// A request that is to be done once.
 #[derive(Debug, Clone)]
 pub struct Claim {
+    /// Whose request it is: the organization's id.
+    pub org_id: String,
     /// SHA-256 of who asks, where, and the key they chose.
     pub name: [u8; 32],
     /// SHA-256 of the body.
@@ -29,11 +31,11 @@ pub(super) fn note(c: &Connection, claim: &Claim, turn: Option<TurnRow>) -> Resu
     )?
     .execute(named_params! { ":old": old(), ":name": claim.name, ":rows": FORGOTTEN_AT_ONCE })?;
     c.prepare_cached(
-        "INSERT INTO idempotency (name, body_hash, turn, created_at) VALUES (:name, :body, :turn, :now)
+        "INSERT INTO idempotency (org_id, name, body_hash, turn, created_at) VALUES (:org, :name, :body, :turn, :now)
          ON CONFLICT (name) DO NOTHING",
     )?
     .execute(named_params! {
-        ":name": claim.name, ":body": claim.body_hash, ":turn": turn, ":now": Timestamp::now().as_millis(),
+        ":org": claim.org_id, ":name": claim.name, ":body": claim.body_hash, ":turn": turn, ":now": Timestamp::now().as_millis(),
     })?;
     Ok(())
 }

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::error::Result;
 
+/// Bytes of answers kept of one organization. Past it the oldest go; that their requests were done stays known.
+const ONCE_BYTES_MAX: i64 = 64 * 1024 * 1024;
+
 /// What is remembered of a request that was done.
 #[derive(Debug)]
 pub struct Done {
@@ -60,18 +63,54 @@ impl Store {
             .execute(named_params! {
                 ":status": answer.status, ":headers": answer.headers, ":body": answer.body, ":name": claim.name,
             })?;
-            Ok(())
+            make_room(c, &claim.org_id)
         };
         self.writer.write(keep).await
     }
 }
 
+/// Drops the oldest answers of an organization that keeps too much.
+fn make_room(c: &Connection, org_id: &str) -> Result<()> {
+    let mut kept = c.prepare_cached("SELECT answer_bytes FROM org WHERE id = ?1")?;
+    let mut drop_oldest = c.prepare_cached(
+        "UPDATE idempotency SET status = NULL, headers = NULL, body = NULL WHERE name =
+             (SELECT name FROM idempotency WHERE org_id = ?1 AND status IS NOT NULL ORDER BY created_at LIMIT 1)",
+    )?;
+    while kept.query_row([org_id], |row| row.get::<_, i64>(0))? > ONCE_BYTES_MAX && drop_oldest.execute([org_id])? > 0 {
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Timestamp;
 
-    fn claim(name: u8) -> Claim {
-        Claim { name: [name; 32], body_hash: [9; 32] }
+    fn store() -> (Store, [String; 2], tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1).unwrap();
+        let orgs =
+            ["acme", "globex"].map(|slug| store.create_org(slug, "a@example.com", None).unwrap().tenant().org_id);
+        (store, orgs, folder)
+    }
+
+    fn claim(org_id: &str, name: u8) -> Claim {
+        Claim { org_id: org_id.into(), name: [name; 32], body_hash: [9; 32] }
+    }
+
+    fn kept(store: &Store, name: u8) -> Option<usize> {
+        store.done_request(&[name; 32]).unwrap().unwrap().answer.map(|answer| answer.body.len())
+    }
+
+    fn counted(store: &Store, org_id: &str) -> i64 {
+        let sql = "SELECT answer_bytes FROM org WHERE id = ?1";
+        store.read(|c| Ok(c.query_row(sql, [org_id], |row| row.get(0))?)).unwrap()
+    }
+
+    /// Waits until the clock shows a later moment, as rows are ordered by it.
+    fn tick() {
+        let now = Timestamp::now();
+        while Timestamp::now() == now {}
     }
 
     async fn age(store: &Store) {
@@ -82,19 +121,44 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_remembered_for_a_day_and_then_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 1).unwrap();
+        let (store, [acme, _], _folder) = store();
         let answer = Answer { status: 201, headers: "{}".into(), body: b"made".to_vec() };
         for name in 0..3 {
-            store.keep_answer(claim(name), answer.clone()).await.unwrap();
+            store.keep_answer(claim(&acme, name), answer.clone()).await.unwrap();
         }
         assert_eq!(store.done_request(&[1; 32]).unwrap().unwrap().answer, Some(answer));
         age(&store).await;
         assert!(store.done_request(&[1; 32]).unwrap().is_none());
-        store.writer.write(|c| note(c, &claim(1), None)).await.unwrap();
+        let again = claim(&acme, 1);
+        store.writer.write(move |c| note(c, &again, None)).await.unwrap();
         assert!(store.done_request(&[1; 32]).unwrap().unwrap().answer.is_none());
         let left: i64 =
             store.read(|c| Ok(c.query_row("SELECT count(*) FROM idempotency", [], |row| row.get(0))?)).unwrap();
-        assert_eq!(left, 1, "the old ones made way");
+        assert_eq!((left, counted(&store, &acme)), (1, 0), "the old ones made way");
+    }
+
+    #[tokio::test]
+    async fn the_oldest_answers_of_an_organization_make_way_and_their_requests_stay_done() {
+        let (store, [acme, globex], _folder) = store();
+        let keep = async |org_id: &str, name, bytes: i64| {
+            let answer = Answer { status: 201, headers: "{}".into(), body: vec![b'x'; bytes as usize - 2] };
+            store.keep_answer(claim(org_id, name), answer).await.unwrap();
+        };
+        keep(&globex, 9, 100).await;
+        let half = ONCE_BYTES_MAX / 2;
+        keep(&acme, 1, 100).await;
+        tick();
+        keep(&acme, 2, half - 100).await;
+        tick();
+        for (name, bytes, first) in [(3, half - 1, Some(98)), (3, half, Some(98)), (3, half + 1, None)] {
+            keep(&acme, name, bytes).await;
+            assert_eq!(kept(&store, 1), first, "{bytes}");
+        }
+        assert_eq!([2, 3].map(|name| kept(&store, name).is_some()), [true, true]);
+        assert_eq!(counted(&store, &acme), ONCE_BYTES_MAX + 1 - 100);
+        tick();
+        keep(&acme, 4, 101).await;
+        assert_eq!([1, 2, 3, 4].map(|name| kept(&store, name).is_some()), [false, false, true, true]);
+        assert_eq!((kept(&store, 9), counted(&store, &globex)), (Some(98), 100), "another organization's stays");
     }
 }

@@ -86,6 +86,7 @@ impl Org<'_> {
     pub async fn create_project(&self, project: Project) -> Result<Project> {
         self.write(move |c, tenant| {
             let project = Project { user_id: tenant.user_id.clone(), ..project };
+            refuse_taken(c, tenant, &project)?;
             let inserted = c.execute(
                 "INSERT INTO project (id, org_id, user_id, slug, name, emoji, visibility, created_at, updated_at,
                      description, prompt)
@@ -120,6 +121,7 @@ impl Org<'_> {
             if project.is_private && !was_private {
                 refuse_others_sessions(c, tenant, &project.id)?;
             }
+            refuse_taken(c, tenant, &project)?;
             project.updated_at = Timestamp::now();
             let updated = c.execute(
                 "UPDATE project SET slug = :slug, name = :name, emoji = :emoji, visibility = :visibility,
@@ -149,10 +151,22 @@ impl Org<'_> {
 
 fn find(c: &Connection, tenant: &Tenant, id_or_slug: &str) -> Result<Project> {
     let mut statement = c.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM project WHERE {VISIBLE} AND (id = :key OR slug = :key) ORDER BY id = :key DESC LIMIT 1"
+        "SELECT {COLUMNS} FROM project WHERE {VISIBLE} AND (id = :key OR slug = :key)
+         ORDER BY id = :key DESC, visibility = 'private' DESC LIMIT 1"
     ))?;
     let parameters = named_params! { ":org": tenant.org_id, ":user": tenant.user_id, ":key": id_or_slug };
     statement.query_row(parameters, Project::from_row).optional()?.ok_or(Error::NotFound("project"))
+}
+
+/// A slug is taken by what the person sees. Others' private projects take none, or it would be learned that they are there; to
+/// their creators a slug is then their own project.
+fn refuse_taken(c: &Connection, tenant: &Tenant, project: &Project) -> Result<()> {
+    let mut statement =
+        c.prepare_cached(&format!("SELECT 1 FROM project WHERE {VISIBLE} AND slug = :slug AND id <> :id"))?;
+    let parameters = named_params! {
+        ":org": tenant.org_id, ":user": tenant.user_id, ":slug": project.slug, ":id": project.id,
+    };
+    if statement.exists(parameters)? { Err(slug_taken(&project.slug)) } else { Ok(()) }
 }
 
 /// Nobody's session vanishes under them because somebody else made its project private.

@@ -64,6 +64,28 @@ fn what_is_said_in_a_private_project_is_its_creators_alone() {
 }
 
 #[test]
+fn a_private_project_takes_its_slug_from_nobody_and_keeps_it_for_its_creator() {
+    let app = App::shared();
+    let (owner, member) = (app.org("acme"), app.member("acme"));
+    let private = member.post("/projects", json!({ "name": "Plan", "visibility": "private" })).ok(201);
+    for visibility in ["private", "team"] {
+        let other = owner.post("/projects", json!({ "name": "Plan", "visibility": visibility })).ok(201);
+        assert_eq!(owner.get("/projects/plan").ok(200)["id"], other["id"]);
+        assert_eq!(member.get("/projects/plan").ok(200)["id"], private["id"], "beside {visibility}");
+        owner.delete("/projects/plan").ok(200);
+    }
+    let team = owner.post("/projects", json!({ "name": "Open" })).ok(201);
+    // What one sees is taken, in either direction.
+    member.post("/projects", json!({ "name": "Open", "visibility": "private" })).fails(409, "CONFLICT");
+    member.patch("/projects/plan", json!({ "slug": "open" })).fails(409, "CONFLICT");
+    member.post("/projects", json!({ "name": "Plan" })).fails(409, "CONFLICT");
+    let taken = owner.patch(&format!("/projects/{}", team["id"].as_str().unwrap()), json!({ "slug": "plan" }));
+    assert_eq!(taken.ok(200)["slug"], json!("plan"));
+    assert_eq!(member.get("/projects/plan").ok(200)["id"], private["id"]);
+    member.patch("/projects/plan", json!({ "visibility": "team" })).fails(409, "CONFLICT");
+}
+
+#[test]
 fn no_slug_takes_what_was_meant_for_an_id() {
     let app = App::shared();
     let (owner, member) = (app.org("acme"), app.member("acme"));

@@ -69,7 +69,7 @@ impl Endpoint for IdempotencyLayer {
             return self.inner.call(request).await;
         };
         let sent = request.take_body();
-        let claim = claim(name, &request, sent).await.map_err(ApiError)?;
+        let claim = claim(&tenant, name, &request, sent).await.map_err(ApiError)?;
         match app.in_flight.begin(&claim, || app.store.done_request(&name)).map_err(ApiError)? {
             Lookup::Running(live, head) => return Ok(with_head(Body::from_bytes_stream(live.reader()), head)),
             Lookup::Done(done) => return Ok(replay(&app, done, tenant, &request).await.map_err(ApiError)?),
@@ -84,10 +84,10 @@ impl Endpoint for IdempotencyLayer {
 }
 
 /// What a request asks under its name. Its body waits where the handler looks for it.
-async fn claim(name: Name, request: &Request, sent: Body) -> Result<Claim> {
+async fn claim(tenant: &Tenant, name: Name, request: &Request, sent: Body) -> Result<Claim> {
     let arrival = Arrival::of(request)?;
     arrival.receive(request, sent).await?;
-    Ok(Claim { name, body_hash: arrival.hash().await? })
+    Ok(Claim { org_id: tenant.org_id.clone(), name, body_hash: arrival.hash().await? })
 }
 
 /// The first request of its name that is in flight. Its name is free again when it is dropped, by a panic too.

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn one_request_of_a_name_is_answered_at_a_time_and_its_reply_is_joined() {
         let in_flight = InFlight::default();
-        let claim = |body| Claim { name: [1; 32], body_hash: [body; 32] };
+        let claim = |body| Claim { org_id: String::new(), name: [1; 32], body_hash: [body; 32] };
         let begin = |body| in_flight.begin(&claim(body), || Ok(None));
         assert!(matches!(begin(0), Ok(Lookup::Nothing)));
         assert!(matches!(begin(0), Err(Error::Conflict(_))));

@@ -74,7 +74,8 @@ fn shape(file: &Connection) -> Result<Shape> {
     Ok(shape)
 }
 
-/// A statement without comments and layout: its words, with one space where there is any.
+/// A statement without comments and layout: its words, with one space where there is any, but none where a column that came
+/// later leaves one: before a comma and the closing parenthesis.
 fn plain(sql: &str) -> String {
     let mut words = String::with_capacity(sql.len());
     let mut rest = sql;
@@ -86,6 +87,9 @@ fn plain(sql: &str) -> String {
             _ if rest.starts_with("/*") => (rest.find("*/").map_or(rest.len(), |at| at + 2), true),
             _ => (first.len_utf8(), first.is_ascii_whitespace()),
         };
+        if matches!(first, ',' | ')') && words.ends_with(' ') {
+            words.pop();
+        }
         if !is_blank {
             words.push_str(&rest[..length]);
         } else if !words.ends_with(' ') {
@@ -187,7 +191,10 @@ mod tests {
 
     #[test]
     fn only_comments_and_layout_make_no_difference() {
-        assert_eq!(plain("CREATE  TABLE t ( -- the\n  a TEXT /* and */ )  "), "CREATE TABLE t ( a TEXT )");
+        assert_eq!(
+            plain("CREATE  TABLE t ( -- the\n  a TEXT /* and */ , b TEXT)  "),
+            "CREATE TABLE t ( a TEXT, b TEXT)"
+        );
         for (one, other) in
             [("'a  b'", "'a b'"), ("'--x'", "'"), ("\"/* a */\"", "\"\""), ("a b", "ab"), ("'it''s'", "'it'")]
         {

@@ -74,7 +74,10 @@ fn take_snapshot(file: &Path) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::schema::SCHEMA, *};
+    use super::{
+        super::{schema::SCHEMA, shape::faults},
+        *,
+    };
     use crate::store::{Store, sessions::SessionFilter};
 
     /// Every schema that was released, as it was, and rows of it.
@@ -122,6 +125,7 @@ mod tests {
             let store = Store::open(folder.path(), 1).unwrap();
             let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
             assert_eq!(shape(&file), shape(&new), "from schema {released}");
+            assert_eq!(faults(&file).unwrap(), [""; 0], "from schema {released}");
             assert_eq!((version(&file).unwrap(), count(&file, "message")), (VERSION, 3));
             let integrity: String = file.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
             assert_eq!(integrity, "ok");

@@ -195,7 +195,7 @@ pub(super) const FORGOTTEN: [(&str, &str); 1] = [("provider", "api_key_env")];
 
 /// What stays behind, and why.
 #[cfg(test)]
-const LEFT_OUT: [(&str, &str, &str); 22] = [
+const LEFT_OUT: [(&str, &str, &str); 23] = [
     ("tool", "*", "a tool reaches the network of the machine that it was made on"),
     ("mcp_server", "*", "likewise"),
     ("mcp_tool", "*", "likewise"),
@@ -216,6 +216,7 @@ const LEFT_OUT: [(&str, &str, &str); 22] = [
     ("provider_model", "facts", "found out again where it is asked from"),
     ("org", "balance", "the ledger's sum: its trigger writes it"),
     ("org", "held", "likewise"),
+    ("org", "answer_bytes", "of what is left out with idempotency"),
     ("session", "message_count", "the messages' triggers write it"),
     ("session", "cut", "a row number; the next turn finds it again"),
     ("session", "seq", "the other file numbers its own rows"),

@@ -6,6 +6,23 @@ ALTER TABLE agent ADD COLUMN response_format TEXT CHECK (json_valid(response_for
 ALTER TABLE provider ADD COLUMN added_by TEXT NOT NULL DEFAULT 'api' CHECK (added_by IN ('operator', 'api'));
 ALTER TABLE session ADD COLUMN origin TEXT NOT NULL DEFAULT 'chat' CHECK (origin IN ('chat', 'agent', 'mcp', 'responses', 'completions'));
 ALTER TABLE idempotency ADD COLUMN org_id TEXT;
+ALTER TABLE org ADD COLUMN answer_bytes INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX idempotency_answers ON idempotency (org_id, created_at) WHERE status IS NOT NULL;
+CREATE TRIGGER answer_counted AFTER UPDATE OF headers, body ON idempotency BEGIN
+    UPDATE org SET answer_bytes = answer_bytes
+        + coalesce(length(CAST(NEW.headers AS BLOB)), 0) + coalesce(length(NEW.body), 0)
+        - coalesce(length(CAST(OLD.headers AS BLOB)), 0) - coalesce(length(OLD.body), 0)
+    WHERE id = NEW.org_id;
+END;
+CREATE TRIGGER answer_uncounted AFTER DELETE ON idempotency WHEN OLD.status IS NOT NULL BEGIN
+    UPDATE org SET answer_bytes = answer_bytes
+        - coalesce(length(CAST(OLD.headers AS BLOB)), 0) - coalesce(length(OLD.body), 0)
+    WHERE id = OLD.org_id;
+END;
+
+DROP INDEX project_by_slug;
+CREATE UNIQUE INDEX project_by_slug ON project (org_id, slug, CASE visibility WHEN 'private' THEN user_id ELSE '' END)
+    WHERE deleted_at IS NULL;
 
 CREATE TABLE tool (
     id          TEXT    PRIMARY KEY,
