@@ -196,12 +196,13 @@ impl Builder {
             proxy_from_env: self.proxy_from_env,
             ..outbound::Options::default()
         };
-        let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
-        let engine = Engine::new(store.clone(), catalog.clone(), Tools::new(store.clone()));
+        let catalog = Arc::new(Catalog::new(store.clone(), sealer.clone(), named, Upstreams::new(&options)?));
+        let tools = Tools::new(store.clone(), sealer);
+        let engine = Engine::new(store.clone(), catalog.clone(), tools.clone());
         engine.recover().await?;
         let hosts = Hosts::of_listener(self.listen.ip(), &self.allow_hosts);
         let admission = Admission { cors, hosts, proxies, cookie, setup, chats_per_minute };
-        let mut app = App::new(store, catalog, engine.clone(), admission);
+        let mut app = App::new(store, catalog, tools, engine.clone(), admission);
         if let Some(count) = self.log_lines_lost {
             app.metrics.add_log_lines_lost(count);
         }

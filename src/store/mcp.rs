@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
     Org,
+    fault::unless_taken,
     tools::{AddedBy, Policy},
     words::words,
 };
@@ -14,6 +15,9 @@ use crate::{
     error::{Error, Result},
     time::Timestamp,
 };
+
+/// Most MCP servers of an organization.
+pub const MCP_SERVERS_MAX: usize = 32;
 
 words! {
     /// How a server is reached.
@@ -208,6 +212,103 @@ impl Org<'_> {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+
+    /// The tool of that name, with its server.
+    pub fn mcp_tool(&self, name: &str) -> Result<(McpServer, McpTool)> {
+        self.read(|c| find_tool(c, &self.tenant.org_id, name)?.ok_or(Error::NotFound("tool")))
+    }
+
+    /// The tools of one server, by name.
+    pub fn mcp_tools_of(&self, server: &McpServer) -> Result<Vec<McpTool>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT {} FROM mcp_tool t JOIN mcp_server s ON s.id = t.server_id
+                 WHERE s.org_id = :org AND s.id = :server ORDER BY t.name",
+                McpTool::COLUMNS
+            ))?;
+            let of = named_params! { ":org": self.tenant.org_id, ":server": server.id };
+            Ok(statement.query_map(of, McpTool::from_row)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Keeps a new MCP server.
+    pub async fn create_mcp_server(&self, server: McpServer) -> Result<McpServer> {
+        self.write(move |c, tenant| {
+            let count = "SELECT count(*) FROM mcp_server WHERE org_id = ?1";
+            let count: i64 = c.query_row(count, [&tenant.org_id], |row| row.get(0))?;
+            if count >= MCP_SERVERS_MAX as i64 {
+                return Err(Error::invalid(
+                    "slug",
+                    format!("an organization has at most {MCP_SERVERS_MAX} MCP servers"),
+                ));
+            }
+            insert(c, &tenant.org_id, &server)?;
+            Ok(server)
+        })
+        .await
+    }
+
+    /// Lets `edit` change an MCP server. What it told stays.
+    pub async fn update_mcp_server(
+        &self,
+        slug: String,
+        edit: impl FnOnce(&mut McpServer) -> Result<()> + Send + 'static,
+    ) -> Result<McpServer> {
+        self.write(move |c, tenant| {
+            let mut server = find(c, &tenant.org_id, &slug)?.ok_or(Error::NotFound("MCP server"))?;
+            edit(&mut server)?;
+            server.updated_at = Timestamp::now();
+            update(c, &server)?;
+            Ok(server)
+        })
+        .await
+    }
+
+    /// Forgets an MCP server, its secrets and its tools; answers what it was.
+    pub async fn delete_mcp_server(&self, slug: String) -> Result<McpServer> {
+        self.write(move |c, tenant| {
+            let server = find(c, &tenant.org_id, &slug)?.ok_or(Error::NotFound("MCP server"))?;
+            c.execute("DELETE FROM mcp_server WHERE id = ?1", [&server.id])?;
+            Ok(server)
+        })
+        .await
+    }
+
+    /// Lets `edit` change what a person set of an MCP tool, and what they accepted.
+    pub async fn update_mcp_tool(
+        &self,
+        name: String,
+        edit: impl FnOnce(&mut McpTool) -> Result<()> + Send + 'static,
+    ) -> Result<(McpServer, McpTool)> {
+        self.write(move |c, tenant| {
+            let (server, mut tool) = find_tool(c, &tenant.org_id, &name)?.ok_or(Error::NotFound("tool"))?;
+            edit(&mut tool)?;
+            c.execute(
+                "UPDATE mcp_tool SET approval = :approval, price = :price, idempotent = :idempotent, is_on = :on,
+                     accepted = :accepted, accepted_definition = :definition
+                 WHERE server_id = :server AND remote_name = :name",
+                named_params! {
+                    ":approval": tool.approval, ":price": tool.price, ":idempotent": tool.is_idempotent, ":on": tool.is_on,
+                    ":accepted": tool.accepted, ":definition": tool.accepted_definition, ":server": tool.server_id,
+                    ":name": tool.remote_name,
+                },
+            )?;
+            Ok((server, tool))
+        })
+        .await
+    }
+}
+
+/// A tool's name begins with its server's slug, which holds no `_`.
+fn find_tool(c: &Connection, org_id: &str, name: &str) -> Result<Option<(McpServer, McpTool)>> {
+    let Some((slug, _)) = name.split_once("__") else { return Ok(None) };
+    let Some(server) = find(c, org_id, slug)? else { return Ok(None) };
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {} FROM mcp_tool t WHERE t.server_id = :server AND t.name = :name",
+        McpTool::COLUMNS
+    ))?;
+    let of = named_params! { ":server": server.id, ":name": name };
+    Ok(statement.query_row(of, McpTool::from_row).optional()?.map(|tool| (server, tool)))
 }
 
 fn find(c: &Connection, org_id: &str, slug: &str) -> Result<Option<McpServer>> {
@@ -217,3 +318,41 @@ fn find(c: &Connection, org_id: &str, slug: &str) -> Result<Option<McpServer>> {
     ))?;
     Ok(statement.query_row(named_params! { ":org": org_id, ":slug": slug }, McpServer::from_row).optional()?)
 }
+
+fn insert(c: &Connection, org_id: &str, server: &McpServer) -> Result<()> {
+    let inserted = c.execute(
+        "INSERT INTO mcp_server (id, org_id, slug, name, transport, added_by, approval, url, command, timeout_ms, handshake_ms,
+             created_at, updated_at)
+         VALUES (:id, :org, :slug, :name, :transport, :by, :approval, :url, :command, :timeout, :handshake, :created, :created)",
+        named_params! {
+            ":id": server.id, ":org": org_id, ":slug": server.slug, ":name": server.name, ":transport": server.transport,
+            ":by": server.added_by, ":approval": server.approval, ":url": server.url, ":command": server.command,
+            ":timeout": server.timeout_ms, ":handshake": server.handshake_ms, ":created": server.created_at.as_millis(),
+        },
+    );
+    let taken = || Error::Conflict(format!("an MCP server with the slug {} exists: choose another", server.slug));
+    unless_taken(inserted, taken)?;
+    update(c, server)
+}
+
+/// Writes every column that its owner sets.
+fn update(c: &Connection, server: &McpServer) -> Result<()> {
+    c.execute(
+        "UPDATE mcp_server SET name = :name, added_by = :by, is_active = :active, approval = :approval, new_tools = :new,
+             url = :url, headers = :headers, command = :command, args = :args, cwd = :cwd, secrets = :secrets,
+             timeout_ms = :timeout, handshake_ms = :handshake, idle_stop_minutes = :idle, use_instructions = :instructions,
+             updated_at = :updated
+         WHERE id = :id",
+        named_params! {
+            ":id": server.id, ":name": server.name, ":by": server.added_by, ":active": server.is_active,
+            ":approval": server.approval, ":new": server.new_tools, ":url": server.url, ":headers": server.headers,
+            ":command": server.command, ":args": server.args, ":cwd": server.cwd, ":secrets": server.secrets,
+            ":timeout": server.timeout_ms, ":handshake": server.handshake_ms, ":idle": server.idle_stop_minutes,
+            ":instructions": server.use_instructions, ":updated": server.updated_at.as_millis(),
+        },
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

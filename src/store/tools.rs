@@ -4,11 +4,14 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, words::words};
+use super::{Org, fault::unless_taken, words::words};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
 };
+
+/// Most HTTP tools of an organization.
+pub const HTTP_TOOLS_MAX: usize = 128;
 
 words! {
     /// Who added something that reaches a network, and so vouches for its address.
@@ -119,6 +122,47 @@ impl Org<'_> {
     pub fn http_tool(&self, name: &str) -> Result<HttpTool> {
         self.read(|c| find(c, &self.tenant.org_id, name)?.ok_or(Error::NotFound("tool")))
     }
+
+    /// Keeps a new HTTP tool.
+    pub async fn create_http_tool(&self, tool: HttpTool) -> Result<HttpTool> {
+        self.write(move |c, tenant| {
+            let count = "SELECT count(*) FROM tool WHERE org_id = ?1 AND deleted_at IS NULL";
+            let count: i64 = c.query_row(count, [&tenant.org_id], |row| row.get(0))?;
+            if count >= HTTP_TOOLS_MAX as i64 {
+                return Err(Error::invalid("name", format!("an organization has at most {HTTP_TOOLS_MAX} HTTP tools")));
+            }
+            insert(c, &tenant.org_id, &tool)?;
+            Ok(tool)
+        })
+        .await
+    }
+
+    /// Lets `edit` change an HTTP tool.
+    pub async fn update_http_tool(
+        &self,
+        name: String,
+        edit: impl FnOnce(&mut HttpTool) -> Result<()> + Send + 'static,
+    ) -> Result<HttpTool> {
+        self.write(move |c, tenant| {
+            let mut tool = find(c, &tenant.org_id, &name)?.ok_or(Error::NotFound("tool"))?;
+            edit(&mut tool)?;
+            tool.updated_at = Timestamp::now();
+            update(c, &tool)?;
+            Ok(tool)
+        })
+        .await
+    }
+
+    /// Deletes an HTTP tool and its secrets; calls of it stay.
+    pub async fn delete_http_tool(&self, name: String) -> Result<()> {
+        self.write(move |c, tenant| {
+            let tool = find(c, &tenant.org_id, &name)?.ok_or(Error::NotFound("tool"))?;
+            let sql = "UPDATE tool SET deleted_at = ?1, secrets = '{}' WHERE id = ?2";
+            c.execute(sql, (Timestamp::now().as_millis(), &tool.id))?;
+            Ok(())
+        })
+        .await
+    }
 }
 
 fn find(c: &Connection, org_id: &str, name: &str) -> Result<Option<HttpTool>> {
@@ -127,4 +171,82 @@ fn find(c: &Connection, org_id: &str, name: &str) -> Result<Option<HttpTool>> {
         HttpTool::COLUMNS
     ))?;
     Ok(statement.query_row(named_params! { ":org": org_id, ":name": name }, HttpTool::from_row).optional()?)
+}
+
+fn insert(c: &Connection, org_id: &str, tool: &HttpTool) -> Result<()> {
+    let inserted = c.execute(
+        "INSERT INTO tool (id, org_id, name, added_by, approval, method, url, body, timeout_ms, response_bytes_max, created_at,
+             updated_at, description, input_schema)
+         VALUES (:id, :org, :name, :by, :approval, :method, :url, :body, :timeout, :bytes, :created, :created, :description, :schema)",
+        named_params! {
+            ":id": tool.id, ":org": org_id, ":name": tool.name, ":by": tool.added_by, ":approval": tool.approval,
+            ":method": tool.method, ":url": tool.url, ":body": tool.body, ":timeout": tool.timeout_ms,
+            ":bytes": tool.response_bytes_max, ":created": tool.created_at.as_millis(),
+            ":description": tool.description, ":schema": tool.input_schema,
+        },
+    );
+    let taken = || Error::Conflict(format!("a tool called {} exists: choose another name", tool.name));
+    unless_taken(inserted, taken)?;
+    update(c, tool)
+}
+
+/// Writes every column that can change, so that an insert and an edit say them in one place.
+fn update(c: &Connection, tool: &HttpTool) -> Result<()> {
+    c.execute(
+        "UPDATE tool SET added_by = :by, is_active = :active, approval = :approval, idempotent = :idempotent, price = :price,
+             method = :method, url = :url, body = :body, headers = :headers, secrets = :secrets, timeout_ms = :timeout,
+             response_bytes_max = :bytes, updated_at = :updated, description = :description, input_schema = :schema
+         WHERE id = :id",
+        named_params! {
+            ":id": tool.id, ":by": tool.added_by, ":active": tool.is_active, ":approval": tool.approval,
+            ":idempotent": tool.is_idempotent, ":price": tool.price, ":method": tool.method, ":url": tool.url,
+            ":body": tool.body, ":headers": tool.headers, ":secrets": tool.secrets, ":timeout": tool.timeout_ms,
+            ":bytes": tool.response_bytes_max, ":updated": tool.updated_at.as_millis(),
+            ":description": tool.description, ":schema": tool.input_schema,
+        },
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn an_organization_has_so_many_http_tools_and_a_deleted_one_leaves_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1).unwrap();
+        let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
+        let org = store.org(&tenant);
+        let tool = |name: String| HttpTool {
+            id: format!("id-{name}"),
+            name,
+            added_by: AddedBy::Api,
+            is_active: true,
+            approval: Policy::Ask,
+            is_idempotent: false,
+            price: 0,
+            method: "GET".into(),
+            url: "https://h/".into(),
+            body: Body::None,
+            headers: "{}".into(),
+            secrets: "{\"a\":{\"env\":\"B\"}}".into(),
+            timeout_ms: 1,
+            response_bytes_max: 1,
+            created_at: Timestamp::now(),
+            updated_at: Timestamp::now(),
+            description: "Gets.".into(),
+            input_schema: "{}".into(),
+        };
+        for n in 0..=HTTP_TOOLS_MAX {
+            assert_eq!(org.create_http_tool(tool(n.to_string())).await.is_ok(), n < HTTP_TOOLS_MAX, "{n}");
+        }
+        org.delete_http_tool("0".into()).await.unwrap();
+        org.create_http_tool(tool("again".into())).await.unwrap();
+        assert_eq!(org.http_tools().unwrap().len(), HTTP_TOOLS_MAX);
+        let kept = "SELECT count(*) FROM tool WHERE deleted_at IS NOT NULL AND secrets <> '{}'";
+        let left: i64 = org.read(|c| Ok(c.query_row(kept, [], |row| row.get(0))?)).unwrap();
+        assert_eq!(left, 0, "what is deleted keeps no secret");
+    }
 }

@@ -6,8 +6,12 @@
 
 pub mod builtin; // those that are part of `alm`
 pub mod call; // one call, and how it ended
+pub mod connect; // what an MCP server has to be
+pub mod declare; // what an HTTP tool has to be
 pub mod fingerprint; // what a definition is recognised by
+pub mod listing; // what is shown of them
 pub mod naming; // what a model calls tools that others named
+pub mod place; // where requests go, and what is sent along
 pub mod schema; // what inputs have to be
 pub mod secrets; // what a tool is sent and nobody is shown
 mod tool; // a tool, wherever it comes from
@@ -22,7 +26,8 @@ use self::{
 };
 use crate::{
     error::Result,
-    store::{Store, Tenant, agents::Agent, tools::Policy},
+    seal::Sealer,
+    store::{Store, Tenant, agents::Agent, mcp::McpServer, tools::Policy},
 };
 
 pub use tool::{Tool, Way};
@@ -46,12 +51,23 @@ pub struct Toolbox {
 /// All tools there are: what they need to run, once a process.
 pub struct Tools {
     store: Store,
+    sealer: Sealer,
 }
 
 impl Tools {
     /// Those of the organizations in a store.
-    pub fn new(store: Store) -> Arc<Self> {
-        Arc::new(Tools { store })
+    pub fn new(store: Store, sealer: Sealer) -> Arc<Self> {
+        Arc::new(Tools { store, sealer })
+    }
+
+    /// What seals their secrets.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// What is wrong with an MCP server, if its tools are not offered for it.
+    pub fn reach(&self, _server: &McpServer) -> Option<String> {
+        None
     }
 
     /// The tools of a turn of that agent, `client` being those that whoever asks runs. Read from the file alone: no server is

@@ -99,10 +99,15 @@ impl Tool {
 
     /// Whether an agent that names its tools may use it: absent names allow every one, `github__*` a whole server.
     pub(super) fn is_allowed(&self, names: Option<&[String]>) -> bool {
-        let Some(names) = names else { return true };
-        let of_server = self.server.as_ref().map(|slug| format!("{slug}__*"));
-        names.iter().any(|name| *name == self.name || of_server.as_ref() == Some(name))
+        is_allowed(names, &self.name, self.server.as_deref())
     }
+}
+
+/// Whether these names allow a tool of that name and server.
+pub(super) fn is_allowed(names: Option<&[String]>, name: &str, server: Option<&str>) -> bool {
+    let Some(names) = names else { return true };
+    let of_server = server.map(|slug| format!("{slug}__*"));
+    names.iter().any(|known| known == name || of_server.as_ref() == Some(known))
 }
 
 #[cfg(test)]

@@ -174,8 +174,8 @@ mod tests {
         runtime.spawn_blocking(move || taken.recv());
         runtime.block_on(async {
             let upstreams = Upstreams::new(&outbound::Options::default()).unwrap();
-            let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new(), upstreams));
-            let engine = Engine::new(store.clone(), catalog, Tools::new(store.clone()));
+            let catalog = Arc::new(Catalog::new(store.clone(), sealer.clone(), Vec::new(), upstreams));
+            let engine = Engine::new(store.clone(), catalog, Tools::new(store.clone(), sealer));
             let question = Posted {
                 id: None,
                 role: Role::User,

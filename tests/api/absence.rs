@@ -113,6 +113,28 @@ fn a_browsers_secrets_are_in_no_answer_no_log_line_and_no_table() {
 }
 
 #[test]
+fn the_secrets_of_tools_and_servers_are_in_no_answer_no_log_line_and_no_table() {
+    let app = App::start_with(&["--log-format", "json"], &[("RUST_LOG", "trace")]);
+    let owner = app.browser("acme");
+    let tool = json!({ "name": "far", "description": "Far.", "inputSchema": { "type": "object" }, "method": "POST",
+        "url": "http://127.0.0.1:1/", "secretHeaders": { "authorization": { "value": "Bearer tool-of-mine" } } });
+    let server = json!({ "slug": "far", "url": "http://127.0.0.1:1/mcp", "bearer": { "value": "server-of-mine" } });
+    let moved = json!({ "url": "http://127.0.0.1:2/" });
+    let mut answers = vec![owner.post("/tools", tool).text, owner.post("/mcp/servers", server).text];
+    answers.extend(["/tools/far", "/mcp/servers/far"].map(|path| owner.patch(path, moved.clone()).text));
+    let read = ["/tools", "/tools/far", "/mcp/servers", "/mcp/servers/far"];
+    answers.extend(read.map(|path| app.org("acme").get(path).text));
+    let exported = app.alm(&["export", "--org", &app.slug("acme")]).stdout;
+    let (stored, logged) = (everything_stored(&app), app.output());
+    for secret in ["tool-of-mine", "server-of-mine"] {
+        assert!(answers.iter().all(|answer| !answer.contains(secret)), "{secret} is answered");
+        assert!(!exported.contains(secret) && !logged.contains(secret), "{secret} is exported or logged");
+        assert!(!holds(&stored, secret), "{secret} is stored");
+    }
+    assert!(logged.contains(r#""path":"/api/v1/tools""#), "requests are logged at all");
+}
+
+#[test]
 fn a_stolen_copy_of_the_file_opens_no_secret_and_signs_nobody_in() {
     let app = App::start(&[]);
     let browser = app.browser("acme");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use alm::tools::connect::Place;
 use serde_json::{Value, json};
 
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
         client::Client,
         fake_model::nobody,
         harness::{App, ModelSpec, user},
+        tools::new_tool,
     },
 };
 
@@ -17,12 +19,19 @@ use crate::{
 fn belongings(app: &App, slug: &str) -> BTreeMap<&'static str, String> {
     let client = app.org(slug);
     let id = |reply: Value| reply["id"].as_str().unwrap().to_owned();
+    let tool = format!("t-{}", alm::id::generate());
+    app.browser(slug).post("/tools", new_tool(&tool, "https://api.example.com/")).ok(201);
+    // As long as a server's slug may be, and nobody else's.
+    let server = alm::id::generate()[..24].replace('-', "0");
+    app.mcp_server(slug, &server, Place::Url("https://mcp.example.com/".into()));
     let session = id(client.post("/sessions", json!({ "label": "theirs" })).ok(201));
     client.post(&format!("/sessions/{session}/messages"), user("their words")).ok(201);
     BTreeMap::from([
         ("agents", id(client.post("/agents", json!({ "name": "Theirs" })).ok(201))),
         ("projects", id(client.post("/projects", json!({ "name": "Theirs" })).ok(201))),
         ("providers", app.provider(slug, &nobody(), &[ModelSpec::FREE]).id),
+        ("tools", tool),
+        ("mcp", server),
         ("api-keys", client.get("/api-keys").ok(200)["items"][0]["id"].as_str().unwrap().to_owned()),
         ("sessions", session.clone()),
         ("chat", session),
@@ -54,6 +63,8 @@ fn state(client: &Client, ids: &BTreeMap<&'static str, String>) -> Vec<String> {
         .map(|resource| read(format!("/{resource}/{}", ids[resource])))
         .collect();
     state.push(read(format!("/sessions/{}/messages", ids["sessions"])));
+    state.push(read(format!("/tools/{}", ids["tools"])));
+    state.push(read(format!("/mcp/servers/{}", ids["mcp"])));
     state
 }
 

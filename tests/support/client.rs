@@ -147,7 +147,7 @@ impl Client {
     pub fn attempt(&self, method: &str, path: &str, body: Option<&str>) -> Result<Response<Body>, ureq::Error> {
         let around = ["/api/", "/health", "/readyz", "/openapi.json", "/docs", "/metrics", "/mcp", "/.well-known/"]
             .iter()
-            .any(|own| path.starts_with(own));
+            .any(|own| path.starts_with(own) && !path.starts_with("/mcp/servers"));
         let prefix = if around { "" } else { "/api/v1" };
         let mut request = Request::builder().method(method).uri(format!("{}{prefix}{path}", self.url));
         let headers = request.headers_mut().unwrap();

@@ -9,3 +9,4 @@ pub mod fake_model; // whom the server talks to
 pub mod harness; // the server
 pub mod index; // what the search has read
 pub mod local_server; // the same, as llama.cpp's server and Ollama behave
+pub mod tools; // tools and MCP servers in the file

@@ -59,7 +59,7 @@ pub struct Agent {
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     system_prompt: Option<String>,
-    /// Names of tools; `null` for every tool.
+    /// Names of tools, where `github__*` is every tool of the server `github`; `null` for every tool that is on.
     #[oai(nullable)]
     allowed_tools: Option<Vec<String>>,
     is_active: bool,
@@ -369,9 +369,14 @@ fn check(agent: &stored::Agent) -> Result<()> {
 
 fn check_tools(checks: &mut Checks, tools: &[String]) {
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let named = |name: &String| (1..=TOOL_NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(known);
+    let named = |name: &String| {
+        let plain = name.strip_suffix("__*").unwrap_or(name);
+        (1..=TOOL_NAME_CHARS_MAX).contains(&plain.len()) && plain.chars().all(known)
+    };
     checks.that(tools.len() <= TOOLS_MAX && tools.iter().all(named), "allowedTools", || {
-        format!("must be at most {TOOLS_MAX} names of 1 to {TOOL_NAME_CHARS_MAX} letters, digits, _ - or .")
+        format!(
+            "must be at most {TOOLS_MAX} names of 1 to {TOOL_NAME_CHARS_MAX} letters, digits, _ - or ., or server__*"
+        )
     });
 }
 

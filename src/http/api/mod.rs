@@ -7,15 +7,20 @@ pub mod api_keys;
 pub mod billing;
 pub mod chat;
 mod chunks;
+pub mod mcp_servers;
 pub mod messages;
 pub mod models;
 pub mod org;
 pub mod projects;
 pub mod providers;
+mod secrets;
 pub mod sessions;
 pub mod sign_in;
 mod tags;
+pub mod tool_calls;
+pub mod tools;
 mod ui_stream;
+mod words;
 
 use poem::Request;
 
@@ -37,12 +42,13 @@ pub const API_PREFIX: &str = "/api/v1";
 pub type Api = (
     (agents::Agents, sessions::Sessions, messages::Messages, chat::Chats),
     (models::Models, providers::Providers),
+    (tools::ToolsApi, mcp_servers::McpServers, tool_calls::ToolCalls),
     (projects::Projects, billing::BillingApi),
     (api_keys::ApiKeys, org::OrgApi, sign_in::SignIns),
 );
 
 /// What every operation that takes a body, or is a POST, declares of itself.
-pub const OPERATIONS: [Operation; 23] = [
+pub const OPERATIONS: [Operation; 27] = [
     row("create_agent", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
     row("update_agent", BODY_BYTES_MAX, Executed, auth::admits::<Write>),
     row("create_project", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
@@ -57,6 +63,10 @@ pub const OPERATIONS: [Operation; 23] = [
     row("update_provider", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),
     row("test_provider", BODY_BYTES_MAX, Replayed, auth::admits::<Owner>),
     row("refresh_provider", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
+    row("create_tool", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
+    row("update_tool", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),
+    row("create_mcp_server", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
+    row("update_mcp_server", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),
     row("create_deposit", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("create_api_key", BODY_BYTES_MAX, Refused, auth::admits::<SteppedUp>),
     row("rotate_api_key", BODY_BYTES_MAX, Refused, auth::admits::<SteppedUp>),

@@ -14,6 +14,8 @@ pub enum Tag {
     Chat,
     /// Models, and the providers they come from.
     Models,
+    /// Tools, the MCP servers they come from, and what was called.
+    Tools,
     /// Sessions that share a purpose and a prompt.
     Projects,
     /// Conversations and their stored history.

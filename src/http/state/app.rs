@@ -18,6 +18,7 @@ use crate::{
     catalog::Catalog,
     error::{Error, Result},
     store::Store,
+    tools::Tools,
     turn::engine::Engine,
 };
 
@@ -37,6 +38,7 @@ const DRAINING_RETRY: Duration = Duration::from_secs(5);
 pub struct App {
     pub store: Store,
     pub catalog: Arc<Catalog>,
+    pub tools: Arc<Tools>,
     pub engine: Arc<Engine>,
     pub metrics: Metrics,
     pub bridge: Bridge,
@@ -80,10 +82,17 @@ pub struct Admission {
 
 impl App {
     /// Around an engine and what it stands on.
-    pub fn new(store: Store, catalog: Arc<Catalog>, engine: Arc<Engine>, admission: Admission) -> Self {
+    pub fn new(
+        store: Store,
+        catalog: Arc<Catalog>,
+        tools: Arc<Tools>,
+        engine: Arc<Engine>,
+        admission: Admission,
+    ) -> Self {
         App {
             store,
             catalog,
+            tools,
             metrics: Metrics::new(engine.clone()),
             engine,
             bridge: Bridge::for_scans(),
