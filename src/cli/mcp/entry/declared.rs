@@ -20,6 +20,37 @@ pub struct Entry {
     pub notes: Vec<String>,
 }
 
+/// Why an entry is not taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// On purpose: it cannot be had here.
+    Skipped(String),
+    /// It is wrong.
+    Failed(String),
+}
+
+impl Left {
+    /// The same, said of that place.
+    pub fn at(self, place: &str) -> Self {
+        match self {
+            Left::Skipped(why) => Left::Skipped(format!("{place}: {why}")),
+            Left::Failed(why) => Left::Failed(format!("{place}: {why}")),
+        }
+    }
+}
+
+impl From<String> for Left {
+    fn from(why: String) -> Self {
+        Left::Failed(why)
+    }
+}
+
+impl From<&str> for Left {
+    fn from(why: &str) -> Self {
+        Left::Failed(why.to_owned())
+    }
+}
+
 /// How a server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {

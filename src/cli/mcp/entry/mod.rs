@@ -13,7 +13,7 @@ mod reference;
 mod tests;
 mod text;
 
-pub use declared::{Entry, Input, Way, World};
+pub use declared::{Entry, Input, Left, Way, World};
 pub use print::{Printed, print};
 pub use read::{File, read, variables};
 pub use text::{is_secret_name, slug_of};

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use serde_json::{Map, Value};
 
 use super::{
-    declared::{Entry, Input, Way, World},
+    declared::{Entry, Input, Left, Way, World},
     jsonc,
     text::{Texts, slug_of},
 };
@@ -62,7 +62,7 @@ impl File {
     }
 
     /// What an entry means; or why it is not taken over.
-    pub fn entry(&mut self, name: &str, world: &mut impl World) -> Result<Entry, String> {
+    pub fn entry(&mut self, name: &str, world: &mut impl World) -> Result<Entry, Left> {
         let entry = self.entries.iter().find(|(known, _)| known == name).map(|(_, entry)| entry);
         let entry = entry.and_then(Value::as_object).ok_or("it is no object")?;
         let mut reader = Reader {
@@ -82,7 +82,7 @@ struct Reader<'a, W> {
 }
 
 impl<W: World> Reader<'_, W> {
-    fn read(&mut self, name: &str) -> Result<Entry, String> {
+    fn read(&mut self, name: &str) -> Result<Entry, Left> {
         let slug = slug_of(name).ok_or("its name has no letter a-z and no digit: give it another")?;
         let way = match self.kind()? {
             Kind::Command => self.command()?,
@@ -101,25 +101,26 @@ impl<W: World> Reader<'_, W> {
     }
 
     /// What it says of itself, or what it has.
-    fn kind(&self) -> Result<Kind, String> {
+    fn kind(&self) -> Result<Kind, Left> {
         let said = ["type", "transport"].iter().find_map(|key| self.text(key)).unwrap_or_default();
         let url = ["httpUrl", "url", "serverUrl"].iter().find_map(|key| self.text(key));
         match (&*said.to_lowercase().replace(['-', '_'], ""), url) {
             ("sse", _) => {
-                Err("SSE is deprecated and not spoken here: give the server's Streamable HTTP address, type http"
-                    .into())
+                let why = "SSE is deprecated and not spoken here: give the server's Streamable HTTP address, type http";
+                Err(Left::Skipped(why.into()))
             }
             ("stdio", _) | ("", None) if self.entry.contains_key("command") => Ok(Kind::Command),
             ("http" | "streamablehttp" | "", Some(url)) => Ok(Kind::Url(url.to_owned())),
             ("stdio" | "http" | "streamablehttp", _) => {
-                Err(format!("its type is {said}, and it has no {}", if said == "stdio" { "command" } else { "url" }))
+                Err(format!("its type is {said}, and it has no {}", if said == "stdio" { "command" } else { "url" })
+                    .into())
             }
             ("", None) => Err("it has neither a command nor a url".into()),
-            _ => Err(format!("its type {said} is not known: stdio and http are")),
+            _ => Err(format!("its type {said} is not known: stdio and http are").into()),
         }
     }
 
-    fn command(&mut self) -> Result<Way, String> {
+    fn command(&mut self) -> Result<Way, Left> {
         let command = self.text("command").ok_or("its command is no text")?.to_owned();
         let mut env = self.secrets("env")?;
         if let Some(file) = self.text("envFile").map(str::to_owned) {
@@ -129,7 +130,7 @@ impl<W: World> Reader<'_, W> {
             env.extend(more.into_iter().filter(|(name, _)| !told.contains(name)));
         }
         if let Some((name, _)) = env.iter().find(|(name, _)| !is_variable(name)) {
-            return Err(format!("env: {name} cannot be the name of a variable"));
+            return Err(format!("env: {name} cannot be the name of a variable").into());
         }
         let own: Vec<_> = env.iter().map(|(name, _)| name.clone()).collect();
         let command = self.texts.plain("command", &command, &[])?;
@@ -150,17 +151,17 @@ impl<W: World> Reader<'_, W> {
         Ok(Way::Command { command, args, env, cwd })
     }
 
-    fn http(&mut self, url: &str) -> Result<Way, String> {
+    fn http(&mut self, url: &str) -> Result<Way, Left> {
         let url = self.texts.plain("url", url, &[])?;
         Ok(Way::Http { url, headers: self.secrets("headers")? })
     }
 
     /// An object of texts.
-    fn secrets(&mut self, key: &str) -> Result<Vec<(String, NewSecret)>, String> {
+    fn secrets(&mut self, key: &str) -> Result<Vec<(String, NewSecret)>, Left> {
         let values = match self.entry.get(key) {
             None | Some(Value::Null) => return Ok(Vec::new()),
             Some(Value::Object(values)) => values,
-            Some(_) => return Err(format!("{key} must be an object")),
+            Some(_) => return Err(format!("{key} must be an object").into()),
         };
         let mut secrets = Vec::new();
         for (name, value) in values {
@@ -169,7 +170,7 @@ impl<W: World> Reader<'_, W> {
                 continue;
             }
             let text = scalar(value).ok_or_else(|| format!("{key}: {name} must be a text"))?;
-            let secret = self.texts.secret(&text).map_err(|why| format!("{key}: {name}: {why}"))?;
+            let secret = self.texts.secret(&text).map_err(|left| left.at(&format!("{key}: {name}")))?;
             secrets.push((name.clone(), secret));
         }
         Ok(secrets)

@@ -45,12 +45,20 @@ impl World for Fake {
 /// What all entries of a file mean to somebody who cannot be asked.
 fn entries(text: &str) -> Vec<Result<Entry, String>> {
     let mut file = read(text).unwrap();
-    file.names().iter().map(|name| file.entry(name, &mut Fake::default())).collect()
+    file.names().iter().map(|name| why(file.entry(name, &mut Fake::default()))).collect()
+}
+
+/// With the word before what was left on purpose.
+fn why(read: Result<Entry, Left>) -> Result<Entry, String> {
+    read.map_err(|left| match left {
+        Left::Skipped(why) => format!("skipped: {why}"),
+        Left::Failed(why) => why,
+    })
 }
 
 /// The one entry of a file.
 fn one(entry: &str) -> Result<Entry, String> {
-    File::of_one("one", entry)?.entry("one", &mut Fake::default())
+    why(File::of_one("one", entry)?.entry("one", &mut Fake::default()))
 }
 
 fn http(url: &str, headers: Vec<(&str, NewSecret)>) -> Way {
@@ -116,7 +124,7 @@ fn the_file_of_claude_code() {
     let db = db.unwrap();
     let uri = template("postgres://${DB_USER}:${DB_PASSWORD:-dev}@localhost/db");
     assert_eq!(db, plain("db", command(&["/srv/bin/db", "--dir", "/srv/data"], vec![("DATABASE_URI", uri)], None)));
-    assert!(old.unwrap_err().starts_with("SSE is deprecated"));
+    assert!(old.unwrap_err().starts_with("skipped: SSE is deprecated"));
     assert_eq!(local.unwrap_err(), "command names the variable CLAUDE_PLUGIN_ROOT, which is not set here");
     assert_eq!(keys.unwrap_err(), "args holds API_KEY: a secret belongs into env or headers, where it is sealed");
 }
@@ -181,12 +189,12 @@ fn the_file_of_vs_code() {
     assert_eq!(file.names(), ["perplexity", "github", "folder", "again", "exposed", "unknown", "tier"]);
     let mut nobody = Fake::default();
     assert_eq!(
-        file.entry("perplexity", &mut nobody).unwrap_err(),
-        "env: KEY: it asks for “perplexity-key”, and nobody can be asked here"
+        why(file.entry("perplexity", &mut nobody)).unwrap_err(),
+        "skipped: env: KEY: it asks for “perplexity-key”, and nobody can be asked here"
     );
     let answers = vec![("perplexity-key", "pplx-1"), ("folder", "/data"), ("tier", "gold")];
     let mut person = Fake { answers, ..Fake::default() };
-    let mut entry = |name: &str| file.entry(name, &mut person);
+    let mut entry = |name: &str| why(file.entry(name, &mut person));
     let way = command(&["npx", "-y", "server-perplexity-ask"], vec![("KEY", text("pplx-1"))], None);
     assert_eq!(entry("perplexity").unwrap(), plain("perplexity", way));
     assert_eq!(entry("github").unwrap(), plain("github", http("https://api.githubcopilot.com/mcp/", vec![])));
@@ -229,7 +237,7 @@ fn an_entry_that_is_none_says_why() {
         (r#"{"type":"http","command":"x"}"#, "its type is http, and it has no url"),
         (r#"{"type":"stdio","url":"http://x"}"#, "its type is stdio, and it has no command"),
         (r#"{"type":"ws","url":"ws://x"}"#, "its type ws is not known: stdio and http are"),
-        (r#"{"transport":"sse","url":"http://x"}"#, "SSE is deprecated"),
+        (r#"{"transport":"sse","url":"http://x"}"#, "skipped: SSE is deprecated"),
         (r#"{"command":["x"]}"#, "its command is no text"),
         (r#"{"command":"x","args":"y"}"#, "args must be a list"),
         (r#"{"command":"x","args":[[]]}"#, "args: each must be a text"),

@@ -1,7 +1,7 @@
 //! The texts of an entry: what they refer to, filled in or kept by name.
 
 use super::{
-    declared::{Input, World},
+    declared::{Input, Left, World},
     reference::{Piece, pieces},
 };
 use crate::{secret::Secret, tools::secrets::NewSecret};
@@ -37,7 +37,7 @@ pub struct Texts<'a, W> {
 
 impl<W: World> Texts<'_, W> {
     /// A value that is kept sealed or by name.
-    pub fn secret(&mut self, written: &str) -> Result<NewSecret, String> {
+    pub fn secret(&mut self, written: &str) -> Result<NewSecret, Left> {
         let (mut text, mut has_variable) = (String::new(), false);
         for piece in pieces(written) {
             match piece {
@@ -55,17 +55,17 @@ impl<W: World> Texts<'_, W> {
     }
 
     /// A text that is kept as it is, so no secret may be in it. What `own` names is left to the program that is started.
-    pub fn plain(&mut self, field: &str, written: &str, own: &[String]) -> Result<String, String> {
+    pub fn plain(&mut self, field: &str, written: &str, own: &[String]) -> Result<String, Left> {
         let mut text = String::new();
         for piece in pieces(written) {
             match piece {
                 Piece::Variable { name, .. } if own.contains(&name) => text.push_str(&format!("${{{name}}}")),
-                Piece::Variable { name, .. } if is_secret_name(&name) => return Err(exposed(field, &name)),
+                Piece::Variable { name, .. } if is_secret_name(&name) => return Err(exposed(field, &name).into()),
                 Piece::Variable { name, otherwise } => match self.world.variable(&name).or(otherwise) {
                     Some(value) => text.push_str(&value),
-                    None => return Err(format!("{field} names the variable {name}, which is not set here")),
+                    None => return Err(format!("{field} names the variable {name}, which is not set here").into()),
                 },
-                Piece::Input(id) if self.input(&id)?.is_secret => return Err(exposed(field, &id)),
+                Piece::Input(id) if self.input(&id)?.is_secret => return Err(exposed(field, &id).into()),
                 piece => text.push_str(&self.filled(piece)?),
             }
         }
@@ -73,30 +73,34 @@ impl<W: World> Texts<'_, W> {
     }
 
     /// What is filled in at once, whatever the text is for.
-    fn filled(&mut self, piece: Piece) -> Result<String, String> {
+    fn filled(&mut self, piece: Piece) -> Result<String, Left> {
         match piece {
             Piece::Text(text) => Ok(text),
-            Piece::Home => self.world.variable("HOME").ok_or_else(|| "there is no home folder".to_owned()),
-            Piece::Editor(written) => Err(format!("{written} is known to an editor alone: write what it stands for")),
+            Piece::Home => self.world.variable("HOME").ok_or_else(|| "there is no home folder".into()),
+            Piece::Editor(written) => {
+                Err(format!("{written} is known to an editor alone: write what it stands for").into())
+            }
             Piece::Input(id) => self.answer(&id),
-            Piece::Variable { name, .. } => Err(format!("the variable {name} is kept by name")),
+            Piece::Variable { name, .. } => Err(format!("the variable {name} is kept by name").into()),
         }
     }
 
     /// Each input is asked for once a file.
-    fn answer(&mut self, id: &str) -> Result<String, String> {
+    fn answer(&mut self, id: &str) -> Result<String, Left> {
         if let Some((_, answer)) = self.answers.iter().find(|(known, _)| known == id) {
             return Ok(answer.clone());
         }
         let input = self.input(id)?.clone();
-        let answer =
-            self.world.ask(&input).ok_or_else(|| format!("it asks for “{id}”, and nobody can be asked here"))?;
+        let answer = self
+            .world
+            .ask(&input)
+            .ok_or_else(|| Left::Skipped(format!("it asks for “{id}”, and nobody can be asked here")))?;
         let is_one = input.options.is_empty() || input.options.contains(&answer);
         if !is_one {
-            return Err(format!("“{id}” must be one of {}", input.options.join(", ")));
+            return Err(format!("“{id}” must be one of {}", input.options.join(", ")).into());
         }
         if answer.contains("${") {
-            return Err(format!("the answer to “{id}” holds ${{, which would be read as a variable"));
+            return Err(format!("the answer to “{id}” holds ${{, which would be read as a variable").into());
         }
         self.answers.push((id.to_owned(), answer.clone()));
         Ok(answer)
