@@ -30,6 +30,7 @@ mod quickstart;
 mod restore;
 mod serve;
 mod text;
+mod tools;
 mod transfer;
 mod variables;
 
@@ -63,6 +64,9 @@ enum Command {
     Providers(providers::Providers),
     /// List an organization's models
     Models(models::Models),
+    /// Add, try and set the tools of agents
+    #[command(subcommand)]
+    Tools(tools::Tools),
     /// Add money to an organization's balance
     Deposit(deposit::Deposit),
     /// Check that the money adds up
@@ -101,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => command.run(&globals),
         Command::Providers(command) => command.run(&globals),
         Command::Models(command) => command.run(&globals),
+        Command::Tools(command) => command.run(&globals),
         Command::Deposit(command) => command.run(&globals),
         Command::Ledger(command) => command.run(&globals),
         Command::Export(command) => command.run(&globals),

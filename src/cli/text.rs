@@ -35,6 +35,32 @@ pub fn read_secret(file: &Path) -> Result<String> {
     }
 }
 
+/// Longest file that is read whole, in bytes.
+const TEXT_FILE_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
+
+/// The text of a file; `-` is standard input.
+pub fn read_text(file: &Path) -> Result<String> {
+    let mut text = String::new();
+    let read = match file.to_str() {
+        Some("-") => std::io::stdin().take(TEXT_FILE_BYTES_MAX + 1).read_to_string(&mut text),
+        _ => File::open(file).and_then(|file| file.take(TEXT_FILE_BYTES_MAX + 1).read_to_string(&mut text)),
+    };
+    let bytes = read.map_err(|error| Error::failed(format!("cannot read {}: {error}", file.display())))?;
+    if bytes as u64 > TEXT_FILE_BYTES_MAX {
+        return Err(Error::failed(format!("{} is longer than {TEXT_FILE_BYTES_MAX} bytes", file.display())));
+    }
+    Ok(text)
+}
+
+/// A text on one line, with at most so many characters.
+pub fn shortened(text: &str, chars_max: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(chars_max) {
+        Some((at, _)) => format!("{}…", line[..at].trim_end()),
+        None => line,
+    }
+}
+
 /// What is wrong with a folder that others may write to.
 pub fn others_may_write(folder: &Path) -> String {
     let folder = folder.display();
@@ -103,6 +129,28 @@ mod tests {
         assert!(read(&"x".repeat(max - 1)).is_ok() && read(&"x".repeat(max)).is_ok());
         assert!(read(&"x".repeat(max + 1)).unwrap_err().contains("longer"));
         assert!(read_secret(Path::new("/dev/zero")).is_err());
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        for (bytes, fits) in
+            [(TEXT_FILE_BYTES_MAX - 1, true), (TEXT_FILE_BYTES_MAX, true), (TEXT_FILE_BYTES_MAX + 1, false)]
+        {
+            std::fs::write(&file, "x".repeat(bytes as usize)).unwrap();
+            assert_eq!(read_text(&file).is_ok(), fits, "{bytes}");
+        }
+        assert!(read_text(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
+
+    #[test]
+    fn a_text_is_shortened_to_a_line() {
+        for (text, short) in
+            [("a\n  b", "a b"), ("abcd", "abcd"), ("abcde", "abcd…"), ("abc de", "abc…"), ("ééééé", "éééé…"), ("", "")]
+        {
+            assert_eq!(shortened(text, 4), short);
+        }
     }
 
     #[test]

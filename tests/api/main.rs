@@ -15,6 +15,7 @@ mod bodies;
 mod bounds;
 mod chat;
 mod cli;
+mod cli_tools;
 mod doctor;
 mod document;
 mod edge;
