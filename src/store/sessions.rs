@@ -31,6 +31,22 @@ words! {
     }
 }
 
+words! {
+    /// Who began a conversation, and where.
+    pub enum Origin {
+        /// A person, or a program by `/chat`.
+        Chat = "chat",
+        /// Another agent.
+        Agent = "agent",
+        /// Another program, over the Model Context Protocol.
+        Mcp = "mcp",
+        /// A client of the Responses API.
+        Responses = "responses",
+        /// A client of the Chat Completions API.
+        Completions = "completions",
+    }
+}
+
 /// A conversation.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -50,6 +66,7 @@ pub struct Session {
     pub cut: Option<i64>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    pub origin: Origin,
     /// Where a search found its words; absent outside a search.
     pub snippet: Option<String>,
 }
@@ -64,6 +81,8 @@ pub struct NewSession {
     pub label: Option<String>,
     /// A JSON object, as text.
     pub metadata: Option<String>,
+    /// Absent: a chat.
+    pub origin: Option<Origin>,
 }
 
 /// Which sessions a list shows.
@@ -73,11 +92,13 @@ pub struct SessionFilter {
     pub agent_id: Option<String>,
     /// Words to find in labels and messages.
     pub search: Option<String>,
+    /// Absent: all but those that agents and the Responses API make, which nobody would look for.
+    pub origin: Option<Origin>,
 }
 
 /// Columns of a session with its agent; `p` is there for [`VISIBLE`].
 const COLUMNS: &str = "s.seq, s.id, s.user_id, s.agent_id, a.name, a.avatar, s.project_id, s.label, s.status,
-    s.metadata, s.message_count, s.cut, s.created_at, s.updated_at";
+    s.metadata, s.message_count, s.cut, s.created_at, s.updated_at, s.origin";
 const FROM: &str = "FROM session s LEFT JOIN agent a ON a.id = s.agent_id LEFT JOIN project p ON p.id = s.project_id";
 /// A session in a private project is its creator's alone, also after the project was deleted.
 pub(super) const VISIBLE: &str = "s.org_id = :org AND s.deleted_at IS NULL
@@ -100,6 +121,7 @@ impl Session {
             cut: row.get(11)?,
             created_at: Timestamp::from_millis(row.get(12)?),
             updated_at: Timestamp::from_millis(row.get(13)?),
+            origin: row.get(14)?,
             snippet: None,
         })
     }
@@ -121,6 +143,7 @@ impl Org<'_> {
         let sql = format!(
             "{source} WHERE {VISIBLE} AND (s.updated_at, s.seq) < (:updated, :seq)
                  AND (:project IS NULL OR s.project_id = :project) AND (:agent IS NULL OR s.agent_id = :agent)
+                 AND CASE WHEN :origin IS NULL THEN s.origin NOT IN ('agent', 'responses') ELSE s.origin = :origin END
                  AND (:unindexed IS NULL OR :words <> '')
              ORDER BY s.updated_at DESC, s.seq DESC LIMIT :rows"
         );
@@ -129,7 +152,7 @@ impl Org<'_> {
             let mut statement = c.prepare_cached(&sql)?;
             let parameters = named_params! {
                 ":org": self.tenant.org_id, ":user": self.tenant.user_id, ":updated": updated, ":seq": seq,
-                ":project": filter.project_id, ":agent": filter.agent_id,
+                ":project": filter.project_id, ":agent": filter.agent_id, ":origin": filter.origin,
                 ":words": query.as_ref().map(Query::expression), ":unindexed": unindexed, ":rows": limit as i64 + 1,
             };
             let mut rows = statement.query(parameters)?;
@@ -137,7 +160,7 @@ impl Org<'_> {
             while let Some(row) = rows.next()? {
                 let mut session = Session::from_row(row)?;
                 if let Some(query) = &query {
-                    session.snippet = Some(search::snippet_of_hit(c, row.get(14)?, &session.label, query)?);
+                    session.snippet = Some(search::snippet_of_hit(c, row.get(15)?, &session.label, query)?);
                 }
                 sessions.push(session);
             }
@@ -215,13 +238,13 @@ pub(super) fn insert(c: &Connection, tenant: &Tenant, new: &NewSession) -> Resul
     let session_id = new.id.clone().unwrap_or_else(id::generate);
     let inserted = c
         .prepare_cached(
-            "INSERT INTO session (org_id, id, user_id, agent_id, project_id, label, metadata, created_at, updated_at)
-             VALUES (:org, :id, :user, :agent, :project, :label, :metadata, :now, :now)",
+            "INSERT INTO session (org_id, id, user_id, agent_id, project_id, label, metadata, origin, created_at, updated_at)
+             VALUES (:org, :id, :user, :agent, :project, :label, :metadata, :origin, :now, :now)",
         )?
         .execute(named_params! {
             ":org": tenant.org_id, ":id": session_id, ":user": tenant.user_id, ":agent": new.agent_id,
             ":project": new.project_id, ":label": new.label.as_deref().unwrap_or(DEFAULT_LABEL),
-            ":metadata": new.metadata.as_deref().unwrap_or("{}"), ":now": Timestamp::now().as_millis(),
+            ":metadata": new.metadata.as_deref().unwrap_or("{}"), ":origin": new.origin.unwrap_or(Origin::Chat), ":now": Timestamp::now().as_millis(),
         });
     // A deleted session keeps its id, so that no late client writes into a new conversation by accident. Nobody learns whether it
     // is that, or somebody's in a private project.

@@ -1,9 +1,9 @@
 //! What is asked of a turn, after decoding and before anything is looked up.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fold;
-use crate::store::{Tenant, idempotency::Claim, messages::Role};
+use crate::store::{Tenant, idempotency::Claim, messages::Role, sessions::Origin};
 
 /// Characters of a first message that name its session.
 const LABEL_CHARS_MAX: usize = 80;
@@ -22,6 +22,26 @@ pub struct Ask {
     pub model: Option<String>,
     pub messages: Vec<Posted>,
     pub trigger: Trigger,
+    pub by: By,
+}
+
+/// Who or what asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// A person, or a program of theirs.
+    Chat,
+    /// Another program's model.
+    Mcp,
+    /// An agent, with a tool.
+    Agent(Asking),
+}
+
+/// The conversation in which an agent asks another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asking {
+    pub session_id: String,
+    /// The ids of the agents that wait, the one that asks last.
+    pub agent_ids: Vec<String>,
 }
 
 /// The caller, and the request that asks.
@@ -81,6 +101,7 @@ impl Ask {
             model: None,
             messages: Vec::new(),
             trigger: Trigger::Submit,
+            by: By::Chat,
         }
     }
 
@@ -111,6 +132,25 @@ fn first_words(parts: &[Value]) -> String {
     words
 }
 
+impl By {
+    /// What a session says of its beginning that is made for such a question.
+    pub fn origin(&self) -> Origin {
+        match self {
+            By::Chat => Origin::Chat,
+            By::Mcp => Origin::Mcp,
+            By::Agent(_) => Origin::Agent,
+        }
+    }
+
+    /// What else it says: a JSON object, as text.
+    pub fn metadata(&self) -> Option<String> {
+        match self {
+            By::Chat | By::Mcp => None,
+            By::Agent(Asking { session_id, .. }) => Some(json!({ "parentSessionId": session_id }).to_string()),
+        }
+    }
+}
+
 impl Asker {
     /// One without a key and without a claim.
     pub fn new(tenant: Tenant, request_id: impl Into<String>) -> Self {
@@ -120,8 +160,6 @@ impl Asker {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -259,6 +259,8 @@ fn an_agent_answers_in_a_session_that_goes_on() {
     let second = told(&call(&acme, "ask_agent", asked));
     assert!(second["text"].as_str().unwrap().contains("Ada"), "{second}");
     assert_eq!(second["sessionId"], session);
+    let listed = acme.get("/sessions?origin=mcp").ok(200);
+    assert_eq!((&listed["items"][0]["id"], &listed["items"][0]["origin"]), (&json!(session), &json!("mcp")));
     let messages = acme.messages(session);
     assert_eq!((messages.len(), &messages[3]["id"]), (4, &second["messageId"]));
     assert_eq!(second["finishReason"], messages[3]["metadata"]["finishReason"]);

@@ -12,7 +12,7 @@ fn a_session_binds_an_agent_by_id_or_slug() {
     let session = acme.post("/sessions", json!({ "label": "API quickstart", "agentId": "ala" })).ok(201);
     let keys: Vec<_> = session.as_object().unwrap().keys().collect();
     let mut expected = vec!["id", "orgId", "userId", "agentId", "agentName", "agentAvatar", "projectId", "label"];
-    expected.extend(["status", "metadata", "messageCount", "createdAt", "updatedAt"]);
+    expected.extend(["status", "metadata", "messageCount", "createdAt", "updatedAt", "origin"]);
     assert_eq!(keys, expected);
     assert_eq!((&session["agentId"], &session["agentName"]), (&ala["id"], &json!("Ala")));
     assert_eq!((&session["status"], &session["messageCount"]), (&json!("idle"), &json!(0)));

@@ -252,7 +252,7 @@ pub async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> 
     let org = store.org(tenant);
     let new = NewTurn {
         id: id::generate(),
-        session: NewSession { id: None, agent_id: None, project_id: None, label: None, metadata: None },
+        session: NewSession { id: None, agent_id: None, project_id: None, label: None, metadata: None, origin: None },
         agent_id: org.agent("ala")?.id,
         project_id: None,
         model: PAID_MODEL.into(),

@@ -55,6 +55,7 @@ pub struct Session {
     message_count: i64,
     created_at: Moment,
     updated_at: Moment,
+    origin: SessionOrigin,
     /// The matching text. Only with `q`.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +74,23 @@ enum SessionStatus {
     AwaitingApproval,
     /// The server was stopped under a reply.
     Interrupted,
+}
+
+/// Who began a session, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+enum SessionOrigin {
+    /// A person, or a program by `/chat`.
+    Chat,
+    /// Another agent, with the tool `ask_agent`.
+    Agent,
+    /// Another program, over `/mcp`.
+    Mcp,
+    /// A client of the Responses API.
+    Responses,
+    /// A client of the Chat Completions API.
+    Completions,
 }
 
 /// A new session.
@@ -132,6 +150,7 @@ pub struct Sessions;
 impl Sessions {
     /// List sessions, most recently changed first
     #[oai(path = "/sessions", method = "get", operation_id = "list_sessions")]
+    #[allow(clippy::too_many_arguments)] // one for each parameter of the query
     async fn list_sessions(
         &self,
         caller: Caller<ReadOrChat>,
@@ -140,12 +159,19 @@ impl Sessions {
         /// Words to search for in labels and messages. The last may be the beginning of a word; of a script without spaces
         /// between words, each may be any part of a sentence.
         q: Query<Option<String>>,
+        /// Only sessions of this origin. Without it, those of `agent` and `responses` are left out.
+        origin: Query<Option<SessionOrigin>>,
         /// 1 to 100. Default 50.
         limit: Query<Option<i64>>,
         /// The `nextCursor` of the previous page.
         cursor: Query<Option<String>>,
     ) -> Result<Data<Items<Session>>, ApiError> {
-        let filter = SessionFilter { project_id: project_id.0, agent_id: agent_id.0, search: q.0 };
+        let filter = SessionFilter {
+            project_id: project_id.0,
+            agent_id: agent_id.0,
+            search: q.0,
+            origin: origin.0.map(Into::into),
+        };
         Ok(list(&caller, filter, limit.0, cursor.0).await?)
     }
 
@@ -241,6 +267,7 @@ impl Session {
             message_count: session.message_count,
             created_at: session.created_at.into(),
             updated_at: session.updated_at.into(),
+            origin: session.origin.into(),
             snippet: session.snippet,
         }
     }
@@ -257,6 +284,30 @@ impl From<stored::Status> for SessionStatus {
     }
 }
 
+impl From<stored::Origin> for SessionOrigin {
+    fn from(origin: stored::Origin) -> Self {
+        match origin {
+            stored::Origin::Chat => SessionOrigin::Chat,
+            stored::Origin::Agent => SessionOrigin::Agent,
+            stored::Origin::Mcp => SessionOrigin::Mcp,
+            stored::Origin::Responses => SessionOrigin::Responses,
+            stored::Origin::Completions => SessionOrigin::Completions,
+        }
+    }
+}
+
+impl From<SessionOrigin> for stored::Origin {
+    fn from(origin: SessionOrigin) -> Self {
+        match origin {
+            SessionOrigin::Chat => stored::Origin::Chat,
+            SessionOrigin::Agent => stored::Origin::Agent,
+            SessionOrigin::Mcp => stored::Origin::Mcp,
+            SessionOrigin::Responses => stored::Origin::Responses,
+            SessionOrigin::Completions => stored::Origin::Completions,
+        }
+    }
+}
+
 impl SessionRequest {
     fn into_new(self, org: &Org<'_>) -> Result<NewSession> {
         let label = self.label.map(|label| collapse_space(&label)).filter(|label| !label.is_empty());
@@ -269,6 +320,7 @@ impl SessionRequest {
             project_id: self.project_id.map(|key| org.project(&key)).transpose()?.map(|project| project.id),
             label,
             metadata: self.metadata.map(metadata_text).transpose()?,
+            origin: None,
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     key::Env,
     store::messages::Role,
     turn::{
-        ask::{Ask, Asker, Posted, SessionRef},
+        ask::{Ask, Asker, By, Posted, SessionRef},
         parts,
         whole::Whole,
     },
@@ -59,6 +59,7 @@ impl AskAgent {
             session: self.session_id.map_or(SessionRef::New, SessionRef::Existing),
             agent: Some(self.agent),
             messages: vec![message],
+            by: By::Mcp,
             ..Ask::new(asker)
         }
     }
