@@ -27,13 +27,13 @@ pub use self::{
     ring::Ring,
 };
 
-/// Why a host program's server starts none.
-const NO_PROGRAM: &str = "commands are started by the alm program: name it with Builder::program";
+/// Why the server of a host program that names no `alm` starts none.
+pub const NO_PROGRAM: &str = "commands are started by the alm program: name it with Builder::program";
 
 /// What starts children, as long as it lives: with it they go.
 pub struct Children {
-    /// The `alm` that becomes the command.
-    program: Option<PathBuf>,
+    /// The `alm` that becomes the command, or why there is none.
+    program: Result<PathBuf, &'static str>,
     starter: OnceLock<Starter>,
 }
 
@@ -50,15 +50,14 @@ pub struct Started {
 }
 
 impl Children {
-    /// What starts children by this `alm`; without one it refuses.
-    pub fn new(program: Option<PathBuf>) -> Self {
+    /// What starts children by this `alm`, or why it starts none.
+    pub fn new(program: Result<PathBuf, &'static str>) -> Self {
         Children { program, starter: OnceLock::new() }
     }
 
     /// Starts a command; a failure is a sentence. A future that is dropped leaves no process.
     pub async fn start(&self, command: &Command) -> Result<Started, String> {
-        let alm = self.program.as_deref().ok_or(NO_PROGRAM)?;
-        let ready = command.prepared(alm)?;
+        let ready = command.prepared(self.program.as_ref().map_err(|why| (*why).to_owned())?)?;
         let broken = |error: io::Error| format!("{} does not start: {error}", command.program);
         let starter = self.starter.get_or_init(Starter::new);
         let born = starter.start(ready, command.pid_file.clone()).await.map_err(broken)?;
@@ -84,7 +83,7 @@ mod tests {
             folder: "/".into(),
             pid_file: "/nowhere/x.pid".into(),
         };
-        let refused = Children::new(None).start(&command).await.err().unwrap();
+        let refused = Children::new(Err(NO_PROGRAM)).start(&command).await.err().unwrap();
         assert_eq!(refused, "commands are started by the alm program: name it with Builder::program");
     }
 }

@@ -100,9 +100,10 @@ impl Process {
     }
 
     /// Waits until it has ended.
-    pub async fn ended(&self) -> Exit {
+    pub fn ended(&self) -> impl Future<Output = Exit> + Send + use<> {
+        // It holds nothing that would keep the child alive.
         let mut ended = self.0.ended.clone();
-        ended.wait_for(Option::is_some).await.ok().and_then(|exit| *exit).unwrap_or(Exit::Unknown)
+        async move { ended.wait_for(Option::is_some).await.ok().and_then(|exit| *exit).unwrap_or(Exit::Unknown) }
     }
 
     /// Ends it, once its stdin is closed: it may go by itself, then it is asked to, then it is killed. Within 5 seconds.

@@ -10,6 +10,7 @@ pub mod connect; // what an MCP server has to be
 pub mod declare; // what an HTTP tool has to be
 pub mod fingerprint; // what a definition is recognised by
 pub mod listing; // what is shown of them
+pub mod mcp; // those of MCP servers
 pub mod naming; // what a model calls tools that others named
 pub mod place; // where requests go, and what is sent along
 pub mod schema; // what inputs have to be

@@ -9,7 +9,7 @@ use crate::support::harness::{PATIENCE, Ran, alm, until, wait};
 
 /// What starts children by the real binary.
 fn children() -> Children {
-    Children::new(Some(env!("CARGO_BIN_EXE_alm").into()))
+    Children::new(Ok(env!("CARGO_BIN_EXE_alm").into()))
 }
 
 /// A shell that runs this in a folder.
@@ -108,7 +108,7 @@ fn a_command_that_cannot_be_started_is_a_sentence_or_says_so_itself() {
         assert!(text.contains("script does not start: No such file or directory"), "{text}");
         assert_eq!(soon(child.process.ended()).await, Exit::Code(1));
     });
-    let no_alm = Children::new(Some("/no/alm".into()));
+    let no_alm = Children::new(Ok("/no/alm".into()));
     let sentence = wait(no_alm.start(&shell(folder.path(), ""))).err().unwrap();
     assert_eq!(sentence, "sh does not start: No such file or directory (os error 2)");
 }

@@ -10,6 +10,7 @@ mod support;
 
 mod children;
 mod clock;
+mod commands;
 mod connections;
 mod disk;
 mod drain;

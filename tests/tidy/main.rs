@@ -31,7 +31,7 @@ const MAY_USE: &str = "
     store       error id time money key
     model       error time secret outbound
     catalog     error id time money secret seal outbound store model
-    tools       error id time money secret seal outbound store model
+    tools       error id time money secret seal child outbound store model
     turn        error id time money store model catalog tools
     http        error id time money key password secret store catalog tools turn
     server      error money secret key seal outbound store model catalog tools turn http
