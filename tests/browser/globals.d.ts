@@ -53,6 +53,18 @@ interface SessionActions {
   changed: (made?: string) => unknown;
 }
 
+/** What is known of a call that waits before the server was asked about it. */
+type WaitingCall = Pick<Api.WaitingApproval, "approvalId" | "toolName" | "input"> & Partial<Api.WaitingApproval>;
+
+/** The card of a part that waits for an answer, if it has one. */
+type CardOf = (part: any) => HTMLElement | undefined;
+
+/** What the parts of the section of tools share. */
+interface ToolContext {
+  page: Page;
+  reload: (tested?: string) => Promise<void>;
+}
+
 /** Where a reply goes: in the place of another, or on from the parts of one. */
 interface ReplyPlace {
   replaces?: { element: HTMLElement };
@@ -106,3 +118,35 @@ interface LiveReply {
 
 /** Swagger UI, from its bundle. */
 declare const SwaggerUIBundle: any;
+
+declare namespace Api {
+  type WaitingApproval = {
+    approvalId: string;
+    sessionId: string;
+    sessionLabel?: string;
+    agentName?: string | null;
+    toolName: string;
+    input: any;
+    policy: string;
+    askedAt: string;
+    expiresAt: string;
+    status: string;
+    decidedBy?: any;
+  };
+  type Decision = { approval: WaitingApproval; remaining: number; resumed: boolean };
+  type McpServerTest = {
+    ok: boolean;
+    stages: { name: string; ok: boolean; durationMs: number; error?: string | null }[];
+    tools: { name: string }[];
+    quarantined: { name: string; fault: string }[];
+    log: string;
+  };
+  type ToolTest = {
+    ok: boolean;
+    output?: any;
+    error?: string | null;
+    status?: number | null;
+    durationMs: number;
+    request?: { method: string; url: string; headerNames: string[] };
+  };
+}

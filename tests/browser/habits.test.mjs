@@ -15,6 +15,7 @@ const LOOKS = Object.keys(SCREENS).flatMap((screen) =>
   ["light", "dark"].map((colorScheme) => ({ screen, colorScheme, reducedMotion: "reduce" })),
 );
 const PICTURES = process.env.ALM_PICTURES;
+const SECTIONS = ["keys", "models", "agents", "tools", "approvals", "usage", "account", "sessions", "sessions/new"];
 
 let alm;
 
@@ -53,6 +54,14 @@ async function fillIn(page) {
     avatar: "📝",
     model: "openai/gpt-5-mini",
   });
+  await asPerson(page, "POST", "/tools", {
+    name: "create_ticket",
+    description: "Opens a ticket. Use it when a person reports that something is broken.",
+    inputSchema: { type: "object", properties: { title: { type: "string" } }, required: ["title"] },
+    method: "POST",
+    url: "https://api.example.com/v1/tickets",
+  });
+  await asPerson(page, "POST", "/mcp/servers", { slug: "files", name: "Files", url: "http://127.0.0.1:1/mcp" });
   await open(page, "sessions/new");
   for (const question of ["Think: is 221 prime?", "What time is it?", "Show me Markdown"]) {
     await page.getByRole("textbox", { name: "Message" }).fill(question);
@@ -108,7 +117,7 @@ for (const look of LOOKS) {
 
   test(`every section is sound: ${name}`, async () => {
     await alm.signedIn(async (page) => {
-      for (const section of ["keys", "models", "agents", "usage", "account", "sessions", "sessions/new"]) {
+      for (const section of SECTIONS) {
         await open(page, section);
         await settled(page);
         await assertSound(page, section);
@@ -134,6 +143,10 @@ for (const look of LOOKS) {
         ["models", "Edit openai"],
         ["agents", "Create agent"],
         ["agents", "Edit Ala"],
+        ["tools", "Add a server"],
+        ["tools", "Edit Files"],
+        ["tools", "Add a tool"],
+        ["tools", "Try create_ticket"],
         ["usage", "Add to balance"],
         ["sessions/new", "Show as curl"],
       ];
@@ -222,7 +235,7 @@ test("the page keeps still while it loads", async () => {
         list.getEntries().forEach((entry) => (window.jumps += entry.hadRecentInput ? 0 : entry.value)),
       ).observe({ type: "layout-shift", buffered: true });
     });
-    for (const section of ["keys", "models", "agents", "usage", "account", "sessions/new"]) {
+    for (const section of SECTIONS.filter((section) => section !== "sessions")) {
       await open(page, section);
       await settled(page);
       const jumps = await page.evaluate(() => window.jumps);

@@ -9,6 +9,8 @@ import { EMAIL, ORG, PASSWORD, asPerson, open, startOwned } from "./person.mjs";
 
 const PAGES = new URL("../../src/http/page/files/", import.meta.url);
 
+const TOOL = { description: "A tool.", inputSchema: { type: "object" }, method: "GET", url: "http://127.0.0.1:1/" };
+
 /** Where what is typed goes, by script and name of the field; the call that takes it. */
 const SENT = {
   "sections/agents.js name": ["POST", "/agents", (name) => ({ name })],
@@ -20,6 +22,10 @@ const SENT = {
     "/providers",
     (slug) => ({ slug, kind: "openai-compatible", baseUrl: "http://127.0.0.1:1/v1", models: [] }),
   ],
+  "sections/tools/http-form.js name": ["POST", "/tools", (name) => ({ ...TOOL, name })],
+  "sections/tools/http-form.js description": ["PATCH", "/tools/known", (description) => ({ description })],
+  "sections/tools/server-form.js slug": ["POST", "/mcp/servers", (slug) => ({ slug, url: "http://127.0.0.1:1/mcp" })],
+  "sections/tools/server-form.js name": ["PATCH", "/mcp/servers/known", (name) => ({ name })],
   "sections/sessions.js label": ["POST", "/sessions", (label) => ({ label, agentId: "ala" })],
   "sections/usage.js note": ["POST", "/billing/deposit", (note) => ({ amountMicrocents: 1, note })],
 };
@@ -52,6 +58,8 @@ test("a field takes as much as the server does, and no more", async () => {
   assert.deepEqual(known.map(([field]) => field).sort(), [...Object.keys(SENT), SETUP].sort());
   await alm.signedIn(async (page) => {
     await open(page, "keys");
+    await asPerson(page, "POST", "/mcp/servers", { slug: "known", url: "http://127.0.0.1:1/mcp" });
+    await asPerson(page, "POST", "/tools", { ...TOOL, name: "known", approval: "ask" });
     for (const [field, chars] of known.filter(([field]) => field !== SETUP)) {
       const [method, path, body] = SENT[field];
       const send = (length) => asPerson(page, method, path, body("a".repeat(length)));
@@ -82,7 +90,7 @@ test("the form of the setup takes a slug as long as the server does", async () =
   }
 });
 
-test("the form of an agent offers exactly the tools that are built in", async () => {
+test("the form of an agent offers exactly the tools that a model is", async () => {
   await alm.signedIn(async (page) => {
     const endpoint = alm.upstream.endpoint([text("Hello")]);
     await open(page, "agents");
@@ -97,9 +105,18 @@ test("the form of an agent offers exactly the tools that are built in", async ()
       data: { model: "seen/m", messages: [{ role: "user", content: "Hi" }] },
       headers: { origin: alm.base, "x-alumia-org": ORG },
     });
-    const builtIn = endpoint.requests[0].body.tools.map((tool) => tool.function.name);
+    const sent = endpoint.requests[0].body.tools.map((tool) => tool.function.name);
     await page.getByRole("button", { name: "Create agent" }).click();
     const offered = await page.locator("dialog [name=tools]").evaluateAll((boxes) => boxes.map((box) => box.value));
-    assert.deepEqual(offered.sort(), builtIn.sort());
+    const { items } = await asPerson(page, "GET", "/tools");
+    assert.deepEqual(offered.sort(), items.map(({ name }) => name).sort());
+    // Those that are given by name alone, and those that an earlier test declared.
+    const others = items
+      .filter(({ origin, name }) => origin === "http" || name === "ask_agent")
+      .map(({ name }) => name);
+    assert.deepEqual(
+      offered.filter((name) => !others.includes(name)),
+      sent.filter((name) => !others.includes(name)).sort(),
+    );
   });
 });

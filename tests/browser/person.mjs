@@ -1,5 +1,6 @@
 // The owner of a fresh server, at a browser.
 
+import assert from "node:assert/strict";
 import { startEmpty } from "../clients/alm.mjs";
 import { startFakeUpstream } from "../clients/fake-upstream.mjs";
 import { withPage } from "./browser.mjs";
@@ -8,13 +9,16 @@ export const EMAIL = "you@example.com";
 export const PASSWORD = "correct horse battery staple";
 export const ORG = "acme";
 
+/** What a stranger may write into anything. */
+export const HOSTILE = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>"'><svg onload=window.hacked=1>`;
+
 /**
  * A server that has been set up; `signedIn(use)` is a browser of its owner's. With `upstream: true` a fake model stands
- * beside it, as `upstream`.
+ * beside it, as `upstream`. `flags` are the server's.
  */
-export async function startOwned({ upstream: withUpstream = false } = {}) {
+export async function startOwned({ upstream: withUpstream = false, flags } = {}) {
   const upstream = withUpstream ? await startFakeUpstream() : undefined;
-  const alm = await startEmpty();
+  const alm = await startEmpty(flags);
   const code = new URL(alm.link).hash.slice(1);
   await post(alm, "/auth/setup", { code, orgSlug: ORG, email: EMAIL, password: PASSWORD });
   const signedIn = (use, options) =>
@@ -56,4 +60,15 @@ export async function open(page, section) {
   await page.goto("about:blank");
   await page.goto(`/${ORG}/settings#${section}`);
   await page.getByRole("heading", { level: 1 }).waitFor({ state: "attached" });
+}
+
+/** Nothing ran, and what was shown as text is text. */
+export async function assertHarmless(page) {
+  assert.equal(await page.evaluate(() => window.hacked), undefined);
+  const made = await page.evaluate(
+    () =>
+      document.querySelectorAll("main script, main img, main svg[onload], main [onclick], dialog script, dialog img")
+        .length,
+  );
+  assert.equal(made, 0);
 }

@@ -4,9 +4,12 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { fold, emptyMessage } from "../../src/http/page/files/chat/fold.js";
+import { inPlainSight } from "../../src/http/page/files/lib/approval-card.js";
 import { csv } from "../../src/http/page/files/lib/csv.js";
 import { duration, microcents, money, price } from "../../src/http/page/files/lib/format.js";
 import { judge } from "../../src/http/page/files/lib/strength.js";
+import { headersIn, secretsIn } from "../../src/http/page/files/sections/tools/headers.js";
+import { sample } from "../../src/http/page/files/sections/tools/try.js";
 
 const GOLDEN = new URL("../golden/fold/", import.meta.url);
 
@@ -93,6 +96,45 @@ test("figures are read as people write them", () => {
   assert.equal(duration(1_530), "1.5 s");
   assert.equal(price({ inputPerMillion: "0.25", outputPerMillion: "2" }), "$0.25 in, $2.00 out");
   assert.equal(price(null), "free");
+});
+
+test("what cannot be seen in an input is spelled out, and what can be seen is left alone", () => {
+  assert.equal(
+    inPlainSight("a\u202eb\u200bc\u00add\ufeff\u{e0041}"),
+    '"a\\u{202e}b\\u{200b}c\\u{ad}d\\u{feff}\\u{e0041}"',
+  );
+  assert.equal(inPlainSight("\\u{202e}\n<b>"), '"\\\\u{202e}\\n<b>"');
+  for (const plain of ["é", "שלום", "👨‍👩‍👧", "می‌خواهم", "日本 語"]) assert.equal(inPlainSight(plain), `"${plain}"`);
+  assert.equal(inPlainSight({ "\u2066k": [1] }), '{\n  "\\u{2066}k": [\n    1\n  ]\n}');
+  assert.equal(inPlainSight(undefined), "null");
+});
+
+test("headers are written one a line", () => {
+  const text = " Accept: application/json \n\nX-Team:a: b\n";
+  assert.deepEqual(headersIn("headers", text), { accept: "application/json", "x-team": "a: b" });
+  assert.deepEqual(secretsIn("Authorization: Bearer x"), { authorization: { value: "Bearer x" } });
+  assert.equal(secretsIn(" \n"), undefined);
+  for (const wrong of ["no header", ": x", "a b: c"]) assert.throws(() => headersIn("headers", wrong), /Name: value/);
+});
+
+test("an input to try a tool with has what is required", () => {
+  const properties = {
+    title: { type: "string" },
+    size: { enum: ["small", "large"] },
+    tries: { type: ["integer", "null"] },
+    sure: { type: "boolean", default: true },
+    at: { type: "object", properties: { x: { type: "number" } }, required: ["x"] },
+    more: { type: "string" },
+  };
+  const required = ["title", "size", "tries", "sure", "at"];
+  assert.deepEqual(sample({ type: "object", properties, required }), {
+    title: "",
+    size: "small",
+    tries: 0,
+    sure: true,
+    at: { x: 0 },
+  });
+  assert.deepEqual(sample(undefined), {});
 });
 
 test("length makes a password strong; repetition, runs and habits do not", () => {

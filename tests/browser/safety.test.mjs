@@ -3,9 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { chunk, chunks, toolCall, usage } from "../clients/fake-upstream.mjs";
-import { asPerson, open, startOwned } from "./person.mjs";
-
-const HOSTILE = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>"'><svg onload=window.hacked=1>`;
+import { HOSTILE, assertHarmless, asPerson, open, startOwned } from "./person.mjs";
 
 const MARKDOWN = `# ${HOSTILE}
 
@@ -27,21 +25,12 @@ ${HOSTILE}
 \`\`\`
 `;
 
+const SECTIONS = ["keys", "models", "agents", "tools", "usage", "account", "sessions"];
+
 let alm;
 
 before(async () => (alm = await startOwned({ upstream: true })));
 after(() => alm?.stop());
-
-/** Nothing ran, and what was shown as text is text. */
-async function assertHarmless(page) {
-  assert.equal(await page.evaluate(() => window.hacked), undefined);
-  const made = await page.evaluate(
-    () =>
-      document.querySelectorAll("main script, main img, main svg[onload], main [onclick], dialog script, dialog img")
-        .length,
-  );
-  assert.equal(made, 0);
-}
 
 test("a hostile name is only a name, in every section", async () => {
   await alm.signedIn(async (page) => {
@@ -56,6 +45,14 @@ test("a hostile name is only a name, in every section", async () => {
     });
     await asPerson(page, "POST", "/billing/deposit", { amountMicrocents: 1_000_000, note: HOSTILE });
     await asPerson(page, "POST", "/projects", { name: HOSTILE });
+    await asPerson(page, "POST", "/tools", {
+      name: "hostile",
+      description: HOSTILE,
+      inputSchema: { type: "object", description: HOSTILE },
+      method: "GET",
+      url: "https://api.example.com/",
+    });
+    await asPerson(page, "POST", "/mcp/servers", { slug: "hostile", name: HOSTILE, url: "http://127.0.0.1:1/mcp" });
     const session = await asPerson(page, "POST", "/sessions", { label: HOSTILE, agentId: agent.id });
     await asPerson(page, "POST", `/sessions/${session.id}/messages`, { role: "user", content: HOSTILE });
     await asPerson(page, "POST", `/sessions/${session.id}/messages`, {
@@ -74,7 +71,7 @@ test("a hostile name is only a name, in every section", async () => {
         { type: "data-x", data: { html: HOSTILE } },
       ],
     });
-    for (const section of ["keys", "models", "agents", "usage", "account", "sessions", `sessions/${session.id}`]) {
+    for (const section of [...SECTIONS, `sessions/${session.id}`]) {
       await open(page, section);
       await page
         .getByText("window.hacked")

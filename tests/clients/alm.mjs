@@ -70,6 +70,12 @@ export async function startAlm() {
       }
       return new Org({ base: server.base, slug, key, upstream: endpoint });
     },
+    /** Gives an organization an HTTP tool, as its operator does: such a tool may call an address of this machine. */
+    async tool(org, tool) {
+      const file = join(folder, `${org.slug}-${tool.name}.json`);
+      await writeFile(file, JSON.stringify(tool));
+      await cli("tools", "add", file, "--org", org.slug);
+    },
     async stop() {
       await server.stop();
       await upstream.stop();
@@ -78,18 +84,18 @@ export async function startAlm() {
   };
 }
 
-/** Starts a server on an empty folder; `link` is what it prints for whoever sets it up. */
-export async function startEmpty() {
+/** Starts a server on an empty folder, with these flags; `link` is what it prints for whoever sets it up. */
+export async function startEmpty(flags = []) {
   const folder = await mkdtemp(join(tmpdir(), "alm-empty-"));
   const data = join(folder, "data");
-  let server = await serve(data, cleanEnvironment());
+  let server = await serve(data, cleanEnvironment(), { flags });
   return {
     base: server.base,
     link: await server.logged(/http:\S+\/setup#\S+/),
     /** Ends it as a power cut would, and starts it again where it was. */
     async crash() {
       await server.kill();
-      server = await serve(data, cleanEnvironment(), new URL(server.base).host);
+      server = await serve(data, cleanEnvironment(), { flags, listen: new URL(server.base).host });
     },
     async stop() {
       await server.stop();
@@ -161,8 +167,8 @@ class Org {
 }
 
 /** Runs `alm serve` and waits for the line that names its address. */
-async function serve(data, env, listen = "127.0.0.1:0") {
-  const child = spawn(BINARY, ["serve", "--data-dir", data, "--listen", listen], {
+async function serve(data, env, { flags = [], listen = "127.0.0.1:0" } = {}) {
+  const child = spawn(BINARY, ["serve", "--data-dir", data, "--listen", listen, ...flags], {
     env,
     stdio: ["ignore", "pipe", "pipe"],
   });

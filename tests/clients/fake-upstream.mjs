@@ -147,6 +147,14 @@ export function toolCall(name, args = ["{}"], finish = "tool_calls", id = "call_
   return chunks(start, ...rest.map((fragment) => call({ index: 0, args: fragment })), chunk({}, finish), usage());
 }
 
+/** Calls several tools in one step: `[name, input]` each, with the ids `c1`, `c2`, … */
+export function toolCalls(...named) {
+  const starts = named.map(([name, input], index) =>
+    call({ index, id: `c${index + 1}`, name, args: JSON.stringify(input) }),
+  );
+  return chunks(...starts, chunk({}, "tool_calls"), usage());
+}
+
 /** Answers with a status, an optional head and a JSON body. */
 export function status(code, headers = {}, body = { error: { message: SECRET, type: "x", code: null } }) {
   return async (reply) => json(reply.response, code, body, headers);

@@ -7,10 +7,13 @@
 import { call, caller, ApiError } from "./lib/api.js";
 import { busy, byId, el, fill, h, notify } from "./lib/dom.js";
 import { account } from "./sections/account.js";
+import { listen, watch } from "./lib/inbox.js";
 import { agents } from "./sections/agents.js";
+import { approvals } from "./sections/approvals/approvals.js";
 import { keys } from "./sections/keys.js";
 import { models } from "./sections/models/models.js";
 import { sessions } from "./sections/sessions.js";
+import { tools } from "./sections/tools/tools.js";
 import { usage } from "./sections/usage.js";
 import { failure } from "./lib/states.js";
 
@@ -23,7 +26,9 @@ const SECTIONS = {
   keys: { title: "API keys", show: keys },
   models: { title: "Models", show: models },
   agents: { title: "Agents", show: agents },
+  tools: { title: "Tools", show: tools },
   sessions: { title: "Sessions", show: sessions },
+  approvals: { title: "Approvals", show: approvals },
   usage: { title: "Usage", show: usage },
   account: { title: "Account", show: account },
 };
@@ -58,7 +63,28 @@ async function start() {
   if (!org) return fill(main, nowhere(slug));
   Object.assign(caller, { org: slug, email: me.user.email });
   addEventListener("hashchange", () => show(org.role, { moved: true }));
+  showCount();
   return show(org.role, { moved: false });
+}
+
+/** Beside the link to the approvals stands how many wait. */
+function showCount() {
+  const link = links.find((link) => link.getAttribute("href") === "#approvals");
+  const badge = el("span.count", { hidden: true });
+  const said = el("span.away", { role: "status" });
+  link?.append(" ", badge);
+  document.body.append(said);
+  let shown = "0";
+  listen(({ items, hasMore }) => {
+    const number = `${items.length}${hasMore ? "+" : ""}`;
+    if (number === shown) return;
+    const isMore = items.length > Number.parseInt(shown);
+    shown = number;
+    badge.hidden = items.length === 0;
+    fill(badge, number, h("span.away", " waiting"));
+    fill(said, isMore && `${number} waiting for approval`);
+  }, new AbortController().signal);
+  watch();
 }
 
 /**

@@ -7,11 +7,13 @@
 import { call, request } from "../lib/api.js";
 import { chatCurl } from "../lib/curl.js";
 import { busy, el, fill, h } from "../lib/dom.js";
+import { look } from "../lib/inbox.js";
 import { nothing } from "../lib/states.js";
 import { chatView } from "./chat-view.js";
 import { composer } from "./composer.js";
 import { messageView } from "./message.js";
 import { Reply } from "./reply.js";
+import { Waiting } from "./waiting.js";
 
 /** Messages shown at once; earlier ones on request. */
 const PAGE = 50;
@@ -34,9 +36,9 @@ const part = (id) => encodeURIComponent(id);
  * Shows a session in `element`, or with `id: null` one that is yet to be created. `changed(id)` is called when lists of
  * sessions may have changed, with the id of one that was just created; `rename` and `remove` ask the person and return the result.
  * @param {HTMLElement} element
- * @param {{ id: string | null, agent?: string, signal: AbortSignal } & SessionActions} options
+ * @param {{ id: string | null, agent?: string, isOwner: boolean, signal: AbortSignal } & SessionActions} options
  */
-export async function showChat(element, { id, agent, signal, rename, remove, changed }) {
+export async function showChat(element, { id, agent, isOwner, signal, rename, remove, changed }) {
   const [models, agents, session] = await Promise.all([
     call("GET", "/models", undefined, { signal }),
     call("GET", "/agents?limit=100", undefined, { signal }),
@@ -47,6 +49,7 @@ export async function showChat(element, { id, agent, signal, rename, remove, cha
     agents: agents.items,
     session,
     agent,
+    isOwner,
     signal,
     rename,
     remove,
@@ -55,6 +58,7 @@ export async function showChat(element, { id, agent, signal, rename, remove, cha
   if (session) await chat.showHistory();
   else fill(chat.view.messages, chat.suggestions());
   fill(element, chat.view.element);
+  if (chat.waiting.some) chat.tellWaiting();
   chat.box.focus();
   if (!session) return;
   chat.view.toEnd();
@@ -64,15 +68,17 @@ export async function showChat(element, { id, agent, signal, rename, remove, cha
 
 /** An open session. Calls take it as their options, for its `signal`. */
 export class Chat {
-  /** @param {{ models: Api.Model[], agents: Api.Agent[], session?: Api.Session, agent?: string, signal: AbortSignal } & SessionActions} options */
-  constructor({ models, agents, session, agent, signal, rename, remove, changed }) {
+  /** @param {{ models: Api.Model[], agents: Api.Agent[], session?: Api.Session, agent?: string, isOwner: boolean, signal: AbortSignal } & SessionActions} options */
+  constructor({ models, agents, session, agent, isOwner, signal, rename, remove, changed }) {
     this.agents = agents;
+    this.isOwner = isOwner;
     /** @type {any} undefined until the session is created */
     this.session = session;
     this.signal = signal;
     this.changed = changed;
     this.running = false;
     this.raw = "";
+    this.waiting = new Waiting(this);
     this.box = composer({
       models,
       agents: agents.filter(({ isActive }) => isActive),
@@ -135,8 +141,13 @@ export class Chat {
   }
 
   /** @param {ShownMessage} message */
+  viewOf(message) {
+    return messageView(message, this.who(message), (part) => this.waiting.cardOf(part));
+  }
+
+  /** @param {ShownMessage} message */
   add(message) {
-    const view = messageView(message, this.who(message));
+    const view = this.viewOf(message);
     this.view.messages.append(view.element);
     this.view.toEnd();
     return view;
@@ -152,7 +163,7 @@ export class Chat {
     const load = (cursor) => call("GET", cursor ? `${list}&cursor=${part(cursor)}` : list, undefined, this);
     /** @param {Items<Api.Message>} page */
     const put = ({ items, hasMore, nextCursor }) => {
-      const shown = items.map((message) => messageView(message, this.who(message)).element).reverse();
+      const shown = items.map((message) => this.viewOf(message).element).reverse();
       /** @returns {Promise<unknown>} */
       const more = () =>
         busy(earlier, "Loading…", async () => {
@@ -167,6 +178,7 @@ export class Chat {
     fill(messages);
     put(newest);
     const [last] = newest.items;
+    if (this.waiting.some) this.tellWaiting();
     if (last?.status !== "interrupted" || last.role !== "assistant") return;
     this.offer("Continue the interrupted reply", () => request("POST", `${this.path}/resume`, {}, this), {
       before: last.parts,
@@ -228,13 +240,13 @@ export class Chat {
   }
 
   /**
-   * Reads a reply to its end, wherever `open` finds it; `refuse` gets the error if it did not begin.
+   * Reads a reply to its end, wherever `open` finds it; `refuse` gets the error if it did not begin. Whether it did.
    * @param {() => Promise<Response>} open
    * @param {(error: any) => void} refuse
    * @param {{ quiet?: boolean, place?: ReplyPlace }} [options]
    */
   async run(open, refuse, { quiet = false, place } = {}) {
-    if (this.running) return;
+    if (this.running) return true;
     this.running = true;
     // To look for a reply changes nothing until there is one.
     if (!quiet) this.begin();
@@ -245,9 +257,18 @@ export class Chat {
       if (!reply.begun && !this.signal.aborted) refuse(error);
     }
     this.running = false;
-    if (this.signal.aborted) return;
+    if (this.signal.aborted) return reply.begun;
     if (reply.begun && reply.message.state === "arriving") await this.findAgain(reply);
     else this.ended(reply);
+    return reply.begun;
+  }
+
+  /** The agent waits; to write something instead is an answer too. */
+  tellWaiting() {
+    fill(
+      this.view.offer,
+      h("p.quiet", "The agent waits for your answer. If you send a message instead, what waits is not run."),
+    );
   }
 
   /** A reply is asked for, or found. */
@@ -261,6 +282,10 @@ export class Chat {
     this.box.run(false);
     if (!begun) return;
     this.changed();
+    if (this.waiting.some) {
+      this.tellWaiting();
+      look();
+    }
     if (message.state !== "failed") return;
     const again = { sessionId: this.session.id, trigger: "regenerate-message", ...this.box.choice() };
     this.offer("Try again", () => request("POST", "/chat", again, this), { replaces: view });
@@ -277,7 +302,8 @@ export class Chat {
       try {
         await this.showHistory();
         this.box.run(false);
-        return await this.follow();
+        await this.follow();
+        return;
       } catch {
         // It is tried again, and then given up, in words.
       }

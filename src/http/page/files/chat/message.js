@@ -5,16 +5,15 @@
 import { el, fill, h } from "../lib/dom.js";
 import { footOf } from "./foot.js";
 import { code, link, showMarkdown } from "./markdown.js";
-
-/** Longest piece of a tool's JSON that is shown. */
-const JSON_CHARS_MAX = 50_000;
+import { json, toolView } from "./tool.js";
 
 /**
- * The element of a message, and `update(message, who)`, which shows what has come since.
+ * The element of a message, and `update(message, who)`, which shows what has come since. `cardOf` gives the card of a call that waits.
  * @param {ShownMessage} message
  * @param {string} who
+ * @param {CardOf} [cardOf]
  */
-export function messageView(message, who) {
+export function messageView(message, who, cardOf) {
   const body = h("div.parts");
   const sources = el("ul.sources", { "aria-label": "Sources", hidden: true });
   const foot = h("p.foot");
@@ -34,7 +33,7 @@ export function messageView(message, who) {
     views = shown.map((part, at) => {
       const kind = kindOf(part);
       const known = views[at]?.kind === kind ? views[at] : undefined;
-      const view = known ?? { kind, ...kinds[kind](message) };
+      const view = known ?? { kind, ...kinds[kind](message, cardOf) };
       if (!known) body.insertBefore(view.element, views[at]?.element ?? null);
       if (!known && views[at]) views[at].element.remove();
       view.update(part);
@@ -54,7 +53,7 @@ function kindOf({ type }) {
   return type.startsWith("data-") ? "data" : undefined;
 }
 
-/** @type {Record<string, (message: ShownMessage) => { element: HTMLElement, update: (part: any) => unknown }>} */
+/** @type {Record<string, (message: ShownMessage, cardOf?: CardOf) => { element: HTMLElement, update: (part: any) => unknown }>} */
 const kinds = {
   text: (message) => {
     const element = h(message.role === "user" ? "div.plain" : "div.prose");
@@ -72,17 +71,7 @@ const kinds = {
     };
     return { element: h("details.aside", h("summary", title), text), update };
   },
-  tool: () => {
-    const title = h("summary");
-    const content = h("div");
-    return {
-      element: h("details.aside", title, content),
-      update: (part) => {
-        fill(title, "Tool ", h("code", part.toolName ?? part.type.slice("tool-".length)), ` · ${toolState(part)}`);
-        fill(content, toolContent(part));
-      },
-    };
-  },
+  tool: toolView,
   file: () => {
     const element = h("div.file");
     return { element, update: (part) => element.childNodes.length === 0 && fill(element, file(part)) };
@@ -95,38 +84,6 @@ const kinds = {
     };
   },
 };
-
-/** @type {Record<string, string>} */
-const TOOL_STATES = {
-  "input-streaming": "calling…",
-  "input-available": "running…",
-  "approval-requested": "waiting for approval",
-  "approval-responded": "answered",
-  "output-available": "done",
-  "output-error": "failed",
-  "output-denied": "denied",
-};
-
-/** @param {any} part */
-const toolState = (part) => TOOL_STATES[part.state] ?? part.state;
-
-/** @param {any} part */
-function toolContent(part) {
-  const sections = [
-    ["Arguments", part.input ?? part.rawInput],
-    ["Result", part.output],
-    ["Error", part.errorText],
-  ];
-  return sections
-    .filter(([, value]) => value !== undefined)
-    .map(([title, value]) => [h("h4", title), code(json(value), "json")]);
-}
-
-/** @param {unknown} value */
-function json(value) {
-  const text = typeof value === "string" ? value : (JSON.stringify(value, null, 2) ?? "");
-  return text.length > JSON_CHARS_MAX ? `${text.slice(0, JSON_CHARS_MAX)}…` : text;
-}
 
 // Only what the message itself carries is shown; an address elsewhere is a link, which the reader may follow.
 /** @param {any} part */

@@ -96,6 +96,7 @@ export class Reply {
   end() {
     this.view.element.classList.remove("arriving");
     this.paint();
-    this.chat.view.spoken.end(SPOKEN[this.message.state] ?? "");
+    const asks = this.message.parts.some(({ state }) => state === "approval-requested");
+    this.chat.view.spoken.end(asks ? "The agent waits for your answer." : (SPOKEN[this.message.state] ?? ""));
   }
 }

@@ -144,6 +144,7 @@ function showBeside(element, name, message) {
   if (!wrong) return false;
   wrong.textContent = sentence(message);
   wrong.hidden = false;
+  control.closest("details")?.setAttribute("open", "");
   control.setAttribute("aria-invalid", "true");
   return true;
 }

@@ -5,12 +5,11 @@
 import { call, pages } from "../lib/api.js";
 import { ask, dialog } from "../lib/dialog.js";
 import { el, fill, h, notify } from "../lib/dom.js";
-import { checkbox, field, form, input, select, textarea, FieldError } from "../lib/form.js";
+import { field, form, input, select, textarea, FieldError } from "../lib/form.js";
 import { moment } from "../lib/format.js";
 import { loading } from "../lib/states.js";
+import { allowedTools, toolChoice } from "./agent-tools.js";
 
-/** The tools that are built in; an agent may also name others. */
-const TOOLS = { current_time: "Tell the time", search_history: "Search earlier sessions" };
 const ALA = "ala";
 
 /**
@@ -21,8 +20,10 @@ export async function agents(page) {
   const list = h("div", loading());
   /** @type {Api.Model[]} */
   let models = [];
+  /** @type {Api.Tool[]} */
+  const tools = [];
   /** @param {Api.Agent} [agent] */
-  const edit = (agent) => editAgent(agent, models).then((done) => done && reload());
+  const edit = (agent) => editAgent(agent, models, tools).then((done) => done && reload());
   fill(
     page.main,
     h("div.head", h("h1", "Agents"), el("button.primary", { type: "button", onclick: () => edit() }, "Create agent")),
@@ -42,6 +43,7 @@ export async function agents(page) {
     );
   };
   models = (await call("GET", "/models", undefined, page)).items;
+  for await (const items of pages("/tools")) tools.push(...items);
   await reload();
 }
 
@@ -121,14 +123,15 @@ async function turn(agent) {
 /**
  * @param {Api.Agent | undefined} agent
  * @param {Api.Model[]} models
+ * @param {Api.Tool[]} tools
  */
-function editAgent(agent, models) {
+function editAgent(agent, models, tools) {
   const isAla = agent?.slug === ALA;
   return dialog(
     agent ? `Edit ${agent.name}` : "Create agent",
     (close) =>
       form({
-        content: [...fieldsOf(agent, isAla, models), agent && !isAla && removal(agent, close)],
+        content: [...fieldsOf(agent, isAla, models, tools), agent && !isAla && removal(agent, close)],
         submit: agent ? "Save" : "Create agent",
         cancel: close,
         send: async (values) => {
@@ -145,16 +148,14 @@ function editAgent(agent, models) {
  * @param {Api.Agent | undefined} agent
  * @param {boolean} isAla
  * @param {Api.Model[]} models
+ * @param {Api.Tool[]} tools
  */
-function fieldsOf(agent, isAla, models) {
+function fieldsOf(agent, isAla, models, tools) {
   const settings = agent?.settings ?? {};
   const known = models.map(({ id }) => [id, id]);
   // A model may have gone since it was chosen; it must not be lost by looking at it.
   if (agent?.model && known.every(([id]) => id !== agent.model))
     known.push([agent.model, `${agent.model} (not available)`]);
-  /** @param {string} tool */
-  const mayUse = (tool) => !agent?.allowedTools || agent.allowedTools.includes(tool);
-  const others = (agent?.allowedTools ?? []).filter((tool) => !Object.hasOwn(TOOLS, tool));
   return [
     !isAla && field("Name", input("name", { value: agent?.name ?? "", maxlength: "255", autofocus: true })),
     field(
@@ -168,12 +169,7 @@ function fieldsOf(agent, isAla, models) {
       "Sent to the model before every conversation.",
     ),
     !isAla && field("Model", select("model", [["", "Organization default"], ...known], agent?.model ?? "")),
-    h(
-      "fieldset",
-      h("legend", "Tools"),
-      Object.entries(TOOLS).map(([tool, text]) => checkbox("tools", tool, text, mayUse(tool))),
-      others.map((tool) => checkbox("tools", tool, tool, true)),
-    ),
+    toolChoice(tools, agent?.allowedTools),
     h(
       "div.row",
       field(
@@ -220,16 +216,16 @@ function bodyOf(values, agent, isAla) {
   const settings = { ...agent?.settings };
   settings.temperature = numberIn(values, "temperature", 0, 2);
   settings.maxSteps = numberIn(values, "maxSteps", 1, 50);
-  const all = Object.keys(TOOLS).every((tool) => values.tools.includes(tool)) && !agent?.allowedTools;
+  const allowed = allowedTools(values);
   /** @type {Api.AgentPatch} */
   const body = {
     description: values.description,
     systemPrompt: values.systemPrompt,
-    allowedTools: all ? null : values.tools,
+    allowedTools: allowed,
     settings,
   };
   // New agents know no null: what is absent is the default.
-  if (!agent && all) delete body.allowedTools;
+  if (!agent && allowed === null) delete body.allowedTools;
   if (isAla) return body;
   if (!values.name.trim()) throw new FieldError("name", "Enter a name.");
   return { ...body, name: values.name, model: values.model || (agent ? null : undefined) };

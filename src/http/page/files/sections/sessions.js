@@ -46,6 +46,7 @@ export async function sessions(page) {
       await showChat(open, {
         id: id === "new" ? null : id,
         agent,
+        isOwner: page.isOwner,
         signal,
         rename,
         remove,

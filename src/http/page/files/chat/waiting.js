@@ -1,0 +1,116 @@
+// @ts-check
+
+// The calls of a chat that wait: their cards, which follow what is answered here, in the inbox and in other browsers.
+
+import { call } from "../lib/api.js";
+import { approvalCard } from "../lib/approval-card.js";
+import { h } from "../lib/dom.js";
+import { listen } from "../lib/inbox.js";
+import { nameOf } from "./tool.js";
+
+/** @typedef {ReturnType<typeof approvalCard>} Card */
+
+/** What was decided of a call while others of its reply wait. */
+const DECIDED = { approved: "Allowed", denied: "Denied" };
+
+/** The waiting calls of one chat. */
+export class Waiting {
+  /** @param {import("./chat.js").Chat} chat */
+  constructor(chat) {
+    this.chat = chat;
+    /** @type {Map<string, Card>} */
+    this.cards = new Map();
+    this.isLooking = false;
+    listen((list) => this.compare(list), chat.signal);
+  }
+
+  /**
+   * The card of a part that waits; the same element each time.
+   * @param {any} part
+   */
+  cardOf(part) {
+    const id = part.approval?.id;
+    if (typeof id !== "string") return undefined;
+    const known = this.cards.get(id);
+    if (known) return known.element;
+    const name = nameOf(part);
+    const card = approvalCard(
+      { approvalId: id, toolName: name, input: part.input },
+      {
+        isOwner: this.chat.isOwner,
+        label: name,
+        head: h("h4", "Call ", h("code", name), "?"),
+        decided: ({ resumed }) => resumed && this.goOn(),
+      },
+    );
+    this.cards.set(id, card);
+    // After the message is on the page, and once for all of its cards.
+    if (!this.isLooking) queueMicrotask(() => this.look());
+    this.isLooking = true;
+    return card.element;
+  }
+
+  /** Whether a call on the page waits for an answer. */
+  get some() {
+    return this.open.length > 0;
+  }
+
+  /** Cards that are on the page and have no answer yet. */
+  get open() {
+    return [...this.cards].filter(([, card]) => card.isOpen && card.element.isConnected);
+  }
+
+  /**
+   * A card whose call is no longer in the list of all that wait was answered elsewhere.
+   * @param {Items<Api.WaitingApproval>} list
+   */
+  compare({ items, hasMore }) {
+    if (this.chat.running || this.open.length === 0) return;
+    const ids = new Set(items.map(({ approvalId }) => approvalId));
+    if (hasMore || this.open.some(([id]) => !ids.has(id))) this.look();
+  }
+
+  /** Asks what is known of this session's calls. */
+  async look() {
+    this.isLooking = true;
+    const session = `sessionId=${encodeURIComponent(this.chat.session.id)}&limit=100`;
+    const options = { signal: this.chat.signal, asks: false };
+    try {
+      const [waiting, all] = await Promise.all([
+        call("GET", `/approvals?status=waiting&${session}`, undefined, options),
+        call("GET", `/tool-calls?${session}`, undefined, options),
+      ]);
+      this.take(waiting.items, all.items);
+    } catch {
+      // The next look of the inbox leads here again.
+    }
+    this.isLooking = false;
+  }
+
+  /**
+   * @param {Api.WaitingApproval[]} waiting
+   * @param {Api.ToolCall[]} all
+   */
+  take(waiting, all) {
+    const open = this.open;
+    for (const [id, card] of open) {
+      const one = waiting.find(({ approvalId }) => approvalId === id);
+      const past = all.find(({ approvalId }) => approvalId === id);
+      if (one) card.update(one);
+      else if (past) card.settle(answered(past));
+    }
+    if (open.length > 0 && waiting.length === 0 && !this.chat.running) this.goOn();
+  }
+
+  /** All is answered: the reply goes on, or has done so. */
+  async goOn() {
+    if (!(await this.chat.follow(() => {}))) await this.chat.showHistory();
+  }
+}
+
+/** @param {Api.ToolCall} call */
+function answered({ status, decidedBy }) {
+  const word = DECIDED[/** @type {keyof DECIDED} */ (status)];
+  if (!word) return "It was not run: the conversation went on.";
+  return decidedBy ? `${word} by ${decidedBy.email}.` : `${word}.`;
+}
