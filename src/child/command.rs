@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{self, Stdio},
 };
@@ -38,7 +39,7 @@ impl Command {
         let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone());
         let program = self.find(&path.unwrap_or_default().to_string_lossy())?;
         let mut ready = process::Command::new(alm);
-        ready.arg("__child").arg(process::id().to_string()).arg("--").arg(program).args(&self.args);
+        ready.arg0("alm").arg("__child").arg(process::id().to_string()).arg("--").arg(program).args(&self.args);
         ready.env_clear().envs(environment).current_dir(&self.folder);
         ready.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(ready)

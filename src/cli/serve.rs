@@ -19,6 +19,9 @@ use crate::{
     store::file::open_to_writers,
 };
 
+/// Whatever lies at its path by now.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     /// Where to listen: an address or a name of this machine, and a port
@@ -49,6 +52,9 @@ pub(super) struct Serve {
     /// Where to serve Prometheus metrics; off by default
     #[arg(long, value_name = "ADDRESS", value_parser = address::parse)]
     metrics_listen: Option<Address>,
+    /// Start no MCP server that is a command
+    #[arg(long)]
+    no_commands: bool,
     /// The form of the log on standard error; RUST_LOG selects what is logged
     #[arg(long, default_value = "text")]
     log_format: LogFormat,
@@ -82,6 +88,7 @@ impl Serve {
         if self.org.is_none() {
             builder = builder.setup_link();
         }
+        builder = if self.no_commands { builder.no_commands() } else { builder.program(THIS_PROGRAM) };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
         let served = runtime.block_on(async {
             let server = builder.build().await.map_err(|error| as_flags(error.into_inner()))?;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{Server, error::Error, handle::blocking};
 use crate::{
     catalog::{Catalog, EnvProvider},
+    child::{self, Children},
     error::{Error as Cause, Result as Fallible},
     http::{
         auth::cookie,
@@ -23,7 +24,10 @@ use crate::{
     outbound,
     seal::{self, Sealer},
     store::{Store, file::lock},
-    tools::Tools,
+    tools::{
+        Tools,
+        mcp::stdio::{self, Commands},
+    },
     turn::engine::Engine,
 };
 
@@ -35,6 +39,9 @@ const CHATS_PER_MINUTE: u32 = 60;
 const DRAIN: Duration = Duration::from_secs(30);
 /// What a drained connection gets on top of its turn's drain, to send the last words.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Why a server that was told so starts no command.
+const NO_COMMANDS: &str = "this server starts no commands: it was told --no-commands";
 
 /// Reads variables, as `std::env::var` does.
 type Variables = Box<dyn Fn(&str) -> Option<String> + Send>;
@@ -56,6 +63,8 @@ pub struct Builder {
     setup_link: bool,
     variables: Option<Variables>,
     log_lines_lost: Option<Arc<AtomicU64>>,
+    /// The `alm` that starts commands, or why none does.
+    program: Result<PathBuf, &'static str>,
 }
 
 impl Server {
@@ -76,6 +85,7 @@ impl Server {
             setup_link: false,
             variables: None,
             log_lines_lost: None,
+            program: Err(child::NO_PROGRAM),
         }
     }
 }
@@ -162,6 +172,20 @@ impl Builder {
         self
     }
 
+    /// An `alm` program. The MCP servers that are commands run as its children, since a host program's own file cannot start
+    /// them; without one they do not run. Of this process's variables they get `PATH`, `HOME`, `LANG`, `LC_ALL`, `TZ`, `TMPDIR`,
+    /// `USER` and `LOGNAME`, and those that they were added with.
+    pub fn program(mut self, alm: impl Into<PathBuf>) -> Self {
+        self.program = Ok(alm.into());
+        self
+    }
+
+    /// Starts no command, whoever has added it.
+    pub fn no_commands(mut self) -> Self {
+        self.program = Err(NO_COMMANDS);
+        self
+    }
+
     /// Where the program counts the lines that its log has lost, for the metrics.
     #[doc(hidden)]
     pub fn log_lines_lost(mut self, count: Arc<AtomicU64>) -> Self {
@@ -179,10 +203,12 @@ impl Builder {
         let folder =
             self.data_dir.ok_or_else(|| Cause::invalid("data_dir", "name the folder that holds everything"))?;
         let (key_file, wants_setup) = (self.secret_key_file, self.setup_link);
+        let commands = Arc::new(Commands::new(folder.clone(), Children::new(self.program)));
         let (store, lock, sealer, cookie, setup) = blocking(move || {
             // The store creates the folder that the lock lies in.
             let store = Store::open(&folder, READERS_MAX)?;
             let lock = lock::lock(&folder)?;
+            stdio::end_leftovers(&folder);
             let sealer = Sealer::open(&key_file.unwrap_or_else(|| folder.join(seal::FILE_NAME)))?;
             let cookie = cookie::name_of(sealer.mark_of(&folder));
             let setup = if wants_setup && !store.has_org()? { Some(SetupCode::generate()?) } else { None };
@@ -220,6 +246,7 @@ impl Builder {
             setup_code,
             drain: self.drain,
             limits: Limits { drain_timeout: LAST_WORDS, ..Limits::default() }.within(nofile_limit()),
+            commands,
             stop: Arc::new(watch::Sender::new(false)),
             _lock: lock,
         })

@@ -29,6 +29,7 @@ use crate::{
         state::{App, hosts::Hosts},
     },
     model::facts::FACTS_AGE_MAX,
+    tools::mcp::stdio::Commands,
     turn::engine::Engine,
 };
 
@@ -51,6 +52,8 @@ pub struct Server {
     setup_code: Option<String>,
     drain: Duration,
     limits: Limits,
+    /// With the last of it they are killed.
+    commands: Arc<Commands>,
     stop: Arc<watch::Sender<bool>>,
     /// Held as long as the server lives.
     _lock: File,
@@ -83,7 +86,7 @@ impl Server {
     ///
     /// Dropping the future instead closes the ports and unlocks the folder at once, and interrupts running replies.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Server { app, engine, listener, metrics, drain, limits, stop, _lock, .. } = self;
+        let Server { app, engine, listener, metrics, drain, limits, commands, stop, _lock, .. } = self;
         let _running = InterruptOnDrop(engine.clone());
         // Everything is part of this future, so that dropping it leaves nothing behind in the host's runtime.
         let asking = async {
@@ -117,6 +120,7 @@ impl Server {
             app.draining.store(true, Ordering::Relaxed);
             tracing::info!(turns = engine.turns_running(), "going down");
             engine.drain(drain).await;
+            commands.stop_all().await;
         };
         let beside = async {
             tokio::join!(asking, measuring, revoking);

@@ -37,7 +37,7 @@ pub use self::{
     running::{Input, Process, Running, Use},
 };
 use crate::{
-    child::{ChildStderr, Children, Command, Exit, Ring},
+    child::{self, ChildStderr, Children, Command, Exit, Ring},
     secret::Secret,
 };
 
@@ -106,6 +106,14 @@ struct State {
     log: Option<Arc<Ring>>,
     restarts: Restarts,
     last_end: Option<Exit>,
+}
+
+/// Ends what a killed server with that data folder has left.
+pub fn end_leftovers(data: &Path) {
+    let ended = child::end_leftovers(&data.join(MARKS));
+    if ended > 0 {
+        tracing::warn!(ended, "commands of a server that was killed were still running");
+    }
 }
 
 impl Commands {
