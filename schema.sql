@@ -226,7 +226,7 @@ CREATE TABLE tool (
     id          TEXT    PRIMARY KEY,
     org_id      TEXT    NOT NULL REFERENCES org (id),
     name        TEXT    NOT NULL,                           -- as models know it
-    added_by    TEXT    NOT NULL CHECK (added_by IN ('operator', 'api')),
+    added_by    TEXT    NOT NULL DEFAULT 'api' CHECK (added_by IN ('operator', 'api')),
     is_active   INTEGER NOT NULL DEFAULT 1,
     approval    TEXT    NOT NULL CHECK (approval IN ('never', 'ask', 'owner', 'off')),
     idempotent  INTEGER NOT NULL DEFAULT 0,                 -- the same call twice is once, says its owner
@@ -253,7 +253,7 @@ CREATE TABLE mcp_server (
     slug        TEXT    NOT NULL,
     name        TEXT    NOT NULL,
     transport   TEXT    NOT NULL CHECK (transport IN ('http', 'stdio')),
-    added_by    TEXT    NOT NULL CHECK (added_by IN ('operator', 'api')),
+    added_by    TEXT    NOT NULL DEFAULT 'api' CHECK (added_by IN ('operator', 'api')),
     is_active   INTEGER NOT NULL DEFAULT 1,
     approval    TEXT    NOT NULL CHECK (approval IN ('never', 'ask', 'owner', 'hints')),
     new_tools   TEXT    NOT NULL DEFAULT 'off' CHECK (new_tools IN ('off', 'ask')), -- what a tool is that comes later

@@ -18,9 +18,12 @@ use crate::{
     catalog,
     error::{Error, Result},
     password,
-    store::file::transfer::Exported,
+    store::file::transfer::{Exported, Vet},
+    tools::{connect, declare},
 };
 
+/// What is read in keeps the rules of what is made here.
+const VET: Vet = Vet { provider: catalog::vet, tool: declare::check, server: connect::check_with_tools };
 /// An export holds everybody's conversations: it is its owner's alone.
 const FILE_MODE: u32 = 0o600;
 
@@ -72,14 +75,14 @@ impl Import {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let file = File::open(&self.file).map_err(|error| cannot(&self.file, &error))?;
         let hash = self.password_file.map(|file| password::hash(&read_secret(&file)?)).transpose()?;
-        let imported = globals.store()?.import(BufReader::new(file), self.slug, hash, catalog::vet)?;
+        let imported = globals.store()?.import(BufReader::new(file), self.slug, hash, VET)?;
         let (slug, rows) = (imported.slug, imported.rows);
         let next = format!("alm keys create --org {slug} --name first");
         globals.report(
             || json!({ "slug": slug, "rows": rows }),
             || {
                 let rows = count_text(rows, "row");
-                format!("imported {slug}: {rows}\nnext: {next}; then set its providers' keys again, if it has any")
+                format!("imported {slug}: {rows}\nnext: {next}; then set its providers' keys and its tools' secrets again, if it has any")
             },
         );
         Ok(())
@@ -103,9 +106,18 @@ impl Write for Output {
 }
 
 fn summary(slug: &str, exported: &Exported) -> String {
-    let Exported { rows, api_keys, providers } = exported;
+    let Exported { rows, api_keys, providers, tools, servers, commands } = exported;
+    let without = match tools + servers + commands {
+        0 => String::new(),
+        _ => format!(
+            ", secrets of {} and {} (switched off), {}",
+            count_text(tools.unsigned_abs(), "HTTP tool"),
+            count_text(servers.unsigned_abs(), "MCP server"),
+            count_text(commands.unsigned_abs(), "MCP command"),
+        ),
+    };
     format!(
-        "exported {slug}: {}; left out: passwords, {}, keys and headers of {}",
+        "exported {slug}: {}; left out: passwords, {}, keys and headers of {}{without}",
         count_text(*rows, "row"),
         count_text(api_keys.unsigned_abs(), "API key"),
         count_text(providers.unsigned_abs(), "provider"),

@@ -185,14 +185,7 @@ impl McpTool {
 impl Org<'_> {
     /// The organization's MCP servers, by slug.
     pub fn mcp_servers(&self) -> Result<Vec<McpServer>> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached(&format!(
-                "SELECT {} FROM mcp_server WHERE org_id = :org ORDER BY slug",
-                McpServer::COLUMNS
-            ))?;
-            let rows = statement.query_map(named_params! { ":org": self.tenant.org_id }, McpServer::from_row)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
+        self.read(|c| of_org(c, &self.tenant.org_id))
     }
 
     /// The MCP server of that slug.
@@ -220,15 +213,7 @@ impl Org<'_> {
 
     /// The tools of one server, by name.
     pub fn mcp_tools_of(&self, server: &McpServer) -> Result<Vec<McpTool>> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached(&format!(
-                "SELECT {} FROM mcp_tool t JOIN mcp_server s ON s.id = t.server_id
-                 WHERE s.org_id = :org AND s.id = :server ORDER BY t.name",
-                McpTool::COLUMNS
-            ))?;
-            let of = named_params! { ":org": self.tenant.org_id, ":server": server.id };
-            Ok(statement.query_map(of, McpTool::from_row)?.collect::<Result<_, _>>()?)
-        })
+        self.read(|c| tools_of(c, &self.tenant.org_id, &server.id))
     }
 
     /// Keeps a new MCP server.
@@ -297,6 +282,23 @@ impl Org<'_> {
         })
         .await
     }
+}
+
+pub(super) fn of_org(c: &Connection, org_id: &str) -> Result<Vec<McpServer>> {
+    let mut statement =
+        c.prepare_cached(&format!("SELECT {} FROM mcp_server WHERE org_id = :org ORDER BY slug", McpServer::COLUMNS))?;
+    let rows = statement.query_map(named_params! { ":org": org_id }, McpServer::from_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn tools_of(c: &Connection, org_id: &str, server_id: &str) -> Result<Vec<McpTool>> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {} FROM mcp_tool t JOIN mcp_server s ON s.id = t.server_id
+         WHERE s.org_id = :org AND s.id = :server ORDER BY t.name",
+        McpTool::COLUMNS
+    ))?;
+    let rows = statement.query_map(named_params! { ":org": org_id, ":server": server_id }, McpTool::from_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// A tool's name begins with its server's slug, which holds no `_`.

@@ -108,14 +108,7 @@ impl HttpTool {
 impl Org<'_> {
     /// The organization's HTTP tools, by name.
     pub fn http_tools(&self) -> Result<Vec<HttpTool>> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached(&format!(
-                "SELECT {} FROM tool WHERE org_id = :org AND deleted_at IS NULL ORDER BY name",
-                HttpTool::COLUMNS
-            ))?;
-            let rows = statement.query_map(named_params! { ":org": self.tenant.org_id }, HttpTool::from_row)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
+        self.read(|c| of_org(c, &self.tenant.org_id))
     }
 
     /// The HTTP tool of that name.
@@ -163,6 +156,15 @@ impl Org<'_> {
         })
         .await
     }
+}
+
+pub(super) fn of_org(c: &Connection, org_id: &str) -> Result<Vec<HttpTool>> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {} FROM tool WHERE org_id = :org AND deleted_at IS NULL ORDER BY name",
+        HttpTool::COLUMNS
+    ))?;
+    let rows = statement.query_map(named_params! { ":org": org_id }, HttpTool::from_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn find(c: &Connection, org_id: &str, name: &str) -> Result<Option<HttpTool>> {

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    declare::{Faults, MOVED, check_time, clamped},
+    declare::{Faults, MOVED, TOOL_NAME_CHARS_MAX, check_price, check_time, clamped},
     place,
     secrets::{NewSecret, Secrets, is_variable},
 };
@@ -15,7 +15,7 @@ use crate::{
     id,
     seal::Sealer,
     store::{
-        mcp::{Approval, McpServer, NewTools, Transport},
+        mcp::{Approval, McpServer, McpTool, NewTools, Transport},
         tools::AddedBy,
     },
     time::Timestamp,
@@ -169,7 +169,7 @@ pub fn check(server: &McpServer) -> Result<()> {
     let mut faults = Faults::default();
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let slug = (1..=SLUG_CHARS_MAX).contains(&server.slug.len()) && server.slug.bytes().all(known);
-    faults.unless(slug, "slug", "must be 1 to 24 of a-z, 0-9 and -");
+    faults.unless(slug && id::check_slug("slug", &server.slug).is_ok(), "slug", "must be 1 to 24 of a-z, 0-9 and -");
     let name = (1..=NAME_CHARS_MAX).contains(&server.name.chars().count());
     faults.unless(name, "name", "must be 1 to 255 characters");
     faults.also(check_time("timeoutMs", server.timeout_ms));
@@ -187,6 +187,18 @@ pub fn check(server: &McpServer) -> Result<()> {
         _ => faults.unless(false, "url", "required: its endpoint, such as https://mcp.example.com/mcp"),
     }
     faults.done()
+}
+
+/// The same, of one that was read in with its tools: each is called as it would have been here.
+pub fn check_with_tools(server: &McpServer, tools: &[McpTool]) -> Result<()> {
+    check(server)?;
+    let prefix = format!("{}__", server.slug);
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let is_one = |name: &str| name.starts_with(&prefix) && name.len() <= TOOL_NAME_CHARS_MAX && name.bytes().all(known);
+    match tools.iter().find(|tool| !is_one(&tool.name)) {
+        Some(tool) => Err(Error::invalid("tools", format!("{} is no name of a tool of its server", tool.name))),
+        None => tools.iter().try_for_each(|tool| check_price(tool.price)),
+    }
 }
 
 fn check_command(faults: &mut Faults, server: &McpServer, command: &str) {

@@ -25,6 +25,11 @@ fn acme(app: &App, model: &FakeModel) -> Client {
     acme.chat(json!({ "id": "old", "model": "up/paid", "trigger": "regenerate-message", "messages": [] }));
     acme.chat(ask("deleted", "marigolds"));
     acme.chat(ask("new", "snowdrops"));
+    for session in ["old", "deleted", "new"] {
+        app.tool_call("acme", session, "tool", "done");
+        let grant = "INSERT INTO tool_grant (session, tool, fingerprint) SELECT seq, 'a', zeroblob(32) FROM session WHERE id = ?1";
+        app.file().execute(grant, [session]).unwrap();
+    }
     acme.delete("/sessions/deleted");
     for path in ["/agents/old", "/agents/idle", "/projects/idle"] {
         acme.delete(path);
@@ -69,6 +74,11 @@ fn what_is_old_goes_beside_a_running_server_and_the_bill_stays() {
         "turns name it"
     );
     assert_eq!(number(&app, "SELECT count(*) FROM project"), 0);
+    for table in ["tool_call", "tool_grant"] {
+        let left = format!("SELECT count(*) FROM {table} t JOIN session s ON s.seq = t.session WHERE s.id = 'new'");
+        assert_eq!(number(&app, &left), 1, "{table}");
+        assert_eq!(number(&app, &format!("SELECT count(*) FROM {table}")), 1, "{table} goes with its messages");
+    }
     check_index(&app.file());
     let ask = json!({ "id": "old", "messages": [user("again")] });
     acme.post("/chat", ask).fails(409, "CONFLICT");

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use alm::tools::connect::Place;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -10,6 +11,7 @@ use crate::support::{
     fake_model::{Answer, FakeModel, call, delta, finish, usage},
     harness::{App, Ran, alm, until, user},
     index::check_index,
+    tools::new_tool,
 };
 
 fn word(text: &str) -> Value {
@@ -53,9 +55,33 @@ fn rich() -> App {
     acme.post("/sessions", json!({ "label": "for the bin", "metadata": { "k": [1.5, null] } })).ok(201);
     let bin = acme.get("/sessions").ok(200)["items"][0]["id"].as_str().unwrap().to_owned();
     acme.delete(&format!("/sessions/{bin}"));
+    with_tools(&app);
     let globex = app.org("globex");
     globex.chat(json!({ "id": "secret", "messages": [user("globex' own words")] }));
     app
+}
+
+/// Tools and servers with secrets and without, one of them a command, what a server told of, and a call.
+fn with_tools(app: &App) {
+    let owner = app.browser("acme");
+    let url = "https://api.example.com/";
+    let mut keyed = new_tool("keyed", url);
+    keyed["secretHeaders"] = json!({ "x-key": { "value": "secret-of-a-tool" } });
+    for tool in [new_tool("open", url), new_tool("gone", url), keyed] {
+        owner.post("/tools", tool).ok(201);
+    }
+    owner.delete("/tools/gone").ok(200);
+    let keyed = json!({ "slug": "keyed", "url": url, "bearer": { "value": "secret-of-a-server" } });
+    owner.post("/mcp/servers", keyed).ok(201);
+    let server = app.mcp_server("acme", "open", Place::Url(url.into()));
+    app.mcp_tool(&server, "search", "Finds.");
+    let command = Place::Command { command: "run-me".into(), args: vec!["-y".into()], cwd: None };
+    let command = app.mcp_server("acme", "command", command);
+    app.mcp_tool(&command, "read", "Reads.");
+    app.tool_call("acme", "tools", "open", "waiting");
+    app.tool_call("acme", "tools", "open", "done");
+    let grant = "INSERT INTO tool_grant (session, tool, fingerprint) SELECT seq, 'open', zeroblob(32) FROM session WHERE id = 'tools'";
+    app.file().execute(grant, []).unwrap();
 }
 
 /// The binary on a folder.
@@ -81,9 +107,22 @@ fn what_is_exported_and_imported_is_exported_the_same_to_the_byte() {
     let app = rich();
     let slug = app.slug("acme");
     let lines = exported(&app, &slug);
-    for table in
-        ["user", "org", "member", "agent", "project", "provider", "provider_model", "session", "turn", "message"]
-    {
+    for table in [
+        "user",
+        "org",
+        "member",
+        "agent",
+        "project",
+        "provider",
+        "provider_model",
+        "tool",
+        "mcp_server",
+        "mcp_tool",
+        "session",
+        "turn",
+        "message",
+        "tool_call",
+    ] {
         assert!(lines.contains(&format!("\n{{\"{table}\":")), "no {table}");
     }
     for status in ["complete", "stopped", "interrupted"] {
@@ -109,11 +148,27 @@ fn what_is_exported_and_imported_is_exported_the_same_to_the_byte() {
 fn an_export_holds_no_secret_and_nothing_of_another_organization() {
     let app = rich();
     let lines = exported(&app, &app.slug("acme"));
-    for foreign in ["globex", "argon2", "alm_live", "sk-upstream", "header-upstream", "hash", "sealed"] {
+    for foreign in [
+        "globex",
+        "argon2",
+        "alm_live",
+        "sk-upstream",
+        "header-upstream",
+        "password_hash",
+        "sealed",
+        "run-me",
+        "of-a-tool",
+        "of-a-server",
+        "command",
+    ] {
         assert!(!lines.contains(foreign), "{foreign}");
     }
     let said = app.alm(&["export", "--org", &app.slug("acme")]).stderr;
-    assert!(said.contains("3 API keys") && said.contains("of 1 provider\n"), "{said}");
+    assert!(
+        said.contains("3 API keys") && said.contains("of 1 provider, secrets of 1 HTTP tool and 1 MCP server"),
+        "{said}"
+    );
+    assert!(said.contains("1 MCP command"), "{said}");
 }
 
 #[test]
@@ -143,6 +198,31 @@ fn an_imported_organization_works_under_the_name_it_was_given() {
     assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
     moved.chat(json!({ "id": "tools", "model": "demo/ala", "messages": [user("and now?")] }));
     assert_eq!(moved.history("tools").len(), 4);
+}
+
+#[test]
+fn tools_and_servers_travel_without_their_secrets_and_nobody_vouches_for_them() {
+    let (app, other) = (rich(), App::start(&[]));
+    let path = app.folder().join("acme.jsonl");
+    let path = path.to_str().unwrap();
+    assert_eq!(app.alm(&["export", "--org", &app.slug("acme"), path]).code, 0);
+    other.alm(&["import", path, "--slug", "moved"]).ok();
+    let key = other.alm(&["keys", "create", "--org", "moved", "--name", "first"]).ok().to_owned();
+    let moved = crate::support::client::Client::new(other.url(), Some(key));
+    let tools = moved.get("/tools?origin=http").ok(200);
+    let shown = |item: &Value| format!("{} {} {}", item["name"], item["state"], item["addedBy"]);
+    let items = |data: &Value| data["items"].as_array().unwrap().iter().map(shown).collect::<Vec<_>>();
+    assert_eq!(items(&tools), [r#""keyed" "off" "api""#, r#""open" "ready" "api""#]);
+    assert_eq!(tools["items"][0]["secretHeaders"], json!([]));
+    let servers = moved.get("/mcp/servers").ok(200);
+    assert_eq!(items(&servers).len(), 2, "a command stays behind");
+    assert!(items(&servers)[0].starts_with(r#""keyed" "off""#) && !items(&servers)[1].contains("off"));
+    let search = moved.get("/tools/open__search").ok(200);
+    assert_eq!((&search["changed"], &search["fault"]), (&json!(false), &json!(null)), "what was accepted stays so");
+    let calls = moved.get("/tool-calls").ok(200);
+    assert_eq!(crate::support::harness::column(&calls, "status"), ["done", "waiting"]);
+    let granted = other.file().query_row("SELECT count(*) FROM tool_grant", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(granted, 0, "who may run what unasked is said there");
 }
 
 #[test]
@@ -197,6 +277,15 @@ fn what_a_file_holds_is_held_to_the_rules_of_what_is_made_here() {
         (with("{\"agent\"", "\"slug\":\"ala\"", "\"slug\":\"--\""), "agent.slug: "),
         (with("{\"user\"", "@", " "), "user.email: "),
         (with("{\"session\"", "\"id\":\"", "\"id\":\"a b"), "session.id: "),
+        (with("{\"tool\"", "https://api.example.com/", "file:///etc/passwd"), "the tool keyed: url"),
+        (with("{\"tool\"", "\"method\":\"POST\"", "\"method\":\"TRACE\""), "the tool keyed: method"),
+        (with("{\"tool\"", "\"name\":\"open\"", "\"name\":\"current_time\""), "the tool current_time: name"),
+        (with("{\"tool\"", "\"headers\":\"{}\"", "\"headers\":\"{\\\"host\\\":\\\"h\\\"}\""), ": headers.host"),
+        (with("{\"mcp_server\"", "\"transport\":\"http\"", "\"transport\":\"stdio\""), "mcp_server does not fit"),
+        (with("{\"mcp_server\"", "\"transport\"", "\"command\":\"sh\",\"transport\""), "mcp_server has no command"),
+        (with("{\"mcp_server\"", "\"transport\"", "\"added_by\":\"operator\",\"transport\""), "has no added_by"),
+        (with("{\"mcp_tool\"", "open__search", "current_time"), "the MCP server open: tools"),
+        (with("{\"mcp_tool\"", "\"fingerprint\":\"", "\"fingerprint\":\"x"), "mcp_tool.fingerprint is no hash"),
     ] {
         let folder = TempDir::new().unwrap();
         let ran = on(&folder, &["import", &written(&folder, &text)]);

@@ -1,7 +1,8 @@
 //! Old things, really gone.
 //!
 //! What goes: sessions that were deleted, or not touched, for that long, with every message of theirs, superseded ones
-//! too; and the texts of agents and projects deleted for that long. Rule: the bill still adds up. So a session's bare row
+//! too, and what tools were called in them; HTTP tools, and the texts of agents and projects, deleted for
+//! that long. Rule: the bill still adds up. So a session's bare row
 //! stays, with its turns and their numbers, and its id is not given again; an agent or project that some turn names keeps
 //! its name. The ledger and people are not touched.
 //! Runs beside a server: each batch is a short commit of its own, and as long as it took is left to others after it.
@@ -92,6 +93,8 @@ impl Store {
         // Sessions first: what is out of sight gets no new message.
         let sessions = self.walk("session", old, bare_sessions).await?;
         let messages = self.walk("message", old, delete_messages).await?;
+        self.walk("tool_call", old, delete_calls).await?;
+        self.walk("session", old, delete_grants).await?;
         let mut named = [0, 0];
         for (count, named) in named.iter_mut().zip([&AGENT, &PROJECT]) {
             for id in self.read(|c| named.old(c, old))? {
@@ -99,6 +102,8 @@ impl Store {
                 *count += 1;
             }
         }
+        let tools = old.clone();
+        in_turn(&self.writer, move |c| delete_tools(c, &tools)).await?;
         Ok(Pruned { sessions, messages, agents: named[0], projects: named[1] })
     }
 
@@ -161,6 +166,35 @@ fn delete_messages(c: &Connection, old: &Old, after: i64, to: i64) -> rusqlite::
     statement.execute(named_params! {
         ":org": old.org_id, ":before": old.before.as_millis(), ":after": after, ":to": to,
     })
+}
+
+/// What was called goes with its message; what was called outside of any, when it is as old.
+fn delete_calls(c: &Connection, old: &Old, after: i64, to: i64) -> rusqlite::Result<usize> {
+    let mut statement = c.prepare_cached(
+        "DELETE FROM tool_call AS t WHERE t.seq > :after AND t.seq <= :to AND (:org IS NULL OR t.org_id = :org)
+             AND (t.session IS NULL AND t.asked_at < :before
+                  OR EXISTS (SELECT 1 FROM session s WHERE s.seq = t.session AND s.deleted_at < :before))",
+    )?;
+    statement.execute(named_params! {
+        ":org": old.org_id, ":before": old.before.as_millis(), ":after": after, ":to": to,
+    })
+}
+
+fn delete_grants(c: &Connection, old: &Old, after: i64, to: i64) -> rusqlite::Result<usize> {
+    let mut statement = c.prepare_cached(
+        "DELETE FROM tool_grant WHERE session IN (
+             SELECT s.seq FROM session s WHERE s.seq > :after AND s.seq <= :to AND (:org IS NULL OR s.org_id = :org)
+                 AND s.deleted_at < :before)",
+    )?;
+    statement.execute(named_params! {
+        ":org": old.org_id, ":before": old.before.as_millis(), ":after": after, ":to": to,
+    })
+}
+
+/// HTTP tools that were deleted: nothing names them but their calls, which say it themselves.
+fn delete_tools(c: &Connection, old: &Old) -> Result<usize> {
+    let sql = "DELETE FROM tool WHERE deleted_at < :before AND (:org IS NULL OR org_id = :org)";
+    Ok(c.execute(sql, named_params! { ":org": old.org_id, ":before": old.before.as_millis() })?)
 }
 
 impl Named {

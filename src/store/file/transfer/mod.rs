@@ -18,16 +18,15 @@ use crate::{
     error::{Error, Result},
     id,
     money::Price,
-    store::{
-        Org, Store,
-        providers::{self, Provider},
-        search,
-    },
+    store::{Org, Store, search},
 };
 
 mod tables;
+mod vet; // what a file may bring
 
-use tables::{BYTES, FORGOTTEN, JSON, PRICES, TABLES, Table, WINDOW};
+pub use vet::Vet;
+
+use tables::{BYTES, FORGOTTEN, HASHES, IS_ACTIVE, JSON, PRICES, TABLES, Table, WINDOW};
 
 /// Number of the format; a file of another number is refused.
 const VERSION: u64 = 1;
@@ -36,6 +35,8 @@ const HEAD: &str = "alm-export";
 const END: &str = "end";
 /// What some editors put before the first line.
 const BYTE_ORDER_MARK: char = '\u{feff}';
+/// Bytes of a hash.
+const HASH_BYTES: usize = 32;
 /// Longest line that is read in: a message of the longest body, escaped, with its text beside its parts.
 const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -47,6 +48,12 @@ pub struct Exported {
     pub api_keys: i64,
     /// Providers whose key or headers stay behind.
     pub providers: i64,
+    /// HTTP tools that travel without their secrets, switched off.
+    pub tools: i64,
+    /// MCP servers that do.
+    pub servers: i64,
+    /// MCP servers that are commands, and stay behind.
+    pub commands: i64,
 }
 
 /// What was read in.
@@ -75,14 +82,14 @@ impl Org<'_> {
 }
 
 impl Store {
-    /// Reads an organization in, under `slug` if that is given; an owner who has no password here gets that one. `vet`
-    /// answers a provider's base URL as it is kept, if it may be. Others wait with their writes until it is there.
+    /// Reads an organization in, under `slug` if that is given; an owner who has no password here gets that one. `vet` says
+    /// whether what it brings may be kept. Others wait with their writes until it is there.
     pub fn import(
         &self,
         mut input: impl BufRead + Send + 'static,
         slug: Option<String>,
         password_hash: Option<String>,
-        vet: fn(&Provider) -> Result<String>,
+        vet: Vet,
     ) -> Result<Imported> {
         if let Some(slug) = &slug {
             id::check_org_slug("slug", slug)?;
@@ -96,7 +103,7 @@ impl Store {
                 next_line(&mut input, &mut line, LINE_BYTES_MAX).map_err(at)?;
                 let text = if number == 1 { line.trim_start_matches(BYTE_ORDER_MARK) } else { &line };
                 if let Some(imported) = reader.take(text, number == 1).map_err(at)? {
-                    vet_providers(c, &imported, vet)?;
+                    vet::check(c, &imported.slug, &vet)?;
                     return Ok(imported);
                 }
             }
@@ -104,32 +111,31 @@ impl Store {
     }
 }
 
-/// A file's providers keep the rules of those that are made here.
-fn vet_providers(c: &Connection, imported: &Imported, vet: fn(&Provider) -> Result<String>) -> Result<()> {
-    let org_id: String = c.query_row("SELECT id FROM org WHERE slug = ?1", [&imported.slug], |row| row.get(0))?;
-    for provider in providers::of_org(c, &org_id)? {
-        let kept = vet(&provider).map_err(|error| bad(format!("the provider {}: {error}", provider.slug)))?;
-        c.execute("UPDATE provider SET base_url = ?1 WHERE id = ?2", (kept, &provider.id))?;
-    }
-    Ok(())
-}
-
 fn left_behind(c: &Connection, org_id: &str) -> Result<Exported> {
     let exported = c.query_row(
         "SELECT (SELECT count(*) FROM api_key WHERE org_id = :org AND revoked_at IS NULL),
              (SELECT count(*) FROM provider WHERE org_id = :org AND (api_key_sealed IS NOT NULL OR api_key_env IS NOT NULL
-             OR headers <> '{}'))",
+             OR headers <> '{}')),
+             (SELECT count(*) FROM tool WHERE org_id = :org AND deleted_at IS NULL AND secrets <> '{}'),
+             (SELECT count(*) FROM mcp_server WHERE org_id = :org AND transport = 'http' AND secrets <> '{}'),
+             (SELECT count(*) FROM mcp_server WHERE org_id = :org AND transport = 'stdio')",
         [org_id],
-        |row| Ok(Exported { rows: 0, api_keys: row.get(0)?, providers: row.get(1)? }),
+        |row| {
+            let (api_keys, providers) = (row.get(0)?, row.get(1)?);
+            let (tools, servers, commands) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            Ok(Exported { rows: 0, api_keys, providers, tools, servers, commands })
+        },
     )?;
     Ok(exported)
 }
 
 fn write_rows(c: &Connection, table: &Table, org_id: &str, out: &mut dyn Write) -> Result<u64> {
     let links = table.links.iter().map(|(column, link)| link.name.replace("{}", column));
-    let plain = table.plain.iter().map(|column| match BYTES.contains(column) {
-        true => format!("CAST(t.{column} AS TEXT)"),
-        false => format!("t.{column}"),
+    let plain = table.plain.iter().map(|column| match *column {
+        _ if BYTES.contains(column) => format!("CAST(t.{column} AS TEXT)"),
+        _ if HASHES.contains(column) => format!("nullif(lower(hex(t.{column})), '')"),
+        "is_active" if IS_ACTIVE.contains(&table.name) => "t.is_active AND t.secrets = '{}'".to_owned(),
+        _ => format!("t.{column}"),
     });
     let columns: Vec<_> = links.chain(plain).collect();
     let mut statement = c.prepare(&format!("SELECT {} FROM {}", columns.join(", "), table.rows))?;
@@ -303,6 +309,10 @@ impl Reader<'_> {
         let Some((_, link)) = table.links.iter().find(|(name, _)| *name == column) else {
             return match cell {
                 Cell::Text(text) if BYTES.contains(&column) => Ok(Cell::Blob(text.into_bytes())),
+                Cell::Text(digits) if HASHES.contains(&column) => {
+                    let wrong = || bad(format!("{}.{column} is no hash", table.name));
+                    hash_of(&digits).map(Cell::Blob).ok_or_else(wrong)
+                }
                 Cell::Text(text) if JSON.contains(&column) && serde_json::from_str::<IgnoredAny>(&text).is_err() => {
                     Err(bad(format!("{}.{column} is not JSON", table.name)))
                 }
@@ -319,6 +329,13 @@ impl Reader<'_> {
         let found = find.raw_query().next()?.map(|row| row.get(0)).transpose()?;
         found.ok_or_else(|| bad(format!("{}.{column} refers to a row that did not come before it", table.name)))
     }
+}
+
+/// The bytes of a SHA-256 of which these are the digits.
+fn hash_of(digits: &str) -> Option<Vec<u8>> {
+    let is_one = digits.len() == 2 * HASH_BYTES && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).ok();
+    if is_one { (0..digits.len()).step_by(2).map(byte).collect() } else { None }
 }
 
 /// The rules of names and prices are the same for what is made here. What a name may not be is said of its column.

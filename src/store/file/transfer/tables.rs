@@ -36,6 +36,7 @@ const PERSON: Link =
 const AGENT: Link = Link { name: "t.{}", find: "SELECT id FROM agent WHERE id = :name AND org_id = :org" };
 const PROJECT: Link = Link { name: "t.{}", find: "SELECT id FROM project WHERE id = :name AND org_id = :org" };
 const PROVIDER: Link = Link { name: "t.{}", find: "SELECT id FROM provider WHERE id = :name AND org_id = :org" };
+const MCP_SERVER: Link = Link { name: "t.{}", find: "SELECT id FROM mcp_server WHERE id = :name AND org_id = :org" };
 const SESSION: Link = Link {
     name: "(SELECT id FROM session WHERE seq = t.{})",
     find: "SELECT seq FROM session WHERE id = :name AND org_id = :org",
@@ -46,7 +47,7 @@ const TURN: Link = Link {
 };
 
 // Where rows have a number they go by it. The `+` keeps SQLite from taking another way and sorting them in memory.
-pub(super) const TABLES: [Table; 12] = [
+pub(super) const TABLES: [Table; 16] = [
     Table {
         name: "user",
         is_tenants: false,
@@ -55,7 +56,8 @@ pub(super) const TABLES: [Table; 12] = [
         rows: "user t WHERE t.id IN (
             SELECT user_id FROM member WHERE org_id = :org UNION SELECT owner_id FROM org WHERE id = :org
             UNION SELECT user_id FROM project WHERE org_id = :org UNION SELECT user_id FROM session WHERE org_id = :org
-            UNION SELECT user_id FROM turn WHERE org_id = :org) ORDER BY t.id",
+            UNION SELECT user_id FROM turn WHERE org_id = :org
+            UNION SELECT decided_by FROM tool_call WHERE org_id = :org) ORDER BY t.id",
     },
     Table {
         name: "org",
@@ -134,6 +136,78 @@ pub(super) const TABLES: [Table; 12] = [
             ORDER BY t.provider_id, t.name",
     },
     Table {
+        name: "tool",
+        is_tenants: true,
+        links: &[],
+        plain: &[
+            "id",
+            "name",
+            "is_active",
+            "approval",
+            "idempotent",
+            "price",
+            "method",
+            "url",
+            "body",
+            "headers",
+            "timeout_ms",
+            "response_bytes_max",
+            "created_at",
+            "updated_at",
+            "description",
+            "input_schema",
+        ],
+        rows: "tool t WHERE t.org_id = :org AND t.deleted_at IS NULL ORDER BY t.id",
+    },
+    Table {
+        name: "mcp_server",
+        is_tenants: true,
+        links: &[],
+        plain: &[
+            "id",
+            "slug",
+            "name",
+            "transport",
+            "is_active",
+            "approval",
+            "new_tools",
+            "url",
+            "headers",
+            "timeout_ms",
+            "handshake_ms",
+            "use_instructions",
+            "instructions",
+            "info",
+            "era",
+            "listed_at",
+            "ttl_ms",
+            "created_at",
+            "updated_at",
+        ],
+        rows: "mcp_server t WHERE t.org_id = :org AND t.transport = 'http' ORDER BY t.id",
+    },
+    Table {
+        name: "mcp_tool",
+        is_tenants: false,
+        links: &[("server_id", &MCP_SERVER)],
+        plain: &[
+            "remote_name",
+            "name",
+            "approval",
+            "price",
+            "idempotent",
+            "is_on",
+            "is_there",
+            "fault",
+            "fingerprint",
+            "accepted",
+            "definition",
+            "accepted_definition",
+        ],
+        rows: "mcp_tool t WHERE t.server_id IN (SELECT id FROM mcp_server WHERE org_id = :org AND transport = 'http')
+            ORDER BY t.server_id, t.remote_name",
+    },
+    Table {
         name: "session",
         is_tenants: true,
         links: &[("user_id", &PERSON), ("agent_id", &AGENT), ("project_id", &PROJECT)],
@@ -173,6 +247,33 @@ pub(super) const TABLES: [Table; 12] = [
         rows: "message t WHERE (SELECT org_id FROM session WHERE seq = t.session) = :org ORDER BY t.seq",
     },
     Table {
+        name: "tool_call",
+        is_tenants: true,
+        links: &[("session", &SESSION), ("turn", &TURN), ("decided_by", &PERSON), ("decided_turn", &TURN)],
+        plain: &[
+            "id",
+            "message_id",
+            "call_id",
+            "tool",
+            "origin",
+            "fingerprint",
+            "input_hash",
+            "policy",
+            "idempotent",
+            "status",
+            "asked_at",
+            "decided_at",
+            "decided_via",
+            "called_at",
+            "ended_at",
+            "output_bytes",
+            "cost",
+            "reason",
+            "input",
+        ],
+        rows: "tool_call t WHERE +t.org_id = :org ORDER BY t.seq",
+    },
+    Table {
         name: "ledger_entry",
         is_tenants: true,
         links: &[],
@@ -184,7 +285,23 @@ pub(super) const TABLES: [Table; 12] = [
 /// Columns that hold bytes: server-sent events, which are text.
 pub(super) const BYTES: [&str; 1] = ["frames"];
 /// Columns that hold JSON as text, which must stay such.
-pub(super) const JSON: [&str; 5] = ["allowed_tools", "client_tools", "response_format", "metadata", "parts"];
+pub(super) const JSON: [&str; 11] = [
+    "allowed_tools",
+    "client_tools",
+    "response_format",
+    "metadata",
+    "parts",
+    "input_schema",
+    "headers",
+    "info",
+    "definition",
+    "accepted_definition",
+    "input",
+];
+/// Columns that hold a hash, and travel as its digits.
+pub(super) const HASHES: [&str; 3] = ["fingerprint", "accepted", "input_hash"];
+/// What cannot work without the secrets that stay behind waits for them: it travels switched off.
+pub(super) const IS_ACTIVE: [&str; 2] = ["tool", "mcp_server"];
 
 /// Columns that hold prices, as decimal text.
 pub(super) const PRICES: [&str; 3] = ["input_price", "output_price", "cached_input_price"];
@@ -195,12 +312,19 @@ pub(super) const FORGOTTEN: [(&str, &str); 1] = [("provider", "api_key_env")];
 
 /// What stays behind, and why.
 #[cfg(test)]
-const LEFT_OUT: [(&str, &str, &str); 23] = [
-    ("tool", "*", "a tool reaches the network of the machine that it was made on"),
-    ("mcp_server", "*", "likewise"),
-    ("mcp_tool", "*", "likewise"),
-    ("tool_call", "*", "what was allowed here says nothing of another machine"),
-    ("tool_grant", "*", "likewise"),
+const LEFT_OUT: [(&str, &str, &str); 30] = [
+    ("tool", "added_by", "nobody of this machine vouches for its address"),
+    ("tool", "secrets", "they are secrets, or name those of one machine"),
+    ("tool", "deleted_at", "a deleted tool stays behind: nothing names it"),
+    ("mcp_server", "added_by", "nobody of this machine vouches for its address"),
+    ("mcp_server", "secrets", "they are secrets, or name those of one machine"),
+    ("mcp_server", "command", "whoever wrote the file would choose what runs on this machine"),
+    ("mcp_server", "args", "likewise"),
+    ("mcp_server", "cwd", "likewise"),
+    ("mcp_server", "idle_stop_minutes", "a command's"),
+    ("mcp_server", "last_error", "of one machine's network"),
+    ("tool_call", "seq", "the other file numbers its own rows"),
+    ("tool_grant", "*", "what runs unasked on a machine is for people there to say"),
     ("provider", "added_by", "nobody of this machine vouches for it"),
     (
         "provider",
