@@ -71,10 +71,12 @@ pub enum Message {
 pub struct Thoughts {
     /// All of it.
     pub text: String,
-    /// Where it stood.
-    pub field: ThoughtsField,
+    /// Where it stood; absent: it was not in words.
+    pub field: Option<ThoughtsField>,
     /// Whose it is, by its slug.
     pub provider: String,
+    /// What its provider put beside the words of the reply.
+    pub beside: Map<String, Value>,
 }
 
 /// The name under which a server sends thoughts.
@@ -152,7 +154,8 @@ pub struct ToolCall {
     pub beside: Option<Box<Beside>>,
 }
 
-/// What a provider put beside a call, such as a signature of the thoughts that led to it. It goes back to that provider as it
+/// What a provider put beside a call, or beside the words of the reply that called first, such as a signature of the thoughts
+/// that led to it. It goes back to that provider as it
 /// came, and to nobody else: some refuse a call without it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Beside {
@@ -162,6 +165,8 @@ pub struct Beside {
     pub call: Map<String, Value>,
     /// The fields of its function.
     pub function: Map<String, Value>,
+    /// The fields of the message.
+    pub message: Map<String, Value>,
 }
 
 /// A piece of a reply, in the order of its arrival.
@@ -208,12 +213,14 @@ pub struct Ending {
     pub calls: Vec<ToolCall>,
     /// Where its thoughts stood, if they may go back to it.
     pub thoughts_field: Option<ThoughtsField>,
+    /// What its provider put beside the words, which goes back to it; the first of its calls holds it too.
+    pub beside: Map<String, Value>,
 }
 
 impl Ending {
     /// One without usage and calls.
     pub fn new(finish: Finish) -> Self {
-        Ending { finish, usage: None, calls: Vec::new(), thoughts_field: None }
+        Ending { finish, usage: None, calls: Vec::new(), thoughts_field: None, beside: Map::new() }
     }
 }
 

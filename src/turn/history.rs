@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::beside;
 use crate::{
@@ -201,17 +201,30 @@ fn translate(message: &Message) -> Result<Vec<model::Message>> {
         Role::Assistant => {
             let thoughts = thoughts_of(message);
             let steps = parts.split(|part| part["type"] == "step-start");
-            steps.flat_map(|parts| step(parts, thoughts.as_ref())).collect()
+            let mut messages: Vec<_> = steps.flat_map(|parts| step(parts, thoughts.as_ref())).collect();
+            let of_last = thoughts.filter(|thoughts| !thoughts.beside.is_empty());
+            if let (Some(model::Message::Assistant { thoughts, .. }), Some(of_last)) = (messages.last_mut(), of_last) {
+                match thoughts {
+                    Some(thoughts) => thoughts.beside = of_last.beside,
+                    None => *thoughts = Some(Thoughts { field: None, ..of_last }),
+                }
+            }
+            messages
         }
     })
 }
 
-/// Whose thoughts a reply holds, and under which name they came; none if they may not go back.
-fn thoughts_of(message: &Message) -> Option<(String, ThoughtsField)> {
+/// Whose thoughts a reply holds, and under which name they came, but not what they are, which each step has; none if nothing
+/// goes back.
+fn thoughts_of(message: &Message) -> Option<Thoughts> {
     let metadata: Value = serde_json::from_str(&message.metadata).ok()?;
-    let field = ThoughtsField::of(metadata.get(THOUGHTS_FIELD)?.as_str()?)?;
+    let field = metadata.get(THOUGHTS_FIELD).and_then(Value::as_str).and_then(ThoughtsField::of);
+    let beside = beside::of_metadata(&metadata);
     let (provider, _) = metadata.get("model")?.as_str()?.split_once('/')?;
-    Some((provider.to_owned(), field))
+    if field.is_none() && beside.is_empty() {
+        return None;
+    }
+    Some(Thoughts { text: String::new(), field, provider: provider.to_owned(), beside })
 }
 
 fn content(part: &Value) -> Option<Content> {
@@ -225,7 +238,7 @@ fn content(part: &Value) -> Option<Content> {
     }
 }
 
-fn step(parts: &[Value], thoughts: Option<&(String, ThoughtsField)>) -> Vec<model::Message> {
+fn step(parts: &[Value], thoughts: Option<&Thoughts>) -> Vec<model::Message> {
     let text_of = |kind: &str| {
         let texts = parts.iter().filter(|part| part["type"] == kind).filter_map(|part| part["text"].as_str());
         texts.collect::<String>()
@@ -235,9 +248,9 @@ fn step(parts: &[Value], thoughts: Option<&(String, ThoughtsField)>) -> Vec<mode
     if text.is_empty() && calls.is_empty() {
         return Vec::new();
     }
-    let thoughts = thoughts.map(|(provider, field)| (provider, field, text_of("reasoning")));
-    let thoughts = thoughts.filter(|(.., text)| !text.is_empty());
-    let thoughts = thoughts.map(|(provider, field, text)| Thoughts { text, field: *field, provider: provider.clone() });
+    let own = thoughts.filter(|thoughts| thoughts.field.is_some());
+    let thoughts = own.map(|own| Thoughts { text: text_of("reasoning"), beside: Map::new(), ..own.clone() });
+    let thoughts = thoughts.filter(|thoughts| !thoughts.text.is_empty());
     let said = model::Message::Assistant { text, thoughts, calls };
     std::iter::once(said).chain(outputs).collect()
 }

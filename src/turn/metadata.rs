@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
+    beside,
     bill::{self, Bill},
+    chunk::clean_json,
     history::THOUGHTS_FIELD,
     progress::Progress,
     resolve::Resolved,
@@ -55,6 +57,9 @@ pub(super) fn of_end(
     }
     if let Some(field) = progress.thoughts_field {
         metadata[THOUGHTS_FIELD] = field.name().into();
+    }
+    if !progress.beside.is_empty() && beside::fits(&progress.beside) {
+        metadata[beside::IN_METADATA] = clean_json(progress.beside.clone().into());
     }
     metadata
 }

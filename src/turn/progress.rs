@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Map, Value};
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
@@ -26,6 +27,8 @@ pub(super) struct Progress {
     pub truncated: bool,
     /// Where its thoughts stood.
     pub thoughts_field: Option<ThoughtsField>,
+    /// What its provider put beside its last words.
+    pub beside: Map<String, Value>,
     /// What went wrong in the upstream's reply, which need not end it.
     pub fault: Option<Error>,
     /// The model call that runs, so that one that is cut off is paid for what it said.
@@ -58,6 +61,7 @@ impl Progress {
             omitted: BTreeSet::new(),
             truncated: false,
             thoughts_field: None,
+            beside: Map::new(),
             fault: None,
             call: None,
         }

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     ask::Asker,
@@ -225,7 +225,7 @@ impl Run {
         let Said { text, reasoning, .. } = said;
         let (own, provider) =
             (ending.thoughts_field.filter(|_| !reasoning.is_empty()), self.resolved.model.provider.clone());
-        let thoughts = own.map(|field| Thoughts { text: reasoning, field, provider });
+        let thoughts = own.map(|field| Thoughts { text: reasoning, field: Some(field), provider, beside: Map::new() });
         request.messages.push(Message::Assistant { text, thoughts, calls: ending.calls });
         let output_bytes = self.window().output_bytes();
         outputs.iter_mut().for_each(|output| history::shorten_output(output, output_bytes));
@@ -264,6 +264,7 @@ impl Run {
     /// Learns from what a model call took, and notes what is told of it.
     fn note_usage(&mut self, request: &Request, ending: &Ending) {
         self.progress.thoughts_field = ending.thoughts_field.or(self.progress.thoughts_field);
+        self.progress.beside = if ending.calls.is_empty() { ending.beside.clone() } else { Map::new() };
         let Some(usage) = &ending.usage else { return };
         let text_bytes = history::text_bytes(request);
         self.progress.truncated |= self.window().was_cut(text_bytes, usage);

@@ -2,7 +2,11 @@
 //!
 //! Rule: what is counted is named by whoever counts.
 
-use std::{hash::Hash, num::NonZeroU32};
+use std::{
+    hash::Hash,
+    num::NonZeroU32,
+    sync::{PoisonError, RwLock},
+};
 
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
@@ -11,29 +15,45 @@ use governor::{
 
 use crate::error::{Error, Result};
 
-/// Keys that are remembered before those at rest are forgotten.
+/// Keys that are remembered. Past it those at rest are forgotten, and if too few are, all: each then has its whole minute's worth
+/// again, which costs less than a memory without a bound, or a look at all of them for each request.
 const KEYS_MAX: usize = 16_384;
 
 /// A limit of so many a minute, the whole minute's worth at once if need be.
 pub struct RateLimit<K: Clone + Hash + Eq> {
-    limiter: DefaultKeyedRateLimiter<K>,
+    limiter: RwLock<DefaultKeyedRateLimiter<K>>,
+    quota: Quota,
     clock: DefaultClock,
 }
 
 impl<K: Clone + Hash + Eq> RateLimit<K> {
     /// `per_minute` for each key.
     pub fn per_minute(per_minute: NonZeroU32) -> Self {
-        RateLimit { limiter: RateLimiter::keyed(Quota::per_minute(per_minute)), clock: DefaultClock::default() }
+        let quota = Quota::per_minute(per_minute);
+        RateLimit { limiter: RwLock::new(RateLimiter::keyed(quota)), quota, clock: DefaultClock::default() }
     }
 
     /// Counts one for `key`, or says how long to wait.
     pub fn count(&self, key: &K) -> Result<()> {
-        if self.limiter.len() >= KEYS_MAX {
-            self.limiter.retain_recent();
+        let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
+        let is_full = limiter.len() >= KEYS_MAX;
+        let counted = limiter.check_key(key);
+        drop(limiter);
+        if is_full {
+            self.forget();
         }
-        self.limiter
-            .check_key(key)
-            .map_err(|not_yet| Error::TooManyRequests { retry_after: not_yet.wait_time_from(self.clock.now()) })
+        counted.map_err(|not_yet| Error::TooManyRequests { retry_after: not_yet.wait_time_from(self.clock.now()) })
+    }
+
+    fn forget(&self) {
+        let mut limiter = self.limiter.write().unwrap_or_else(PoisonError::into_inner);
+        if limiter.len() < KEYS_MAX {
+            return;
+        }
+        limiter.retain_recent();
+        if limiter.len() > KEYS_MAX / 2 {
+            *limiter = RateLimiter::keyed(self.quota);
+        }
     }
 }
 
@@ -54,9 +74,21 @@ mod tests {
         for (known, kept) in [(KEYS_MAX - 1, true), (KEYS_MAX, false), (KEYS_MAX + 1, false)] {
             // So many a minute that every key is at rest again at once.
             let limit = RateLimit::per_minute(NonZeroU32::MAX);
-            (0..known).for_each(|key| limit.limiter.check_key(&key).unwrap());
+            (0..known).for_each(|key| limit.limiter.read().unwrap().check_key(&key).unwrap());
             limit.count(&usize::MAX).unwrap();
-            assert_eq!(limit.limiter.len() > known, kept, "{known}");
+            assert_eq!(limit.limiter.read().unwrap().len() > known, kept, "{known}");
         }
+    }
+
+    #[test]
+    fn so_many_keys_that_are_all_busy_are_forgotten_rather_than_kept_or_looked_through_each_time() {
+        let limit = RateLimit::per_minute(NonZeroU32::MIN);
+        let mut most = 0;
+        for key in 0..KEYS_MAX * 3 {
+            limit.count(&key).unwrap();
+            most = most.max(limit.limiter.read().unwrap().len());
+        }
+        assert_eq!(most, KEYS_MAX);
+        assert!(limit.count(&(KEYS_MAX * 3 - 1)).is_err(), "the last ones are remembered");
     }
 }

@@ -3,6 +3,7 @@
 //! Rule: every body ends in an [`Ending`]; how its bytes are split changes nothing; one reply has at most one fault.
 
 use super::{
+    aside::Aside,
     fault::{
         CUT_OFF, Complaint, NO_REPLY, TOO_MUCH, UNREADABLE, WEB_PAGE, complaint, explain, explain_refusal, is_refusal,
     },
@@ -163,6 +164,7 @@ impl Decoder {
 struct Reply {
     voice: Voice,
     calls: ToolCalls,
+    aside: Aside,
     /// The choice that is read: the first that came.
     choice: Option<f64>,
     finish: Option<Finish>,
@@ -269,6 +271,7 @@ impl Reply {
     }
 
     fn delta(&mut self, delta: &WireDelta<'_>, out: &mut Vec<Delta>) {
+        self.aside.take(&delta.beside);
         // Servers in the middle of renaming the field send both.
         let names = [
             (ThoughtsField::ReasoningContent, &delta.reasoning_content),
@@ -329,7 +332,10 @@ impl Reply {
 
     fn end(&mut self, out: &mut Vec<Delta>) -> Ending {
         self.voice.end(self.finish == Some(Finish::Stop), out);
-        let calls = self.calls.finish(out);
+        let (mut calls, beside) = (self.calls.finish(out), self.aside.end());
+        if let Some(first) = calls.first_mut().filter(|_| !beside.is_empty()) {
+            first.beside.get_or_insert_default().message.clone_from(&beside);
+        }
         if self.finish.is_none() {
             self.fault(self.no_end(), out);
         }
@@ -341,7 +347,7 @@ impl Reply {
         };
         // Thoughts from tags never go back: under no name would the server know them.
         let thoughts_field = self.thoughts_field.filter(|_| !self.voice.tags().has_thoughts());
-        Ending { finish, usage: self.usage.counted(), calls, thoughts_field }
+        Ending { finish, usage: self.usage.counted(), calls, thoughts_field, beside }
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     model::{
-        Content, Message, Request,
+        Content, Message, Request, ToolCall,
         facts::{Facts, Lesson},
     },
     time::Timestamp,
@@ -152,7 +152,7 @@ impl Field {
             Field::TopP => &["top_p"],
             Field::Temperature => &["temperature"],
             Field::OutputCap => &["max_tokens", "max_completion_tokens", "max_output_tokens"],
-            Field::Thoughts => &["reasoning_content", "reasoning_details", "reasoning", "thinking"],
+            Field::Thoughts => &["reasoning_content", "reasoning_details", "reasoning", "thinking", "extra_content"],
             Field::Files => &[
                 "image",
                 "vision",
@@ -169,7 +169,8 @@ impl Field {
                 "string type",
                 "content.str",
             ],
-            Field::Tools => &["tool", "function"],
+            // A template without tools finds their outputs between two replies.
+            Field::Tools => &["tool", "function", "roles must alternate"],
         }
     }
 }
@@ -237,11 +238,18 @@ fn has(request: &Request, field: Field) -> bool {
         Field::TopP => request.top_p.is_some(),
         Field::Temperature => request.temperature.is_some(),
         Field::OutputCap => request.output_tokens_max.is_some(),
-        Field::Thoughts => any(|message| matches!(message, Message::Assistant { thoughts: Some(_), .. })),
+        Field::Thoughts => any(has_thoughts),
         Field::Files => any(|message| match message {
             Message::User(contents) => contents.iter().any(|content| matches!(content, Content::File { .. })),
             _ => false,
         }),
-        Field::Tools => !request.tools.is_empty(),
+        Field::Tools => !request.tools.is_empty() || any(|message| matches!(message, Message::Tool { .. })),
     }
+}
+
+/// Whether a message holds what its provider is to have back, in words or in a form of its own.
+fn has_thoughts(message: &Message) -> bool {
+    let Message::Assistant { thoughts, calls, .. } = message else { return false };
+    let has_own = |call: &ToolCall| call.beside.as_deref().is_some_and(|beside| !beside.message.is_empty());
+    thoughts.is_some() || calls.iter().any(has_own)
 }

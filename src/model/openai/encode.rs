@@ -10,7 +10,7 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{
     data_url,
     dialect::{CapField, Dialect, Field},
-    prompt::{Arranged, arrange, call_id, joined},
+    prompt::{Arranged, CallIds, arrange, joined},
 };
 use crate::model::{Content, Request, ThoughtsField, ToolCall, ToolSpec};
 
@@ -22,9 +22,11 @@ pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
     let cap = |name| asked.filter(|_| dialect.cap == name);
     let shown = Shown { files: sends(Field::Files), thoughts: sends(Field::Thoughts), provider };
     let tools = request.tools.iter().filter(|_| sends(Field::Tools));
+    let messages = arrange(&request.messages, !sends(Field::Tools));
+    let mut ids = CallIds::default();
     let body = Body {
         model: &request.model,
-        messages: arrange(&request.messages).into_iter().map(|message| shown.message(message)).collect(),
+        messages: messages.into_iter().map(|message| shown.message(message, &mut ids)).collect(),
         tools: tools.map(|tool| Wrapped::new(WireTool::from(tool))).collect(),
         temperature: request.temperature.filter(|_| sends(Field::Temperature)),
         top_p: request.top_p.filter(|_| sends(Field::TopP)),
@@ -103,14 +105,14 @@ struct WireCall<'a> {
 
 impl<'a> Wrapped<'a, WireCall<'a>> {
     /// A call with what `provider`, which is asked, put beside it.
-    fn call(call: &'a ToolCall, provider: &str) -> Self {
+    fn call(call: &'a ToolCall, id: String, provider: &str) -> Self {
         let beside = call.beside.as_deref().filter(|beside| beside.provider == provider);
         // Servers parse the arguments of past calls, and some fail the whole request over a broken one. The tool's
         // answer, which follows, says what was wrong with it.
         let is_json = serde_json::from_str::<&RawValue>(&call.arguments).is_ok();
         let arguments = if is_json { &call.arguments } else { "{}" };
         let function = WireCall { name: &call.name, arguments, beside: beside.map(|beside| &beside.function) };
-        Self { id: Some(call_id(&call.id)), beside: beside.map(|beside| &beside.call), ..Self::new(function) }
+        Self { id: Some(id), beside: beside.map(|beside| &beside.call), ..Self::new(function) }
     }
 }
 
@@ -134,6 +136,8 @@ enum WireMessage<'a> {
         reasoning_text: Option<&'a str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<Wrapped<'a, WireCall<'a>>>,
+        #[serde(flatten)]
+        beside: Option<&'a Map<String, Value>>,
     },
     Tool {
         tool_call_id: String,
@@ -153,22 +157,31 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    fn message<'a>(&self, message: Arranged<'a>) -> WireMessage<'a> {
+    fn message<'a>(&self, message: Arranged<'a>, ids: &mut CallIds<'a>) -> WireMessage<'a> {
         match message {
             Arranged::System(content) => WireMessage::System { content },
             Arranged::User(contents) => WireMessage::User { content: self.user(&contents) },
             Arranged::Assistant { text, thoughts, calls } => {
                 let own = thoughts.filter(|thoughts| self.thoughts && thoughts.provider == self.provider);
-                let named = |name| own.filter(|own| own.field == name).map(|own| &*own.text);
+                let named = |name| own.filter(|own| own.field == Some(name)).map(|own| &*own.text);
+                let of_calls = calls.first().and_then(|call| call.beside.as_deref());
+                let of_calls = of_calls.filter(|beside| self.thoughts && beside.provider == self.provider);
+                let beside = of_calls.map(|beside| &beside.message).or(own.map(|own| &own.beside));
                 WireMessage::Assistant {
                     content: (calls.is_empty() || !text.is_empty()).then_some(text),
                     reasoning_content: named(ThoughtsField::ReasoningContent),
                     reasoning: named(ThoughtsField::Reasoning),
                     reasoning_text: named(ThoughtsField::ReasoningText),
-                    tool_calls: calls.iter().map(|call| Wrapped::call(call, self.provider)).collect(),
+                    tool_calls: calls
+                        .iter()
+                        .map(|call| Wrapped::call(call, ids.of_call(&call.id), self.provider))
+                        .collect(),
+                    beside: beside.filter(|beside| !beside.is_empty()),
                 }
             }
-            Arranged::Tool { call_id: id, output } => WireMessage::Tool { tool_call_id: call_id(id), content: output },
+            Arranged::Tool { call_id, output } => {
+                WireMessage::Tool { tool_call_id: ids.of_output(call_id), content: output }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! Rule: bytes in, values out; nothing here waits, and nothing an upstream wrote in an error leaves this module.
 //! Deliberately absent: more than one choice per reply, and the old `function_call` delta.
 
+mod aside; // what stands beside the words
 mod data_url; // files that travel inside their URL
 mod decode; // a body as deltas
 mod dialect; // how one model wants to be asked

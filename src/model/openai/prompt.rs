@@ -5,7 +5,7 @@
 //! history has all of these. Rule: the history stays as it is stored, only what is sent is arranged; and what is sent of a
 //! history is the beginning of what is sent of a longer one, so that a model server finds in its cache what it has read.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
 use sha2::{Digest, Sha256};
 
@@ -15,6 +15,8 @@ use crate::model::{Content, Message, Thoughts, ToolCall};
 const BETWEEN: &str = "\n\n";
 /// What a model is taken to have said where a question follows a tool's output.
 const STOPPED: &str = "(stopped)";
+/// What a model is asked where the last thing that it would read is a tool's output in its own words.
+static GO_ON: LazyLock<Content> = LazyLock::new(|| Content::Text("Go on.".into()));
 /// The length of a call's id; Mistral's templates take no other.
 const CALL_ID_CHARS: usize = 9;
 const BASE_62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -33,11 +35,14 @@ pub(super) enum Arranged<'a> {
 }
 
 /// The same conversation: one system message, first; then a question, and no two messages of one role in a row but tools'
-/// outputs; nothing empty.
-pub(super) fn arrange(messages: &[Message]) -> Vec<Arranged<'_>> {
-    let mut arranged = Arrangement::default();
+/// outputs; nothing empty. `in_words`: what tools returned is what the model said, for one that knows no tools.
+pub(super) fn arrange(messages: &[Message], in_words: bool) -> Vec<Arranged<'_>> {
+    let mut arranged = Arrangement { in_words, ..Arrangement::default() };
     messages.iter().for_each(|message| arranged.add(message));
-    let Arrangement { system, mut talk } = arranged;
+    let Arrangement { system, mut talk, .. } = arranged;
+    if in_words && matches!(messages.last(), Some(Message::Tool { .. })) {
+        talk.push(Arranged::User(vec![&GO_ON]));
+    }
     // A reply to nothing is left out; without any question there is nothing else to send.
     if let Some(first) = talk.iter().position(|message| matches!(message, Arranged::User(_))) {
         talk.drain(..first);
@@ -52,10 +57,33 @@ pub(super) fn call_id(id: &str) -> String {
     hash.iter().take(CALL_ID_CHARS).map(digit).collect()
 }
 
+/// The ids of calls as they are sent: one that an earlier message had is another one.
+#[derive(Default)]
+pub(super) struct CallIds<'a>(HashMap<&'a str, usize>);
+
+impl<'a> CallIds<'a> {
+    /// Of a call.
+    pub fn of_call(&mut self, id: &'a str) -> String {
+        *self.0.entry(id).or_default() += 1;
+        self.of_output(id)
+    }
+
+    /// Of the output of the last call of that id.
+    pub fn of_output(&self, id: &str) -> String {
+        match self.0.get(id) {
+            None | Some(1) => call_id(id),
+            Some(count) => call_id(&format!("{id}\n{count}")),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Arrangement<'a> {
     system: Option<Cow<'a, str>>,
     talk: Vec<Arranged<'a>>,
+    in_words: bool,
+    /// The calls of the last reply, if they are told in words.
+    called: &'a [ToolCall],
 }
 
 impl<'a> Arrangement<'a> {
@@ -66,8 +94,22 @@ impl<'a> Arrangement<'a> {
                 Some(system) => append(system, text),
             },
             Message::User(contents) => self.user(contents),
+            Message::Assistant { text, thoughts, calls } if self.in_words => {
+                self.assistant(text, thoughts.as_ref(), &[]);
+                self.called = calls;
+            }
             Message::Assistant { text, thoughts, calls } => self.assistant(text, thoughts.as_ref(), calls),
+            Message::Tool { call_id, output } if self.in_words => self.tell(call_id, output),
             Message::Tool { call_id, output } => self.talk.push(Arranged::Tool { call_id, output }),
+        }
+    }
+
+    fn tell(&mut self, call_id: &str, output: &str) {
+        let Some(call) = self.called.iter().find(|call| call.id == call_id) else { return };
+        let told = format!("(I called {} with {} and got: {output})", call.name, call.arguments);
+        match self.talk.last_mut() {
+            Some(Arranged::Assistant { text, .. }) => append(text, &told),
+            _ => self.talk.push(Arranged::Assistant { text: told.into(), thoughts: None, calls: &[] }),
         }
     }
 
@@ -123,6 +165,8 @@ pub(super) fn joined<'a>(texts: impl IntoIterator<Item = Cow<'a, str>>) -> Cow<'
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Map;
+
     use super::*;
     use crate::model::ThoughtsField;
 
@@ -157,7 +201,7 @@ mod tests {
             Arranged::Assistant { text, calls, .. } => format!("a:{text}{}", "!".repeat(calls.len())),
             Arranged::Tool { output, .. } => format!("t:{output}"),
         };
-        arrange(messages).iter().map(short).collect()
+        arrange(messages, false).iter().map(short).collect()
     }
 
     #[test]
@@ -192,10 +236,16 @@ mod tests {
 
     #[test]
     fn of_thoughts_that_meet_the_later_stay() {
-        let thought =
-            |text: &str| Some(Thoughts { text: text.into(), field: ThoughtsField::Reasoning, provider: "p".into() });
+        let thought = |text: &str| {
+            Some(Thoughts {
+                text: text.into(),
+                field: Some(ThoughtsField::Reasoning),
+                provider: "p".into(),
+                beside: Map::new(),
+            })
+        };
         let said = |text: &str, thoughts| Message::Assistant { text: text.into(), thoughts, calls: Vec::new() };
-        let kept = |messages: &[Message]| match arrange(messages).pop() {
+        let kept = |messages: &[Message]| match arrange(messages, false).pop() {
             Some(Arranged::Assistant { thoughts, .. }) => thoughts.map(|thoughts| thoughts.text.clone()),
             other => panic!("{other:?}"),
         };

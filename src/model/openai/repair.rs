@@ -182,7 +182,7 @@ fn number_before(text: &str, words: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
     use crate::model::{Content, Message, Thoughts, ThoughtsField, ToolSpec, openai::CapField};
@@ -191,7 +191,12 @@ mod tests {
     fn whole() -> Request {
         let file =
             Content::File { media_type: "image/png".into(), url: "data:image/png;base64,AA==".into(), filename: None };
-        let thoughts = Thoughts { text: "t".into(), field: ThoughtsField::ReasoningContent, provider: "p".into() };
+        let thoughts = Thoughts {
+            text: "t".into(),
+            field: Some(ThoughtsField::ReasoningContent),
+            provider: "p".into(),
+            beside: Map::new(),
+        };
         Request {
             model: "m".into(),
             messages: vec![

@@ -57,11 +57,14 @@ pub(super) struct Delta<'a> {
     pub refusal: Words<'a>,
     pub tool_calls: List<ToolCall<'a>>,
     pub annotations: List<Annotation<'a>>,
+    /// What else there is; some of it is given back.
+    pub beside: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 fields! {
     Delta<'a>, "content" => content, "reasoning_content" => reasoning_content, "reasoning" => reasoning,
     "reasoning_text" => reasoning_text, "refusal" => refusal, "tool_calls" => tool_calls, "annotations" => annotations,
+    ; rest beside
 }
 
 #[derive(Debug, Default)]

@@ -71,8 +71,9 @@ fn a_reply_of_two_steps_keeps_its_tools_output_between_them() {
         text: text.into(),
         thoughts: (!thoughts.is_empty()).then(|| Thoughts {
             text: thoughts.into(),
-            field: ThoughtsField::Reasoning,
+            field: Some(ThoughtsField::Reasoning),
             provider: "groq".into(),
+            beside: Map::new(),
         }),
         calls,
     };
@@ -171,4 +172,30 @@ fn a_prompt_is_counted_by_its_texts_its_calls_and_its_files() {
     assert_eq!(tokens_of_prompt(&messages), tokens.iter().sum::<u64>());
     assert_eq!((tokens_of_bytes(3), tokens_of_bytes(4), tokens_of_bytes(5)), (1, 1, 2));
     assert_eq!(tokens_at_most(9, 2), 3 + 2 * 5);
+}
+
+#[test]
+fn what_stood_beside_the_last_words_goes_back_with_them() {
+    let parts = json!([
+        { "type": "step-start" },
+        { "type": "text", "text": "First." },
+        { "type": "step-start" },
+        { "type": "text", "text": "Last." },
+    ]);
+    let beside = |metadata: Value| {
+        let reply = Message { metadata: metadata.to_string(), ..message(Role::Assistant, parts.clone()) };
+        let fitted = fit("", &[text(Role::User, "u"), reply], None, None).unwrap();
+        let thoughts = |message: model::Message| match message {
+            model::Message::Assistant { thoughts, .. } => thoughts,
+            _ => None,
+        };
+        fitted.messages.into_iter().map(thoughts).collect::<Vec<_>>()
+    };
+    let signed = json!({ "extra_content": { "google": { "thought_signature": "s" } } });
+    let kept = beside(json!({ "model": "gemini/m", "beside": signed }));
+    assert_eq!((&kept[0], &kept[1]), (&None, &None));
+    let last = kept[2].as_ref().unwrap();
+    assert_eq!((&*last.provider, &*last.text, last.field), ("gemini", "", None));
+    assert_eq!(Value::from(last.beside.clone()), signed);
+    assert_eq!(beside(json!({ "model": "gemini/m", "beside": { "role": "system" } })), [None, None, None]);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::*;
+use super::{super::prompt::call_id, *};
 use crate::{
     model::{Beside, Message, Thoughts, facts::Facts, openai::Repair},
     time::Timestamp,
@@ -68,7 +68,9 @@ fn a_conversation_keeps_its_order_its_thoughts_and_its_calls() {
         arguments: arguments.into(),
         beside: None,
     };
-    let thoughts = |provider: &str, field| Some(Thoughts { text: "r".into(), field, provider: provider.into() });
+    let thoughts = |provider: &str, field| {
+        Some(Thoughts { text: "r".into(), field: Some(field), provider: provider.into(), beside: Map::new() })
+    };
     let said = |text: &str, thoughts, calls: Vec<ToolCall>| Message::Assistant { text: text.into(), thoughts, calls };
     let output = |id: &str| Message::Tool { call_id: id.into(), output: "o".into() };
     let question = || Message::User(vec![Content::Text("u".into())]);
@@ -168,6 +170,7 @@ fn what_a_provider_put_beside_a_call_goes_back_to_it_alone() {
         provider: "gemini".into(),
         call: fields(json!({"extra_content": {"google": {"thought_signature": "s"}}})),
         function: fields(json!({"x": [1]})),
+        message: fields(json!({"reasoning_details": [{"data": "d"}]})),
     };
     let call = ToolCall { id: "a".into(), name: "f".into(), arguments: "{}".into(), beside: Some(Box::new(beside)) };
     let request = Request {
@@ -180,10 +183,90 @@ fn what_a_provider_put_beside_a_call_goes_back_to_it_alone() {
     };
     let sent = |provider: &str| {
         let body: Value = serde_json::from_slice(&encode(&request, &Dialect::default(), provider)).unwrap();
-        body["messages"][1]["tool_calls"][0].clone()
+        let details = body["messages"][1].get("reasoning_details").cloned();
+        (body["messages"][1]["tool_calls"][0].clone(), details)
     };
-    let (own, other) = (sent("gemini"), sent("other"));
+    let ((own, details), (other, no_details)) = (sent("gemini"), sent("other"));
+    assert_eq!((details, no_details), (Some(json!([{"data": "d"}])), None));
     assert_eq!(own["extra_content"], json!({"google": {"thought_signature": "s"}}));
     assert_eq!(own["function"], json!({"name": "f", "arguments": "{}", "x": [1]}));
     assert_eq!((other.get("extra_content"), &other["function"]), (None, &json!({"name": "f", "arguments": "{}"})));
+}
+
+#[test]
+fn what_stood_beside_words_goes_back_to_who_sent_it_alone() {
+    let beside = json!({ "reasoning_details": [{ "type": "reasoning.encrypted", "data": "d" }] });
+    let beside = beside.as_object().unwrap().clone();
+    let thoughts = Some(Thoughts { text: String::new(), field: None, provider: "router".into(), beside });
+    let request = Request {
+        messages: vec![
+            Message::User(vec![Content::Text("u".into())]),
+            Message::Assistant { text: "a".into(), thoughts, calls: Vec::new() },
+            Message::User(vec![Content::Text("v".into())]),
+        ],
+        ..Request::default()
+    };
+    let sent = |provider: &str, dialect: &Dialect| {
+        let body: Value = serde_json::from_slice(&encode(&request, dialect, provider)).unwrap();
+        body["messages"][1].clone()
+    };
+    let bare = json!({ "role": "assistant", "content": "a" });
+    let own = json!({ "role": "assistant", "content": "a", "reasoning_details": [{ "type": "reasoning.encrypted", "data": "d" }] });
+    assert_eq!(sent("router", &Dialect::default()), own);
+    assert_eq!(sent("other", &Dialect::default()), bare);
+    let mut without = Dialect::default();
+    without.change(Repair::Omit { field: Field::Thoughts, always: true });
+    assert_eq!((sent("router", &without), without.omits(&request)), (bare, vec!["reasoning"]));
+}
+
+#[test]
+fn a_call_whose_id_an_earlier_one_had_gets_another_as_its_output_does() {
+    let call = ToolCall { id: "call_0".into(), name: "f".into(), arguments: "{}".into(), beside: None };
+    let turn = [
+        Message::User(vec![Content::Text("u".into())]),
+        Message::Assistant { text: String::new(), thoughts: None, calls: vec![call] },
+        Message::Tool { call_id: "call_0".into(), output: "o".into() },
+        Message::Assistant { text: "a".into(), thoughts: None, calls: Vec::new() },
+    ];
+    let ids = |turns: usize| {
+        let request =
+            Request { messages: turn.iter().cycle().take(4 * turns).cloned().collect(), ..Request::default() };
+        let body: Value = serde_json::from_slice(&encode(&request, &Dialect::default(), "p")).unwrap();
+        let messages = body["messages"].as_array().unwrap().clone();
+        let id = |message: &Value| {
+            let id = message["tool_calls"][0]["id"].as_str().or(message["tool_call_id"].as_str());
+            id.map(str::to_owned)
+        };
+        messages.iter().filter_map(id).collect::<Vec<_>>()
+    };
+    let three = ids(3);
+    assert_eq!([&three[0], &three[2], &three[4]], [&three[1], &three[3], &three[5]]);
+    assert!(three[0] != three[2] && three[2] != three[4] && three[0] != three[4]);
+    assert_eq!(ids(2), three[..4], "a longer history begins with what a shorter one was sent as");
+}
+
+#[test]
+fn a_model_without_tools_is_told_in_words_what_they_returned() {
+    let call = ToolCall { id: "c".into(), name: "clock".into(), arguments: "{\"zone\":\"UTC\"}".into(), beside: None };
+    let user = |text: &str| Message::User(vec![Content::Text(text.into())]);
+    let asked = |text: &str| Message::Assistant { text: text.into(), thoughts: None, calls: vec![call.clone()] };
+    let output = Message::Tool { call_id: "c".into(), output: "12:00".into() };
+    let said = Message::Assistant { text: "It is noon.".into(), thoughts: None, calls: Vec::new() };
+    let mut without = Dialect::default();
+    without.change(Repair::Omit { field: Field::Tools, always: true });
+    let sent = |messages: &[Message]| {
+        let request = Request { messages: messages.to_vec(), ..Request::default() };
+        let body: Value = serde_json::from_slice(&encode(&request, &without, "p")).unwrap();
+        let short = |message: &Value| {
+            format!("{}: {}", message["role"].as_str().unwrap(), message["content"].as_str().unwrap())
+        };
+        (body["messages"].as_array().unwrap().iter().map(short).collect::<Vec<_>>(), without.omits(&request))
+    };
+    let words = "(I called clock with {\"zone\":\"UTC\"} and got: 12:00)";
+    let history = [user("When?"), asked("Let me see."), output.clone(), said, user("Thanks.")];
+    let told = format!("assistant: Let me see.\n\n{words}\n\nIt is noon.");
+    assert_eq!(sent(&history), (vec!["user: When?".into(), told, "user: Thanks.".into()], vec!["tools"]));
+    let last = [user("When?"), asked(""), output];
+    let expected = vec!["user: When?".to_owned(), format!("assistant: {words}"), "user: Go on.".into()];
+    assert_eq!(sent(&last), (expected, vec!["tools"]));
 }
