@@ -14,17 +14,14 @@ use crate::{
 const ENDINGS: [&str; 2] = ["_MAX", "_MIN"];
 
 /// Bounds that no test names, and why.
-const UNTESTED: [(&str, &str); 21] = [
+const UNTESTED: [(&str, &str); 18] = [
     ("builder::READERS_MAX", "Store::open takes it, and is tested with another"),
     ("globals::COMMAND_READERS_MAX", "the same"),
     ("transfer::LINE_BYTES_MAX", "next_line takes it, and is tested with another"),
     ("read::AGENTS_MAX", "Org::agents takes it, and is tested with others"),
     ("read::PAGE_BYTES_MAX", "Org::messages takes it, and is tested with others"),
-    ("run::HISTORY_BYTES_MAX", "Org::history takes it, and is tested with others"),
-    ("limits::IDLE_CONNECTION_MAX", "Limits holds it, and is tested with shorter ones"),
-    ("limits::IDLE_PRESSED_MAX", "the same"),
-    ("limits::WRITE_STALL_MAX", "the same"),
-    ("limits::CONNECTION_AGE_MAX", "the same"),
+    ("recall::HISTORY_BYTES_MAX", "Org::history takes it, and is tested with others"),
+    ("limits::CONNECTION_AGE_MAX", "Limits holds it, and is tested with a shorter one"),
     ("repair::BOUND_MIN", "a guess at what a number in a sentence means"),
     ("upstream::LOAD_WAIT_MAX", "patience while a server says that it loads its model"),
     ("app::BODIES_BYTES_MAX", "Budget takes it, and is tested with another"),

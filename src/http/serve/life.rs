@@ -230,14 +230,14 @@ impl Life {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::limits, *};
 
     const LIMITS: Limits = Limits {
         connections_max: 1,
         header_timeout: Duration::from_secs(10),
-        idle_connection_max: Duration::from_secs(90),
+        idle_connection_max: limits::IDLE_CONNECTION_MAX,
         idle_pressed_max: Duration::from_secs(10),
-        write_stall_max: Duration::from_secs(60),
+        write_stall_max: limits::WRITE_STALL_MAX,
         connection_age_max: Duration::from_secs(3600),
         drain_timeout: Duration::from_secs(30),
     };

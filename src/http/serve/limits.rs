@@ -7,11 +7,11 @@ pub const CONNECTIONS_MAX: usize = 8192;
 /// How long a request head may take, and how long a client may take to ask for the first time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// As long as the proxies that keep the longest: one that closes first loses the request that a proxy has just sent on it.
-const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(90);
+pub(super) const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(90);
 /// How long a connection may be idle once places run short.
-const IDLE_PRESSED_MAX: Duration = Duration::from_secs(10);
+pub(super) const IDLE_PRESSED_MAX: Duration = Duration::from_secs(10);
 /// How long a peer may take nothing of what it is sent.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+pub(super) const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 /// The age at which a connection is asked to end.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3600);
 /// How long running responses may go on after the shutdown.

@@ -122,7 +122,7 @@ impl Drop for Place {
 mod tests {
     use std::time::Duration;
 
-    use super::*;
+    use super::{super::limits, *};
 
     fn places(connections_max: usize) -> Arc<Places> {
         let limits = Limits { connections_max, ..Limits::default() };
@@ -177,5 +177,22 @@ mod tests {
         );
         places.relieve(Instant::now());
         assert_eq!(told(&held).iter().filter(|told| **told).count(), 3, "who leaves is not counted again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_places_run_short_a_connection_may_be_idle_for_so_long() {
+        let places = places(1);
+        let held = from(&places, "127.0.0.1").await.unwrap();
+        held.life.begin(false);
+        held.life.end(true);
+        let (since, ms) = (held.life.idle_since().unwrap(), Duration::from_millis(1));
+        for (idle, is_told) in [
+            (limits::IDLE_PRESSED_MAX - ms, false),
+            (limits::IDLE_PRESSED_MAX, true),
+            (limits::IDLE_PRESSED_MAX + ms, true),
+        ] {
+            places.relieve(since + idle);
+            assert_eq!(held.life.is_told(), is_told, "{idle:?}");
+        }
     }
 }
