@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::FileTypeExt},
     path::Path,
 };
 
@@ -70,6 +70,9 @@ impl Sealer {
             let mut key = [0; KEY_BYTES];
             SysRng.try_fill_bytes(&mut key).map_err(Error::internal)?;
             write_new(file, &key).map_err(|error| unusable(&error.to_string()))?;
+        }
+        if file.metadata().is_ok_and(|facts| facts.file_type().is_fifo()) {
+            return Err(unusable("it is a pipe, which a restart would find empty"));
         }
         let mut key = Vec::with_capacity(KEY_BYTES + 1);
         // One byte more tells a longer file, and a device without an end.
@@ -207,6 +210,9 @@ mod tests {
             assert_eq!(Sealer::open(&file).is_ok(), fits, "{bytes}");
         }
         assert!(Sealer::open(Path::new("/dev/zero")).is_err());
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        assert!(Sealer::open(&pipe).err().unwrap().to_string().contains("is a pipe"), "it does not wait");
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use crate::error::{Error, Invalid, Result};
+use crate::{
+    error::{Error, Invalid, Result},
+    store::file::OpenFolder,
+};
 
 /// What is wrong with a field, said of the flag that it came from: `baseUrl` and `base_url` are `--base-url`.
 pub fn as_flags(error: Error) -> Error {
@@ -62,9 +65,16 @@ pub fn shortened(text: &str, chars_max: usize) -> String {
 }
 
 /// What is wrong with a folder that others may write to.
-pub fn others_may_write(folder: &Path) -> String {
-    let folder = folder.display();
-    format!("other users can write to {folder}, and put another database or key there: run `chmod go-w {folder}`")
+pub fn others_may_write(open: &OpenFolder) -> String {
+    let folder = open.path.display();
+    match open.owner {
+        None => format!(
+            "other users can write to {folder}, and put another database or key there: run `chmod go-w {folder}`"
+        ),
+        Some(owner) => format!(
+            "{folder} belongs to user {owner}, who can put another database or key there: choose another folder, or change its owner with chown"
+        ),
+    }
 }
 
 /// A number of bytes, for people.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -22,17 +22,32 @@ const ALL_WRITE: u32 = 0o002;
 /// In such a folder everybody may make names, but take away only their own.
 const STICKY: u32 = 0o1000;
 
+/// A folder where others could put another file in the place of what is here.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OpenFolder {
+    /// The data folder, or one that it lies in.
+    pub path: PathBuf,
+    /// The user who owns it, by number, if that is another; else the mode lets others write.
+    pub owner: Option<u32>,
+}
+
 /// The folder, or one that it lies in, where others could put another file in the place of what is here.
-pub fn open_to_writers(folder: &Path) -> io::Result<Option<PathBuf>> {
+pub fn open_to_writers(folder: &Path) -> io::Result<Option<OpenFolder>> {
+    let us = rustix::process::geteuid().as_raw();
+    // Root looks after other users' servers, whose database is theirs as well.
+    let server = folder.join(FILE_NAME).metadata().ok().filter(|_| us == 0).map(|file| file.uid());
+    open_to_others(folder, |owner| [Some(0), Some(us), server].contains(&Some(owner)))
+}
+
+fn open_to_others(folder: &Path, is_ours: impl Fn(u32) -> bool) -> io::Result<Option<OpenFolder>> {
     let folder = folder.canonicalize()?;
-    let mode = |folder: &Path| Ok::<_, io::Error>(folder.metadata()?.permissions().mode());
-    if mode(&folder)? & (GROUP_WRITES | ALL_WRITE) != 0 {
-        return Ok(Some(folder));
-    }
-    for above in folder.ancestors().skip(1) {
-        let mode = mode(above)?;
-        if mode & ALL_WRITE != 0 && mode & STICKY == 0 {
-            return Ok(Some(above.to_owned()));
+    for path in folder.ancestors() {
+        let facts = path.metadata()?;
+        let owner = Some(facts.uid()).filter(|owner| !is_ours(*owner));
+        let writes = if path == folder { GROUP_WRITES | ALL_WRITE } else { ALL_WRITE };
+        let is_shared = path != folder && facts.mode() & STICKY != 0;
+        if owner.is_some() || facts.mode() & writes != 0 && !is_shared {
+            return Ok(Some(OpenFolder { path: path.to_owned(), owner }));
         }
     }
     Ok(None)
@@ -77,12 +92,20 @@ mod tests {
         ] {
             set(&above, outer);
             set(&folder, inner);
-            let open = open.map(|path| path.canonicalize().unwrap());
+            let open = open.map(|path| OpenFolder { path: path.canonicalize().unwrap(), owner: None });
             assert_eq!(open_to_writers(&folder).unwrap(), open, "{outer:o} {inner:o}");
         }
         let link = place.path().join("link");
         std::os::unix::fs::symlink(&folder, &link).unwrap();
         assert!(open_to_writers(&link).unwrap().is_some());
         assert!(open_to_writers(&place.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_open() {
+        let place = tempfile::tempdir().unwrap();
+        let (us, folder) = (place.path().metadata().unwrap().uid(), place.path().canonicalize().unwrap());
+        let found = open_to_others(place.path(), |owner| owner != us).unwrap().unwrap();
+        assert_eq!(found, OpenFolder { path: folder, owner: Some(us) });
     }
 }

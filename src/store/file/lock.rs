@@ -20,6 +20,10 @@ pub const LOCK_NAME: &str = "alm.lock";
 /// Takes the server's lock of a data folder that is there.
 pub fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK_NAME);
+    // To open a pipe is to wait for its other end.
+    if path.metadata().is_ok_and(|facts| !facts.is_file()) {
+        return Err(Error::failed(format!("{} is not a file: move it away", path.display())));
+    }
     let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(|error| cannot_use(&path, &error))?;
     let taken = file.try_lock();
@@ -51,5 +55,23 @@ fn got(folder: &Path, handle: File, taken: Result<(), TryLockError>, refusal: &s
         Ok(()) => Ok(handle),
         Err(TryLockError::WouldBlock) => Err(Error::failed_because(reason, format!("{}: {refusal}", folder.display()))),
         Err(TryLockError::Error(error)) => Err(cannot_use(folder, &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_file_that_is_none_is_refused_in_words_and_not_waited_for() {
+        for made in [0, 1] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(LOCK_NAME);
+            match made {
+                0 => rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap(),
+                _ => std::fs::create_dir(&path).unwrap(),
+            }
+            assert!(lock(folder.path()).err().unwrap().to_string().contains("is not a file"));
+        }
     }
 }

@@ -15,4 +15,4 @@ mod shape; // whether the schema of a file is ours
 pub mod transfer; // one organization as lines of JSON
 pub(super) mod upgrade;
 
-pub use folder::{FILE_NAME, open_to_writers};
+pub use folder::{FILE_NAME, OpenFolder, open_to_writers};
