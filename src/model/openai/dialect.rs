@@ -94,6 +94,8 @@ pub enum Field {
     OutputCap,
     /// Thoughts of earlier replies.
     Thoughts,
+    /// The role of instructions, which then begin the first question.
+    System,
     /// Images, sound and documents, which are then told in words.
     Files,
     /// `tools`.
@@ -102,13 +104,14 @@ pub enum Field {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Field; 8] = [
+    pub const ALL: [Field; 9] = [
         Field::StreamOptions,
         Field::ReasoningEffort,
         Field::TopP,
         Field::Temperature,
         Field::OutputCap,
         Field::Thoughts,
+        Field::System,
         Field::Files,
         Field::Tools,
     ];
@@ -122,6 +125,7 @@ impl Field {
             Field::Temperature => "temperature",
             Field::OutputCap => "max_tokens",
             Field::Thoughts => "reasoning",
+            Field::System => "system",
             Field::Files => "files",
             Field::Tools => "tools",
         }
@@ -139,7 +143,11 @@ impl Field {
 
     /// Whether a path within the request, such as `messages.0.content`, leads to it.
     pub(super) fn is_named_in(self, path: &str) -> bool {
-        self.is_told_of_in(path) || (self == Field::Files && path.contains("content"))
+        match self {
+            Field::System => path.ends_with("role"),
+            Field::Files => self.is_told_of_in(path) || path.contains("content"),
+            _ => self.is_told_of_in(path),
+        }
     }
 
     /// By what it is known in the words of a refusal.
@@ -153,6 +161,14 @@ impl Field {
             Field::Temperature => &["temperature"],
             Field::OutputCap => &["max_tokens", "max_completion_tokens", "max_output_tokens"],
             Field::Thoughts => &["reasoning_content", "reasoning_details", "reasoning", "thinking", "extra_content"],
+            Field::System => &[
+                "system role",
+                "system message",
+                "system instruction",
+                "developer instruction",
+                "'system'",
+                "\"system\"",
+            ],
             Field::Files => &[
                 "image",
                 "vision",
@@ -239,6 +255,7 @@ fn has(request: &Request, field: Field) -> bool {
         Field::Temperature => request.temperature.is_some(),
         Field::OutputCap => request.output_tokens_max.is_some(),
         Field::Thoughts => any(has_thoughts),
+        Field::System => any(|message| matches!(message, Message::System(text) if !text.is_empty())),
         Field::Files => any(|message| match message {
             Message::User(contents) => contents.iter().any(|content| matches!(content, Content::File { .. })),
             _ => false,

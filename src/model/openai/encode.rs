@@ -22,11 +22,24 @@ pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
     let cap = |name| asked.filter(|_| dialect.cap == name);
     let shown = Shown { files: sends(Field::Files), thoughts: sends(Field::Thoughts), provider };
     let tools = request.tools.iter().filter(|_| sends(Field::Tools));
-    let messages = arrange(&request.messages, !sends(Field::Tools));
+    let mut messages = arrange(&request.messages, !sends(Field::Tools));
+    let takes_system = sends(Field::System);
+    let system = messages.first_mut().and_then(|first| match first {
+        Arranged::System(text) if !takes_system => Some(std::mem::take(text)),
+        _ => None,
+    });
+    messages.drain(..usize::from(system.is_some()));
     let mut ids = CallIds::default();
+    let mut messages: Vec<_> = messages.into_iter().map(|message| shown.message(message, &mut ids)).collect();
+    if let Some(system) = system {
+        match messages.first_mut() {
+            Some(WireMessage::User { content }) => content.begin_with(system),
+            _ => messages.insert(0, WireMessage::User { content: UserContent::Text(system) }),
+        }
+    }
     let body = Body {
         model: &request.model,
-        messages: messages.into_iter().map(|message| shown.message(message, &mut ids)).collect(),
+        messages,
         tools: tools.map(|tool| Wrapped::new(WireTool::from(tool))).collect(),
         temperature: request.temperature.filter(|_| sends(Field::Temperature)),
         top_p: request.top_p.filter(|_| sends(Field::TopP)),
@@ -216,6 +229,16 @@ impl Shown<'_> {
 enum UserContent<'a> {
     Text(Cow<'a, str>),
     Parts(Vec<UserPart<'a>>),
+}
+
+impl<'a> UserContent<'a> {
+    /// Puts instructions before what was said.
+    fn begin_with(&mut self, system: Cow<'a, str>) {
+        match self {
+            UserContent::Text(text) => *text = joined([system, std::mem::take(text)]),
+            UserContent::Parts(parts) => parts.insert(0, UserPart::Text { text: system }),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -47,10 +47,10 @@ pub struct TooLong {
 /// is named.
 pub fn repair(status: u16, said: &str, request: &Request, dialect: &Dialect) -> Option<Repair> {
     let refusal = Refusal::of(said);
-    // Servers fail over images and tools in many ways, over plain fields only in two.
+    // Servers and their templates fail over roles, images and tools in many ways, over plain fields only in two.
     let candidates: &[Field] = match status {
         400 | 422 => &Field::ALL,
-        404 | 415 | 500 | 501 => &[Field::Files, Field::Tools],
+        404 | 415 | 500 | 501 => &[Field::System, Field::Files, Field::Tools],
         _ => return None,
     };
     let sent = |field: &Field| dialect.sends(*field, request);
@@ -200,6 +200,7 @@ mod tests {
         Request {
             model: "m".into(),
             messages: vec![
+                Message::System("s".into()),
                 Message::User(vec![file]),
                 Message::Assistant { text: "a".into(), thoughts: Some(thoughts), calls: Vec::new() },
             ],
@@ -246,6 +247,10 @@ mod tests {
             (422, pydantic("top_p"), Field::TopP),
             (400, wrapped.to_string(), Field::TopP),
             (400, "Unknown field: include_usage".to_owned(), Field::StreamOptions),
+            (400, error("'messages[0].role' does not support 'system' with this model."), Field::System),
+            (400, error("Developer instruction is not enabled for models/gemma-3-4b-it"), Field::System),
+            (500, error("Jinja Exception: System role not supported"), Field::System),
+            (500, error("Jinja Exception: Conversation roles must alternate user/assistant"), Field::Tools),
         ] {
             assert_eq!(asked(status, &said), Some(Repair::Omit { field, always: true }), "{said}");
         }

@@ -270,3 +270,22 @@ fn a_model_without_tools_is_told_in_words_what_they_returned() {
     let expected = vec!["user: When?".to_owned(), format!("assistant: {words}"), "user: Go on.".into()];
     assert_eq!(sent(&last), (expected, vec!["tools"]));
 }
+
+#[test]
+fn instructions_begin_the_first_question_where_their_role_is_refused() {
+    let mut without = Dialect::default();
+    without.change(Repair::Omit { field: Field::System, always: true });
+    let text = |text: &str| Content::Text(text.into());
+    let sent = |contents: Vec<Content>| {
+        let messages = vec![Message::System("Be brief.".into()), Message::User(contents)];
+        let request = Request { messages, ..Request::default() };
+        assert_eq!(without.omits(&request), ["system"]);
+        body(&request, &without)["messages"].take()
+    };
+    assert_eq!(sent(vec![text("Hi")]), json!([{ "role": "user", "content": "Be brief.\n\nHi" }]));
+    let parts = sent(vec![text("See"), file("image/png", "data:image/png;base64,AA==", None)]);
+    assert_eq!(parts[0]["content"][0], json!({ "type": "text", "text": "Be brief." }));
+    assert_eq!(parts[0]["content"].as_array().unwrap().len(), 3);
+    let request = Request { messages: vec![Message::System("Be brief.".into())], ..Request::default() };
+    assert_eq!(body(&request, &without)["messages"], json!([{ "role": "user", "content": "Be brief." }]));
+}
