@@ -110,23 +110,36 @@ impl Org<'_> {
         })
     }
 
+    /// Bytes of the parts of a session's history, files included. It looks at no text.
+    pub fn history_bytes(&self, session: SessionRow) -> Result<u64> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT coalesce(sum(octet_length(parts)), 0) FROM message
+                 WHERE session = (SELECT seq FROM session WHERE seq = :session AND org_id = :org)
+                     AND superseded_by IS NULL",
+            )?;
+            let parameters = named_params! { ":session": session, ":org": self.tenant.org_id };
+            Ok(statement.query_row(parameters, |row| row.get::<_, i64>(0))?.unsigned_abs())
+        })
+    }
+
     /// The newest messages of a session's history, oldest first, as many as fit `bytes_max` of parts, and how many
     /// older ones were left out. Those of another organization's session are none.
     pub fn history(&self, session: SessionRow, bytes_max: usize) -> Result<(Vec<Message>, usize)> {
-        let (mut kept, mut bytes, mut left_out) = (Vec::new(), 0, 0);
-        let page = MessagePage { page_size: HISTORY_MESSAGES_MAX, newest_first: true, ..Default::default() };
-        let mut keep = |message: Message<&str>| {
-            bytes += message.parts.len();
-            if bytes <= bytes_max || kept.is_empty() { kept.push(message.to_owned()) } else { left_out += 1 }
-        };
-        let not_looked_at = self.read(|c| {
-            // Both at one moment, or what was appended in between would be counted as older.
+        let mut kept = Vec::new();
+        let left_out = self.read(|c| {
+            // All at one moment, or what was appended in between would be counted as older.
             let c = &c.unchecked_transaction()?;
-            let more = read_page(c, &self.tenant.org_id, session, &page, &mut keep)?;
-            if more == PageEnd::More { Ok(count(c, session)?.saturating_sub(HISTORY_MESSAGES_MAX)) } else { Ok(0) }
+            let page_size = how_many_fit(c, &self.tenant.org_id, session, bytes_max)?;
+            if page_size == 0 {
+                return Ok(0);
+            }
+            let page = MessagePage { page_size, newest_first: true, ..Default::default() };
+            read_page(c, &self.tenant.org_id, session, &page, &mut |message| kept.push(message.to_owned()))?;
+            Ok(count(c, session)?.saturating_sub(page_size))
         })?;
         kept.reverse();
-        Ok((kept, left_out + not_looked_at))
+        Ok((kept, left_out))
     }
 
     /// The messages that fit `words` best, of every session the person may see but `except`. It scans.
@@ -210,6 +223,26 @@ pub(super) fn read_page(
         }
     }
     Ok(if rows.next()?.is_some() { PageEnd::More } else { PageEnd::Last })
+}
+
+/// How many of a history's newest messages fit `bytes_max` of parts, but one at least if there is one. It looks at no text.
+fn how_many_fit(c: &Connection, org_id: &str, session: SessionRow, bytes_max: usize) -> Result<usize> {
+    let mut statement = c.prepare_cached(
+        "SELECT octet_length(parts) FROM message
+         WHERE session = (SELECT seq FROM session WHERE seq = :session AND org_id = :org) AND superseded_by IS NULL
+         ORDER BY seq DESC LIMIT :rows",
+    )?;
+    let rows = HISTORY_MESSAGES_MAX as i64;
+    let mut rows = statement.query(named_params! { ":org": org_id, ":session": session, ":rows": rows })?;
+    let (mut fit, mut bytes) = (0, 0);
+    while let Some(row) = rows.next()? {
+        bytes += row.get::<_, i64>(0)? as usize;
+        if bytes > bytes_max && fit > 0 {
+            break;
+        }
+        fit += 1;
+    }
+    Ok(fit)
 }
 
 fn page_sql(beyond: &str, order: &str) -> String {

@@ -20,6 +20,7 @@ pub mod parts; // what a client may put into a message
 pub mod plan; // what a posted history means for the stored one
 mod progress; // how far a running turn is
 pub mod reader; // one reader of it
+mod recall; // the stored history, read and made a prompt of
 mod recovery; // what a crash left behind
 mod replay; // a stored message → chunks
 mod resolve; // what a question names, looked up

@@ -16,6 +16,7 @@ use super::{
     history::{self, Room},
     metadata,
     progress::{OpenCall, Progress, Said},
+    recall::recall,
     replay,
     resolve::Resolved,
     running::Stop,
@@ -43,8 +44,6 @@ const STEPS_DEFAULT: u32 = 20;
 pub(super) const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long one turn may take.
 pub(super) const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
-/// Bytes of stored parts a prompt is built from, files included.
-const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How often a model call is made again because the conversation was too long.
 pub(super) const OVERFLOW_RETRIES_MAX: u32 = 2;
 /// Of a prompt that was too long so much is kept at most, in per cent of its tokens as they are estimated.
@@ -126,16 +125,15 @@ impl Run {
     /// Puts as much of the history into a request as there is room for, before what this turn has added; whether it is less
     /// than before.
     fn read_history(&mut self, request: &mut Request, room: Option<Room>) -> Result<bool> {
-        let (history, left_out) =
-            self.services.store.org(&self.asker.tenant).history(self.begun.session.seq, HISTORY_BYTES_MAX)?;
+        let org = self.services.store.org(&self.asker.tenant);
         let cut = self.progress.cut.or(self.begun.session.cut);
-        let fitted = history::fit(&self.resolved.system, &history, room, cut)?;
+        let fitted = recall(&org, self.begun.session.seq, &self.resolved.system, room, cut)?;
         let of_this_turn = request.messages.split_off(self.progress.history_len);
         let was_longer = self.progress.history_len > fitted.messages.len();
         request.messages = fitted.messages;
         self.progress.history_len = request.messages.len();
         request.messages.extend(of_this_turn);
-        self.progress.dropped = left_out + fitted.dropped;
+        self.progress.dropped = fitted.dropped;
         self.progress.cut = fitted.cut.or(self.progress.cut);
         Ok(was_longer)
     }
