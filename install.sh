@@ -254,6 +254,8 @@ LimitNOFILE=65536
 # Memory holds keys, and a machine does more than one thing.
 LimitCORE=0
 MemoryMax=75%
+# What large requests took is given back to the system.
+Environment=MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072
 UMask=0077
 NoNewPrivileges=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX

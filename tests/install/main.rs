@@ -250,6 +250,7 @@ fn a_system_service_is_shut_in() {
         "MemoryDenyWriteExecute=yes",
         "LimitCORE=0",
         "MemoryMax=75%",
+        "Environment=MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072",
         "Restart=always",
         "RestartSec=3",
         "TimeoutStopSec=45",
