@@ -1,8 +1,16 @@
 //! One call of a tool: who asks, and how it ended.
 
+use std::{pin::Pin, sync::Arc};
+
 use serde_json::Value;
 
 use crate::store::{Store, Tenant};
+
+/// The other agents, as a tool asks them: what replies are made of is not a tool's to know.
+pub trait Agents: Send + Sync {
+    /// Asks an agent, and waits for its whole reply. Dropping it stops that reply.
+    fn ask(&self, agent: String, message: String) -> Pin<Box<dyn Future<Output = Ended> + Send + '_>>;
+}
 
 /// What a tool may know of the call, and what it may reach: the data of the person who asks, and nothing else.
 #[derive(Clone)]
@@ -13,6 +21,8 @@ pub struct Call {
     pub session_id: String,
     /// The call's id: unique, and the same if it is ever made again. Also the idempotency key.
     pub id: String,
+    /// Whom it may ask.
+    pub agents: Option<Arc<dyn Agents>>,
 }
 
 /// A file that a tool gave, for the person.

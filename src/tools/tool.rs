@@ -13,6 +13,9 @@ use crate::{
 /// How long a built-in tool may take.
 const BUILTIN_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long another agent may take to answer.
+const AGENT_PATIENCE: Duration = Duration::from_secs(600);
+
 /// A tool that a turn may offer.
 #[derive(Debug, Clone)]
 pub struct Tool {
@@ -64,10 +67,10 @@ impl From<Builtin> for Tool {
             origin: Origin::Builtin,
             server: None,
             policy: Policy::Never,
-            is_idempotent: true,
-            is_read_only: true,
+            is_idempotent: builtin != Builtin::AskAgent,
+            is_read_only: builtin != Builtin::AskAgent,
             price: 0,
-            time_max: BUILTIN_PATIENCE,
+            time_max: if builtin == Builtin::AskAgent { AGENT_PATIENCE } else { BUILTIN_PATIENCE },
             way: Way::Builtin(builtin),
         }
     }
@@ -103,9 +106,9 @@ impl Tool {
     }
 }
 
-/// Whether these names allow a tool of that name and server.
+/// Whether these names allow a tool of that name and server. Who names none has all that need not be named.
 pub(super) fn is_allowed(names: Option<&[String]>, name: &str, server: Option<&str>) -> bool {
-    let Some(names) = names else { return true };
+    let Some(names) = names else { return name != Builtin::AskAgent.name() };
     let of_server = server.map(|slug| format!("{slug}__*"));
     names.iter().any(|known| known == name || of_server.as_ref() == Some(known))
 }
@@ -138,5 +141,7 @@ mod tests {
         ] {
             assert_eq!(of_server.is_allowed(allowed.as_deref()), expected, "{allowed:?}");
         }
+        let asks = Tool::from(Builtin::AskAgent);
+        assert!(!asks.is_allowed(None) && asks.is_allowed(Some(&names(&["ask_agent"]))), "only by name");
     }
 }

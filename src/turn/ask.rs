@@ -22,7 +22,6 @@ pub struct Ask {
     pub model: Option<String>,
     pub messages: Vec<Posted>,
     pub trigger: Trigger,
-    pub by: By,
 }
 
 /// Who or what asks.
@@ -56,6 +55,7 @@ pub struct Asker {
     pub request_id: String,
     /// Notes that it was asked, if it is to be asked once.
     pub claim: Option<Claim>,
+    pub by: By,
 }
 
 /// Which session is to hold the reply.
@@ -101,7 +101,6 @@ impl Ask {
             model: None,
             messages: Vec::new(),
             trigger: Trigger::Submit,
-            by: By::Chat,
         }
     }
 
@@ -132,7 +131,15 @@ fn first_words(parts: &[Value]) -> String {
     words
 }
 
+/// What the model reads of a call that needs a person, where none is there.
+pub const NOBODY_TO_ASK: &str = "A person has to allow this: ask in a conversation of its own.";
+
 impl By {
+    /// Whether nobody is there who could allow a call.
+    pub fn asks_nobody(&self) -> bool {
+        matches!(self, By::Agent(_))
+    }
+
     /// What a session says of its beginning that is made for such a question.
     pub fn origin(&self) -> Origin {
         match self {
@@ -154,7 +161,7 @@ impl By {
 impl Asker {
     /// One without a key and without a claim.
     pub fn new(tenant: Tenant, request_id: impl Into<String>) -> Self {
-        Asker { tenant, test: false, key_id: None, request_id: request_id.into(), claim: None }
+        Asker { tenant, test: false, key_id: None, request_id: request_id.into(), claim: None, by: By::Chat }
     }
 }
 

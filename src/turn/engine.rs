@@ -16,6 +16,7 @@ use super::{
     ask::{Ask, Asker, SessionRef},
     bill::Bill,
     chunk::Chunk,
+    errand::Errands,
     fold::{self, Fold},
     history, plan,
     progress::Progress,
@@ -39,7 +40,7 @@ use crate::{
         turns::{Begun, NewTurn},
     },
     time::Timestamp,
-    tools::Tools,
+    tools::{Tools, call::Call},
 };
 
 /// Turns that may run at once.
@@ -156,8 +157,8 @@ impl Engine {
                 agent_id: Some(resolved.agent.id.clone()),
                 project_id: resolved.project_id.clone(),
                 label: ask.label(),
-                metadata: ask.by.metadata(),
-                origin: Some(ask.by.origin()),
+                metadata: ask.asker.by.metadata(),
+                origin: Some(ask.asker.by.origin()),
             },
             agent_id: resolved.agent.id.clone(),
             project_id: resolved.project_id.clone(),
@@ -169,7 +170,7 @@ impl Engine {
     }
 
     fn prepare(
-        &self,
+        self: &Arc<Self>,
         asker: Asker,
         resolved: Resolved,
         begun: Begun,
@@ -178,7 +179,11 @@ impl Engine {
     ) -> Result<Run> {
         let fold = Fold::with_parts(fold::stored_parts(begun.continued_parts.as_deref())?);
         let (store, tenant) = (self.services.store.clone(), asker.tenant.clone());
+        let (session_id, agents) = (begun.session.id.clone(), self.errands(&asker, &resolved, &begun));
+        let call =
+            Call { store: store.clone(), tenant: tenant.clone(), session_id, id: String::new(), agents: Some(agents) };
         Ok(Run {
+            call,
             services: self.services.clone(),
             asker,
             out: Scribe::new(RunningTurn::new(), fold, store, tenant, begun.turn),
@@ -186,6 +191,24 @@ impl Engine {
             resolved,
             bill,
             progress: Progress::new(head),
+        })
+    }
+
+    /// What the agent of a turn may ask others.
+    fn errands(self: &Arc<Self>, asker: &Asker, resolved: &Resolved, begun: &Begun) -> Arc<Errands> {
+        let engine = self.clone();
+        let begin = move |ask| {
+            let engine = engine.clone();
+            async move { engine.begin(ask).await.map(|started| (started.session_id, started.turn)) }.boxed()
+        };
+        Arc::new(Errands {
+            begin: Box::new(begin),
+            store: self.services.store.clone(),
+            asker: asker.clone(),
+            session_id: begun.session.id.clone(),
+            project_id: resolved.project_id.clone(),
+            agent_id: resolved.agent.id.clone(),
+            one: Default::default(),
         })
     }
 

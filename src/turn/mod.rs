@@ -10,6 +10,7 @@ pub mod bill; // what it may cost
 pub mod calls; // a model's calls, checked and run
 pub mod chunk; // what is streamed
 pub mod engine; // begins, finds, stops and drains turns
+mod errand; // what one agent asks another
 pub mod fold; // chunks → parts of the stored message
 pub mod history; // the stored history → what a model gets
 pub mod journal; // what a running turn has streamed

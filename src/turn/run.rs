@@ -54,6 +54,8 @@ const LOADING_INTERVAL: Duration = Duration::from_secs(2);
 /// A turn that runs.
 pub(super) struct Run {
     pub services: Arc<Services>,
+    /// What its tools reach; each call has an id of its own.
+    pub call: Call,
     pub asker: Asker,
     pub begun: Begun,
     pub resolved: Resolved,
@@ -317,12 +319,7 @@ impl Run {
     }
 
     fn asked(&self) -> Call {
-        Call {
-            store: self.services.store.clone(),
-            tenant: self.asker.tenant.clone(),
-            session_id: self.begun.session.id.clone(),
-            id: id::generate(),
-        }
+        Call { id: id::generate(), ..self.call.clone() }
     }
 
     /// Ends a reply in a step of words. A client that sends finished calls back would otherwise ask again, for ever.

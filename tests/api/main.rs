@@ -9,6 +9,7 @@ mod support;
 mod absence;
 mod agents;
 mod api_keys;
+mod ask_agent;
 mod backup;
 mod billing;
 mod bodies;

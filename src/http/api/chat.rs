@@ -27,7 +27,7 @@ use crate::{
     key::Env,
     store::messages::Role,
     turn::{
-        ask::{Ask, Asker, Posted, SessionRef, Trigger},
+        ask::{Ask, Asker, By, Posted, SessionRef, Trigger},
         parts,
     },
 };
@@ -184,6 +184,7 @@ fn asker(caller: &Caller<Chat>) -> Asker {
         key_id: caller.key_id.clone(),
         request_id: caller.request_id.as_str().to_owned(),
         claim: caller.claim.clone(),
+        by: By::Chat,
     }
 }
 

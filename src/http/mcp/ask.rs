@@ -53,13 +53,13 @@ impl AskAgent {
             key_id: caller.key_id.clone(),
             request_id: caller.request_id.as_str().to_owned(),
             claim: None,
+            by: By::Mcp,
         };
         let message = Posted { id: None, role: Role::User, parts: parts::of_text(&self.message) };
         Ask {
             session: self.session_id.map_or(SessionRef::New, SessionRef::Existing),
             agent: Some(self.agent),
             messages: vec![message],
-            by: By::Mcp,
             ..Ask::new(asker)
         }
     }

@@ -1,7 +1,9 @@
 //! The tools that are part of `alm`.
 //!
-//! Rule: they read, and change nothing; so they ask nobody unless their agent does.
+//! Rule: they read, and change nothing; so they ask nobody unless their agent does. `ask_agent` is the exception: what an agent does is
+//! what its own tools do, so only agents that name it have it.
 
+mod ask_agent;
 mod current_time;
 mod search_history;
 
@@ -14,17 +16,19 @@ use super::call::{Call, Ended};
 pub enum Builtin {
     CurrentTime,
     SearchHistory,
+    AskAgent,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Builtin; 2] = [Builtin::CurrentTime, Builtin::SearchHistory];
+    pub const ALL: [Builtin; 3] = [Builtin::CurrentTime, Builtin::SearchHistory, Builtin::AskAgent];
 
     /// What models and agents call it.
     pub fn name(self) -> &'static str {
         match self {
             Builtin::CurrentTime => "current_time",
             Builtin::SearchHistory => "search_history",
+            Builtin::AskAgent => "ask_agent",
         }
     }
 
@@ -38,6 +42,7 @@ impl Builtin {
         match self {
             Builtin::CurrentTime => current_time::spec(),
             Builtin::SearchHistory => search_history::spec(),
+            Builtin::AskAgent => ask_agent::spec(),
         }
     }
 
@@ -55,6 +60,10 @@ impl Builtin {
                     let search = move || search_history::run(&call, &arguments);
                     tokio::task::spawn_blocking(search).await.unwrap_or_else(|_| Err("The search failed.".into()))
                 }
+                Err(error) => Err(wrong(error)),
+            },
+            Builtin::AskAgent => match serde_json::from_value(input) {
+                Ok(arguments) => return ask_agent::run(&call, arguments).await,
                 Err(error) => Err(wrong(error)),
             },
         };

@@ -75,6 +75,7 @@ mod tests {
             tenant: tenant.clone(),
             session_id: session_id.into(),
             id: "c".into(),
+            agents: None,
         };
         let hits = |session_id: &str, limit: Option<usize>| {
             let found = run(&context(session_id), &Arguments { query: "tea".into(), limit }).unwrap();
