@@ -162,7 +162,8 @@ fn calls_go_back_under_an_id_that_strict_servers_take() {
         0 => Answer::call("call_0123456789", "current_time", "{}"),
         _ => Answer::text("It is noon."),
     });
-    let owner = App::shared().org_asking("acme", &model);
+    let app = App::shared();
+    let owner = app.org_asking("acme", &model);
     owner.chat(chat("When?"));
     owner.chat(chat("And now?"));
     let ids: Vec<_> = model
@@ -176,6 +177,46 @@ fn calls_go_back_under_an_id_that_strict_servers_take() {
     let is_strict = |id: &String| id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     assert!(ids.len() == 2 && ids[0] == ids[1] && is_strict(&ids[0]), "{ids:?}");
     assert_eq!(owner.messages("c")[1]["parts"][1]["toolCallId"], "call_0123456789", "the stored one stays");
+}
+
+#[test]
+fn what_tools_returned_is_told_in_words_where_a_template_has_no_place_for_it() {
+    let model = FakeModel::deciding(|n, asked: &Asked| {
+        let has_output = asked.json["messages"].as_array().unwrap().iter().any(|message| message["role"] == "tool");
+        match n {
+            0 => Answer::call("t1", "current_time", "{}"),
+            _ if has_output => refusal(500, "Jinja Exception: Conversation roles must alternate user/assistant/..."),
+            _ => Answer::text("It is noon."),
+        }
+    });
+    let app = App::shared();
+    let owner = app.org_asking("acme", &model);
+    for text in ["When?", "And now?"] {
+        assert_eq!(owner.chat(chat(text)).finish_reason(), "stop");
+    }
+    assert_eq!(model.chats().len(), 4, "one request more, and none the next time");
+    let sent = model.chats()[3]["messages"].to_string();
+    assert!(sent.contains("(I called current_time with {} and got: ") && !sent.contains("tool_calls"), "{sent}");
+    assert_eq!(omitted(&owner, 3), json!(["tools"]));
+}
+
+#[test]
+fn instructions_go_with_the_question_where_their_role_is_refused() {
+    let model = FakeModel::deciding(|_, asked: &Asked| match asked.json["messages"][0]["role"] == "system" {
+        true => refusal(400, "Developer instruction is not enabled for models/gemma-3-4b-it"),
+        false => Answer::text("Fine."),
+    });
+    let app = App::shared();
+    let owner = app.org_asking("acme", &model);
+    let agent = json!({ "name": "Brief", "slug": "brief", "systemPrompt": "Be brief.", "model": "up/free" });
+    owner.post("/agents", agent).ok(201);
+    for text in ["Hi", "And now?"] {
+        let body = json!({ "id": "c", "agentId": "brief", "messages": [user(text)] });
+        assert_eq!(owner.chat(body).text(), "Fine.");
+    }
+    assert_eq!(model.chats().len(), 3);
+    assert_eq!(model.chats()[2]["messages"][0], json!({ "role": "user", "content": "Be brief.\n\nHi" }));
+    assert_eq!([omitted(&owner, 1), omitted(&owner, 3)], [json!(["system"]), json!(["system"])]);
 }
 
 #[test]
@@ -232,7 +273,8 @@ fn a_reply_that_its_model_server_cut_off_goes_on() {
         0 => Answer::empty().chunk(delta(json!({ "content": "one " }))).cut(),
         _ => Answer::text("two"),
     });
-    let owner = App::shared().org_asking("acme", &model);
+    let app = App::shared();
+    let owner = app.org_asking("acme", &model);
     owner.chat(chat("Hi"));
     assert_eq!(owner.messages("c")[1]["status"], "error");
     owner.resume("c");

@@ -92,6 +92,37 @@ fn what_stands_beside_a_call_goes_back_with_it_in_this_turn_and_later() {
 }
 
 #[test]
+fn what_stands_beside_the_words_goes_back_with_them_in_this_turn_and_later() {
+    let (sealed, signature) = (
+        json!([{ "type": "reasoning.encrypted", "data": "ZW4=", "id": "r1", "index": 0 }]),
+        json!({ "google": { "thought_signature": "s" } }),
+    );
+    let mut called = call(Some(0), Some("c"), Some("current_time"), "{}");
+    called["choices"][0]["delta"]["reasoning_details"] = sealed.clone();
+    let mut said = word("Noon.");
+    said["choices"][0]["delta"]["extra_content"] = signature.clone();
+    let replies = [
+        Answer::chunks([called, finish("tool_calls")]),
+        Answer::chunks([said, finish("stop")]),
+        Answer::text("Again."),
+    ];
+    let (app, model) = (App::shared(), FakeModel::start(replies));
+    let acme = app.org_asking("acme", &model);
+    let ask = |text: &str| json!({ "id": "c", "model": "up/free", "messages": [user(text)] });
+    assert_eq!(acme.chat(ask("What time is it?")).text(), "Noon.");
+    assert_eq!(acme.chat(ask("And now?")).text(), "Again.");
+    let replied = |at: usize| -> Vec<Value> {
+        let messages = model.chats()[at]["messages"].as_array().unwrap().clone();
+        messages.into_iter().filter(|message| message["role"] == "assistant").collect()
+    };
+    for at in [1, 2] {
+        assert_eq!(replied(at)[0]["reasoning_details"], sealed, "request {at}");
+    }
+    let last = json!({ "role": "assistant", "content": "Noon.", "extra_content": signature });
+    assert_eq!(replied(2)[1], last);
+}
+
+#[test]
 fn a_model_whose_template_opens_the_tag_is_known_by_its_first_reply() {
     let reply = || Answer::chunks([word("Let me see."), word("</think>"), word("\n\nParis."), finish("stop")]);
     let (app, model) = (App::shared(), FakeModel::answering(move |_, _| reply()));
