@@ -135,6 +135,7 @@ fn bodies_that_never_end_have_a_bound_and_leave_room_for_others() {
     until("the memory to be free again", || (acme.post("/chat", ask(10)).status == 422).then_some(()));
     did_not_panic(&app);
     proof("memory.unfinished-bodies-refused", refused);
+    proof("memory.unfinished-bodies-peak-mib", memory_peak(&app) / MIB);
 }
 
 /// A reader with a small window that has asked for a page and reads nothing of it.
@@ -172,4 +173,5 @@ fn pages_that_nobody_reads_have_a_bound_and_leave_room_for_others() {
     until("the memory to be free again", || (acme.get(&path).status == 200).then_some(()));
     did_not_panic(&app);
     proof("memory.unread-pages-refused", refused);
+    proof("memory.unread-pages-mib", cost / MIB);
 }
