@@ -222,10 +222,12 @@ impl Builder {
             proxy_from_env: self.proxy_from_env,
             ..outbound::Options::default()
         };
-        let catalog = Arc::new(Catalog::new(store.clone(), sealer.clone(), named, Upstreams::new(&options)?));
-        let tools = Tools::new(store.clone(), sealer);
+        let clients = Arc::new(outbound::ToolClients::new(&options)?);
+        let tools = Tools::new(store.clone(), sealer.clone(), clients);
+        let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
         let engine = Engine::new(store.clone(), catalog.clone(), tools.clone());
         engine.recover().await?;
+        tools.mcp().start_all()?;
         let hosts = Hosts::of_listener(self.listen.ip(), &self.allow_hosts);
         let admission = Admission { cors, hosts, proxies, cookie, setup, chats_per_minute };
         let mut app = App::new(store, catalog, tools, engine.clone(), admission);

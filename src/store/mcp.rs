@@ -117,11 +117,11 @@ pub struct McpTool {
 }
 
 impl McpServer {
-    const COLUMNS: &str = "id, slug, name, transport, added_by, is_active, approval, new_tools, url, headers, command, args, cwd,
+    pub(super) const COLUMNS: &str = "id, slug, name, transport, added_by, is_active, approval, new_tools, url, headers, command, args, cwd,
         secrets, timeout_ms, handshake_ms, idle_stop_minutes, use_instructions, instructions, info, era, listed_at, ttl_ms,
         last_error, created_at, updated_at";
 
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(McpServer {
             id: row.get(0)?,
             slug: row.get(1)?,
@@ -154,11 +154,11 @@ impl McpServer {
 }
 
 impl McpTool {
-    const COLUMNS: &str =
+    pub(super) const COLUMNS: &str =
         "t.server_id, t.remote_name, t.name, t.approval, t.price, t.idempotent, t.is_on, t.is_there, t.fault,
         t.fingerprint, t.accepted, t.definition, t.accepted_definition";
 
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(McpTool {
             server_id: row.get(0)?,
             remote_name: row.get(1)?,

@@ -21,6 +21,7 @@ pub mod journal;
 pub mod keys;
 pub mod ledger;
 pub mod mcp;
+pub mod mcp_lists; // what those servers told
 pub mod messages;
 pub mod orgs;
 pub mod projects;

@@ -27,6 +27,7 @@ use self::{
 };
 use crate::{
     error::Result,
+    outbound::ToolClients,
     seal::Sealer,
     store::{Store, Tenant, agents::Agent, mcp::McpServer, tools::Policy},
 };
@@ -51,14 +52,15 @@ pub struct Toolbox {
 
 /// All tools there are: what they need to run, once a process.
 pub struct Tools {
-    store: Store,
     sealer: Sealer,
+    mcp: Arc<mcp::Servers>,
 }
 
 impl Tools {
-    /// Those of the organizations in a store.
-    pub fn new(store: Store, sealer: Sealer) -> Arc<Self> {
-        Arc::new(Tools { store, sealer })
+    /// Those of the organizations in a store, with what opens their secrets and where their requests may go.
+    pub fn new(store: Store, sealer: Sealer, clients: Arc<ToolClients>) -> Arc<Self> {
+        let mcp = mcp::Servers::new(store, mcp::Opening::new(clients, sealer.clone()));
+        Arc::new(Tools { sealer, mcp })
     }
 
     /// What seals their secrets.
@@ -66,16 +68,24 @@ impl Tools {
         &self.sealer
     }
 
+    /// The MCP servers.
+    pub fn mcp(&self) -> &Arc<mcp::Servers> {
+        &self.mcp
+    }
+
     /// What is wrong with an MCP server, if its tools are not offered for it.
-    pub fn reach(&self, _server: &McpServer) -> Option<String> {
-        None
+    pub fn reach(&self, server: &McpServer) -> Option<String> {
+        let seen = self.mcp.seen(server);
+        let said = || format!("{} is {}.", server.slug, seen.state.word());
+        seen.state.is_unavailable().then(|| seen.error.clone().unwrap_or_else(said))
     }
 
     /// The tools of a turn of that agent, `client` being those that whoever asks runs. Read from the file alone: no server is
     /// waited for.
     pub fn of(&self, tenant: &Tenant, agent: &Agent, client: Vec<Tool>) -> Result<Toolbox> {
         let mut tools = client;
-        for tool in self.listed(tenant)? {
+        let (listed, unavailable) = self.listed(tenant)?;
+        for tool in listed {
             let is_taken = tools.iter().any(|other| other.name == tool.name);
             let policy = tool.policy.max(agent.settings.tool_approval.unwrap_or(Policy::Never));
             if is_taken || policy == Policy::Off || !tool.is_allowed(agent.allowed_tools.as_deref()) {
@@ -86,19 +96,21 @@ impl Tools {
         let offered = within_bounds(&tools);
         let left_out = tools.len() - offered;
         tools.truncate(offered);
-        Ok(Toolbox { tools, left_out, unavailable: Vec::new() })
+        Ok(Toolbox { tools, left_out, unavailable })
     }
 
-    /// Every tool of the organization that can be offered, in the order in which they are.
-    fn listed(&self, _tenant: &Tenant) -> Result<Vec<Tool>> {
-        let _ = &self.store;
-        Ok(Builtin::ALL.map(Tool::from).into())
+    /// Every tool of the organization that can be offered, in the order in which they are; and the servers that do not answer.
+    fn listed(&self, tenant: &Tenant) -> Result<(Vec<Tool>, Vec<String>)> {
+        let of_servers = self.mcp.offered(tenant)?;
+        let tools = Builtin::ALL.into_iter().map(Tool::from).chain(of_servers.tools).collect();
+        Ok((tools, of_servers.unavailable))
     }
 
     /// Runs a call whose input was checked. Dropping it ends it.
     pub async fn run(&self, tool: &Tool, input: &Value, call: Call) -> Ended {
         match &tool.way {
             Way::Builtin(builtin) => builtin.run(input, call).await,
+            Way::Mcp(target) => self.mcp.call(tool, target, input, &call).await,
             Way::Client => Ended::Failed(format!("{} is run by whoever asks.", tool.name)),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{builtin::Builtin, fingerprint::fingerprint, schema::Schema};
+use super::{builtin::Builtin, fingerprint::fingerprint, mcp::Target, schema::Schema};
 use crate::{
     model::ToolSpec,
     store::{tool_calls::Origin, tools::Policy},
@@ -49,6 +49,8 @@ pub struct Tool {
 #[derive(Debug, Clone)]
 pub enum Way {
     Builtin(Builtin),
+    /// A tool of an MCP server.
+    Mcp(Target),
     /// Whoever asks runs it.
     Client,
 }

@@ -174,8 +174,10 @@ mod tests {
         runtime.spawn_blocking(move || taken.recv());
         runtime.block_on(async {
             let upstreams = Upstreams::new(&outbound::Options::default()).unwrap();
-            let catalog = Arc::new(Catalog::new(store.clone(), sealer.clone(), Vec::new(), upstreams));
-            let engine = Engine::new(store.clone(), catalog, Tools::new(store.clone(), sealer));
+            let clients = Arc::new(outbound::ToolClients::new(&outbound::Options::default()).unwrap());
+            let tools = Tools::new(store.clone(), sealer.clone(), clients);
+            let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new(), upstreams));
+            let engine = Engine::new(store.clone(), catalog, tools);
             let question = Posted {
                 id: None,
                 role: Role::User,

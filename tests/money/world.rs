@@ -206,8 +206,10 @@ impl World {
         let sealer = Sealer::open(&self.folder.path().join("key")).unwrap();
         self.runtime.block_on(async {
             let upstreams = Upstreams::new(&outbound::Options::default()).unwrap();
-            let catalog = Arc::new(Catalog::new(self.store.clone(), sealer.clone(), Vec::new(), upstreams));
-            Engine::new(self.store.clone(), catalog, Tools::new(self.store.clone(), sealer)).recover().await.unwrap();
+            let clients = Arc::new(outbound::ToolClients::new(&outbound::Options::default()).unwrap());
+            let tools = Tools::new(self.store.clone(), sealer.clone(), clients);
+            let catalog = Arc::new(Catalog::new(self.store.clone(), sealer, Vec::new(), upstreams));
+            Engine::new(self.store.clone(), catalog, tools).recover().await.unwrap();
         });
         assert_eq!(self.store.orphans().unwrap().len(), 0);
         for org in 0..ORGS {

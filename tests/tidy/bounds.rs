@@ -14,7 +14,7 @@ use crate::{
 const ENDINGS: [&str; 2] = ["_MAX", "_MIN"];
 
 /// Bounds that no test names, and why.
-const UNTESTED: [(&str, &str); 18] = [
+const UNTESTED: [(&str, &str); 19] = [
     ("builder::READERS_MAX", "Store::open takes it, and is tested with another"),
     ("globals::COMMAND_READERS_MAX", "the same"),
     ("transfer::LINE_BYTES_MAX", "next_line takes it, and is tested with another"),
@@ -31,6 +31,7 @@ const UNTESTED: [(&str, &str); 18] = [
     ("messages::PAGE_SIZE_INLINE_MAX", "decides where a page is read, not what it holds"),
     ("outbound::READS_PER_POLL_MAX", "decides when a worker looks elsewhere, not what is read"),
     ("upstream::ERROR_BYTES_MAX", "Body::read_up_to takes it, and is tested with others"),
+    ("asked::REFUSAL_BYTES_MAX", "the same"),
     ("line::AROUND_BYTES_MAX", "makes room for PIECE_BYTES_MAX, which is tested"),
     ("sandbox::MESSAGES_MAX", "only tests build it"),
 ];

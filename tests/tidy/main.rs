@@ -67,6 +67,9 @@ const ONLY_IN: &str = "
     r2d2_sqlite   store
     ureq          outbound cli
     clap          cli
+    rmcp          tools
+    sse_stream    tools
+    jsonschema    tools
     std::process::Command  child
     tokio::process         child
 ";

@@ -46,8 +46,10 @@ impl Asking {
         // A body may be silent for longer than a turn.
         let options = outbound::Options { idle_timeout: 2 * run::TURN_TIME_MAX, ..outbound::Options::default() };
         let upstreams = Upstreams::new(&options).unwrap();
-        let catalog = Arc::new(Catalog::new(store.clone(), sealer.clone(), Vec::new(), upstreams));
-        Asking { engine: Engine::new(store.clone(), catalog, Tools::new(store, sealer)), tenant, _folder: folder }
+        let clients = Arc::new(outbound::ToolClients::new(&options).unwrap());
+        let tools = Tools::new(store.clone(), sealer.clone(), clients);
+        let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new(), upstreams));
+        Asking { engine: Engine::new(store.clone(), catalog, tools), tenant, _folder: folder }
     }
 
     /// Connects a provider whose model is `up/x`.
