@@ -13,6 +13,10 @@ import { nameOf } from "./tool.js";
 /** What was decided of a call while others of its reply wait. */
 const DECIDED = { approved: "Allowed", denied: "Denied" };
 
+/** How often, and with which pause, is looked for a reply that is to go on. */
+const TRIES = 30;
+const TRY_MS = 2_000;
+
 /** The waiting calls of one chat. */
 export class Waiting {
   /** @param {import("./chat.js").Chat} chat */
@@ -40,7 +44,7 @@ export class Waiting {
         isOwner: this.chat.isOwner,
         label: name,
         head: h("h4", "Call ", h("code", name), "?"),
-        decided: ({ resumed }) => resumed && this.goOn(),
+        decided: ({ remaining }) => remaining === 0 && this.goOn(),
       },
     );
     this.cards.set(id, card);
@@ -102,9 +106,13 @@ export class Waiting {
     if (open.length > 0 && waiting.length === 0 && !this.chat.running) this.goOn();
   }
 
-  /** All is answered: the reply goes on, or has done so. */
-  async goOn() {
-    if (!(await this.chat.follow(() => {}))) await this.chat.showHistory();
+  /** All is answered: the reply goes on, has done so, or will. */
+  async goOn(tries = TRIES) {
+    if (this.chat.running || this.chat.signal.aborted) return;
+    if (await this.chat.follow(() => {})) return;
+    await this.chat.showHistory();
+    const isWaiting = [...this.cards.values()].some((card) => card.element.isConnected);
+    if (isWaiting && tries > 1) setTimeout(() => this.goOn(tries - 1), TRY_MS);
   }
 }
 

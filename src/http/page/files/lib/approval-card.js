@@ -29,9 +29,9 @@ export const inPlainSight = (value) =>
 
 /**
  * The card, `update(waiting)` for what is known of the call later, and `settle(text)` for one that waits no longer. `decided` is called
- * with what the server answered.
+ * with what the server answered, and that in words.
  * @param {Api.WaitingApproval | WaitingCall} waiting
- * @param {{ isOwner: boolean, head: Child, label: string, decided: (answer: Api.Decision) => unknown }} options
+ * @param {{ isOwner: boolean, head: Child, label: string, decided: (answer: Api.Decision, text: string) => unknown }} options
  */
 export function approvalCard(waiting, { isOwner, head, label, decided }) {
   const text = inPlainSight(waiting.input);
@@ -52,8 +52,9 @@ export function approvalCard(waiting, { isOwner, head, label, decided }) {
       alert.hidden = true;
       try {
         const answer = await call("POST", `/approvals/${waiting.approvalId}`, decision);
-        settle(said(decision.approved, answer));
-        decided(answer);
+        const text = said(decision.approved, answer);
+        settle(text);
+        decided(answer, text);
       } catch (error) {
         alert.textContent = sentence(error.message);
         alert.hidden = false;
@@ -155,9 +156,9 @@ export function approvalCard(waiting, { isOwner, head, label, decided }) {
  * @param {boolean} approved
  * @param {Api.Decision} answer
  */
-function said(approved, { remaining }) {
+function said(approved, { remaining, resumed }) {
   const verb = approved ? "Allowed" : "Denied";
   return remaining > 0
     ? `${verb}. ${count(remaining, "more call waits", "more calls wait")} before the reply goes on.`
-    : `${verb}. The reply goes on.`;
+    : `${verb}. ${resumed ? "The reply goes on." : "The reply goes on shortly."}`;
 }

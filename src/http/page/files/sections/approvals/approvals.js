@@ -3,7 +3,7 @@
 // Approvals: the calls that wait for an answer, and what was allowed, by whom and when.
 
 import { approvalCard } from "../../lib/approval-card.js";
-import { el, fill, h } from "../../lib/dom.js";
+import { el, fill, h, notify } from "../../lib/dom.js";
 import { listen, look } from "../../lib/inbox.js";
 import { failure, loading, nothing } from "../../lib/states.js";
 import { callLog } from "./call-log.js";
@@ -49,7 +49,10 @@ function inbox(element, page, changed) {
       isOwner: page.isOwner,
       label: waiting.toolName,
       head: headOf(waiting),
-      decided: changed,
+      decided: (_, text) => {
+        notify(text);
+        changed();
+      },
     });
     const item = h("li.card", card.element);
     cards.set(waiting.approvalId, { item, card });
@@ -63,7 +66,8 @@ function inbox(element, page, changed) {
       item.remove();
       cards.delete(id);
     }
-    for (const waiting of items) {
+    // The list has the newest first; who waits longest is answered first.
+    for (const waiting of items.toReversed()) {
       const known = cards.get(waiting.approvalId);
       if (known) known.card.update(waiting);
       else list.append(add(waiting));
