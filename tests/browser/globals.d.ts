@@ -54,7 +54,7 @@ interface SessionActions {
 }
 
 /** What is known of a call that waits before the server was asked about it. */
-type WaitingCall = Pick<Api.WaitingApproval, "approvalId" | "toolName" | "input"> & Partial<Api.WaitingApproval>;
+type WaitingCall = Pick<CallToAnswer, "approvalId" | "toolName" | "input"> & Partial<CallToAnswer>;
 
 /** The card of a part that waits for an answer, if it has one. */
 type CardOf = (part: any) => HTMLElement | undefined;
@@ -119,34 +119,36 @@ interface LiveReply {
 /** Swagger UI, from its bundle. */
 declare const SwaggerUIBundle: any;
 
-declare namespace Api {
-  type WaitingApproval = {
-    approvalId: string;
-    sessionId: string;
-    sessionLabel?: string;
-    agentName?: string | null;
-    toolName: string;
-    input: any;
-    policy: string;
-    askedAt: string;
-    expiresAt: string;
-    status: string;
-    decidedBy?: any;
-  };
-  type Decision = { approval: WaitingApproval; remaining: number; resumed: boolean };
-  type McpServerTest = {
-    ok: boolean;
-    stages: { name: string; ok: boolean; durationMs: number; error?: string | null }[];
-    tools: { name: string }[];
-    quarantined: { name: string; fault: string }[];
-    log: string;
-  };
-  type ToolTest = {
-    ok: boolean;
-    output?: any;
-    error?: string | null;
-    status?: number | null;
-    durationMs: number;
-    request?: { method: string; url: string; headerNames: string[] };
-  };
-}
+/** A call that waits for a person. */
+type CallToAnswer = {
+  approvalId: string;
+  sessionId: string;
+  sessionLabel?: string;
+  agentName?: string | null;
+  toolName: string;
+  input: any;
+  policy: string;
+  askedAt: string;
+  expiresAt: string;
+  status: string;
+  decidedBy?: any;
+};
+/** What became of an answer. */
+type CallAnswer = { approval: CallToAnswer; remaining: number; resumed: boolean };
+/** What a test of an MCP server found. */
+type ServerTestResult = {
+  ok: boolean;
+  stages: { name: string; ok: boolean; durationMs: number; error?: string | null }[];
+  tools: { name: string }[];
+  quarantined: { name: string; fault: string }[];
+  log: string;
+};
+/** What a tool answered that was tried. */
+type ToolTryResult = {
+  ok: boolean;
+  output?: any;
+  error?: string | null;
+  status?: number | null;
+  durationMs: number;
+  request?: { method: string; url: string; headerNames: string[] };
+};

@@ -66,7 +66,7 @@ export class Waiting {
 
   /**
    * A card whose call is no longer in the list of all that wait was answered elsewhere.
-   * @param {Items<Api.WaitingApproval>} list
+   * @param {Items<CallToAnswer>} list
    */
   compare({ items, hasMore }) {
     if (this.chat.running || this.open.length === 0) return;
@@ -92,7 +92,7 @@ export class Waiting {
   }
 
   /**
-   * @param {Api.WaitingApproval[]} waiting
+   * @param {CallToAnswer[]} waiting
    * @param {Api.ToolCall[]} all
    */
   take(waiting, all) {

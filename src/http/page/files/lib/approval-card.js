@@ -30,8 +30,8 @@ export const inPlainSight = (value) =>
 /**
  * The card, `update(waiting)` for what is known of the call later, and `settle(text)` for one that waits no longer. `decided` is called
  * with what the server answered, and that in words.
- * @param {Api.WaitingApproval | WaitingCall} waiting
- * @param {{ isOwner: boolean, head: Child, label: string, decided: (answer: Api.Decision, text: string) => unknown }} options
+ * @param {CallToAnswer | WaitingCall} waiting
+ * @param {{ isOwner: boolean, head: Child, label: string, decided: (answer: CallAnswer, text: string) => unknown }} options
  */
 export function approvalCard(waiting, { isOwner, head, label, decided }) {
   const text = inPlainSight(waiting.input);
@@ -141,7 +141,7 @@ export function approvalCard(waiting, { isOwner, head, label, decided }) {
     get isOpen() {
       return isOpen;
     },
-    /** @param {Api.WaitingApproval} known */
+    /** @param {CallToAnswer} known */
     update(known) {
       if (!isOpen) return;
       const wasPolicy = waiting.policy;
@@ -154,7 +154,7 @@ export function approvalCard(waiting, { isOwner, head, label, decided }) {
 
 /**
  * @param {boolean} approved
- * @param {Api.Decision} answer
+ * @param {CallAnswer} answer
  */
 function said(approved, { remaining, resumed }) {
   const verb = approved ? "Allowed" : "Denied";

@@ -8,9 +8,9 @@ const LOOK_MS = 5_000;
 /** As many as are listed; of more it is said that there are more. */
 const LISTED_MAX = 100;
 
-/** @type {Set<(list: Items<Api.WaitingApproval>) => unknown>} */
+/** @type {Set<(list: Items<CallToAnswer>) => unknown>} */
 const listeners = new Set();
-/** @type {Items<Api.WaitingApproval> | undefined} */
+/** @type {Items<CallToAnswer> | undefined} */
 let latest;
 /** @type {AbortController | undefined} */
 let looking;
@@ -25,7 +25,7 @@ export function watch() {
 
 /**
  * Tells `listener` of each look, and at once of the last, until `signal` ends it.
- * @param {(list: Items<Api.WaitingApproval>) => unknown} listener
+ * @param {(list: Items<CallToAnswer>) => unknown} listener
  * @param {AbortSignal} signal
  */
 export function listen(listener, signal) {

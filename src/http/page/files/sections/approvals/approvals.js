@@ -43,7 +43,7 @@ function inbox(element, page, changed) {
   const list = el("ul.cards", { "aria-label": "Waiting calls" });
   const more = h("p.quiet");
   const none = nothing("No call waits", "When an agent wants to call a tool that needs an answer, it is shown here.");
-  /** @param {Api.WaitingApproval} waiting */
+  /** @param {CallToAnswer} waiting */
   const add = (waiting) => {
     const card = approvalCard(waiting, {
       isOwner: page.isOwner,
@@ -58,7 +58,7 @@ function inbox(element, page, changed) {
     cards.set(waiting.approvalId, { item, card });
     return item;
   };
-  return (/** @type {Items<Api.WaitingApproval>} */ { items, hasMore }) => {
+  return (/** @type {Items<CallToAnswer>} */ { items, hasMore }) => {
     const ids = new Set(items.map(({ approvalId }) => approvalId));
     const left = [...cards].filter(([id]) => !ids.has(id));
     const focused = left.some(([, { item }]) => item.contains(document.activeElement));
@@ -80,7 +80,7 @@ function inbox(element, page, changed) {
   };
 }
 
-/** @param {Api.WaitingApproval} waiting */
+/** @param {CallToAnswer} waiting */
 const headOf = ({ sessionId, sessionLabel, agentName, toolName }) => [
   h("h2", agentName ?? "An agent", " asks to call ", h("code", toolName)),
   h("p.quiet", "in ", el("a", { href: `#sessions/${encodeURIComponent(sessionId)}` }, sessionLabel || "a session")),

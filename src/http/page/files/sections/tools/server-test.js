@@ -38,7 +38,7 @@ export function serverTest(slug, done) {
 const step = (state, text, time) =>
   h(`li.${state}`, h("span", text), typeof time === "number" && h("span.quiet", duration(time)));
 
-/** @param {Api.McpServerTest} result */
+/** @param {ServerTestResult} result */
 const shown = ({ stages, tools, quarantined, log }) => [
   h(
     "ol.steps",

@@ -72,7 +72,7 @@ export function sample(schema) {
   );
 }
 
-/** @param {Api.ToolTest} result */
+/** @param {ToolTryResult} result */
 function shown({ ok, output, error, status, durationMs, request }) {
   const facts = [ok ? "Done" : "Failed", status && `HTTP ${status}`, duration(durationMs)].filter(Boolean).join(" · ");
   return [
