@@ -2,7 +2,13 @@
 //!
 //! Rule: secrets are kept out when it is read: a piece of one that the ring has cut off is not shown either.
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use crate::secret::Secret;
 
@@ -17,13 +23,19 @@ pub struct Ring {
     secrets: Vec<Secret>,
     /// More than is shown by the length of the longest secret: one whose beginning was cut off lies in there.
     bytes: Mutex<VecDeque<u8>>,
+    said: AtomicU64,
 }
 
 impl Ring {
     /// One that shows so many bytes at most, and none of these secrets.
     pub fn new(bytes_max: usize, secrets: impl IntoIterator<Item = Secret>) -> Self {
         let long = |secret: &Secret| secret.expose().len() >= SECRET_BYTES_MIN;
-        Ring { bytes_max, secrets: secrets.into_iter().filter(long).collect(), bytes: Mutex::default() }
+        Ring {
+            bytes_max,
+            secrets: secrets.into_iter().filter(long).collect(),
+            bytes: Mutex::default(),
+            said: AtomicU64::new(0),
+        }
     }
 
     /// Adds what was said.
@@ -34,6 +46,12 @@ impl Ring {
         let over = (bytes.len() + said.len()).saturating_sub(kept_max);
         bytes.drain(..over);
         bytes.extend(said);
+        self.said.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something was said: another number is another text.
+    pub fn said(&self) -> u64 {
+        self.said.load(Ordering::Relaxed)
     }
 
     /// What is kept, as text for a terminal or a page.

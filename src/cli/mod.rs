@@ -18,7 +18,7 @@ mod health;
 mod keys;
 mod ledger;
 mod log;
-pub mod mcp;
+mod mcp;
 mod models;
 mod openapi;
 mod org;
@@ -27,6 +27,7 @@ mod process;
 mod providers;
 mod prune;
 mod quickstart;
+mod reach;
 mod restore;
 mod serve;
 mod text;
@@ -67,6 +68,9 @@ enum Command {
     /// Add, try and set the tools of agents
     #[command(subcommand)]
     Tools(tools::Tools),
+    /// Add and test MCP servers
+    #[command(subcommand)]
+    Mcp(mcp::Mcp),
     /// Add money to an organization's balance
     Deposit(deposit::Deposit),
     /// Check that the money adds up
@@ -106,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Providers(command) => command.run(&globals),
         Command::Models(command) => command.run(&globals),
         Command::Tools(command) => command.run(&globals),
+        Command::Mcp(command) => command.run(&globals),
         Command::Deposit(command) => command.run(&globals),
         Command::Ledger(command) => command.run(&globals),
         Command::Export(command) => command.run(&globals),

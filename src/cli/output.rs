@@ -56,6 +56,12 @@ pub fn complain(text: &str) {
     drop(Patient(io::stderr()).write_all(format!("alm: {text}\n").as_bytes()));
 }
 
+/// Puts a question to whoever sits at the terminal.
+pub fn ask(question: &str) {
+    // Who cannot read it gives no answer.
+    drop(Patient(io::stderr()).write_all(question.as_bytes()));
+}
+
 /// Whoever stops reading has read enough.
 pub fn printed(written: io::Result<()>) -> Result<()> {
     match written {

@@ -301,6 +301,17 @@ pub(super) fn tools_of(c: &Connection, org_id: &str, server_id: &str) -> Result<
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Every organization's MCP servers, each with its organization's slug.
+pub(super) fn all(c: &Connection) -> Result<Vec<(String, McpServer)>> {
+    let sql = format!(
+        "SELECT {}, (SELECT slug FROM org WHERE org.id = org_id) AS org FROM mcp_server ORDER BY org, slug",
+        McpServer::COLUMNS
+    );
+    let mut statement = c.prepare(&sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get("org")?, McpServer::from_row(row)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// A tool's name begins with its server's slug, which holds no `_`.
 fn find_tool(c: &Connection, org_id: &str, name: &str) -> Result<Option<(McpServer, McpTool)>> {
     let Some((slug, _)) = name.split_once("__") else { return Ok(None) };

@@ -167,6 +167,17 @@ pub(super) fn of_org(c: &Connection, org_id: &str) -> Result<Vec<HttpTool>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Every organization's HTTP tools, each with its organization's slug.
+pub(super) fn all(c: &Connection) -> Result<Vec<(String, HttpTool)>> {
+    let sql = format!(
+        "SELECT {}, (SELECT slug FROM org WHERE org.id = org_id) AS org FROM tool WHERE deleted_at IS NULL ORDER BY org, name",
+        HttpTool::COLUMNS
+    );
+    let mut statement = c.prepare(&sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get("org")?, HttpTool::from_row(row)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 fn find(c: &Connection, org_id: &str, name: &str) -> Result<Option<HttpTool>> {
     let mut statement = c.prepare_cached(&format!(
         "SELECT {} FROM tool WHERE org_id = :org AND name = :name AND deleted_at IS NULL",

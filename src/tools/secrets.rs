@@ -171,7 +171,8 @@ impl fmt::Display for Kept {
     }
 }
 
-fn context(place: &str, name: &str) -> String {
+/// What a value is sealed for: its name in its row.
+pub fn context(place: &str, name: &str) -> String {
     format!("{place}/{name}")
 }
 

@@ -6,6 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../../src/tools/mcp/fake/mod.rs"]
+#[allow(dead_code)] // the unit tests use all of it
+mod fake_mcp;
+
 mod absence;
 mod agents;
 mod api_keys;
@@ -16,6 +20,7 @@ mod bodies;
 mod bounds;
 mod chat;
 mod cli;
+mod cli_mcp;
 mod cli_tools;
 mod doctor;
 mod document;

@@ -12,6 +12,7 @@ use crate::{
     seal::Sealer,
     store::file::{self, inspect::Inspected},
     time::Timestamp,
+    tools::secrets::{self, Kept, Secrets},
 };
 
 /// How far ahead of the clock a file may be: another machine's clock, corrected.
@@ -95,6 +96,30 @@ fn of_clock(now: Timestamp, newest: Option<Timestamp>) -> Check {
     }
 }
 
+/// What is sealed in the file: what it is for, the sealed text, and its context.
+fn sealed_in(file: &Inspected) -> Result<Vec<(String, Vec<u8>, String)>> {
+    let mut sealed = Vec::new();
+    for (org, provider) in file.providers()? {
+        let context = provider.seal_context();
+        sealed.extend(provider.api_key_sealed.map(|key| (format!("{} of {org}", provider.slug), key, context)));
+    }
+    let mut of_tools = |what: String, secrets: &str, place: String| {
+        let secrets = Secrets::from_json(secrets).unwrap_or_default();
+        for (name, kept) in secrets.iter() {
+            if let Kept::Sealed { text, .. } = kept {
+                sealed.push((what.clone(), text.clone(), secrets::context(&place, name)));
+            }
+        }
+    };
+    for (org, tool) in file.http_tools()? {
+        of_tools(format!("{} of {org}", tool.name), &tool.secrets, format!("tool/{}", tool.id));
+    }
+    for (org, server) in file.mcp_servers()? {
+        of_tools(format!("{} of {org}", server.slug), &server.secrets, format!("mcp/{}", server.id));
+    }
+    Ok(sealed)
+}
+
 /// Whether the key file opens what was sealed with it. It is not created here, so that a wrong path shows.
 pub(in crate::cli) fn check_key_file(globals: &Globals, file: &Inspected) -> Check {
     let look = || -> Result<Check> {
@@ -106,33 +131,27 @@ pub(in crate::cli) fn check_key_file(globals: &Globals, file: &Inspected) -> Che
                 "not checked: the file has an older schema; run this again after its upgrade",
             ));
         }
-        let mut providers = file.providers()?;
-        providers.retain(|(_, provider)| provider.api_key_sealed.is_some());
-        if !key_file.exists() && providers.is_empty() {
-            return Ok(Check::ok("key file", format!("{name} is created when the first provider key is stored")));
+        let sealed = sealed_in(file)?;
+        let keys = count_text(sealed.len() as u64, "sealed key");
+        if !key_file.exists() && sealed.is_empty() {
+            return Ok(Check::ok("key file", format!("{name} is created when the first secret is stored")));
         }
         if !key_file.exists() {
-            let keys = count_text(providers.len() as u64, "sealed key");
             return Ok(Check::fail(
                 "key file",
                 format!(
-                    "{name} is missing, and without it {keys} cannot be opened: put it back, or add the providers again"
+                    "{name} is missing, and without it {keys} cannot be opened: put it back, or add what they are for again"
                 ),
             ));
         }
         let sealer = Sealer::open(&key_file)?;
-        let shut = providers.iter().find(|(_, provider)| {
-            let sealed = provider.api_key_sealed.as_deref().unwrap_or_default();
-            sealer.unseal(sealed, &provider.seal_context()).is_err()
-        });
+        let shut = sealed.iter().find(|(_, sealed, context)| sealer.unseal(sealed, context).is_err());
         Ok(match shut {
-            None => Check::ok("key file", format!("{name} opens {}", count_text(providers.len() as u64, "sealed key"))),
-            Some((org, provider)) => Check::fail(
+            None => Check::ok("key file", format!("{name} opens {keys}")),
+            Some((what, ..)) => Check::fail(
                 "key file",
                 format!(
-                    "{name} does not open the key of {} of {org}: put back the file that it was sealed with, or add \
-                     the provider again",
-                    provider.slug
+                    "{name} does not open the key of {what}: put back the file that it was sealed with, or add that again"
                 ),
             ),
         })

@@ -3,11 +3,9 @@
 //! Rule: it only looks. Nothing is created, upgraded or repaired, so it may run at any moment, beside a server too. What a
 //! server cannot live with fails; what somebody should know is a warning. No line holds a secret.
 
-use std::path::PathBuf;
-
 use serde_json::json;
 
-use super::{globals::Globals, text::count_text};
+use super::{globals::Globals, reach::Reach, text::count_text};
 use crate::{
     error::{Error, Result},
     store::file::{FILE_NAME, inspect::Inspected},
@@ -17,15 +15,15 @@ mod check;
 mod file;
 mod machine;
 mod providers;
+mod tools;
 
 use check::{Check, Level};
 pub(super) use file::check_key_file;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Doctor {
-    /// Certificate authorities to trust when asking providers, in PEM, instead of the public ones
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl Doctor {
@@ -67,7 +65,13 @@ impl Doctor {
         // What is in a file of another schema is for the binary that knows it.
         if file.is_current().unwrap_or(false) {
             checks.extend([file::check_ledger(&file), file::check_clock(&file), check_key_file(globals, &file)]);
-            checks.extend(providers::check(globals, &file, self.ca_file.clone()));
+            match self.reach.options() {
+                Ok(options) => {
+                    checks.extend(providers::check(globals, &file, &options));
+                    checks.extend(tools::check(globals, &file, options));
+                }
+                Err(error) => checks.push(Check::fail("flags", error.to_string())),
+            }
         }
         checks
     }

@@ -1,6 +1,6 @@
 //! Whether providers respond. They are asked for their models, all at once, and nothing is generated.
 
-use std::{path::PathBuf, time::Instant};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Asks every provider of every organization, and those that this environment names.
-pub(super) fn check(globals: &Globals, file: &Inspected, ca_file: Option<PathBuf>) -> Vec<Check> {
+pub(super) fn check(globals: &Globals, file: &Inspected, options: &outbound::Options) -> Vec<Check> {
     let look = || {
         let key_file = globals.key_file()?;
         let sealer = if key_file.exists() { Some(Sealer::open(&key_file)?) } else { None };
@@ -38,8 +38,7 @@ pub(super) fn check(globals: &Globals, file: &Inspected, ca_file: Option<PathBuf
             endpoints.push((format!("provider {} from the environment", named.slug()), endpoint));
         }
         block_on(async {
-            let upstreams =
-                Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() }).map_err(as_flags)?;
+            let upstreams = Upstreams::new(options).map_err(as_flags)?;
             let asked = endpoints.into_iter().map(|(what, endpoint)| ask(&upstreams, what, endpoint));
             Ok(join_all(asked).await)
         })

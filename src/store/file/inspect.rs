@@ -19,7 +19,9 @@ use crate::{
     error::{Error, Result},
     store::{
         fault::{FILE_RETRY, cannot_use},
+        mcp::{self, McpServer},
         providers::{self, Provider},
+        tools::{self, HttpTool},
     },
     time::Timestamp,
 };
@@ -136,6 +138,16 @@ impl Inspected {
     /// Every organization's providers, with its slug. The schema must be today's.
     pub fn providers(&self) -> Result<Vec<(String, Provider)>> {
         providers::all(&self.connection)
+    }
+
+    /// Every organization's HTTP tools, with its slug. The schema must be today's.
+    pub fn http_tools(&self) -> Result<Vec<(String, HttpTool)>> {
+        tools::all(&self.connection)
+    }
+
+    /// Every organization's MCP servers, with its slug. The schema must be today's.
+    pub fn mcp_servers(&self) -> Result<Vec<(String, McpServer)>> {
+        mcp::all(&self.connection)
     }
 
     /// Copies all of it into the empty file `to`, as it is at one moment.

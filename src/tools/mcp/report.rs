@@ -62,6 +62,13 @@ impl Servers {
         self.report(tenant, &row, stages)
     }
 
+    /// Tests a server without keeping what it says: its stages, and how many tools it lists.
+    pub async fn look(self: &Arc<Self>, row: &McpServer) -> (Vec<Stage>, Option<usize>) {
+        let mut stages = Vec::new();
+        let list = self.stages(row, &mut stages).await;
+        (stages, list.map(|list| list.tools.len()))
+    }
+
     async fn stages(&self, row: &McpServer, stages: &mut Vec<Stage>) -> Option<List> {
         let mut stage = |name, began: Instant, error: Option<String>| {
             stages.push(Stage { name, duration: began.elapsed(), error });

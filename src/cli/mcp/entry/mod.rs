@@ -14,6 +14,6 @@ mod tests;
 mod text;
 
 pub use declared::{Entry, Input, Left, Way, World};
-pub use print::{Printed, print};
+pub use print::{Printed, PrintedWay, print};
 pub use read::{File, read, variables};
-pub use text::{is_secret_name, slug_of};
+pub use text::is_secret_name;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
 
-use super::{print::PrintedWay, *};
+use super::*;
 use crate::{
     seal::Sealer,
     secret::Secret,

@@ -1,13 +1,14 @@
 //! MCP servers that are commands: started when they are used, kept, ended, and started again.
 //!
 //! Rule: a command that ends by itself again and again waits for a person. What it says besides messages is its log, in
-//! memory, without the secrets that it was given; no model reads it.
+//! memory and in a file for `alm mcp logs`, without the secrets that it was given; no model reads it.
 //! Deliberately absent: the protocol. Whoever starts a command speaks it.
 
 mod ending; // whose doing an end was
 mod lines; // what it answers
 mod restarts; // when it may start again
 mod running; // one that runs
+mod shown; // its log, for who asks beside the server
 
 use std::{
     collections::HashMap,
@@ -158,6 +159,9 @@ impl Commands {
         let stdout = Lines::new(child.stdout, log.clone(), cuts, ending.clone());
         let (running, stdin) = Running::new(child.process, child.stdin, ending, cut);
         life.state().running = Some(running.clone());
+        if self.beside.is_none() {
+            tokio::spawn(shown::show(Arc::downgrade(&log), self.log_file(&program.server_id)));
+        }
         tokio::spawn(watch(Arc::downgrade(&life), running.watched(), child.stderr, log, slot));
         if let Some(idle_max) = program.idle_max {
             tokio::spawn(running.stop_when_idle(idle_max));
@@ -210,8 +214,13 @@ impl Commands {
     pub async fn remove(&self, server_id: &str) {
         self.stop(server_id).await;
         self.lives().remove(server_id);
-        let folder = self.data.join(FOLDERS).join(server_id);
-        let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(folder)).await;
+        let (folder, log) = (self.data.join(FOLDERS).join(server_id), self.log_file(server_id));
+        let removed = tokio::task::spawn_blocking(move || {
+            // It may have said nothing.
+            fs::remove_file(log).ok();
+            fs::remove_dir_all(folder)
+        })
+        .await;
         if let Ok(Err(error)) = removed
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -224,6 +233,11 @@ impl Commands {
         self.is_draining.store(true, Ordering::SeqCst);
         let running: Vec<_> = self.lives().values().filter_map(|life| life.state().running.clone()).collect();
         join_all(running.iter().map(Running::stop)).await;
+    }
+
+    /// Where `alm mcp logs` reads what a command of this server said.
+    fn log_file(&self, server_id: &str) -> PathBuf {
+        self.data.join(MARKS).join(format!("{server_id}.log"))
     }
 
     fn lives(&self) -> MutexGuard<'_, HashMap<String, Arc<Life>>> {
