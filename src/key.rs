@@ -1,7 +1,7 @@
 //! API keys, and the secrets of browsers: made, hashed, never kept.
 //!
 //! A key is `alm_<env>_<48 hex>`, 24 bytes from the operating system. It cannot be guessed, so a fast hash is right for
-//! it; Argon2id is for passwords. Rule: the text of a key exists in the answer that made it and in its requests.
+//! it; Argon2id is for passwords. Rule: the text of a key exists in the response that made it and in its requests.
 
 use rand::{TryRng, rngs::SysRng};
 use sha2::{Digest, Sha256};
@@ -20,7 +20,7 @@ const PREFIX_CHARS: usize = 12;
 pub enum Env {
     /// It may.
     Live,
-    /// It may not: paid models are answered by the built-in one.
+    /// It may not: the built-in model replies in the place of paid ones.
     Test,
 }
 

@@ -1,4 +1,4 @@
-//! Agents: who answers.
+//! Agents: who replies.
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
@@ -37,7 +37,7 @@ pub struct Agent {
     pub system_prompt: String,
 }
 
-/// How an agent answers; what is absent is the model's or the server's own.
+/// How an agent replies; what is absent is the model's or the server's own.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
     pub temperature: Option<f64>,

@@ -1,8 +1,8 @@
-//! Requests that are to be done once: what was done, and what was answered.
+//! Requests that are to be done once: what was done, and the response to it.
 //!
-//! Rule: that a request was done is written in the commit that does it, so a crash leaves both or neither. What it was
-//! answered is written after that; a crash between the two leaves a request that was done and whose answer is lost.
-//! Of a chat the answer is its turn, which is stored anyway.
+//! Rule: that a request was done is written in the commit that does it, so a crash leaves both or neither. The
+//! response is written after that; a crash between the two leaves a request that was done and whose response is lost.
+//! Of a chat the response is its turn, which is stored anyway.
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::error::Result;
 
-/// Bytes of answers kept of one organization. Past it the oldest go; that their requests were done stays known.
+/// Bytes of responses kept of one organization. Past it the oldest go; that their requests were done stays known.
 const ONCE_BYTES_MAX: i64 = 64 * 1024 * 1024;
 
 /// What is remembered of a request that was done.
@@ -26,7 +26,7 @@ pub struct Done {
     pub answer: Option<Answer>,
 }
 
-/// What a request was answered.
+/// The response to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
@@ -53,7 +53,7 @@ impl Store {
         })
     }
 
-    /// Keeps what a request was answered.
+    /// Keeps the response to a request.
     pub async fn keep_answer(&self, claim: Claim, answer: Answer) -> Result<()> {
         let keep = move |c: &Connection| {
             note(c, &claim, None)?;
@@ -69,7 +69,7 @@ impl Store {
     }
 }
 
-/// Drops the oldest answers of an organization that keeps too much.
+/// Drops the oldest responses of an organization that keeps too much.
 fn make_room(c: &Connection, org_id: &str) -> Result<()> {
     let mut kept = c.prepare_cached("SELECT answer_bytes FROM org WHERE id = ?1")?;
     let mut drop_oldest = c.prepare_cached(

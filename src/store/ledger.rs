@@ -72,7 +72,7 @@ impl Org<'_> {
         })
     }
 
-    /// Adds to the balance; answers what it is now.
+    /// Adds to the balance; returns what it is now.
     pub async fn deposit(&self, amount: i64, note: String) -> Result<i64> {
         if !(1..=AMOUNT_USD_MAX * USD).contains(&amount) {
             return Err(Error::invalid("amountMicrocents", "must be 1 to 1000000000000, a million US dollars"));
@@ -96,7 +96,7 @@ pub(super) fn reserve(c: &Connection, org_id: &str, turn_id: &str, amount: i64) 
     enter(c, org_id, Kind::Reserve, (0, amount), Some(turn_id), "")
 }
 
-/// Charges a turn and lets go of all it held; answers what was charged.
+/// Charges a turn and lets go of all it held; returns what was charged.
 ///
 /// Never more than was held: an upstream may report any number, and a balance is never negative. The rest is the
 /// operator's.

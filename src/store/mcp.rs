@@ -249,7 +249,7 @@ impl Org<'_> {
         .await
     }
 
-    /// Forgets an MCP server, its secrets and its tools; answers what it was.
+    /// Forgets an MCP server, its secrets and its tools; returns what it was.
     pub async fn delete_mcp_server(&self, slug: String) -> Result<McpServer> {
         self.write(move |c, tenant| {
             let server = find(c, &tenant.org_id, &slug)?.ok_or(Error::NotFound("MCP server"))?;

@@ -72,7 +72,7 @@ pub struct Found {
 }
 
 impl Org<'_> {
-    /// Shows `each` the messages of one page of a session's history; says how it ended. An answer that is being
+    /// Shows `each` the messages of one page of a session's history; says how it ended. A message that is being
     /// written is none of them, not even a continued one: a page that resumes it reads all of it from its stream.
     pub fn messages(
         &self,
@@ -82,7 +82,7 @@ impl Org<'_> {
     ) -> Result<PageEnd> {
         self.read(|c| {
             let session = sessions::find(c, self.tenant, session_id)?.ok_or(Error::NotFound("session"))?;
-            // Both at one moment, or an answer that ends in between would be missing.
+            // Both at one moment, or a reply that ends in between would be missing.
             let c = &c.unchecked_transaction()?;
             let unfinished = running_answer(c, session.seq)?;
             let is_whole = |message: &Message<&str>| Some(message.id) != unfinished.as_deref();
@@ -176,7 +176,7 @@ impl Org<'_> {
         })
     }
 
-    /// Appends a message; one of the same id that is there already is answered instead, with `false`.
+    /// Appends a message; one of the same id that is there already is returned instead, with `false`.
     pub async fn append_message(&self, session_id: String, new: NewMessage) -> Result<(Message, bool)> {
         self.write(move |c, tenant| {
             let session = sessions::find(c, tenant, &session_id)?.ok_or(Error::NotFound("session"))?;
@@ -253,7 +253,7 @@ fn page_sql(beyond: &str, order: &str) -> String {
     )
 }
 
-/// The id of the answer that is being written.
+/// The id of the message that is being written.
 fn running_answer(c: &Connection, session: SessionRow) -> Result<Option<String>> {
     let mut statement = c.prepare_cached("SELECT message_id FROM turn WHERE session = ?1 AND status = 'running'")?;
     Ok(statement.query_row([session], |row| row.get(0)).optional()?)

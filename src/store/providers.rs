@@ -148,7 +148,7 @@ impl Org<'_> {
         .await
     }
 
-    /// Changes what is known of a model, if it is still there; `change` answers the new JSON, or nothing.
+    /// Changes what is known of a model, if it is still there; `change` returns the new JSON, or nothing.
     pub async fn change_facts(
         &self,
         provider_id: String,

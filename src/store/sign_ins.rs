@@ -242,7 +242,7 @@ impl Person<'_> {
         .await
     }
 
-    /// Replaces their password, and ends every sign-in but the one that is kept; answers how many.
+    /// Replaces their password, and ends every sign-in but the one that is kept; returns how many.
     pub async fn set_password(&self, password_hash: String, kept: Option<String>) -> Result<usize> {
         self.write(move |c, user_id| {
             c.execute(

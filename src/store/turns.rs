@@ -1,6 +1,6 @@
 //! Turns: what one commit begins and another ends.
 //!
-//! Rule: a turn begins whole (messages, turn, hold) or not at all, and ends whole (answer, bill, status). What a posted
+//! Rule: a turn begins whole (messages, turn, hold) or not at all, and ends whole (message, bill, status). What a posted
 //! history means is not decided here: `begin_turn` asks its caller, inside the transaction.
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
@@ -50,7 +50,7 @@ pub struct NewTurn {
     pub agent_id: String,
     pub project_id: Option<String>,
     pub model: String,
-    /// The answer's id, unless the plan continues another.
+    /// The message's id, unless the plan continues another.
     pub message_id: String,
     /// What a paid model may cost.
     pub hold: Option<Hold>,
@@ -59,9 +59,9 @@ pub struct NewTurn {
 /// How much of the balance to hold. Microcents.
 #[derive(Debug, Clone, Copy)]
 pub struct Hold {
-    /// What the cheapest answer costs; less is a refusal.
+    /// What the cheapest reply costs; less is a refusal.
     pub at_least: i64,
-    /// What the dearest answer costs; the balance may have less.
+    /// What the dearest reply costs; the balance may have less.
     pub at_most: i64,
 }
 
@@ -90,7 +90,7 @@ pub struct Begun {
     pub session: Session,
     /// Whether the session was made for this turn.
     pub session_is_new: bool,
-    /// The answer's id.
+    /// The message's id.
     pub message_id: String,
     /// What a continued message had before: a JSON array of parts, as text.
     pub continued_parts: Option<String>,
@@ -105,7 +105,7 @@ pub struct EndedTurn {
     pub turn_id: String,
     pub session: SessionRow,
     pub outcome: Outcome,
-    /// The answer; absent if there is nothing to keep.
+    /// The message; absent if there is nothing to keep.
     pub message: Option<NewMessage>,
     pub input_tokens: u64,
     pub cache_read_tokens: u64,
@@ -116,7 +116,7 @@ pub struct EndedTurn {
     pub cut: Option<i64>,
 }
 
-/// A turn as it is stored, with its answer.
+/// A turn as it is stored, with its message.
 #[derive(Debug)]
 pub struct StoredTurn {
     pub session_id: String,
@@ -130,7 +130,7 @@ pub struct StoredTurn {
     pub metadata: String,
     /// A JSON array of parts, as text; absent if nothing was said.
     pub parts: Option<String>,
-    /// The same of what the answer had before, if it went on.
+    /// The same of what the message had before, if it went on.
     pub continued_parts: Option<String>,
 }
 
@@ -156,7 +156,7 @@ impl Org<'_> {
         self.write_turn(move |c, tenant| begin(c, tenant, new, plan), |begun| Some(begun.turn)).await
     }
 
-    /// Holds more of the balance for a running turn; answers how much.
+    /// Holds more of the balance for a running turn; returns how much.
     pub async fn hold_more(&self, turn_id: String, model: String, hold: Hold) -> Result<i64> {
         self.write(move |c, tenant| {
             if !is_running(c, &tenant.org_id, &turn_id)? {
@@ -195,10 +195,10 @@ impl Org<'_> {
         .await
     }
 
-    /// A turn of the organization, with what it answered.
+    /// A turn of the organization, with its message.
     pub fn stored_turn(&self, turn: TurnRow) -> Result<Option<StoredTurn>> {
         self.read(|c| {
-            // An answer that went on has two rows of this turn: what it began with, and what it became.
+            // A message that went on has two rows of this turn: what it began with, and what it became.
             let mut statement = c.prepare_cached(
                 "SELECT s.id, t.message_id, t.model, t.agent_id, nullif(t.status, 'running'), t.started_at, last.metadata, last.parts,
                      CASE WHEN first.seq <> last.seq THEN first.parts END

@@ -7,7 +7,7 @@ use rusqlite::{Row, named_params};
 use super::Org;
 use crate::{error::Result, time::Timestamp};
 
-/// Groups of one answer; the dearest come first, the rest is left out.
+/// Groups of one list; the dearest come first, the rest is left out.
 const GROUPS_MAX: i64 = 1_000;
 
 /// Sums of some turns.

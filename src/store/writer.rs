@@ -1,6 +1,6 @@
 //! The one writer: a thread that owns the only connection that writes.
 //!
-//! Rule: what an answer acknowledges is on the disk. A job is answered after the commit that holds it.
+//! Rule: what a response acknowledges is on the disk. A job gets its result after the commit that holds it.
 //! Why one: SQLite has one write lock. Writers that queue for it in memory share one commit and never see
 //! "database is locked"; writers that race for it in the file do neither.
 

@@ -1,4 +1,4 @@
-//! What is asked with an `Idempotency-Key` and asked again in the next life: done once, whoever heard what of it.
+//! What is asked with an `Idempotency-Key` and asked again in the next life: done once, no matter who heard what of it.
 //!
 //! Rule: what is asked carries a word that nothing else carries, so that doing it twice would show.
 

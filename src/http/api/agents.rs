@@ -1,4 +1,4 @@
-//! Agents: who answers.
+//! Agents: who replies.
 //!
 //! Rule: Ala is every organization's. Her instructions and settings may change; her name, slug, model and being there
 //! may not.

@@ -1,6 +1,6 @@
 //! API keys: what a key may learn of its person's keys. Making and ending them needs a person at a browser.
 //!
-//! Rule: the text of a key is in the answer that made it and nowhere else.
+//! Rule: the text of a key is in the response that made it and nowhere else.
 
 use poem_openapi::{Enum, Object, OpenApi, param::Path, types::Example};
 use serde::Serialize;

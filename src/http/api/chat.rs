@@ -170,7 +170,7 @@ impl Chats {
         let Some(id) = caller.app.engine.stop(&caller.tenant, &session_id).await else {
             return Ok(Data::of(&Stopped { stopped: false, message_id: None }));
         };
-        // An answer that had said nothing is not kept.
+        // A reply that had said nothing is not kept.
         let message_id = caller.org().holds_message(&session_id, &id)?.then_some(id);
         Ok(Data::of(&Stopped { stopped: true, message_id }))
     }

@@ -1,6 +1,6 @@
 //! Signing in with a browser, and what a person sees and ends of it.
 //!
-//! Rule: a wrong password and an unknown address are one answer, after the same time. Rule: the cookie's value is in `Set-Cookie`
+//! Rule: a wrong password and an unknown address are one response, after the same time. Rule: the cookie's value is in `Set-Cookie`
 //! and in the requests of that browser; what is kept and shown of it is an id.
 
 use std::{sync::Arc, time::Instant};

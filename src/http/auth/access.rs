@@ -25,7 +25,7 @@ pub enum Shown<'a> {
 pub trait Access: Sized + Send {
     /// Whether there is a key that has it.
     const BY_KEY: bool = true;
-    /// The proof that whoever has shown this has it.
+    /// The proof that who has shown this has it.
     fn prove(shown: Shown<'_>) -> Result<Self>;
 }
 

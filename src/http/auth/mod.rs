@@ -184,7 +184,7 @@ fn scheme(ty: &'static str, description: &'static str) -> MetaSecurityScheme {
     }
 }
 
-/// Refuses whoever is no `Caller<A>`, from the head of a request alone.
+/// Refuses everyone who is no `Caller<A>`, from the head of a request alone.
 pub fn admits<A: Access>(request: &Request) -> Result<()> {
     known::<A>(request).map(drop)
 }

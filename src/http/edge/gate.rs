@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Refuses whoever the operation's row refuses. The identity that was looked up for that stays with the request.
+/// Refuses those whom the operation's row refuses. The identity that was looked up for that stays with the request.
 pub struct Gate {
     pub inner: BoxEndpoint<'static>,
     pub operation: Operation,
@@ -36,7 +36,7 @@ impl Endpoint for Gate {
 }
 
 impl Gate {
-    /// What is to come of the body of whoever may send one.
+    /// What is to come of the body of a caller who may send one.
     fn admit(&self, request: &mut Request) -> Result<Arc<Arrival>> {
         let mut who = String::new();
         if let Some(admits) = self.operation.admits {

@@ -45,7 +45,7 @@ use crate::{
 /// The header.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const KEY_CHARS_MAX: usize = 255;
-/// Bytes of an answer that is kept; a longer one is noted and not kept.
+/// Bytes of a response that is kept; a longer one is noted and not kept.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Around one operation, whose row says what it remembers.
@@ -119,7 +119,7 @@ impl First {
         Ok(response)
     }
 
-    /// Keeps an answer. The request is done and noted whether or not this comes to pass.
+    /// Keeps a response. The request is done and noted whether or not this comes to pass.
     async fn keep(&self, (status, headers): &Head, body: Bytes) {
         if !self.keeps_answer || body.len() > ANSWER_BYTES_MAX {
             return;
@@ -140,7 +140,7 @@ impl Drop for First {
     }
 }
 
-/// The answer of a request that was done.
+/// The response to a request that was done.
 async fn replay(app: &App, done: Done, tenant: Tenant, request: &Request) -> Result<Response> {
     let head = done.answer.as_ref().map(head_of).transpose()?;
     if let Some(turn) = done.turn {

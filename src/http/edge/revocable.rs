@@ -25,7 +25,7 @@ impl Endpoint for Revocable {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let app = app_of(&request).map_err(ApiError)?.clone();
-        // Whoever cannot be told is refused by the operation itself.
+        // A caller who cannot be told is refused by the operation itself.
         let key_id = match Identity::keep(&mut request) {
             Ok(Identity::Key(holder)) => Some(holder.key_id),
             _ => None,

@@ -1,6 +1,6 @@
 //! The headers that say who is calling, for whom and from where: each of them says one thing.
 //!
-//! Rule: two that differ are refused. Whoever stands before the server, or after it in a log, may have read the other one.
+//! Rule: two that differ are refused. What stands before the server, or after it in a log, may have read the other one.
 //! Rule: one that cannot be read is refused and never passed over, as if there were none.
 
 use poem::{

@@ -63,7 +63,7 @@ impl Places {
         self.free.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// Gives the place to whoever comes from there, unless that address has its share.
+    /// Gives the place to a client from there, unless that address has its share.
     pub(super) fn give(self: &Arc<Self>, permit: OwnedSemaphorePermit, peer: SocketAddr) -> Option<Place> {
         let counted = (self.sharing)(peer);
         let mut taken = self.taken();

@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// So many bytes for everybody.
 pub struct Budget {
     bytes_max: usize,
-    /// The refusal of whoever would take more.
+    /// The refusal of a request that would take more.
     busy: &'static str,
     taken: Mutex<Taken>,
 }

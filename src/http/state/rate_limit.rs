@@ -1,6 +1,6 @@
 //! How often: so many a minute for each key, which may be an address or a person.
 //!
-//! Rule: what is counted is named by whoever counts.
+//! Rule: what is counted is named by the caller.
 
 use std::{
     hash::Hash,

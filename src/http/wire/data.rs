@@ -1,6 +1,6 @@
 //! What every success is wrapped in: `{"success":true,"data":…}`.
 //!
-//! Rule: answers are serialised straight into their bytes, `success` first; no tree of values is built on the way out.
+//! Rule: responses are serialised straight into their bytes, `success` first; no tree of values is built on the way out.
 
 use std::marker::PhantomData;
 
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{error::Result, store::Page};
 
-/// The content type of every answer that is JSON.
+/// The content type of every response that is JSON.
 pub const JSON: &str = "application/json";
 
 /// In the data of a response that is held whole: its size, for whoever bounds what is held.

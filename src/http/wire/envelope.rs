@@ -58,7 +58,7 @@ impl Example for Failure {
     }
 }
 
-/// A failure as it will be answered, still without its request id.
+/// A failure as it will be sent, still without its request id.
 #[derive(Debug)]
 pub struct Refusal {
     pub code: ErrorCode,
@@ -95,7 +95,7 @@ impl Refusal {
         self.header(header::RETRY_AFTER, seconds.to_string())
     }
 
-    /// The answer.
+    /// The response.
     pub fn into_response(self, request_id: &str) -> Response {
         let Refusal { code, message, details, headers } = self;
         let error = FailureError { code, message, request_id: request_id.to_owned(), details };
@@ -143,7 +143,7 @@ impl ResponseError for ApiError {
 }
 
 impl ApiResponse for ApiError {
-    /// Every status that an operation can answer, each once: two entries of one status make a document invalid.
+    /// Every status that an operation can return, each once: two entries of one status make a document invalid.
     fn meta() -> MetaResponses {
         let of_operations = ErrorCode::ALL.into_iter().filter(|code| *code != ErrorCode::MethodNotAllowed);
         let response = |code: ErrorCode| MetaResponse {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::error::ErrorCode;
 
 impl ErrorCode {
-    /// The table: a code's status, and when it is answered.
+    /// The table: a code's status, and when it is returned.
     pub(super) const fn row(self) -> (u16, &'static str) {
         match self {
             ErrorCode::BadRequest => (400, "Invalid JSON, a missing field, a wrong type, or another content type."),

@@ -1,4 +1,4 @@
-//! Shapes: what bodies, answers and failures look like, and nothing of what they are about.
+//! Shapes: what bodies, responses and failures look like, and nothing of what they are about.
 //!
 //! Rule: no state, and no word of who is calling.
 

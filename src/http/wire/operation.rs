@@ -20,7 +20,7 @@ pub struct Operation {
     /// The cap of its body, in bytes.
     pub body_bytes_max: usize,
     pub repeats: Repeats,
-    /// Refuses whoever its handler would refuse, from the request's head. Absent where people sign in.
+    /// Refuses everyone whom its handler would refuse, from the request's head. Absent where people sign in.
     pub admits: Option<fn(&Request) -> Result<()>>,
     /// Whether it counts towards the person's rate of chats.
     pub counted: bool,

@@ -1,4 +1,4 @@
-//! One request's name in answers and logs: `X-Request-Id`.
+//! One request's name in responses and logs: `X-Request-Id`.
 
 use std::{fmt, sync::Arc};
 
@@ -11,7 +11,7 @@ const REQUEST_ID_CHARS_MAX: usize = 128;
 /// The header.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// One request's name in answers and logs.
+/// One request's name in responses and logs.
 #[derive(Debug, Clone)]
 pub struct RequestId(Arc<str>);
 

@@ -1,7 +1,7 @@
 //! The locks of a data folder: one keeps a second server off it, another keeps the file in its place.
 //!
 //! Rule: held as long as the handle lives, and let go by the kernel when the process dies. Commands that may run beside
-//! a server do not ask for the server's. The other is on the folder itself: whoever has the file open shares it, and
+//! a server do not ask for the server's. The other is on the folder itself: every process that has the file open shares it, and
 //! a process that replaces the file must have it alone.
 
 use std::{

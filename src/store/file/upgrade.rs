@@ -62,7 +62,7 @@ fn upgrade(connection: &Connection, file: &Path) -> Result<()> {
     Ok(connection.pragma_update(None, "foreign_keys", true)?)
 }
 
-/// Copies the file while the caller keeps others from writing; answers where to.
+/// Copies the file while the caller keeps others from writing; returns where to.
 fn take_snapshot(file: &Path) -> Result<PathBuf> {
     let mut snapshot = copy::with_suffix(file, &format!(".before-{VERSION}"));
     if snapshot.exists() {

@@ -204,7 +204,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Takes one line; answers at the last.
+    /// Takes one line; returns what was read at the last.
     fn take(&mut self, line: &str, is_first: bool) -> Result<Option<Imported>> {
         let line: Map<String, Value> = serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
         let (name, fields) = match line.into_iter().next() {

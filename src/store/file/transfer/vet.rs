@@ -13,7 +13,7 @@ use crate::{
 
 /// What an organization that was not made here has to keep to.
 pub struct Vet {
-    /// Answers a provider's base URL as it is kept.
+    /// Returns a provider's base URL as it is kept.
     pub provider: fn(&Provider) -> Result<String>,
     pub tool: fn(&HttpTool) -> Result<()>,
     pub server: fn(&McpServer, &[McpTool]) -> Result<()>,
