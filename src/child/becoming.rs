@@ -2,23 +2,27 @@
 //!
 //! Rule: it starts nothing and leaves nothing open; what it returns is why it is still `alm`.
 
-use std::{ffi::OsString, io, os::unix::process::CommandExt};
+use std::{ffi::OsString, io, os::unix::process::CommandExt, path::Path};
 
 use rustix::{
     io::Errno,
     process::{self, Resource, Rlimit},
 };
 
+use super::leftovers;
+
 /// Files that a command may have open until it raises the limit itself, as after a sign-in. The server's own limit is
 /// far higher, which programs that close or select on all descriptors do not bear.
 const CHILD_FILES: u64 = 1_024;
 
-/// Becomes the command, whose first word is a path. It returns only if that failed.
-pub fn become_command(parent: u32, nice: Option<i32>, command: &[OsString]) -> io::Error {
+/// Becomes the command, whose first word is a path, once its mark is in that file. It returns only if that failed.
+pub fn become_command(parent: u32, mark: Option<&Path>, nice: Option<i32>, command: &[OsString]) -> io::Error {
     let Some((program, arguments)) = command.split_first() else {
         return io::Error::new(io::ErrorKind::InvalidInput, "there is no command");
     };
-    match prepare(parent, nice) {
+    // From here on it dies with its parent, so that nothing is started by it without a mark.
+    let marked = |()| mark.map_or(Ok(()), |file| leftovers::mark(file, parent));
+    match prepare(parent, nice).and_then(marked) {
         Ok(()) => std::process::Command::new(program).args(arguments).exec(),
         Err(error) => error,
     }

@@ -25,7 +25,7 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// Where it runs.
     pub folder: PathBuf,
-    /// Where its mark is kept while it runs, for a server that comes after a killed one.
+    /// Where its mark is kept while it runs, for a server that comes after a killed one: an absolute path.
     pub pid_file: PathBuf,
 }
 
@@ -39,7 +39,15 @@ impl Command {
         let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone());
         let program = self.find(&path.unwrap_or_default().to_string_lossy())?;
         let mut ready = process::Command::new(alm);
-        ready.arg0("alm").arg("__child").arg(process::id().to_string()).arg("--").arg(program).args(&self.args);
+        ready
+            .arg0("alm")
+            .arg("__child")
+            .arg(process::id().to_string())
+            .arg("--mark")
+            .arg(&self.pid_file)
+            .arg("--")
+            .arg(program)
+            .args(&self.args);
         ready.env_clear().envs(environment).current_dir(&self.folder);
         ready.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(ready)
@@ -133,7 +141,8 @@ mod tests {
         let ready = of("/bin/sh", folder.path(), &[("K", "v")]).prepared(Path::new("/alm")).unwrap();
         let id = process::id().to_string();
         let arguments: Vec<_> = ready.get_args().map(|argument| argument.to_str().unwrap()).collect();
-        assert_eq!(arguments, ["__child", &id, "--", "/bin/sh", "a b", "$HOME"]);
+        let mark = folder.path().join("x.pid");
+        assert_eq!(arguments, ["__child", &id, "--mark", mark.to_str().unwrap(), "--", "/bin/sh", "a b", "$HOME"]);
         assert_eq!((ready.get_program().to_str(), ready.get_current_dir()), (Some("/alm"), Some(folder.path())));
         let gone = of("/bin/sh", Path::new("/no/folder"), &[]).prepared(Path::new("/alm")).unwrap_err();
         assert_eq!(gone, "there is no folder /no/folder");

@@ -31,11 +31,11 @@ struct Mark {
     boot: String,
 }
 
-/// Marks a child of this process. Where the system does not tell when processes start, there is no mark.
-pub(super) fn mark(file: &Path, pid: Pid) -> io::Result<()> {
-    let born = |pid: i32| Some((pid, system::process(pid)?.start));
-    let own = i32::try_from(std::process::id()).ok();
-    let mark = || Some(Mark { child: born(pid.as_raw_nonzero().get())?, parent: born(own?)?, boot: system::boot()? });
+/// Marks this process, before it becomes what its parent wants. Where the system does not tell when processes start, there is
+/// no mark.
+pub(super) fn mark(file: &Path, parent: u32) -> io::Result<()> {
+    let born = |pid: u32| system::process(i32::try_from(pid).ok()?).map(|seen| (seen.pid, seen.start));
+    let mark = || Some(Mark { child: born(std::process::id())?, parent: born(parent)?, boot: system::boot()? });
     mark().map_or(Ok(()), |mark| fs::write(file, mark.to_text()))
 }
 
@@ -143,7 +143,7 @@ mod tests {
         fs::write(file("old.pid"), of(1).to_text()).unwrap();
         fs::write(file("torn.pid"), "1").unwrap();
         fs::write(file("other.txt"), "1").unwrap();
-        mark(&file("own.pid"), Pid::from_raw(i32::try_from(std::process::id()).unwrap()).unwrap()).unwrap();
+        mark(&file("own.pid"), std::process::id()).unwrap();
         assert_eq!(end_leftovers(folder.path()), 0);
         let is_there = ["old.pid", "torn.pid", "other.txt", "own.pid"].map(|name| file(name).exists());
         assert_eq!(is_there, [false, false, true, true], "this process still runs, so its own stays");

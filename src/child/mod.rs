@@ -14,7 +14,11 @@ mod ring; // the end of what it says
 mod starter; // the thread
 mod system; // what the system says of processes
 
-use std::{io, path::PathBuf, sync::OnceLock};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 pub use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
@@ -55,9 +59,14 @@ impl Children {
         Children { program, starter: OnceLock::new() }
     }
 
+    /// Whether commands are started at all; why not is a sentence.
+    pub fn may_start(&self) -> Result<&Path, String> {
+        self.program.as_deref().map_err(|why| (*why).to_owned())
+    }
+
     /// Starts a command; a failure is a sentence. A future that is dropped leaves no process.
     pub async fn start(&self, command: &Command) -> Result<Started, String> {
-        let ready = command.prepared(self.program.as_ref().map_err(|why| (*why).to_owned())?)?;
+        let ready = command.prepared(self.may_start()?)?;
         let broken = |error: io::Error| format!("{} does not start: {error}", command.program);
         let starter = self.starter.get_or_init(Starter::new);
         let born = starter.start(ready, command.pid_file.clone()).await.map_err(broken)?;

@@ -19,7 +19,7 @@ use rustix::{
 };
 use tokio::sync::watch;
 
-use super::{leftovers, system};
+use super::system;
 
 /// How long a child may take to end once nothing more comes.
 const CLOSED_WAIT: Duration = Duration::from_secs(2);
@@ -71,11 +71,10 @@ impl fmt::Display for Exit {
 }
 
 impl Process {
-    /// Watches a child, and keeps a mark of it in that file as long as it runs.
+    /// Watches a child. The file with its mark goes with it.
     pub(super) fn watch(mut child: Child, pid_file: PathBuf) -> io::Result<Self> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("it has no process id"))?;
-        let marked = leftovers::mark(&pid_file, pid);
         let shared = Arc::new(Shared { pid, is_reaped: Mutex::new(false) });
         let (tell, ended) = watch::channel(None);
         let waiting = shared.clone();
@@ -86,7 +85,7 @@ impl Process {
         };
         let process = Process(Arc::new(Held { shared, ended }));
         thread::Builder::new().name("alm-child".into()).stack_size(WAIT_STACK_BYTES).spawn(wait)?;
-        marked.map(|()| process)
+        Ok(process)
     }
 
     /// Its id, and that of its session.

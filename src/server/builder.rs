@@ -223,7 +223,7 @@ impl Builder {
             ..outbound::Options::default()
         };
         let clients = Arc::new(outbound::ToolClients::new(&options)?);
-        let tools = Tools::new(store.clone(), sealer.clone(), clients);
+        let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone());
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
         let engine = Engine::new(store.clone(), catalog.clone(), tools.clone());
         engine.recover().await?;

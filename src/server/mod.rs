@@ -120,7 +120,7 @@ impl Server {
             app.draining.store(true, Ordering::Relaxed);
             tracing::info!(turns = engine.turns_running(), "going down");
             engine.drain(drain).await;
-            commands.stop_all().await;
+            tokio::join!(app.tools.mcp().stop_all(), commands.stop_all());
         };
         let beside = async {
             tokio::join!(asking, measuring, revoking);

@@ -38,6 +38,14 @@ impl Store {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+
+    /// Whether there is still a server of that id, in whatever organization.
+    pub fn has_mcp_server(&self, id: &str) -> Result<bool> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached("SELECT EXISTS (SELECT 1 FROM mcp_server WHERE id = :id)")?;
+            Ok(statement.query_row(named_params! { ":id": id }, |row| row.get(0))?)
+        })
+    }
 }
 
 impl Org<'_> {

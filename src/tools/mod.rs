@@ -24,6 +24,7 @@ use serde_json::Value;
 use self::{
     builtin::Builtin,
     call::{Call, Ended},
+    mcp::stdio::Commands,
 };
 use crate::{
     error::Result,
@@ -59,8 +60,21 @@ pub struct Tools {
 impl Tools {
     /// Those of the organizations in a store, with what opens their secrets and where their requests may go.
     pub fn new(store: Store, sealer: Sealer, clients: Arc<ToolClients>) -> Arc<Self> {
-        let mcp = mcp::Servers::new(store, mcp::Opening::new(clients, sealer.clone()));
-        Arc::new(Tools { sealer, mcp })
+        Tools::opening(store, sealer.clone(), mcp::Opening::new(clients, sealer, None))
+    }
+
+    /// The same, with what starts commands.
+    pub fn with_commands(
+        store: Store,
+        sealer: Sealer,
+        clients: Arc<ToolClients>,
+        commands: Arc<Commands>,
+    ) -> Arc<Self> {
+        Tools::opening(store, sealer.clone(), mcp::Opening::new(clients, sealer, Some(commands)))
+    }
+
+    fn opening(store: Store, sealer: Sealer, opening: mcp::Opening) -> Arc<Self> {
+        Arc::new(Tools { sealer, mcp: mcp::Servers::new(store, opening) })
     }
 
     /// What seals their secrets.

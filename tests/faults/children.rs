@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::harness::{PATIENCE, Ran, alm, until, wait};
 
-/// What starts children by the real binary.
+/// What starts children by the real binary. With it they go.
 fn children() -> Children {
     Children::new(Ok(env!("CARGO_BIN_EXE_alm").into()))
 }
@@ -45,7 +45,7 @@ async fn line(child: &mut Started) -> String {
 }
 
 /// Whether a process runs; one that only waits to be reaped does not.
-fn runs(pid: &str) -> bool {
+pub fn runs(pid: &str) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
     state
         .and_then(|stat| Some(stat.rsplit_once(')')?.1.trim_start().to_owned()))
@@ -57,7 +57,8 @@ fn a_command_has_its_own_session_limits_and_environment() {
     let folder = tempfile::tempdir().unwrap();
     wait(async {
         let script = "pwd; ulimit -c; ulimit -n; cut -d' ' -f5,6 /proc/$$/stat; echo $$; read line; echo \"got $line\"";
-        let mut child = children().start(&shell(folder.path(), script)).await.unwrap();
+        let starter = children();
+        let mut child = starter.start(&shell(folder.path(), script)).await.unwrap();
         assert_eq!(line(&mut child).await, folder.path().canonicalize().unwrap().to_str().unwrap());
         assert_eq!((&*line(&mut child).await, &*line(&mut child).await), ("0", "1024"));
         let (group, pid) = (line(&mut child).await, line(&mut child).await);
@@ -77,7 +78,8 @@ fn a_command_sees_the_eight_variables_and_its_own() {
     expected.sort_unstable();
     wait(async {
         let environment = Command { program: "env".into(), args: Vec::new(), ..shell(folder.path(), "") };
-        let mut child = children().start(&environment).await.unwrap();
+        let starter = children();
+        let mut child = starter.start(&environment).await.unwrap();
         let text = said(&mut child).await;
         let mut names: Vec<_> = text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
         names.sort_unstable();
@@ -102,7 +104,8 @@ fn a_command_that_cannot_be_started_is_a_sentence_or_says_so_itself() {
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     wait(async {
         let command = Command { program: "./script".into(), ..shell(folder.path(), "") };
-        let mut child = children().start(&command).await.unwrap();
+        let starter = children();
+        let mut child = starter.start(&command).await.unwrap();
         let mut text = String::new();
         soon(child.stderr.read_to_string(&mut text)).await.unwrap();
         assert!(text.contains("script does not start: No such file or directory"), "{text}");
@@ -136,7 +139,8 @@ fn a_command_is_stopped_with_all_that_it_has_started() {
     ];
     for (script, exit) in ends {
         wait(async {
-            let mut child = children().start(&shell(folder.path(), &script)).await.unwrap();
+            let starter = children();
+            let mut child = starter.start(&shell(folder.path(), &script)).await.unwrap();
             let grandchild = line(&mut child).await;
             assert!(folder.path().join("x.pid").exists() && runs(&grandchild), "{script}");
             drop(child.stdin);
@@ -167,7 +171,8 @@ fn what_a_killed_server_leaves_is_ended_by_its_mark_and_a_stranger_is_not() {
     // It starts one of its own and one in a group of its own, and then it is gone without a word, as with its server.
     let script = "sleep 1000 & echo $!; set -m; sleep 1000 & echo $!; read line";
     let pids = wait(async {
-        let mut child = children().start(&shell(folder.path(), script)).await.unwrap();
+        let starter = children();
+        let mut child = starter.start(&shell(folder.path(), script)).await.unwrap();
         let pids = [line(&mut child).await, line(&mut child).await];
         let mark = std::fs::read_to_string(folder.path().join("x.pid")).unwrap();
         let words: Vec<_> = mark.split(' ').collect();

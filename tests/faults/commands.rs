@@ -208,8 +208,53 @@ fn two_processes_keep_marks_of_one_server_apart() {
         let server = commands(folder.path());
         let running = [server.start(script("s", ECHO)).await.unwrap(), beside.start(script("s", ECHO)).await.unwrap()];
         for name in ["s.pid".to_owned(), format!("s.{}.pid", std::process::id())] {
-            assert!(folder.path().join("run/mcp").join(&name).exists(), "{name}");
+            until("its mark", || folder.path().join("run/mcp").join(&name).exists().then_some(()));
         }
         assert!(running.iter().all(|process| !process.running.has_ended()));
+    });
+}
+
+/// Set where a test runs in a process of its own.
+const ALONE: &str = "ALM_TEST_ALONE";
+const STARTS: usize = 1_000;
+const STARTS_AT_ONCE: usize = 8;
+
+/// The descriptors of this process, and its children.
+fn held() -> (usize, usize) {
+    let parent = |stat: String| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok();
+    let stat = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path().join("stat")).ok();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().filter_map(stat);
+    let children = processes.filter_map(parent).filter(|parent: &u32| *parent == std::process::id()).count();
+    (std::fs::read_dir("/proc/self/fd").unwrap().count(), children)
+}
+
+#[test]
+fn a_thousand_starts_and_stops_leave_no_zombie_and_no_descriptor() {
+    if std::env::var_os(ALONE).is_none() {
+        // The other tests open files and start processes meanwhile.
+        let name = "commands::a_thousand_starts_and_stops_leave_no_zombie_and_no_descriptor";
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let ran = alone.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    wait(async {
+        let commands = commands(folder.path());
+        let round = |n: usize| {
+            let (commands, server) = (&commands, format!("s{n}"));
+            async move {
+                let process = commands.start(script(&server, "exec cat")).await.unwrap();
+                soon(process.running.stop()).await;
+                soon(process.running.ended()).await;
+            }
+        };
+        round(0).await;
+        let before = held();
+        for _ in 0..STARTS / STARTS_AT_ONCE {
+            futures_util::future::join_all((0..STARTS_AT_ONCE).map(round)).await;
+        }
+        assert_eq!(held(), before);
+        assert_eq!((before.1, commands.restarts()), (0, 0));
     });
 }

@@ -37,17 +37,25 @@ async fn keep(servers: Weak<Servers>, known: Arc<Known>, tenant: Tenant, server_
     let (mut failures, mut pause) = (0, Duration::ZERO);
     loop {
         let due = Instant::now() + pause;
-        tokio::select! {
-            () = sleep_until(due) => {}
-            () = known.poked.notified() => {}
-            () = known.changed.notified() => sleep(DEBOUNCE).await,
-        }
+        let is_due = tokio::select! {
+            () = sleep_until(due) => true,
+            () = known.poked.notified() => false,
+            () = known.changed.notified() => {
+                sleep(DEBOUNCE).await;
+                false
+            }
+        };
         // Nothing is looked after any more when its process is done with it, or its row.
         let Some(servers) = servers.upgrade() else { return };
         let Some(row) = servers.kept_row(&tenant, &server_id) else {
             known.disconnect().await;
+            servers.end_command(&server_id).await;
             return;
         };
+        if is_due && servers.rests(&row, &known) {
+            pause = holds(&row);
+            continue;
+        }
         let Ok(_place) = servers.starts.acquire().await else { return };
         match servers.refresh_row(&tenant, &row).await {
             Ok(Ok(())) => failures = 0,

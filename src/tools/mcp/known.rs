@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     refusal::Refusal,
+    stdio::{Running, Use},
     wire::{Era, Link},
     words,
 };
@@ -99,6 +100,8 @@ impl Failure {
 #[derive(Clone)]
 pub(super) struct Linked {
     pub link: Arc<Link>,
+    /// Of a command.
+    pub running: Option<Running>,
     /// The row as it was then.
     pub of: Timestamp,
 }
@@ -119,20 +122,30 @@ pub(super) struct Known {
 
 impl Linked {
     pub(super) fn is_good(&self, row: &McpServer) -> bool {
-        self.of == row.updated_at && !self.link.is_closed()
+        let has_ended = self.running.as_ref().is_some_and(Running::has_ended);
+        self.of == row.updated_at && !self.link.is_closed() && !has_ended
     }
 
     /// Held while something of it is used.
-    pub(super) fn in_use(&self) -> Arc<Link> {
-        self.link.clone()
+    pub(super) fn in_use(&self) -> (Arc<Link>, Option<Use>) {
+        (self.link.clone(), self.running.as_ref().map(Running::in_use))
     }
 
-    /// Ends the connection: with its goodbye, unless somebody still uses it.
+    /// Ends the connection: with its goodbye, unless somebody still uses it; and the command.
     pub(super) async fn close(self) {
-        match Arc::try_unwrap(self.link) {
-            Ok(link) => link.close().await,
-            Err(used) => used.cancel(),
-        }
+        let Linked { link, running, .. } = self;
+        let said = async {
+            match Arc::try_unwrap(link) {
+                Ok(link) => link.close().await,
+                Err(used) => used.cancel(),
+            }
+        };
+        let ended = async {
+            if let Some(running) = running {
+                running.stop().await;
+            }
+        };
+        tokio::join!(said, ended);
     }
 }
 
@@ -180,6 +193,9 @@ impl Known {
             *slot = None;
         }
         linked.link.cancel();
+        if let Some(running) = &linked.running {
+            running.stop().await;
+        }
     }
 
     pub(super) async fn disconnect(&self) {

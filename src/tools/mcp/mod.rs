@@ -11,7 +11,6 @@ mod failed; // why a request has no answer
 mod http; // a server by URL
 mod keeper; // who looks after a server
 mod known; // what is known of one
-#[cfg(test)]
 mod lines; // a server by its command
 mod list; // a list, tool by tool
 mod merge; // what becomes of tools that are listed again

@@ -2,12 +2,14 @@
 //!
 //! Rule: secrets are opened here and go into the connection and nowhere else.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     http::{self, Http},
-    known::{Failure, Known, Linked},
-    refusal::of_failed,
+    known::{Failure, Known, Linked, State},
+    lines::Lines,
+    refusal::{Refusal, of_failed},
+    stdio::{Commands, NotStarted, Process, Program, Running},
     wire::Link,
     words,
 };
@@ -22,26 +24,67 @@ use crate::{
     tools::secrets::Secrets,
 };
 
+/// How long a command that has closed its output may take to be gone.
+const END_WAIT: Duration = Duration::from_secs(1);
+
 /// What opens connections.
 pub struct Opening {
     clients: Arc<ToolClients>,
     sealer: Sealer,
+    commands: Option<Arc<Commands>>,
 }
 
 impl Opening {
-    /// Over HTTP alone.
-    pub fn new(clients: Arc<ToolClients>, sealer: Sealer) -> Self {
-        Opening { clients, sealer }
+    /// Over HTTP, and to these commands.
+    pub fn new(clients: Arc<ToolClients>, sealer: Sealer, commands: Option<Arc<Commands>>) -> Self {
+        Opening { clients, sealer, commands }
     }
 
     /// Opens a connection.
     pub(super) async fn open(&self, row: &McpServer, known: &Known) -> Result<Linked, Failure> {
         let patience = Duration::from_millis(row.handshake_ms.into());
-        let opened = match &row.url {
-            Some(url) => self.by_url(row, url, known, patience).await,
-            None => Err(Failure::down(format!("{} is a command, and this server starts none.", row.slug))),
+        let (link, running) = match &row.url {
+            Some(url) => (self.by_url(row, url, known, patience).await?, None),
+            None => {
+                let (link, running) = self.by_command(row, known, patience).await?;
+                (link, Some(running))
+            }
         };
-        opened.map(|link| Linked { link: Arc::new(link), of: row.updated_at })
+        Ok(Linked { link: Arc::new(link), running, of: row.updated_at })
+    }
+
+    async fn by_command(&self, row: &McpServer, known: &Known, patience: Duration) -> Result<(Link, Running), Failure> {
+        let failed = |why: String| Failure::down(format!("{}: {why}", row.slug));
+        let silent = || Failure::of(&row.slug, &Refusal::Silent(patience));
+        let commands = self.commands.as_ref().ok_or_else(|| failed("commands are not started here".into()))?;
+        let program = self.program(row).map_err(failed)?;
+        let started = tokio::time::timeout(patience, commands.start(program)).await.map_err(|_| silent())?;
+        let Process { stdin, stdout, running } = started.map_err(|why| match why {
+            NotStarted::Refused(why) => failed(why),
+            NotStarted::Failed(why) => Failure { state: State::Failed, ..failed(why) },
+        })?;
+        let lines = Lines::new(stdout, stdin);
+        match Link::begin(lines, None, Some(running.cuts()), known.changed.clone(), patience).await {
+            Ok(link) => Ok((link, running)),
+            Err(refusal) => {
+                // One that has ended says more than that it did not answer.
+                let ended = tokio::time::timeout(END_WAIT, running.ended()).await;
+                running.stop().await;
+                Err(ended.map_or_else(|_| Failure::of(&row.slug, &refusal), failed))
+            }
+        }
+    }
+
+    /// The command of a row.
+    fn program(&self, row: &McpServer) -> Result<Program, String> {
+        Ok(Program {
+            server_id: row.id.clone(),
+            command: row.command.clone().ok_or("it has no command")?,
+            args: serde_json::from_str(&row.args).map_err(|_| "its arguments cannot be read")?,
+            env: self.secrets(row)?,
+            folder: row.cwd.as_ref().map(PathBuf::from),
+            idle_max: row.idle_stop_minutes.map(|minutes| Duration::from_secs(60 * u64::from(minutes))),
+        })
     }
 
     async fn by_url(&self, row: &McpServer, url: &str, known: &Known, patience: Duration) -> Result<Link, Failure> {
@@ -91,18 +134,33 @@ impl Opening {
     }
 
     /// The process of a command that runs.
-    pub(super) fn pid(&self, _server_id: &str) -> Option<u32> {
-        None
+    pub(super) fn pid(&self, server_id: &str) -> Option<u32> {
+        self.commands.as_ref()?.pid(server_id)
     }
 
     /// What a command said that was no message.
-    pub(super) fn log(&self, _server_id: &str) -> String {
-        String::new()
+    pub(super) fn log(&self, server_id: &str) -> String {
+        self.commands.as_ref().map(|commands| commands.log(server_id)).unwrap_or_default()
     }
 
     /// A person starts a command again that ended too often.
-    pub(super) fn forget_ends(&self, _server_id: &str) {}
+    pub(super) fn forget_ends(&self, server_id: &str) {
+        if let Some(commands) = &self.commands {
+            commands.forget_ends(server_id);
+        }
+    }
 
     /// Ends a command.
-    pub(super) async fn stop(&self, _server_id: &str) {}
+    pub(super) async fn stop(&self, server_id: &str) {
+        if let Some(commands) = &self.commands {
+            commands.stop(server_id).await;
+        }
+    }
+
+    /// Ends a command whose row is gone.
+    pub(super) async fn remove(&self, server_id: &str) {
+        if let Some(commands) = &self.commands {
+            commands.remove(server_id).await;
+        }
+    }
 }

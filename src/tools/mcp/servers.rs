@@ -193,7 +193,20 @@ impl Servers {
         if let Some(known) = known {
             known.end().await;
         }
-        self.opening.stop(server_id).await;
+        self.end_command(server_id).await;
+    }
+
+    /// Ends a command. Its folder goes with its row.
+    pub(super) async fn end_command(&self, server_id: &str) {
+        match self.store.has_mcp_server(server_id) {
+            Ok(false) => self.opening.remove(server_id).await,
+            _ => self.opening.stop(server_id).await,
+        }
+    }
+
+    /// Whether a command has been stopped because nobody used it: it is not started to be asked for its list.
+    pub(super) fn rests(&self, row: &McpServer, known: &Known) -> bool {
+        row.idle_stop_minutes.is_some() && known.seen().state == State::Ready && self.opening.pid(&row.id).is_none()
     }
 
     /// Ends everything, sessions as well.

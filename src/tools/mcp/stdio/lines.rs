@@ -16,10 +16,8 @@ use tokio::{
 };
 
 use super::ending::Ending;
-use crate::child::Ring;
+use crate::{child::Ring, tools::mcp::events::MCP_LINE_BYTES_MAX};
 
-/// Longest message of a server's, without its line end.
-pub const MCP_LINE_BYTES_MAX: usize = 4 << 20;
 /// What is read at once; also what is kept of the memory that a long line took.
 const READ_BYTES: usize = 64 << 10;
 

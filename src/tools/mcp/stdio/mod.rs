@@ -33,7 +33,7 @@ use tokio::{
 
 use self::{ending::Ending, restarts::Restarts, running::Watched};
 pub use self::{
-    lines::{Lines, MCP_LINE_BYTES_MAX},
+    lines::Lines,
     restarts::RESTARTS_MAX,
     running::{Input, Process, Running, Use},
 };
@@ -122,7 +122,8 @@ impl Commands {
     pub fn new(data: PathBuf, children: Children) -> Self {
         Commands {
             children,
-            data,
+            // A command runs elsewhere.
+            data: std::path::absolute(&data).unwrap_or(data),
             beside: None,
             slots: Arc::new(Semaphore::new(PROCESSES_MAX)),
             lives: Mutex::default(),
@@ -139,6 +140,7 @@ impl Commands {
 
     /// Starts a command; if it runs, that one ends first. After an end by itself it waits for a while before.
     pub async fn start(&self, program: Program) -> Result<Process, NotStarted> {
+        self.children.may_start().map_err(NotStarted::Refused)?;
         let life = self.life(&program.server_id);
         let _starting = life.starting.lock().await;
         let running = life.state().running.clone();

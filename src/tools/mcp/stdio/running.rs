@@ -94,7 +94,7 @@ impl Running {
         format!("it ended ({exit})")
     }
 
-    /// How many lines were longer than [`MCP_LINE_BYTES_MAX`](super::MCP_LINE_BYTES_MAX): with each, what is waited for may
+    /// How many lines were longer than `MCP_LINE_BYTES_MAX`: with each, what is waited for may
     /// never come.
     pub fn cuts(&self) -> watch::Receiver<u64> {
         self.0.cuts.clone()
