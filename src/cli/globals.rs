@@ -1,17 +1,19 @@
 //! What every command takes: where the data is, and how to speak.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use serde_json::Value;
 
-use super::{output, variables::folder_variable};
+use super::{output, process::THIS_PROGRAM, variables::folder_variable};
 use crate::{
     catalog::{Catalog, EnvProvider},
+    child::Children,
     error::{Error, Result},
     model::upstream::Upstreams,
     outbound,
     seal::{self, Sealer},
     store::Store,
+    tools::mcp::stdio::Commands,
 };
 
 /// Where the data is, and how to speak.
@@ -69,6 +71,11 @@ impl Globals {
     /// What seals providers' keys.
     pub fn sealer(&self) -> Result<Sealer> {
         Sealer::open(&self.key_file()?)
+    }
+
+    /// What starts MCP servers that are commands, as a server does, and ends with this command.
+    pub fn commands(&self) -> Result<Arc<Commands>> {
+        Ok(Arc::new(Commands::beside(self.folder()?, Children::new(Ok(THIS_PROGRAM.into())))))
     }
 
     /// The models of every organization. Providers that the environment names are asked what they have.

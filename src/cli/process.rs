@@ -6,6 +6,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal as listen};
 
 use super::log;
 
+/// This program, whatever lies at its path by now: what starts commands.
+pub(super) const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The exit code of a server that was told twice.
 const TOLD_TWICE: i32 = 130;
 /// A write would make a file larger than `ulimit -f` allows.

@@ -8,7 +8,7 @@ use super::{
     address::{self, Address},
     globals::Globals,
     log::{self, LogFormat},
-    process::{keep_memory_private, raise_nofile_limit, signal},
+    process::{THIS_PROGRAM, keep_memory_private, raise_nofile_limit, signal},
     text::{as_flags, others_may_write},
     variables::named,
 };
@@ -18,9 +18,6 @@ use crate::{
     server::{self, Builder, Organization, Server},
     store::file::open_to_writers,
 };
-
-/// Whatever lies at its path by now.
-const THIS_PROGRAM: &str = "/proc/self/exe";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {

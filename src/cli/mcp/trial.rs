@@ -41,7 +41,8 @@ impl Trial {
     pub(super) fn new(globals: &Globals, reach: &Reach, org: &str) -> Result<Self> {
         let (store, tenant) = opened(globals, org)?;
         let clients = Arc::new(ToolClients::new(&reach.options()?)?);
-        Ok(Trial { tools: Tools::new(store.clone(), globals.sealer()?, clients), store, tenant })
+        let tools = Tools::with_commands(store.clone(), globals.sealer()?, clients, globals.commands()?);
+        Ok(Trial { tools, store, tenant })
     }
 
     pub(super) async fn run(&self, slug: &str) -> Result<Tried> {
