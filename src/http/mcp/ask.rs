@@ -10,7 +10,11 @@ use crate::{
     error::{Error, Result},
     http::auth::{Caller, Program},
     key::Env,
-    store::messages::Role,
+    store::{
+        messages::Role,
+        sessions,
+        tool_calls::{CallFilter, CallStatus, ToolCall},
+    },
     turn::{
         ask::{Ask, Asker, By, Posted, SessionRef},
         parts,
@@ -20,6 +24,9 @@ use crate::{
 
 /// Bytes that are shown of an answer; it is stored whole.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+/// Calls that are shown of those that wait: one step has no more.
+const WAITING_SHOWN: usize = 32;
 
 /// A question.
 #[derive(Debug, Deserialize)]
@@ -43,7 +50,9 @@ impl AskAgent {
         told(&session_id, 0);
         let (store, tenant) = (&caller.app.store, &caller.tenant);
         let told = |chars| told(&session_id, chars);
-        answer(Whole::of(store, tenant, session_id.clone(), started.turn, told).await?)
+        let whole = Whole::of(store, tenant, session_id.clone(), started.turn, told).await?;
+        let waiting = waiting(caller, session_id)?;
+        answer(whole, waiting)
     }
 
     fn into_ask(self, caller: &Caller<Program>) -> Ask {
@@ -65,14 +74,24 @@ impl AskAgent {
     }
 }
 
+/// The calls of a session that a person is to allow.
+fn waiting(caller: &Caller<Program>, session_id: String) -> Result<Vec<ToolCall>> {
+    let filter =
+        CallFilter { session_id: Some(session_id), status: Some(CallStatus::Waiting), ..CallFilter::default() };
+    let mut calls = caller.org().tool_calls(&filter, WAITING_SHOWN, None)?.items;
+    // As they were asked.
+    calls.reverse();
+    Ok(calls)
+}
+
 /// What the client is told of it; a reply that failed is a failure, and says where its beginning is.
-fn answer(whole: Whole) -> Result<Value> {
+fn answer(whole: Whole, waiting: Vec<ToolCall>) -> Result<Value> {
     if let Some(error) = whole.error {
         let kept = whole.message_id.map(|_| format!("; what was said before is in the session {}", whole.session_id));
         return Err(Error::ModelUnavailable(error + &kept.unwrap_or_default()));
     }
     let of = |key: &str| whole.metadata.get(key).cloned().unwrap_or_default();
-    Ok(json!({
+    let mut told = json!({
         "text": shortened(&whole.text, ANSWER_BYTES_MAX),
         "sessionId": whole.session_id,
         "messageId": whole.message_id,
@@ -80,7 +99,13 @@ fn answer(whole: Whole) -> Result<Value> {
         "finishReason": of("finishReason"),
         "usage": of("usage"),
         "costMicrocents": of("costMicrocents").as_i64().unwrap_or_default(),
-    }))
+    });
+    if !waiting.is_empty() {
+        let shown = waiting.iter().map(|call| json!({ "approvalId": call.id, "toolName": call.tool }));
+        told["status"] = sessions::Status::AwaitingApproval.as_str().into();
+        told["approvals"] = shown.collect();
+    }
+    Ok(told)
 }
 
 #[cfg(test)]
@@ -96,12 +121,12 @@ mod tests {
 
     #[test]
     fn an_answer_is_shown_up_to_its_bound() {
-        let shown = |bytes| answer(whole("x".repeat(bytes), None)).unwrap()["text"].as_str().unwrap().len();
+        let shown = |bytes| answer(whole("x".repeat(bytes), None), Vec::new()).unwrap()["text"].as_str().unwrap().len();
         for bytes in [ANSWER_BYTES_MAX - 1, ANSWER_BYTES_MAX] {
             assert_eq!(shown(bytes), bytes);
         }
         assert!(shown(ANSWER_BYTES_MAX + 1) > ANSWER_BYTES_MAX + 1, "it says what is left out");
-        let told = answer(whole("Green.".into(), None)).unwrap();
+        let told = answer(whole("Green.".into(), None), Vec::new()).unwrap();
         assert_eq!(
             (&told["costMicrocents"], &told["usage"]["inputTokens"], &told["status"]),
             (&json!(7), &json!(1), &json!("complete"))
@@ -110,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_failure_says_where_its_beginning_is() {
-        let failed = answer(whole("Gre".into(), Some("the model is gone"))).unwrap_err().to_string();
+        let failed = answer(whole("Gre".into(), Some("the model is gone")), Vec::new()).unwrap_err().to_string();
         assert_eq!(failed, "the model is gone; what was said before is in the session s1");
         let unsaid = Whole { message_id: None, ..whole(String::new(), Some("gone")) };
-        assert_eq!(answer(unsaid).unwrap_err().to_string(), "gone");
+        assert_eq!(answer(unsaid, Vec::new()).unwrap_err().to_string(), "gone");
     }
 }
