@@ -73,7 +73,11 @@ async fn recorded_conversations_of_both_eras_go_as_they_went() {
         let link = play(recorded).await;
         assert_eq!(link.told.era, era);
         let list = link.list().await.unwrap();
-        assert!(tools(list.tools.clone()).iter().all(|tool| tool.fault.is_none()), "{:?}", list.tools);
+        let aside: Vec<_> = tools(list.tools).into_iter().filter(|tool| tool.fault.is_some()).collect();
+        let names: Vec<_> = aside.iter().map(|tool| &*tool.remote_name).collect();
+        // It runs as a task alone.
+        let expected: &[&str] = if era == wire::Era::Legacy { &["simulate-research-query"] } else { &[] };
+        assert_eq!(names, expected);
         let (tool, arguments) = match era {
             wire::Era::Legacy => ("get-sum", json!({"a": 2, "b": 3})),
             wire::Era::Modern => {

@@ -65,7 +65,14 @@ impl Fake {
                     self.answer(&request.message);
                     write!(&*stream, "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")?;
                 }
-                (None, _) => return self.respond(stream, &request.message),
+                (None, _) => {
+                    let said = self.respond(stream, &request.message);
+                    if said.is_err() {
+                        // The client hung up while it was being answered.
+                        self.cancel();
+                    }
+                    return said;
+                }
             }
         }
         Ok(())
