@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 /// How long the exit waits for what is not written yet.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
 /// What is logged unless RUST_LOG says otherwise: what someone should know, not every request.
-const LOG_DEFAULT: &str = "alm=info,warn";
+const LOG_DEFAULT: &str = "alm=info,rmcp=off,warn";
 
 /// The process's log, once it has one.
 static LOG: OnceLock<Log> = OnceLock::new();
