@@ -149,6 +149,7 @@ pub(super) fn endpoint(
         api_key,
         headers,
         dialect: Dialect { cap, ..Dialect::default() },
+        is_owners: false,
     }
 }
 

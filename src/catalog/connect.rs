@@ -14,7 +14,10 @@ use crate::{
     outbound::frames_request,
     seal::{Credential, NewCredential},
     secret::{Secret, trimmed},
-    store::providers::{Provider, ProviderModel},
+    store::{
+        providers::{Provider, ProviderModel},
+        tools::AddedBy,
+    },
 };
 
 /// Most extra headers.
@@ -56,6 +59,16 @@ impl Catalog {
         let (headers, models) = (Some(new.headers), Some(new.models));
         self.change(&mut provider, ProviderChange { base_url: Some(base_url), key: new.key, headers, models })?;
         Ok(provider)
+    }
+
+    /// Changes a provider by the hand of an owner, who from then on vouches for its address if that is another.
+    pub fn change_by_owner(&self, provider: &mut Provider, change: ProviderChange) -> Result<()> {
+        let before = provider.base_url.clone();
+        self.change(provider, change)?;
+        if provider.base_url != before {
+            provider.added_by = AddedBy::Api;
+        }
+        Ok(())
     }
 
     /// Changes a provider.

@@ -21,7 +21,7 @@ use crate::{
     },
     seal::{self, Sealer},
     secret::Secret,
-    store::{Store, Tenant, providers::Provider},
+    store::{Store, Tenant, providers::Provider, tools::AddedBy},
     time::Timestamp,
 };
 
@@ -233,7 +233,8 @@ pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result
         })?),
         (None, None) => None,
     };
-    Ok(endpoint(&provider.slug, &provider.base_url, api_key, provider.headers.clone()))
+    let endpoint = endpoint(&provider.slug, &provider.base_url, api_key, provider.headers.clone());
+    Ok(Endpoint { is_owners: provider.added_by == AddedBy::Api, ..endpoint })
 }
 
 #[cfg(test)]

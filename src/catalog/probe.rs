@@ -179,7 +179,8 @@ fn like_a_chat(model: &str) -> Request {
 async fn responding(upstreams: &Upstreams, usual: &[(&'static Preset, &'static str)]) -> Vec<LocalServer> {
     let ask = |usual: &(&'static Preset, &'static str)| {
         let (preset, base_url) = *usual;
-        let endpoint = endpoint(preset.slug, base_url, None, Vec::new());
+        // An owner looks: nothing is found that could not be added.
+        let endpoint = Endpoint { is_owners: true, ..endpoint(preset.slug, base_url, None, Vec::new()) };
         async move {
             let (models, is_loading) = join(
                 timeout(LOOK_TIMEOUT, upstreams.read_models(&endpoint, || ())),

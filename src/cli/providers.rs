@@ -19,7 +19,10 @@ use crate::{
     outbound,
     seal::NewCredential,
     secret::{Secret, trimmed},
-    store::providers::{Provider, ProviderModel},
+    store::{
+        providers::{Provider, ProviderModel},
+        tools::AddedBy,
+    },
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -110,7 +113,8 @@ impl Add {
         let tenant = store.org_by_slug(&self.org)?.tenant();
         let upstreams = Upstreams::new(&outbound::Options::default())?;
         let catalog = Catalog::new(store.clone(), globals.sealer()?, Vec::new(), upstreams);
-        let provider = catalog.prepare(new).map_err(as_flags)?;
+        let mut provider = catalog.prepare(new).map_err(as_flags)?;
+        provider.added_by = AddedBy::Operator;
         let provider = block_on(async {
             let provider = store.org(&tenant).create_provider(provider).await?;
             catalog.read_new(&tenant, &provider).await?;

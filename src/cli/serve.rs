@@ -43,7 +43,18 @@ pub(super) struct Serve {
     /// commas
     #[arg(long, value_delimiter = ',', value_name = "PROXY")]
     trust_proxy: Vec<String>,
-    /// Certificate authorities (PEM or DER) to trust for providers instead of the public ones
+    /// What providers that owners add may reach, and then nothing else: a host, an address or a network, each with a port or
+    /// without; repeat, or separate with commas
+    #[arg(long, value_delimiter = ',', value_name = "PLACE")]
+    upstream_allow: Vec<String>,
+    /// What tools reach besides public addresses: a host, an address or a network, each with a port or without; repeat, or
+    /// separate with commas
+    #[arg(long, value_delimiter = ',', value_name = "PLACE")]
+    tool_allow: Vec<String>,
+    /// The HTTP proxy that tools go through, which then resolves names for them
+    #[arg(long, value_name = "URL")]
+    tool_proxy: Option<String>,
+    /// Certificate authorities (PEM or DER) to trust for providers and tools instead of the public ones
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Where to serve Prometheus metrics; off by default
@@ -59,13 +70,19 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(mut self, globals: &Globals) -> Result<()> {
-        for list in [&mut self.cors_origin, &mut self.allow_host, &mut self.trust_proxy] {
+        for list in [
+            &mut self.cors_origin,
+            &mut self.allow_host,
+            &mut self.trust_proxy,
+            &mut self.upstream_allow,
+            &mut self.tool_allow,
+        ] {
             *list = named(std::mem::take(list));
         }
         let lines_lost = log::start(self.log_format)?;
         keep_memory_private();
         raise_nofile_limit();
-        self.warn_of_one_address();
+        self.warn_of_proxies();
         let mut builder = Server::builder()
             .data_dir(globals.folder()?)
             .secret_key_file(globals.key_file()?)
@@ -79,6 +96,9 @@ impl Serve {
         // Whoever names it so reaches it so.
         builder = self.allow_host.into_iter().chain(self.listen.name).fold(builder, Builder::allow_host);
         builder = self.trust_proxy.into_iter().fold(builder, Builder::trust_proxy);
+        builder = self.upstream_allow.into_iter().fold(builder, Builder::upstream_allow);
+        builder = self.tool_allow.into_iter().fold(builder, Builder::tool_allow);
+        builder = self.tool_proxy.into_iter().fold(builder, Builder::tool_proxy);
         builder = self.ca_file.into_iter().fold(builder, Builder::ca_file);
         let metrics = self.metrics_listen.map(|address| address.socket);
         builder = metrics.into_iter().fold(builder, Builder::metrics_listen);
@@ -112,12 +132,18 @@ impl Serve {
 }
 
 impl Serve {
-    /// A server with a name of its own is behind a proxy.
-    fn warn_of_one_address(&self) {
+    /// A server with a name of its own is behind a proxy; and what a proxy resolves, nobody here sees.
+    fn warn_of_proxies(&self) {
         if !self.allow_host.is_empty() && self.trust_proxy.is_empty() {
             tracing::warn!(
                 "--allow-host without --trust-proxy: everybody behind the proxy counts as one address, so a few wrong passwords of \
                  one person make all wait"
+            );
+        }
+        if self.tool_proxy.is_some() {
+            tracing::warn!(
+                "--tool-proxy: it resolves names for itself, so only names and written addresses of tools are tested here: keep it from \
+                 private networks"
             );
         }
     }

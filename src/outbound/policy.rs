@@ -61,6 +61,25 @@ impl fmt::Display for ForbiddenAddress {
     }
 }
 
+impl ForbiddenAddress {
+    /// Whether nobody is asked there at all, whatever is named.
+    pub fn is_for_nobody(&self) -> bool {
+        self.address.is_some_and(|address| is_link_local(address) || is_metadata(address))
+    }
+
+    /// What whoever owns the machine can do, where that command adds what asks.
+    pub fn advice(&self, command: &str) -> String {
+        let is_cloud = is_metadata_name(&self.host) || self.address.is_some_and(is_metadata);
+        match self.address.filter(|_| is_cloud) {
+            Some(address) => format!("{self}. On the machine, start with --tool-allow {address}."),
+            None if is_cloud => format!("{self}. On the machine, start with --tool-allow {}.", self.host),
+            None => {
+                format!("{self}. On the machine, add it with \"{command}\" or start with --tool-allow {}.", self.host)
+            }
+        }
+    }
+}
+
 impl Guard {
     /// The addresses that may be connected to for `uri`; an error if there are only others.
     pub(super) fn permitted(&self, uri: &Uri, addresses: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {

@@ -230,9 +230,12 @@ impl Transport for ReadyTransport {
         let silent = stream.set_nonblocking(true).is_ok()
             && matches!(stream.read(&mut [0]), Err(e) if e.kind() == ErrorKind::WouldBlock);
         let wanted = CURRENT.with_borrow(|call| call.as_ref().is_none_or(|call| call.connection == Connection::Any));
-        CURRENT.with_borrow(|call| call.iter().for_each(|call| call.note_connected()));
         // The next head is waited for by a thread.
-        silent && stream.set_nonblocking(false).is_ok() && wanted
+        let is_open = silent && stream.set_nonblocking(false).is_ok() && wanted;
+        if is_open {
+            CURRENT.with_borrow(|call| call.iter().for_each(|call| call.note_connected()));
+        }
+        is_open
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
         state::{Admission, App, cors::Cors, hosts::Hosts, proxies::Proxies, setup_code::SetupCode},
     },
     model::upstream::Upstreams,
-    outbound,
+    outbound::{self, Allowed},
     seal::{self, Sealer},
     store::{Store, file::lock},
     tools::{
@@ -60,6 +60,9 @@ pub struct Builder {
     trust_proxies: Vec<String>,
     ca_file: Option<PathBuf>,
     proxy_from_env: bool,
+    upstream_allow: Vec<String>,
+    tool_allow: Vec<String>,
+    tool_proxy: Option<String>,
     setup_link: bool,
     variables: Option<Variables>,
     log_lines_lost: Option<Arc<AtomicU64>>,
@@ -82,6 +85,9 @@ impl Server {
             trust_proxies: Vec::new(),
             ca_file: None,
             proxy_from_env: false,
+            upstream_allow: Vec::new(),
+            tool_allow: Vec::new(),
+            tool_proxy: None,
             setup_link: false,
             variables: None,
             log_lines_lost: None,
@@ -159,6 +165,28 @@ impl Builder {
         self
     }
 
+    /// What the providers that owners add may reach: a host, an address or a network, each with a port or without. Named once, they
+    /// reach nothing else; by default all but link-local addresses and the clouds' own. Providers of [`crate::Handle::connect`], of
+    /// [`Builder::variables`] and of the command line are not held to it.
+    pub fn upstream_allow(mut self, place: impl Into<String>) -> Self {
+        self.upstream_allow.push(place.into());
+        self
+    }
+
+    /// What tools reach besides public addresses: a host, an address or a network, each with a port or without, such as
+    /// `tools.example.com:8080`, `10.0.0.7` or `[fd00::/8]:443`.
+    pub fn tool_allow(mut self, place: impl Into<String>) -> Self {
+        self.tool_allow.push(place.into());
+        self
+    }
+
+    /// The HTTP proxy that tools go through; none by default. It resolves names for itself: only names, and addresses as they are
+    /// written, are tested then.
+    pub fn tool_proxy(mut self, url: impl Into<String>) -> Self {
+        self.tool_proxy = Some(url.into());
+        self
+    }
+
     /// Offers a link that creates the first organization while there is none: see [`Server::setup_url`].
     pub fn setup_link(mut self) -> Self {
         self.setup_link = true;
@@ -193,9 +221,21 @@ impl Builder {
         self
     }
 
+    fn outbound(&self) -> Fallible<outbound::Options> {
+        Ok(outbound::Options {
+            ca_file: self.ca_file.clone(),
+            proxy_from_env: self.proxy_from_env,
+            upstream_allow: Allowed::parse(&self.upstream_allow, "upstream_allow")?,
+            tool_allow: Allowed::parse(&self.tool_allow, "tool_allow")?,
+            tool_proxy: self.tool_proxy.clone(),
+            ..outbound::Options::default()
+        })
+    }
+
     /// Locks and opens the data folder, upgrades its file, recovers what an earlier process left, and listens. Needs a
     /// tokio runtime with time and I/O.
     pub async fn build(self) -> Result<Server, Error> {
+        let options = self.outbound()?;
         let cors = Cors::new(parse_origins(&self.cors_origins)?);
         let proxies = Proxies::new(&self.trust_proxies)?;
         let chats_per_minute = NonZeroU32::new(self.chats_per_minute)
@@ -217,11 +257,6 @@ impl Builder {
         .await?;
         let (setup, setup_code) = setup.unzip();
         let named = self.variables.map(EnvProvider::from_env).unwrap_or_default();
-        let options = outbound::Options {
-            ca_file: self.ca_file,
-            proxy_from_env: self.proxy_from_env,
-            ..outbound::Options::default()
-        };
         let clients = Arc::new(outbound::ToolClients::new(&options)?);
         let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone());
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));

@@ -14,7 +14,7 @@ use crate::{
     money::{Price, Pricing},
     seal::NewCredential,
     secret::Secret,
-    store::{Store, Tenant, orgs::OrgDetails, providers::ProviderModel},
+    store::{Store, Tenant, orgs::OrgDetails, providers::ProviderModel, tools::AddedBy},
 };
 
 /// What a host program may do with its server. Cloning it is cheap.
@@ -123,7 +123,9 @@ impl Organization {
 
     /// Connects a model server. A slug that is connected already is a conflict.
     pub async fn connect(&self, provider: Provider) -> Result<(), Error> {
-        let prepared = self.catalog.prepare(provider.into_new()?)?;
+        let mut prepared = self.catalog.prepare(provider.into_new()?)?;
+        // Whose program it is may reach what it says.
+        prepared.added_by = AddedBy::Operator;
         self.store.org(&self.tenant).create_provider(prepared).await?;
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, fault::unless_taken};
+use super::{Org, fault::unless_taken, tools::AddedBy};
 use crate::{
     error::{Error, Result},
     id,
@@ -25,6 +25,8 @@ pub struct Provider {
     pub api_key_env: Option<String>,
     /// Extra request headers. They may hold keys as well, so they are never shown.
     pub headers: Vec<(String, String)>,
+    /// Who vouches for its address.
+    pub added_by: AddedBy,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// By name.
@@ -44,9 +46,9 @@ pub struct ProviderModel {
 }
 
 impl Provider {
-    const COLUMNS: &str = "id, slug, base_url, api_key_sealed, api_key_env, headers, created_at, updated_at";
+    const COLUMNS: &str = "id, slug, base_url, api_key_sealed, api_key_env, headers, created_at, updated_at, added_by";
 
-    /// A new one, without key, headers and models.
+    /// A new one of an owner's, without key, headers and models.
     pub fn new(slug: impl Into<String>, base_url: impl Into<String>) -> Self {
         let now = Timestamp::now();
         Provider {
@@ -56,6 +58,7 @@ impl Provider {
             api_key_sealed: None,
             api_key_env: None,
             headers: Vec::new(),
+            added_by: AddedBy::Api,
             created_at: now,
             updated_at: now,
             models: Vec::new(),
@@ -80,6 +83,7 @@ impl Provider {
             headers: headers.into_iter().filter_map(text).collect(),
             created_at: Timestamp::from_millis(row.get(6)?),
             updated_at: Timestamp::from_millis(row.get(7)?),
+            added_by: row.get(8)?,
             models: Vec::new(),
         })
     }
@@ -251,12 +255,12 @@ fn headers_text(provider: &Provider) -> String {
 fn insert(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
     let inserted = c.execute(
         "INSERT INTO provider (id, org_id, slug, kind, base_url, api_key_sealed, api_key_env, headers, created_at,
-             updated_at)
-         VALUES (:id, :org, :slug, 'openai-compatible', :url, :sealed, :env, :headers, :created, :updated)",
+             updated_at, added_by)
+         VALUES (:id, :org, :slug, 'openai-compatible', :url, :sealed, :env, :headers, :created, :updated, :by)",
         named_params! {
             ":id": provider.id, ":org": org_id, ":slug": provider.slug, ":url": provider.base_url,
             ":sealed": provider.api_key_sealed, ":env": provider.api_key_env,
-            ":headers": headers_text(provider),
+            ":headers": headers_text(provider), ":by": provider.added_by,
             ":created": provider.created_at.as_millis(), ":updated": provider.updated_at.as_millis(),
         },
     );
@@ -268,12 +272,12 @@ fn insert(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
 fn update(c: &Connection, provider: &Provider) -> Result<()> {
     c.execute(
         "UPDATE provider SET base_url = :url, api_key_sealed = :sealed, api_key_env = :env, headers = :headers,
-             updated_at = :updated
+             updated_at = :updated, added_by = :by
          WHERE id = :id",
         named_params! {
             ":id": provider.id, ":url": provider.base_url, ":sealed": provider.api_key_sealed,
             ":env": provider.api_key_env, ":headers": headers_text(provider),
-            ":updated": provider.updated_at.as_millis(),
+            ":updated": provider.updated_at.as_millis(), ":by": provider.added_by,
         },
     )?;
     Ok(())

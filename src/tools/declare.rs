@@ -5,7 +5,9 @@
 
 use serde_json::{Value, json};
 
-use super::{builtin::Builtin, fingerprint::fingerprint, place, schema::Schema, secrets::NewSecret};
+use super::{
+    builtin::Builtin, fingerprint::fingerprint, place, schema::Schema, secrets::NewSecret, template::Template,
+};
 use crate::{
     error::{Error, Invalid, Result},
     id,
@@ -142,7 +144,8 @@ pub fn check(tool: &HttpTool) -> Result<()> {
     let chars = tool.description.chars().count();
     faults.unless((1..=TOOL_DESCRIPTION_CHARS_MAX).contains(&chars), "description", "must be 1 to 2048 characters");
     faults.unless(METHODS.contains(&&*tool.method), "method", "must be GET, HEAD, POST, PUT, PATCH or DELETE");
-    faults.also(place::url(&tool.url));
+    let places = || Template::parse(&tool.url).map_err(|fault| Error::invalid("url", fault));
+    faults.also(place::url(&tool.url).and_then(|_| places()));
     faults.also(place::check_headers(&tool.headers, &tool.secrets));
     faults.also(check_time("timeoutMs", tool.timeout_ms));
     let bytes = (1..=RESPONSE_BYTES_MAX).contains(&tool.response_bytes_max);

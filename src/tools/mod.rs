@@ -9,12 +9,14 @@ pub mod call; // one call, and how it ended
 pub mod connect; // what an MCP server has to be
 pub mod declare; // what an HTTP tool has to be
 pub mod fingerprint; // what a definition is recognised by
+pub mod http; // those that are requests to an HTTP API
 pub mod listing; // what is shown of them
 pub mod mcp; // those of MCP servers
 pub mod naming; // what a model calls tools that others named
 pub mod place; // where requests go, and what is sent along
 pub mod schema; // what inputs have to be
 pub mod secrets; // what a tool is sent and nobody is shown
+pub mod template; // URLs with places for an input
 mod tool; // a tool, wherever it comes from
 
 use std::sync::Arc;
@@ -53,14 +55,17 @@ pub struct Toolbox {
 
 /// All tools there are: what they need to run, once a process.
 pub struct Tools {
+    store: Store,
     sealer: Sealer,
+    http: http::Sender,
     mcp: Arc<mcp::Servers>,
 }
 
 impl Tools {
     /// Those of the organizations in a store, with what opens their secrets and where their requests may go.
     pub fn new(store: Store, sealer: Sealer, clients: Arc<ToolClients>) -> Arc<Self> {
-        Tools::opening(store, sealer.clone(), mcp::Opening::new(clients, sealer, None))
+        let http = http::Sender::new(clients.clone(), sealer.clone());
+        Tools::opening(store, sealer.clone(), http, mcp::Opening::new(clients, sealer, None))
     }
 
     /// The same, with what starts commands.
@@ -70,16 +75,23 @@ impl Tools {
         clients: Arc<ToolClients>,
         commands: Arc<Commands>,
     ) -> Arc<Self> {
-        Tools::opening(store, sealer.clone(), mcp::Opening::new(clients, sealer, Some(commands)))
+        let http = http::Sender::new(clients.clone(), sealer.clone());
+        Tools::opening(store, sealer.clone(), http, mcp::Opening::new(clients, sealer, Some(commands)))
     }
 
-    fn opening(store: Store, sealer: Sealer, opening: mcp::Opening) -> Arc<Self> {
-        Arc::new(Tools { sealer, mcp: mcp::Servers::new(store, opening) })
+    fn opening(store: Store, sealer: Sealer, http: http::Sender, opening: mcp::Opening) -> Arc<Self> {
+        let mcp = mcp::Servers::new(store.clone(), opening);
+        Arc::new(Tools { store, sealer, http, mcp })
     }
 
     /// What seals their secrets.
     pub fn sealer(&self) -> &Sealer {
         &self.sealer
+    }
+
+    /// What sends the calls of HTTP tools.
+    pub fn http(&self) -> &http::Sender {
+        &self.http
     }
 
     /// The MCP servers.
@@ -115,15 +127,17 @@ impl Tools {
 
     /// Every tool of the organization that can be offered, in the order in which they are; and the servers that do not answer.
     fn listed(&self, tenant: &Tenant) -> Result<(Vec<Tool>, Vec<String>)> {
+        let of_http = self.store.org(tenant).http_tools()?.into_iter().filter(|tool| tool.is_active);
         let of_servers = self.mcp.offered(tenant)?;
-        let tools = Builtin::ALL.into_iter().map(Tool::from).chain(of_servers.tools).collect();
-        Ok((tools, of_servers.unavailable))
+        let tools = Builtin::ALL.into_iter().map(Tool::from).chain(of_http.map(Tool::from)).chain(of_servers.tools);
+        Ok((tools.collect(), of_servers.unavailable))
     }
 
     /// Runs a call whose input was checked. Dropping it ends it.
     pub async fn run(&self, tool: &Tool, input: &Value, call: Call) -> Ended {
         match &tool.way {
             Way::Builtin(builtin) => builtin.run(input, call).await,
+            Way::Http(request) => self.http.call(request, input, &call.id).await,
             Way::Mcp(target) => self.mcp.call(tool, target, input, &call).await,
             Way::Client => Ended::Failed(format!("{} is run by whoever asks.", tool.name)),
         }

@@ -1,13 +1,16 @@
 //! A tool, wherever it comes from.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{builtin::Builtin, fingerprint::fingerprint, mcp::Target, schema::Schema};
+use super::{builtin::Builtin, declare, fingerprint::fingerprint, mcp::Target, schema::Schema};
 use crate::{
     model::ToolSpec,
-    store::{tool_calls::Origin, tools::Policy},
+    store::{
+        tool_calls::Origin,
+        tools::{HttpTool, Policy},
+    },
 };
 
 /// How long a built-in tool may take.
@@ -49,6 +52,8 @@ pub struct Tool {
 #[derive(Debug, Clone)]
 pub enum Way {
     Builtin(Builtin),
+    /// A request.
+    Http(Arc<HttpTool>),
     /// A tool of an MCP server.
     Mcp(Target),
     /// Whoever asks runs it.
@@ -74,6 +79,26 @@ impl From<Builtin> for Tool {
             price: 0,
             time_max: if builtin == Builtin::AskAgent { AGENT_PATIENCE } else { BUILTIN_PATIENCE },
             way: Way::Builtin(builtin),
+        }
+    }
+}
+
+impl From<HttpTool> for Tool {
+    fn from(tool: HttpTool) -> Self {
+        Tool {
+            name: tool.name.clone(),
+            title: None,
+            description: tool.description.clone(),
+            input_schema: serde_json::from_str(&tool.input_schema).unwrap_or_default(),
+            origin: Origin::Http,
+            server: None,
+            policy: tool.approval,
+            fingerprint: declare::fingerprint_of(&tool),
+            is_idempotent: tool.is_idempotent,
+            is_read_only: declare::only_reads(&tool.method),
+            price: tool.price,
+            time_max: Duration::from_millis(tool.timeout_ms.into()),
+            way: Way::Http(Arc::new(tool)),
         }
     }
 }

@@ -29,6 +29,7 @@ mod edits;
 mod errors;
 mod failures;
 mod history;
+mod http_tools;
 mod idempotency;
 mod isolation;
 mod ledger;

@@ -261,3 +261,30 @@ fn an_owner_tops_the_balance_up_once() {
         assert_eq!(wrong.invalid(), ["amountMicrocents"]);
     }
 }
+
+#[test]
+fn owners_providers_reach_what_the_operator_named_and_the_operators_reach_all() {
+    let (named, other) = (FakeModel::start([list(&["m"])]), FakeModel::start([]));
+    let place = named.base_url().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    let app = App::start(&["--upstream-allow", &place]);
+    let (owner, org) = (app.browser("acme"), app.slug("acme"));
+    owner.post("/providers", new("named", &named.base_url())).ok(201);
+    assert_eq!(models(&owner.post("/providers/named/refresh", json!({})).ok(200)), ["m"]);
+    owner.post("/providers", new("other", &other.base_url())).ok(201);
+    let refused = |slug: &str| {
+        let error = owner.post(&format!("/providers/{slug}/refresh"), json!({})).fails(502, "MODEL_UNAVAILABLE");
+        error["message"].as_str().unwrap().to_owned()
+    };
+    assert!(refused("other").contains("--upstream-allow"), "{}", refused("other"));
+    assert_eq!(other.asked().len(), 0);
+    // The command line reads its models as well.
+    let reached = FakeModel::start([list(&["m"]), list(&["m"]), list(&["m"])]);
+    let url = reached.base_url();
+    app.alm(&["providers", "add", "--org", &org, "--slug", "own", "--base-url", &url, "--model", "m"]).ok();
+    assert_eq!(models(&owner.post("/providers/own/refresh", json!({})).ok(200)), ["m"]);
+    owner.patch("/providers/own", json!({ "baseUrl": url })).ok(200);
+    owner.post("/providers/own/refresh", json!({})).ok(200);
+    owner.patch("/providers/own", json!({ "baseUrl": format!("{url}?x=1") })).ok(200);
+    assert!(refused("own").contains("--upstream-allow"), "who moves it vouches for it");
+    assert_eq!(reached.asked().len(), 3);
+}

@@ -5,6 +5,7 @@
 pub mod asked; // what a model is asked
 pub mod browser; // who signs in
 pub mod client; // who talks to the server
+pub mod counting; // a service that tools call
 pub mod fake_model; // whom the server talks to
 pub mod harness; // the server
 pub mod index; // what the search has read

@@ -239,9 +239,9 @@ impl Providers {
         id: Path<String>,
         body: JsonBody<ProviderPatch>,
     ) -> Result<Data<Provider>, ApiError> {
-        let change = body.0.try_into()?;
-        let catalog = caller.app.catalog.clone();
-        let changed = caller.org().update_provider(id.0, move |provider| catalog.change(provider, change)).await?;
+        let (change, catalog) = (body.0.try_into()?, caller.app.catalog.clone());
+        let changed =
+            caller.org().update_provider(id.0, move |provider| catalog.change_by_owner(provider, change)).await?;
         Ok(Data::of(&changed.into()))
     }
 

@@ -29,6 +29,8 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
     /// How its models want to be asked, before anything is known of one.
     pub dialect: Dialect,
+    /// An owner added it, and not the operator: it reaches what `--upstream-allow` names, if that is given.
+    pub is_owners: bool,
 }
 
 impl Endpoint {
@@ -126,6 +128,7 @@ mod tests {
 
     fn endpoint(base_url: &str) -> Endpoint {
         Endpoint {
+            is_owners: false,
             name: "ollama".into(),
             base_url: base_url.into(),
             api_key: Some(Secret::new("sk-1")),

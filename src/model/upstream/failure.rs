@@ -64,6 +64,8 @@ pub(super) enum Failure {
     NoList,
     /// It is at an address where nobody is asked.
     Forbidden,
+    /// It is at an address that owners' providers may not reach.
+    NotNamed,
     /// As many requests wait for their heads as may.
     TooMany,
     /// There is no descriptor left to connect with.
@@ -87,7 +89,8 @@ impl Failure {
         let SendError::Failed { cause, reused, answered, .. } = error else { return Failure::TooMany };
         match cause {
             Cause::NameUnknown => Failure::NameUnknown,
-            Cause::Forbidden(_) => Failure::Forbidden,
+            Cause::Forbidden(forbidden) if forbidden.is_for_nobody() => Failure::Forbidden,
+            Cause::Forbidden(_) => Failure::NotNamed,
             Cause::ConnectTimeout => Failure::Unreachable,
             Cause::HeadTimeout => Failure::HeadTimeout,
             Cause::Tls(why) => Failure::Tls(*why),
@@ -202,6 +205,11 @@ impl Failure {
             Failure::Forbidden => format!(
                 "{who} is at a link-local or metadata address, where nobody is asked: correct the provider's base URL"
             ),
+            Failure::NotNamed => {
+                format!(
+                    "{who} is where owners' providers may not go: whoever runs alm can name it with --upstream-allow"
+                )
+            }
             Failure::NotHttp => format!("{who} does not speak HTTP: check the provider's base URL"),
             Failure::Status { code, .. } => status_sentence(*code, who, purpose),
             Failure::Explained { why, .. } => (*why).to_owned(),
@@ -338,6 +346,7 @@ mod tests {
         let cases = [
             (Failure::NameUnknown, "base URL"),
             (Failure::Forbidden, "metadata"),
+            (Failure::NotNamed, "--upstream-allow"),
             (Failure::Unreachable, "network"),
             (Failure::HeadTimeout, "loading"),
             (Failure::Tls(Untrusted::Other), "--ca-file"),

@@ -29,7 +29,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use self::{
     answered::Answered,
     failure::{Failure, Purpose},
-    unpack::Unpacker,
+    unpack::{Unpacker, entries},
 };
 pub use self::{endpoint::Endpoint, told::Listed};
 use super::{
@@ -70,7 +70,8 @@ const REFUSED_WAIT: Duration = Duration::from_secs(10);
 
 /// The way to every provider: connections, authorities, threads that wait for heads. One for each process.
 pub struct Upstreams {
-    client: Client,
+    /// For the operator's providers, and for those that owners added.
+    clients: (Client, Client),
     /// Servers of this machine that answered lately.
     answered: Answered,
 }
@@ -94,7 +95,7 @@ pub type OnLoading<'a> = &'a mut (dyn FnMut(Duration) + Send);
 impl Upstreams {
     /// Without connections as yet.
     pub fn new(options: &outbound::Options) -> Result<Self> {
-        Ok(Upstreams { client: Client::new(options)?, answered: Answered::default() })
+        Ok(Upstreams { clients: Client::of_providers(options)?, answered: Answered::default() })
     }
 
     /// Sends the request and waits for the response head. What the server refuses of it is left out, and remembered once the
@@ -150,11 +151,11 @@ impl Upstreams {
             read_at: Instant::now(),
             silence_max: match endpoint.is_local() {
                 // A local model reads its prompt before it says a word.
-                true => self.client.head_timeout(),
-                false => self.client.idle_timeout(),
+                true => self.clients.0.head_timeout(),
+                false => self.clients.0.idle_timeout(),
             },
-            idle_timeout: self.client.idle_timeout(),
-            idle: Box::pin(sleep(self.client.idle_timeout())),
+            idle_timeout: self.clients.0.idle_timeout(),
+            idle: Box::pin(sleep(self.clients.0.idle_timeout())),
         })
     }
 
@@ -227,7 +228,8 @@ impl Upstreams {
         request: HttpRequest<Bytes>,
         connection: Connection,
     ) -> Result<Response<Body>, Unanswered> {
-        let mut response = self.client.send(request, connection).await.map_err(|error| {
+        let client = if endpoint.is_owners { &self.clients.1 } else { &self.clients.0 };
+        let mut response = client.send(request, connection).await.map_err(|error| {
             let failure = Failure::of_send(&error);
             if failure == Failure::Other {
                 tracing::warn!(authority, ?error, "no response head");
@@ -253,11 +255,6 @@ async fn json_of(response: Response<Body>) -> Result<Value, Failure> {
     let json = unpack::whole(json, &head.headers, MODELS_BYTES_MAX + 1);
     let json = (json.len() <= MODELS_BYTES_MAX).then_some(json).ok_or(Failure::NoList)?;
     serde_json::from_slice(&json).map_err(|_| Failure::NoList)
-}
-
-/// `{"data": [{"id": …}]}`, or the bare array that some gateways send.
-fn entries(list: &Value) -> Option<&Vec<Value>> {
-    list.get("data").unwrap_or(list).as_array()
 }
 
 /// A running reply. Dropping it closes the provider's connection at once.

@@ -21,6 +21,7 @@ const DONE: &str = "data: [DONE]\n\n";
 
 fn endpoint(base_url: String) -> Endpoint {
     Endpoint {
+        is_owners: false,
         name: "ollama".into(),
         base_url,
         api_key: Some(Secret::new("sk-very-secret")),
@@ -379,7 +380,7 @@ async fn a_connection_is_used_again_if_little_followed_the_reply() {
         let upstreams = upstreams();
         for _ in 0..2 {
             let request = at(&server).request(Method::GET, "/", Vec::new()).unwrap();
-            let_end(upstreams.client.send(request, Connection::Any).await.unwrap().into_body());
+            let_end(upstreams.clients.0.send(request, Connection::Any).await.unwrap().into_body());
         }
         assert_eq!(server.connections(), connections, "{bytes}");
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Endpoint, Upstreams, entries, json_of};
+use super::{Endpoint, Upstreams, json_of, unpack::entries};
 use crate::{
     error::Result,
     model::facts::Said,
@@ -194,6 +194,7 @@ mod tests {
             format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
         });
         let endpoint = Endpoint {
+            is_owners: false,
             name: "up".into(),
             base_url: format!("http://{}/v1", server.address),
             api_key: None,

@@ -6,6 +6,7 @@
 use std::io::{Result, Write};
 
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use serde_json::Value;
 
 use crate::outbound::http::{HeaderMap, header};
 
@@ -130,6 +131,11 @@ pub(super) fn whole(body: Vec<u8>, headers: &HeaderMap, bytes_max: usize) -> Vec
     let _ = unpacker.finish(|bytes| out.extend_from_slice(bytes));
     out.truncate(bytes_max);
     if unpacked.is_err() && out.is_empty() { body } else { out }
+}
+
+/// `{"data": [{"id": …}]}`, or the bare array that some gateways send.
+pub(super) fn entries(list: &Value) -> Option<&Vec<Value>> {
+    list.get("data").unwrap_or(list).as_array()
 }
 
 #[cfg(test)]

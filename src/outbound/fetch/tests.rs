@@ -314,6 +314,24 @@ fn a_dead_pooled_connection_is_replaced_only_for_what_may_be_repeated() {
 }
 
 #[test]
+fn what_left_over_a_pooled_connection_may_have_taken_effect() {
+    run(async {
+        let server = Server::start(|_, peer| {
+            peer.request()?;
+            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
+            peer.wait_for_end();
+            Ok(())
+        });
+        let (client, url) = (client(), url(&server));
+        let bounds = Bounds { may_repeat: true, ..BOUNDS };
+        client.fetch(get(&url), bounds).await.unwrap();
+        let silent = client.fetch(get(&url), Bounds { time_max: SOON, ..bounds }).await;
+        assert!(matches!(silent, Err(Failure::Timeout)), "{silent:?}");
+        assert_eq!(server.connections(), 1);
+    });
+}
+
+#[test]
 fn a_stream_is_read_piece_by_piece() {
     run(async {
         let (go_on, wait) = mpsc::channel::<()>();

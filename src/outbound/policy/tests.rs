@@ -156,6 +156,15 @@ fn a_refusal_names_the_host_and_where_it_leads() {
     assert_eq!(of("localhost", None), "localhost is on a private network");
     assert_eq!(of("metadata.google.internal", None), "metadata.google.internal is the cloud's own");
     assert_eq!(of("::1", Some("::1")), "::1 is on a private network");
+    let advice = |host: &str, address: Option<&str>| {
+        let address = address.map(|address| address.parse().unwrap());
+        ForbiddenAddress { host: host.into(), address }.advice("alm mcp add")
+    };
+    let added = "10.0.0.7 is on a private network. On the machine, add it with \"alm mcp add\" or start with --tool-allow 10.0.0.7.";
+    assert_eq!(advice("10.0.0.7", Some("10.0.0.7")), added);
+    let cloud =
+        "a.example (169.254.169.254) is the cloud's own. On the machine, start with --tool-allow 169.254.169.254.";
+    assert_eq!(advice("a.example", Some("169.254.169.254")), cloud);
 }
 
 #[test]

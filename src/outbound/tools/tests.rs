@@ -175,6 +175,29 @@ fn a_refusing_proxy_was_sent_nothing() {
 }
 
 #[test]
+fn a_pooled_connection_that_was_passed_over_is_not_taken_for_the_requests_own() {
+    run(async {
+        // The first tunnel stays open in the pool; there is no second.
+        let proxy = Server::start(|number, peer| {
+            peer.request()?;
+            if number > 0 {
+                return peer.send(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+            }
+            peer.send(b"HTTP/1.1 200 OK\r\n\r\n")?;
+            peer.request()?;
+            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nfar")?;
+            peer.wait_for_end();
+            Ok(())
+        });
+        let options = Options { tool_proxy: Some(url(&proxy)), ..Options::default() };
+        let client = ToolClients::new(&options).unwrap().of(Row::Owner);
+        client.fetch(get("http://tools.example/"), Bounds { may_repeat: true, ..BOUNDS }).await.unwrap();
+        let refused = client.fetch(request(Method::POST, "http://tools.example/", "{}"), BOUNDS).await;
+        assert!(matches!(refused, Err(Failure::NotSent(Cause::Proxy))), "{refused:?}");
+    });
+}
+
+#[test]
 fn so_many_operators_rows_keep_connections() {
     run(async {
         for rows in [OPERATOR_POOLS_MAX - 1, OPERATOR_POOLS_MAX, OPERATOR_POOLS_MAX + 1] {
