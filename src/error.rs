@@ -40,6 +40,9 @@ pub enum Error {
     /// The right shape with a value that is out of range.
     #[error("{}", invalid_text(.0))]
     Invalid(Vec<Invalid>),
+    /// A reply waits for answers to these calls: the approval's id (of a client's own tool the call's), and the tool.
+    #[error("approvals: required for every call that waits")]
+    Pending(Vec<(String, String)>),
     /// The question alone is longer than the model's window. In tokens, as far as they are known.
     #[error("{}", too_long_text(model, *window, *prompt))]
     TooLong { model: String, window: Option<u32>, prompt: Option<u32> },
@@ -205,7 +208,7 @@ impl Error {
             Error::NotFound(_) => ErrorCode::NotFound,
             Error::Conflict(_) => ErrorCode::Conflict,
             Error::PayloadTooLarge(_) => ErrorCode::PayloadTooLarge,
-            Error::Invalid(_) | Error::TooLong { .. } => ErrorCode::ValidationError,
+            Error::Invalid(_) | Error::TooLong { .. } | Error::Pending(_) => ErrorCode::ValidationError,
             Error::TooManyRequests { .. } => ErrorCode::TooManyRequests,
             Error::ModelUnavailable(_) => ErrorCode::ModelUnavailable,
             Error::Unavailable { .. } => ErrorCode::ServiceUnavailable,

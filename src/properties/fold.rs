@@ -49,21 +49,23 @@ fn chunk(tape: &mut Tape<'_>) -> Chunk {
         5 => Chunk::ReasoningStart { id },
         6 => Chunk::ReasoningDelta { id, delta: tape.text() },
         7 => Chunk::ReasoningEnd { id },
-        8 => Chunk::ToolInputStart { tool_call_id, tool_name: name(tape) },
+        8 => Chunk::ToolInputStart { tool_call_id, tool_name: name(tape), dynamic: tape.byte() % 2 == 1 },
         9 => Chunk::ToolInputDelta { tool_call_id, input_text_delta: tape.text() },
         10 => Chunk::ToolInputAvailable {
             tool_call_id,
             tool_name: name(tape),
             input: value(tape),
             provider_metadata: metadata(tape),
+            dynamic: tape.byte() % 2 == 1,
         },
         11 => {
             let (tool_name, input, error_text) = (name(tape), value(tape), tape.text());
-            Chunk::ToolInputError { tool_call_id, tool_name, input, error_text, provider_metadata: metadata(tape) }
+            let (provider_metadata, dynamic) = (metadata(tape), tape.byte() % 2 == 1);
+            Chunk::ToolInputError { tool_call_id, tool_name, input, error_text, provider_metadata, dynamic }
         }
         12 => Chunk::ToolApprovalRequest { approval_id: tape.text(), tool_call_id },
-        13 => Chunk::ToolOutputAvailable { tool_call_id, output: value(tape) },
-        14 => Chunk::ToolOutputError { tool_call_id, error_text: tape.text() },
+        13 => Chunk::ToolOutputAvailable { tool_call_id, output: value(tape), dynamic: false },
+        14 => Chunk::ToolOutputError { tool_call_id, error_text: tape.text(), dynamic: false },
         15 => Chunk::ToolOutputDenied { tool_call_id },
         16 => Chunk::SourceUrl { source_id: id, url: tape.text(), title: Some(tape.text()).filter(|t| !t.is_empty()) },
         17 => {
@@ -117,7 +119,7 @@ fn closed(before: Vec<Value>, chunks: &[Chunk], outcome: Outcome) -> Vec<Value> 
 
 /// Parts as they may be stored: whole, with nothing dangling, taken as they are from a client, and read back the same.
 pub(super) fn assert_sound(parts: &[Value]) {
-    let dangling = ["streaming", "input-streaming", "input-available", "approval-requested", "approval-responded"];
+    let dangling = ["streaming", "input-streaming", "input-available", "approval-responded"];
     for part in parts {
         let state = part["state"].as_str();
         assert!(state.is_none_or(|state| !dangling.contains(&state)), "dangles: {part}");

@@ -51,7 +51,7 @@ impl Order {
 
     fn take_call(&mut self, chunk: &Chunk) {
         match chunk {
-            Chunk::ToolInputStart { tool_call_id, tool_name } => {
+            Chunk::ToolInputStart { tool_call_id, tool_name, .. } => {
                 assert!(!tool_name.trim().is_empty(), "a call without a name");
                 let before = self.calls.insert(tool_call_id.clone(), (tool_name.clone(), Call::Begun));
                 assert!(before.is_none(), "{tool_call_id} begins twice");

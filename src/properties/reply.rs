@@ -105,11 +105,11 @@ fn write_step(step: &mut Step, deltas: &[Delta], ending: &Ending, chunks: &mut V
         let mut call = call.clone();
         call.id = step.call_id(&call.id);
         let checked = calls::check(&call, &tools, ending.finish);
-        chunks.push(calls::input_chunk(&call, &checked));
+        chunks.push(calls::input_chunk(&call, &checked, false));
         let tool_call_id = call.id;
         outputs.push(match checked {
-            Ok(_) => Chunk::ToolOutputAvailable { tool_call_id, output: Value::Null },
-            Err((_, error_text)) => Chunk::ToolOutputError { tool_call_id, error_text },
+            Ok(_) => Chunk::ToolOutputAvailable { tool_call_id, output: Value::Null, dynamic: false },
+            Err((_, error_text)) => Chunk::ToolOutputError { tool_call_id, error_text, dynamic: false },
         });
     }
     chunks.extend(outputs);

@@ -123,7 +123,7 @@ impl Server {
             tokio::join!(app.tools.mcp().stop_all(), commands.stop_all());
         };
         let beside = async {
-            tokio::join!(asking, measuring, revoking);
+            tokio::join!(asking, measuring, revoking, engine.clone().watch_answers());
             std::future::pending::<()>().await;
         };
         tokio::select! {

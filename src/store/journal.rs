@@ -2,7 +2,10 @@
 
 use rusqlite::named_params;
 
-use super::{Answered, Org, SessionRow, Store, Tenant, TurnRow};
+use super::{
+    Answered, Org, SessionRow, Store, Tenant, TurnRow,
+    tool_calls::{self, EndedCall},
+};
 use crate::error::Result;
 
 /// A turn that was running when the process ended.
@@ -23,7 +26,8 @@ pub struct Orphan {
 
 impl Org<'_> {
     /// Keeps what a running turn has streamed since the last time, with the next commit.
-    pub fn journal(&self, turn: TurnRow, n: i64, frames: Vec<u8>) -> Result<Answered<()>> {
+    /// With it go the calls that those frames say have ended.
+    pub fn journal(&self, turn: TurnRow, n: i64, frames: Vec<u8>, ended: Vec<EndedCall>) -> Result<Answered<()>> {
         let org_id = self.tenant.org_id.clone();
         self.store.writer.submit(move |c| {
             // A checkpoint that comes after the turn's end must not bring the journal back.
@@ -32,7 +36,7 @@ impl Org<'_> {
                  SELECT seq, :n, :frames FROM turn WHERE seq = :turn AND org_id = :org AND status = 'running'",
             )?
             .execute(named_params! { ":turn": turn, ":n": n, ":frames": frames, ":org": org_id })?;
-            Ok(())
+            tool_calls::end(c, &org_id, &ended)
         })
     }
 }

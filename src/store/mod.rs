@@ -16,6 +16,7 @@ mod words; // the schema's words, as types
 mod writer;
 
 pub mod agents;
+pub mod decisions;
 pub mod idempotency;
 pub mod journal;
 pub mod keys;

@@ -77,6 +77,7 @@ mod tests {
         id,
         store::{
             Store, Tenant,
+            decisions::Decider,
             messages::{NewMessage, Role},
             sessions::NewSession,
             turns::{Begun, EndedTurn, NewTurn, Outcome, Plan},
@@ -94,6 +95,7 @@ mod tests {
             model: "demo/ala".into(),
             message_id: id::generate(),
             hold: None,
+            decider: Decider { via: String::new(), is_owner: true },
         };
         let hi = NewMessage::new(Role::User, "Hi".into(), "[]".into());
         org.begin_turn(new, |_| Ok(Plan { insert: vec![hi], ..Plan::default() })).await.unwrap()
@@ -120,12 +122,13 @@ mod tests {
                 output_tokens: 0,
                 cost: 0,
                 cut: None,
+                calls: Vec::new(),
             };
             let foreign = store.org(&globex);
             assert_eq!(foreign.content_bytes(session).unwrap(), 0);
             assert!(foreign.history(session, usize::MAX).unwrap().0.is_empty());
             assert!(foreign.stored_turn(turn).unwrap().is_none());
-            foreign.journal(turn, 1, b"frames".to_vec()).unwrap().await.unwrap().unwrap();
+            foreign.journal(turn, 1, b"frames".to_vec(), Vec::new()).unwrap().await.unwrap().unwrap();
             foreign.end_turn(ended.clone()).await.unwrap();
             foreign.withdraw_turn(begun).await.unwrap();
 
@@ -135,7 +138,7 @@ mod tests {
             assert_eq!(org.stored_turn(turn).unwrap().unwrap().outcome, None, "it still runs");
             let orphan = &store.orphans().unwrap()[0];
             assert!(store.journal_of(orphan).unwrap().is_empty());
-            org.journal(turn, 1, b"frames".to_vec()).unwrap().await.unwrap().unwrap();
+            org.journal(turn, 1, b"frames".to_vec(), Vec::new()).unwrap().await.unwrap().unwrap();
             assert_eq!(store.journal_of(orphan).unwrap(), b"frames");
             org.end_turn(ended).await.unwrap();
             assert_eq!(org.stored_turn(turn).unwrap().unwrap().outcome, Some(Outcome::Complete));

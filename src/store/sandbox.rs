@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::{
     Tenant,
+    decisions::Decider,
     file::schema,
     messages::{self, Message, MessagePage, NewMessage},
     sessions::{self, NewSession},
@@ -64,6 +65,7 @@ impl Sandbox {
                 model: "demo/ala".into(),
                 message_id: answer.id.clone(),
                 hold: None,
+                decider: Decider { via: String::new(), is_owner: true },
             };
             let begun = turns::begin(c, &self.tenant, new, plan)?;
             let ended = EndedTurn {
@@ -77,6 +79,7 @@ impl Sandbox {
                 output_tokens: 0,
                 cost: 0,
                 cut: None,
+                calls: Vec::new(),
             };
             turns::end(c, &self.tenant.org_id, &ended)
         })

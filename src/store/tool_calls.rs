@@ -3,9 +3,15 @@
 //! Rule: a call is written down before it runs, and its row moves forward only; a trigger says so too. What lies between
 //! `called` and its end at a crash may have happened, and is never run a second time unless its tool may be.
 
-use rusqlite::{Row, named_params};
+use rusqlite::{Connection, Row, named_params};
 
-use super::{Org, Page, TurnRow, sessions::VISIBLE, tools::Policy, words::words};
+use super::{
+    Org, Page, SessionRow, TurnRow,
+    sessions::VISIBLE,
+    tools::Policy,
+    turns::{self, Begun},
+    words::words,
+};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -174,4 +180,212 @@ impl Org<'_> {
             Ok(ToolCall::from_row(row)?)
         })
     }
+}
+
+/// Calls of one organization that may wait for a person.
+pub const APPROVALS_WAITING_MAX: i64 = 1_000;
+
+/// A call to be written down: it waits for a person, or it is about to run.
+#[derive(Debug, Clone)]
+pub struct NewCall {
+    pub id: String,
+    pub call_id: String,
+    pub tool: String,
+    pub origin: Origin,
+    pub fingerprint: [u8; 32],
+    /// JSON, as text.
+    pub input: String,
+    pub input_hash: [u8; 32],
+    pub policy: Policy,
+    pub is_idempotent: bool,
+    /// Whether a person is to allow it; else it is called.
+    pub waits: bool,
+    /// Microcents, of one that is called.
+    pub cost: i64,
+}
+
+/// A call that was allowed and is about to run.
+#[derive(Debug, Clone)]
+pub struct StartedCall {
+    pub id: String,
+    pub is_idempotent: bool,
+    /// Microcents.
+    pub cost: i64,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub struct EndedCall {
+    pub id: String,
+    /// `done`, `failed` or `unknown`.
+    pub status: CallStatus,
+    pub output_bytes: usize,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// A call of a message, as far as a turn that ends or goes on asks about it.
+#[derive(Debug, Clone)]
+pub struct OpenCall {
+    pub id: String,
+    pub call_id: String,
+    pub tool: String,
+    pub fingerprint: [u8; 32],
+    pub status: CallStatus,
+    pub is_idempotent: bool,
+    /// Microcents, once it is called.
+    pub cost: i64,
+}
+
+impl OpenCall {
+    const COLUMNS: &str = "id, call_id, tool, fingerprint, status, idempotent, cost";
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(OpenCall {
+            id: row.get(0)?,
+            call_id: row.get(1)?,
+            tool: row.get(2)?,
+            fingerprint: row.get(3)?,
+            status: row.get(4)?,
+            is_idempotent: row.get(5)?,
+            cost: row.get(6)?,
+        })
+    }
+}
+
+impl Org<'_> {
+    /// Writes down the calls of a step, in one commit, before any of them runs. Answers which may not wait, since too many do.
+    pub async fn open_calls(&self, begun: &Begun, calls: Vec<NewCall>) -> Result<Vec<String>> {
+        let (turn, turn_id, session) = (begun.turn, begun.turn_id.clone(), begun.session.seq);
+        let message_id = begun.message_id.clone();
+        self.write(move |c, tenant| {
+            refuse_ended(c, &tenant.org_id, &turn_id)?;
+            let mut waiting: i64 = c
+                .prepare_cached("SELECT count(*) FROM tool_call WHERE org_id = ?1 AND status = 'waiting'")?
+                .query_row([&tenant.org_id], |row| row.get(0))?;
+            let mut refused = Vec::new();
+            for call in calls {
+                if call.waits && waiting >= APPROVALS_WAITING_MAX {
+                    refused.push(call.id);
+                    continue;
+                }
+                waiting += i64::from(call.waits);
+                insert(c, &tenant.org_id, session, turn, &message_id, &call)?;
+            }
+            Ok(refused)
+        })
+        .await
+    }
+
+    /// Notes, in one commit, that these allowed calls are about to run.
+    pub async fn start_calls(&self, turn_id: String, calls: Vec<StartedCall>) -> Result<()> {
+        self.write(move |c, tenant| {
+            refuse_ended(c, &tenant.org_id, &turn_id)?;
+            for call in calls {
+                // One that is made again after a crash is called already.
+                c.prepare_cached(
+                    "UPDATE tool_call SET status = 'called', called_at = :now, idempotent = :idempotent, cost = :cost
+                     WHERE id = :id AND org_id = :org AND status = 'approved'",
+                )?
+                .execute(named_params! {
+                    ":id": call.id, ":org": tenant.org_id, ":now": Timestamp::now().as_millis(),
+                    ":idempotent": call.is_idempotent, ":cost": call.cost,
+                })?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The calls of a session that have not ended.
+    pub fn open_calls_of(&self, session: SessionRow, message_id: &str) -> Result<Vec<OpenCall>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT {} FROM tool_call
+                 WHERE session = :session AND org_id = :org AND message_id = :message
+                     AND status IN ('waiting', 'approved', 'called') ORDER BY seq",
+                OpenCall::COLUMNS
+            ))?;
+            let parameters = named_params! { ":session": session, ":org": self.tenant.org_id, ":message": message_id };
+            let rows = statement.query_map(parameters, OpenCall::from_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The calls that a turn made, ended or not.
+    pub fn calls_of_turn(&self, turn: TurnRow) -> Result<Vec<OpenCall>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT {} FROM tool_call WHERE org_id = :org AND called_at IS NOT NULL
+                     AND (turn = :turn AND decided_turn IS NULL OR decided_turn = :turn) ORDER BY seq",
+                OpenCall::COLUMNS
+            ))?;
+            let parameters = named_params! { ":turn": turn, ":org": self.tenant.org_id };
+            let rows = statement.query_map(parameters, OpenCall::from_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Whether a person has allowed that tool, as it is, for the rest of the session.
+    pub fn is_granted(&self, session: SessionRow, tool: &str, fingerprint: &[u8; 32]) -> Result<bool> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT 1 FROM tool_grant g JOIN session s ON s.seq = g.session
+                 WHERE g.session = :session AND g.tool = :tool AND g.fingerprint = :fingerprint AND s.org_id = :org",
+            )?;
+            let parameters = named_params! {
+                ":session": session, ":tool": tool, ":fingerprint": fingerprint, ":org": self.tenant.org_id,
+            };
+            Ok(statement.exists(parameters)?)
+        })
+    }
+}
+
+fn insert(
+    c: &Connection,
+    org_id: &str,
+    session: SessionRow,
+    turn: TurnRow,
+    message_id: &str,
+    call: &NewCall,
+) -> Result<()> {
+    let now = Timestamp::now().as_millis();
+    c.prepare_cached(
+        "INSERT INTO tool_call (id, org_id, session, turn, message_id, call_id, tool, origin, fingerprint, input_hash, policy,
+             idempotent, status, asked_at, called_at, cost, input)
+         VALUES (:id, :org, :session, :turn, :message, :call, :tool, :origin, :fingerprint, :hash, :policy, :idempotent, :status,
+             :now, CASE :status WHEN 'called' THEN :now END, :cost, :input)",
+    )?
+    .execute(named_params! {
+        ":id": call.id, ":org": org_id, ":session": session, ":turn": turn, ":message": message_id, ":call": call.call_id,
+        ":tool": call.tool, ":origin": call.origin, ":fingerprint": call.fingerprint, ":hash": call.input_hash,
+        ":policy": call.policy, ":idempotent": call.is_idempotent,
+        ":status": if call.waits { CallStatus::Waiting } else { CallStatus::Called },
+        ":now": now, ":cost": if call.waits { 0 } else { call.cost }, ":input": call.input,
+    })?;
+    Ok(())
+}
+
+/// A call whose turn has ended must not begin.
+fn refuse_ended(c: &Connection, org_id: &str, turn_id: &str) -> Result<()> {
+    if turns::is_running(c, org_id, turn_id)? {
+        return Ok(());
+    }
+    Err(Error::Conflict("this reply has ended: its tools are not run".into()))
+}
+
+/// Ends calls inside a transaction. One that has ended already stays as it ended.
+pub(super) fn end(c: &Connection, org_id: &str, calls: &[EndedCall]) -> Result<()> {
+    for call in calls {
+        // One that was allowed and not run has failed too.
+        c.prepare_cached(
+            "UPDATE tool_call SET status = :status, ended_at = :now, output_bytes = :bytes, reason = coalesce(:reason, reason)
+             WHERE id = :id AND org_id = :org AND (status = 'called' OR status = 'approved' AND :status = 'failed')",
+        )?
+        .execute(named_params! {
+            ":id": call.id, ":org": org_id, ":status": call.status, ":now": Timestamp::now().as_millis(),
+            ":bytes": call.output_bytes as i64, ":reason": call.reason,
+        })?;
+    }
+    Ok(())
 }

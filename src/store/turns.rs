@@ -6,9 +6,12 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Org, SessionRow, Tenant, TurnRow, ledger,
+    Org, SessionRow, Tenant, TurnRow,
+    decisions::{self, Decider, Decision},
+    ledger,
     messages::{self, Message, NewMessage},
     sessions::{self, NewSession, Session},
+    tool_calls::{self, EndedCall},
     words::words,
 };
 use crate::{
@@ -54,6 +57,8 @@ pub struct NewTurn {
     pub message_id: String,
     /// What a paid model may cost.
     pub hold: Option<Hold>,
+    /// Who answers calls that wait.
+    pub decider: Decider,
 }
 
 /// How much of the balance to hold. Microcents.
@@ -74,6 +79,8 @@ pub struct Plan {
     pub insert: Vec<NewMessage>,
     /// The id of the message that is continued, if the reply is not a new one.
     pub continues: Option<String>,
+    /// Answers to calls of that message.
+    pub decisions: Vec<Decision>,
 }
 
 /// A session's history, as far as a plan asks about it.
@@ -96,6 +103,8 @@ pub struct Begun {
     pub continued_parts: Option<String>,
     /// Microcents.
     pub held: i64,
+    /// Whether calls were answered or withdrawn by it: it cannot be undone.
+    pub is_final: bool,
 }
 
 /// How a turn ended.
@@ -114,6 +123,8 @@ pub struct EndedTurn {
     pub cost: i64,
     /// The first message that the model was still sent, if that has changed: a row number.
     pub cut: Option<i64>,
+    /// How calls ended that are not known to have.
+    pub calls: Vec<EndedCall>,
 }
 
 /// A turn as it is stored, with its message.
@@ -135,6 +146,14 @@ pub struct StoredTurn {
 }
 
 impl HistoryView<'_> {
+    pub(super) fn connection(&self) -> &Connection {
+        self.connection
+    }
+
+    pub(super) fn session(&self) -> SessionRow {
+        self.session
+    }
+
     /// The message of that id.
     pub fn message(&self, id: &str) -> Result<Option<Message>> {
         messages::find(self.connection, self.session, id)
@@ -252,6 +271,12 @@ pub(super) fn begin(
     let message_id = continued.map_or(&new.message_id, |message| &message.id).clone();
     let continued_parts = continued.map(|message| message.parts.clone());
     let turn = insert(c, tenant, &new, &session, &message_id)?;
+    for decision in &plan.decisions {
+        decisions::record(c, tenant, session.seq, decision, &new.decider, Some(turn))?;
+    }
+    let goes_on = continued.map(|message| &*message.id);
+    let taken_up = goes_on.map_or(Ok(0), |id| decisions::take_up(c, session.seq, id, turn))?;
+    let withdrawn = decisions::withdraw(c, session.seq, goes_on, Some(turn))?;
     if let Some(seq) = plan.supersede_from {
         messages::supersede_from(c, session.seq, seq, turn)?;
     }
@@ -259,7 +284,8 @@ pub(super) fn begin(
         messages::insert(c, session.seq, Some(turn), message)?;
     }
     let held = new.hold.map_or(Ok(0), |hold| take_hold(c, &tenant.org_id, &new.id, &new.model, hold))?;
-    Ok(Begun { turn, turn_id: new.id, session, session_is_new, message_id, continued_parts, held })
+    let is_final = taken_up + withdrawn + plan.decisions.len() > 0;
+    Ok(Begun { turn, turn_id: new.id, session, session_is_new, message_id, continued_parts, held, is_final })
 }
 
 fn session_of(c: &Connection, tenant: &Tenant, new: &NewTurn) -> Result<(Session, bool)> {
@@ -313,7 +339,7 @@ fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str, hold: Hol
 }
 
 /// Whether a turn is still to be ended. By its id: the row number of one that was withdrawn is given again.
-fn is_running(c: &Connection, org_id: &str, turn_id: &str) -> Result<bool> {
+pub(super) fn is_running(c: &Connection, org_id: &str, turn_id: &str) -> Result<bool> {
     let mut statement =
         c.prepare_cached("SELECT 1 FROM turn WHERE id = :id AND org_id = :org AND status = 'running'")?;
     Ok(statement.exists(named_params! { ":id": turn_id, ":org": org_id })?)
@@ -332,6 +358,7 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
         }
         messages::insert(c, ended.session, Some(ended.turn), message)?;
     }
+    tool_calls::end(c, org_id, &ended.calls)?;
     let charged = ledger::settle(c, org_id, &ended.turn_id, ended.cost)?;
     c.prepare_cached(
         "UPDATE turn SET status = :status, ended_at = :now, input_tokens = :input, cache_read_tokens = :cached,
@@ -345,6 +372,7 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
         c.prepare_cached("UPDATE session SET cut = ?2 WHERE seq = ?1")?.execute((ended.session, cut))?;
     }
     let status = match ended.outcome {
+        _ if decisions::waiting(c, ended.session)? > 0 => sessions::Status::AwaitingApproval,
         Outcome::Interrupted => sessions::Status::Interrupted,
         Outcome::Complete | Outcome::Stopped | Outcome::Failed => sessions::Status::Idle,
     };

@@ -6,6 +6,7 @@
 
 pub mod builtin; // those that are part of `alm`
 pub mod call; // one call, and how it ended
+pub mod client; // tools that whoever asks runs
 pub mod connect; // what an MCP server has to be
 pub mod declare; // what an HTTP tool has to be
 pub mod fingerprint; // what a definition is recognised by

@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::fold;
-use crate::store::{Tenant, idempotency::Claim, messages::Role, sessions::Origin};
+use super::{answers::Answers, fold};
+use crate::{
+    store::{Tenant, decisions::Decider, idempotency::Claim, messages::Role, sessions::Origin},
+    tools::Tool,
+};
 
 /// Characters of a first message that name its session.
 const LABEL_CHARS_MAX: usize = 80;
@@ -22,6 +25,8 @@ pub struct Ask {
     pub model: Option<String>,
     pub messages: Vec<Posted>,
     pub trigger: Trigger,
+    /// Tools that whoever asks runs.
+    pub tools: Vec<Tool>,
 }
 
 /// Who or what asks.
@@ -56,6 +61,8 @@ pub struct Asker {
     /// Notes that it was asked, if it is to be asked once.
     pub claim: Option<Claim>,
     pub by: By,
+    /// How they answer calls that wait.
+    pub decider: Decider,
 }
 
 /// Which session is to hold the reply.
@@ -70,14 +77,14 @@ pub enum SessionRef {
 }
 
 /// What kind of reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
     /// To what is new.
     Submit,
     /// Once more, to what came before this message; absent: before the last message of a model.
     Regenerate { message_id: Option<String> },
-    /// The rest of a message that the end of a process interrupted.
-    Resume,
+    /// The rest of a message that waits for these answers, or that the end of a process interrupted.
+    Resume(Answers),
 }
 
 /// A message as a client posted it. Like an [`Ask`] it is moved, and cannot be cloned.
@@ -101,6 +108,7 @@ impl Ask {
             model: None,
             messages: Vec::new(),
             trigger: Trigger::Submit,
+            tools: Vec::new(),
         }
     }
 
@@ -161,7 +169,9 @@ impl By {
 impl Asker {
     /// One without a key and without a claim.
     pub fn new(tenant: Tenant, request_id: impl Into<String>) -> Self {
-        Asker { tenant, test: false, key_id: None, request_id: request_id.into(), claim: None, by: By::Chat }
+        let decider = Decider { via: "command line".into(), is_owner: true };
+        let request_id = request_id.into();
+        Asker { tenant, test: false, key_id: None, request_id, claim: None, by: By::Chat, decider }
     }
 }
 

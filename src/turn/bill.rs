@@ -25,6 +25,8 @@ pub struct Bill {
     estimated: bool,
     /// Whether the upstream reported any.
     reported: bool,
+    /// What tools cost, of what was spent.
+    tools: i64,
 }
 
 impl Bill {
@@ -38,6 +40,7 @@ impl Bill {
             usage: Usage::default(),
             estimated: false,
             reported: false,
+            tools: 0,
         }
     }
 
@@ -50,6 +53,23 @@ impl Bill {
         let usual = u64::from(self.output_tokens_max);
         let hold = Hold { at_least: cost(OUTPUT_TOKENS_MIN.min(usual)).max(0), at_most: cost(usual) };
         (hold.at_most > 0).then_some(hold)
+    }
+
+    /// What a tool of that price needs beyond what is held; `None` if nothing.
+    pub fn hold_for_tool(&self, price: i64) -> Option<Hold> {
+        let lacks = price.saturating_sub(self.held - self.spent);
+        (lacks > 0).then_some(Hold { at_least: lacks, at_most: lacks })
+    }
+
+    /// Adds a call of a tool: whatever comes of it, it costs its price.
+    pub fn add_tool(&mut self, price: i64) {
+        self.spent = self.spent.saturating_add(price);
+        self.tools = self.tools.saturating_add(price);
+    }
+
+    /// What tools cost so far.
+    pub fn tools(&self) -> i64 {
+        self.tools
     }
 
     /// Notes that more is held.

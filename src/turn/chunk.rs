@@ -2,7 +2,7 @@
 //!
 //! Rule: no key that 6.0.0 does not know (its schemas are strict), no `null` in an optional key. What has no key here
 //! goes into `messageMetadata` or a `data-*` part.
-//! Deliberately absent: chunk types that we never send (`source-document`, `file`, `message-metadata`).
+//! Deliberately absent: chunk types that we never send (`source-document`, `message-metadata`).
 
 use std::time::Duration;
 
@@ -47,6 +47,9 @@ pub enum Chunk {
     ToolInputStart {
         tool_call_id: String,
         tool_name: String,
+        /// Whether its tool is one that a client does not know.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        dynamic: bool,
     },
     ToolInputDelta {
         tool_call_id: String,
@@ -59,6 +62,9 @@ pub enum Chunk {
         input: Value,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         provider_metadata: Option<Value>,
+        /// Whether its tool is one that a client does not know.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        dynamic: bool,
     },
     /// The call's arguments are whole and useless.
     ToolInputError {
@@ -68,7 +74,11 @@ pub enum Chunk {
         error_text: String,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         provider_metadata: Option<Value>,
+        /// Whether its tool is one that a client does not know.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        dynamic: bool,
     },
+    /// A person is to allow the call.
     ToolApprovalRequest {
         approval_id: String,
         tool_call_id: String,
@@ -76,10 +86,16 @@ pub enum Chunk {
     ToolOutputAvailable {
         tool_call_id: String,
         output: Value,
+        /// Whether its tool is one that a client does not know.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        dynamic: bool,
     },
     ToolOutputError {
         tool_call_id: String,
         error_text: String,
+        /// Whether its tool is one that a client does not know.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        dynamic: bool,
     },
     ToolOutputDenied {
         tool_call_id: String,
@@ -89,6 +105,11 @@ pub enum Chunk {
         url: String,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         title: Option<String>,
+    },
+    /// A file that a tool gave.
+    File {
+        url: String,
+        media_type: String,
     },
     /// What the model is doing before its first word.
     DataModel {

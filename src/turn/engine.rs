@@ -2,6 +2,8 @@
 //!
 //! Rule: at most one turn runs in a session; the file refuses a second one, and the map here only finds the first.
 
+mod answered; // conversations that go on with answers
+
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
@@ -12,6 +14,7 @@ use std::{
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use self::answered::Given;
 use super::{
     ask::{Ask, Asker, SessionRef},
     bill::Bill,
@@ -25,7 +28,7 @@ use super::{
     run::Run,
     running::{RunningTurn, Stop},
     scribe::Scribe,
-    services::Services,
+    services::{Services, TOOL_RUNS_MAX},
     stats::Stats,
     stored::now_or_later,
     window::Window,
@@ -40,7 +43,7 @@ use crate::{
         turns::{Begun, NewTurn},
     },
     time::Timestamp,
-    tools::{Tools, call::Call},
+    tools::{Tool, Tools, call::Call},
 };
 
 /// Turns that may run at once.
@@ -90,17 +93,33 @@ impl Engine {
     /// An engine without turns.
     pub fn new(store: Store, catalog: Arc<Catalog>, tools: Arc<Tools>) -> Arc<Self> {
         Arc::new(Engine {
-            services: Arc::new(Services { store, catalog, tools, stats: Stats::default() }),
+            services: Arc::new(Services {
+                store,
+                catalog,
+                tools,
+                stats: Stats::default(),
+                tool_places: Semaphore::new(TOOL_RUNS_MAX),
+            }),
             slots: Arc::new(Semaphore::new(TURNS_MAX)),
             running: Mutex::default(),
         })
     }
 
-    /// Begins a turn; returns once its model replies, or after [`HEAD_WAIT`].
+    /// Begins a turn; returns once its model replies, or after [`HEAD_WAIT`]. Answers that were given already find the turn that
+    /// acts on them.
     ///
     /// It runs in a task of its own, so that a caller who leaves in the middle leaves nothing half begun.
     pub async fn begin(self: &Arc<Self>, ask: Ask) -> Result<Started> {
-        tokio::spawn(self.clone().begin_owned(ask)).await.map_err(Error::internal)?
+        let given = Given::of(&ask);
+        if let Some(again) = given.as_ref().map_or(Ok(None), |given| self.again(given))? {
+            return Ok(again);
+        }
+        let begun = tokio::spawn(self.clone().begin_owned(ask)).await.map_err(Error::internal)?;
+        match (begun, given) {
+            // Somebody gave the same answers at the same time.
+            (Err(error @ Error::Conflict(_)), Some(given)) => self.again(&given)?.ok_or(error),
+            (begun, _) => begun,
+        }
     }
 
     /// Whether the model that is asked for, by the chat, its agent or its organization, may have come since its provider was last
@@ -110,7 +129,7 @@ impl Engine {
             && self.services.catalog.ask_again_for(ask.model.as_deref()).await
     }
 
-    async fn begin_owned(self: Arc<Self>, ask: Ask) -> Result<Started> {
+    async fn begin_owned(self: Arc<Self>, mut ask: Ask) -> Result<Started> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| Error::Unavailable {
             message: "this server runs as many turns as it can: try again in a moment",
             retry_after: TURNS_FULL_RETRY,
@@ -122,12 +141,12 @@ impl Engine {
         let window = Window::new(resolved.model.context_window, &resolved.source.facts(), Timestamp::now());
         let cap = resolved.agent.settings.output_tokens_max.unwrap_or_else(|| window.output_tokens());
         let mut bill = Bill::new(resolved.model.pricing, cap);
-        let asker = ask.asker.clone();
+        let (asker, tools) = (ask.asker.clone(), std::mem::take(&mut ask.tools));
         let begun = self.commit(ask, &resolved, &bill).await?;
         bill.add_hold(begun.held);
         let (head, failed_early) = oneshot::channel();
         let test_mode = resolved.test_mode;
-        let run = self.prepare(asker.clone(), resolved, begun.clone(), bill, head)?;
+        let run = self.prepare(asker.clone(), tools, resolved, begun.clone(), bill, head)?;
         let turn = self.spawn(run, slot);
         self.await_head(&asker.tenant, &begun, &turn, failed_early).await?;
         Ok(Started { turn, session_id: begun.session.id, session_is_new: begun.session_is_new, test_mode })
@@ -165,13 +184,16 @@ impl Engine {
             model: resolved.model.id.clone(),
             message_id: id::generate(),
             hold: bill.hold_for(prompt_tokens),
+            decider: ask.asker.decider.clone(),
         };
-        org.begin_turn(new, move |history| plan::plan(ask.messages, &ask.trigger, history)).await
+        let decider = ask.asker.decider.clone();
+        org.begin_turn(new, move |history| plan::plan(ask.messages, &ask.trigger, &decider, history)).await
     }
 
     fn prepare(
         self: &Arc<Self>,
         asker: Asker,
+        tools: Vec<Tool>,
         resolved: Resolved,
         begun: Begun,
         bill: Bill,
@@ -191,6 +213,7 @@ impl Engine {
             resolved,
             bill,
             progress: Progress::new(head),
+            tools,
         })
     }
 

@@ -25,6 +25,13 @@ const TRIM_AT: u64 = 90;
 /// Per cent of the room that is filled after it. Big steps: each one makes the model read all of its prompt again.
 const TRIM_TO: u64 = 50;
 
+/// Bytes of one tool's output that a prompt holds at most, and those of all calls of a step together.
+pub const TOOL_PROMPT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the outputs of one step.
+pub const STEP_PROMPT_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a tool's output that any model is shown.
+pub const OUTPUT_BYTES_MIN: usize = 1_024;
+
 /// Where a message's metadata say under which name the model's thoughts came: under it they go back.
 pub(super) const THOUGHTS_FIELD: &str = "reasoningField";
 
@@ -58,8 +65,9 @@ pub fn fit(system: &str, history: &[Message], room: Option<Room>, cut: Option<i6
     let mut kept: Vec<Vec<model::Message>> = history.iter().map(translate).collect::<Result<_>>()?;
     let system = (!system.is_empty()).then(|| model::Message::System(system.to_owned()));
     let (mut dropped, mut new_cut) = (0, None);
+    let output_bytes = room.map_or(usize::MAX, |room| room.output_bytes);
+    kept.iter_mut().for_each(|messages| shorten_outputs(messages, output_bytes));
     if let Some(room) = room {
-        kept.iter_mut().flatten().for_each(|message| shorten_output(message, room.output_bytes));
         let tokens = |message: &model::Message| tokens_of_message(message, room.bytes_per_token);
         let sizes: Vec<u64> = kept.iter().map(|messages| messages.iter().map(tokens).sum()).collect();
         let fixed = system.as_ref().map_or(0, tokens);
@@ -84,17 +92,33 @@ pub fn fit(system: &str, history: &[Message], room: Option<Room>, cut: Option<i6
     Ok(Fitted { messages, dropped, cut: new_cut })
 }
 
-/// Leaves the middle of a tool's output out if it is longer than `bytes_max`: the same of the same output at every turn.
-pub fn shorten_output(message: &mut model::Message, bytes_max: usize) {
-    let model::Message::Tool { output, .. } = message else { return };
-    if output.len() <= bytes_max {
-        return;
+/// Leaves the middle of tools' outputs out where they are longer than `bytes_max`, or longer than their share of their step: the
+/// same of the same outputs at every turn.
+pub fn shorten_outputs(messages: &mut [model::Message], bytes_max: usize) {
+    for step in messages.split_mut(|message| !matches!(message, model::Message::Tool { .. })) {
+        let share = STEP_PROMPT_BYTES_MAX / step.len().max(1);
+        let bytes_max = bytes_max.min(TOOL_PROMPT_BYTES_MAX).min(share).max(OUTPUT_BYTES_MIN);
+        for message in step {
+            let model::Message::Tool { output, .. } = message else { continue };
+            if output.len() > bytes_max {
+                *output = shortened(output, bytes_max);
+            }
+        }
     }
+}
+
+/// A text without its middle, and what is gone of it.
+pub(super) fn shortened(output: &str, bytes_max: usize) -> String {
     let is_boundary = |at: &usize| output.is_char_boundary(*at);
     let head = (0..=bytes_max / 4 * 3).rev().find(is_boundary).unwrap_or(0);
     let tail = (output.len() - bytes_max / 4..output.len()).find(is_boundary).unwrap_or(output.len());
     let note = format!("[… {} of {} bytes left out: ask for less …]", tail - head, output.len());
-    output.replace_range(head..tail, &note);
+    [&output[..head], &note, &output[tail..]].concat()
+}
+
+/// What a model reads of a tool's output.
+pub(super) fn text_of_output(output: &Value) -> String {
+    output.as_str().map_or_else(|| output.to_string(), str::to_owned)
 }
 
 /// The first of `start` and `starts` that will do, else the last of them.
@@ -259,7 +283,7 @@ fn step(parts: &[Value], thoughts: Option<&Thoughts>) -> Vec<model::Message> {
 fn finished_call(part: &Value) -> Option<(ToolCall, model::Message)> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let output = match part.get("state")?.as_str()? {
-        "output-available" => text(part.get("output")?),
+        "output-available" => text_of_output(part.get("output")?),
         "output-error" => text(part.get("errorText")?),
         "output-denied" => part["approval"]["reason"].as_str().unwrap_or("Tool call execution denied.").to_owned(),
         _ => return None,

@@ -21,6 +21,13 @@ pub(super) const FIELDS_OMITTED: &str = "fieldsOmitted";
 /// Where they say that the model's server read only a part of the prompt.
 pub(super) const TRUNCATED_BY_SERVER: &str = "truncatedByServer";
 
+/// Where they count the tools that there was no room for.
+const TOOLS_LEFT_OUT: &str = "toolsLeftOut";
+/// Where they name the servers whose tools were not offered.
+const TOOLS_UNAVAILABLE: &str = "toolsUnavailable";
+/// Where they say what tools cost.
+const TOOL_COST: &str = "toolCostMicrocents";
+
 /// Those of the first chunk.
 pub(super) fn of_start(session_id: &str, model: &str, agent_id: Option<&str>, at: Timestamp) -> Value {
     json!({ "sessionId": session_id, "model": model, "agentId": agent_id, "createdAt": at.to_string() })
@@ -51,6 +58,15 @@ pub(super) fn of_end(
     note_dropped(&mut metadata, progress.dropped);
     if !progress.omitted.is_empty() {
         metadata[FIELDS_OMITTED] = json!(progress.omitted);
+    }
+    if progress.tools_left_out > 0 {
+        metadata[TOOLS_LEFT_OUT] = progress.tools_left_out.into();
+    }
+    if !progress.tools_unavailable.is_empty() {
+        metadata[TOOLS_UNAVAILABLE] = json!(progress.tools_unavailable);
+    }
+    if bill.tools() > 0 {
+        metadata[TOOL_COST] = bill.tools().into();
     }
     if progress.truncated {
         metadata[TRUNCATED_BY_SERVER] = true.into();

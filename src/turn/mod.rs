@@ -4,6 +4,7 @@
 //! connection owns, and ends in another (message, bill, status).
 //! Reading order: `engine.rs`, `run.rs`, `running.rs`; the plain files in any order.
 
+pub mod answers; // what is answered to calls that wait
 pub mod ask; // what is asked
 mod beside; // what a provider put beside a call
 pub mod bill; // what it may cost

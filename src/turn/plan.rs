@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::{
+    answers::{self, Answers},
     ask::{Posted, Trigger},
     fold,
 };
@@ -13,17 +14,24 @@ use crate::{
     error::{Error, Result},
     id,
     store::{
+        decisions::Decider,
         messages::{Message, NewMessage, Role, Status},
         turns::{HistoryView, Plan},
     },
 };
 
 /// Decides what a turn does to the history of its session.
-pub fn plan(posted: Vec<Posted>, trigger: &Trigger, history: &HistoryView<'_>) -> Result<Plan> {
+pub fn plan(posted: Vec<Posted>, trigger: &Trigger, decider: &Decider, history: &HistoryView<'_>) -> Result<Plan> {
     match trigger {
         Trigger::Regenerate { message_id } => regenerate(message_id.as_deref(), history),
-        Trigger::Submit => submit(posted, history),
-        Trigger::Resume => resume(history),
+        Trigger::Submit => submit(posted, decider, history),
+        Trigger::Resume(answers) => match history.last()? {
+            Some(last) if last.role == Role::Assistant => match answers::plan(&last, answers, decider, history)? {
+                Some(plan) => Ok(plan),
+                None => resume(history),
+            },
+            _ => resume(history),
+        },
     }
 }
 
@@ -48,7 +56,7 @@ fn resume(history: &HistoryView<'_>) -> Result<Plan> {
         content: last.content,
         parts: last.parts,
     };
-    Ok(Plan { supersede_from, insert: vec![message], continues })
+    Ok(Plan { supersede_from, insert: vec![message], continues, ..Plan::default() })
 }
 
 /// Replies again: the old message and what came after it are superseded.
@@ -66,7 +74,22 @@ fn regenerate(message_id: Option<&str>, history: &HistoryView<'_>) -> Result<Pla
     Ok(Plan { supersede_from: Some(supersede_from), ..Plan::default() })
 }
 
-fn submit(mut posted: Vec<Posted>, history: &HistoryView<'_>) -> Result<Plan> {
+fn submit(posted: Vec<Posted>, decider: &Decider, history: &HistoryView<'_>) -> Result<Plan> {
+    let mut plan = what_is_new(posted, decider, history)?;
+    if plan.supersede_from.is_some() || plan.insert.is_empty() {
+        return Ok(plan);
+    }
+    // The conversation goes on without answers to the calls that wait for one.
+    let last = history.last()?.filter(|last| last.role == Role::Assistant);
+    let Some(last) = last else { return Ok(plan) };
+    if let Some(closed) = answers::closed(&last, &history.calls(&last.id)?)? {
+        plan.supersede_from = Some(last.seq);
+        plan.insert.insert(0, closed);
+    }
+    Ok(plan)
+}
+
+fn what_is_new(mut posted: Vec<Posted>, decider: &Decider, history: &HistoryView<'_>) -> Result<Plan> {
     let Some(last) = posted.last() else {
         return Err(Error::invalid("messages", "must hold at least one message"));
     };
@@ -75,7 +98,7 @@ fn submit(mut posted: Vec<Posted>, history: &HistoryView<'_>) -> Result<Plan> {
     }
     match last.role {
         Role::User => {}
-        Role::Assistant => return continue_message(last, history),
+        Role::Assistant => return continue_message(last, decider, history),
         Role::System => return Err(must_end_with_user()),
     }
     // From the end back to the last one the history has: what comes after it is new.
@@ -90,7 +113,7 @@ fn submit(mut posted: Vec<Posted>, history: &HistoryView<'_>) -> Result<Plan> {
             true => Ok(Plan {
                 supersede_from: Some(stored.seq),
                 insert: new_messages(posted.split_off(at)),
-                continues: None,
+                ..Plan::default()
             }),
             false => Ok(Plan { insert: new_messages(posted.split_off(at + 1)), ..Plan::default() }),
         };
@@ -112,8 +135,8 @@ fn must_end_with_user() -> Error {
     Error::invalid("messages", "must end with a user message")
 }
 
-/// The client has outputs for calls that a reply left open; the message is continued under its own id.
-fn continue_message(posted: &Posted, history: &HistoryView<'_>) -> Result<Plan> {
+/// The client has answers to calls that a reply left open; the message is continued under its own id.
+fn continue_message(posted: &Posted, decider: &Decider, history: &HistoryView<'_>) -> Result<Plan> {
     let nothing_new = || {
         Error::invalid(
             "messages",
@@ -121,23 +144,16 @@ fn continue_message(posted: &Posted, history: &HistoryView<'_>) -> Result<Plan> 
         )
     };
     let stored = known_as(posted, history)?.ok_or_else(nothing_new)?;
-    let mut parts: Vec<Value> = serde_json::from_str(&stored.parts).map_err(Error::internal)?;
-    let taken = parts
-        .iter_mut()
-        .filter(|part| is_open_call(part))
-        .fold(0, |taken, part| taken + posted.parts.iter().any(|output| take_output(part, output)) as usize);
-    if taken == 0 || parts.iter().any(is_open_call) {
+    let answers = Answers::of_parts(&posted.parts);
+    if answers.is_empty() {
         return Err(nothing_new());
     }
-    let message = NewMessage {
-        id: stored.id.clone(),
-        role: Role::Assistant,
-        status: Status::Complete,
-        metadata: stored.metadata.clone(),
-        content: fold::content(&parts),
-        parts: Value::Array(parts).to_string(),
-    };
-    Ok(Plan { supersede_from: Some(stored.seq), insert: vec![message], continues: Some(stored.id) })
+    match answers::plan(&stored, &answers, decider, history)? {
+        Some(plan) => Ok(plan),
+        // A restart came between the answer and what was to follow.
+        None if !answers.approvals.is_empty() && stored.status == Status::Interrupted => resume(history),
+        None => Err(nothing_new()),
+    }
 }
 
 fn known_as(message: &Posted, history: &HistoryView<'_>) -> Result<Option<Message>> {
@@ -150,29 +166,6 @@ fn same(posted: &Posted, stored: &Message) -> bool {
     let said =
         |part: &Value| ["text", "url"].iter().find_map(|key| part.get(key).and_then(Value::as_str).map(str::to_owned));
     posted.parts.iter().filter_map(said).eq(stored.iter().filter_map(said))
-}
-
-/// Whether the part is a call that waits for its output.
-fn is_open_call(part: &Value) -> bool {
-    let state = part.get("state").and_then(Value::as_str);
-    part.get("toolCallId").is_some() && matches!(state, Some("input-available" | "approval-requested"))
-}
-
-/// Gives a stored call the output a client sent for it. The input stays the stored one: the client's word for it counts
-/// for nothing.
-fn take_output(call: &mut Value, posted: &Value) -> bool {
-    let ended = match posted.get("state").and_then(Value::as_str) {
-        Some("output-available") => "output",
-        Some("output-error") => "errorText",
-        _ => return false,
-    };
-    let (Some(fields), Some(output)) = (call.as_object_mut(), posted.get(ended)) else { return false };
-    if posted.get("toolCallId") != fields.get("toolCallId") || fields.contains_key("approval") {
-        return false;
-    }
-    fields.insert("state".into(), posted["state"].clone());
-    fields.insert(ended.into(), super::chunk::clean_json(output.clone()));
-    true
 }
 
 /// What a client may add to a history that is there: what people and operators say. Replies come from models.
@@ -202,6 +195,10 @@ mod tests {
         Posted { id: id.map(str::to_owned), role, parts: vec![json!({ "type": "text", "text": text })] }
     }
 
+    fn anyone() -> Decider {
+        Decider { via: "sign-in".into(), is_owner: false }
+    }
+
     fn asked(id: &str) -> Posted {
         said(Role::User, Some(id), id)
     }
@@ -212,7 +209,9 @@ mod tests {
             for (question, reply) in [("q1", "a1"), ("q2", "a2")] {
                 let parts = json!([{ "type": "text", "text": reply }]).to_string();
                 let answer = NewMessage { id: reply.into(), ..NewMessage::new(Role::Assistant, reply.into(), parts) };
-                session.turn(|history| plan(vec![asked(question)], &Trigger::Submit, history), answer).unwrap();
+                session
+                    .turn(|history| plan(vec![asked(question)], &Trigger::Submit, &anyone(), history), answer)
+                    .unwrap();
             }
             run(session);
         });
@@ -224,7 +223,7 @@ mod tests {
         let answer = NewMessage::new(Role::Assistant, String::new(), "[]".into());
         let undone = session.turn(
             |history| {
-                planned = Some(plan(posted, trigger, history)?);
+                planned = Some(plan(posted, trigger, &anyone(), history)?);
                 Err(Error::Conflict("only looked".into()))
             },
             answer,
@@ -282,7 +281,7 @@ mod tests {
                 |id: &str, state: &str| json!({ "type": "tool-x", "toolCallId": id, "state": state, "input": {} });
             let parts = json!([call("c1", "input-available"), call("c2", "input-available")]).to_string();
             let answer = NewMessage { id: "a".into(), ..NewMessage::new(Role::Assistant, String::new(), parts) };
-            session.turn(|history| plan(vec![asked("q")], &Trigger::Submit, history), answer).unwrap();
+            session.turn(|history| plan(vec![asked("q")], &Trigger::Submit, &anyone(), history), answer).unwrap();
             let output = |id: &str| {
                 let mut part = call(id, "output-available");
                 part["output"] = json!(1);

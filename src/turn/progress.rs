@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 use tokio::{sync::oneshot, time::Instant};
 
+use super::calls::so_far::CallsSoFar;
 use crate::{
     error::Error,
     model::{Delta, ThoughtsField, openai::TOO_LONG},
@@ -31,6 +32,14 @@ pub(super) struct Progress {
     pub beside: Map<String, Value>,
     /// What went wrong in the upstream's reply, which need not end it.
     pub fault: Option<Error>,
+    /// The parts of the continued message once its calls were answered: a JSON array, as text.
+    pub answered: Option<String>,
+    /// What its calls of tools have come to.
+    pub calls: CallsSoFar,
+    /// How many tools the request had no room for.
+    pub tools_left_out: usize,
+    /// Servers whose tools it did not offer, since they do not answer.
+    pub tools_unavailable: Vec<String>,
     /// The model call that runs, so that one that is cut off is paid for what it said.
     pub call: Option<OpenCall>,
 }
@@ -63,6 +72,10 @@ impl Progress {
             thoughts_field: None,
             beside: Map::new(),
             fault: None,
+            answered: None,
+            calls: CallsSoFar::default(),
+            tools_left_out: 0,
+            tools_unavailable: Vec::new(),
             call: None,
         }
     }

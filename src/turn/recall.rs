@@ -22,12 +22,17 @@ const LONG_HISTORY_BYTES: u64 = 1024 * 1024;
 pub(super) fn recall(
     org: &Org<'_>,
     session: SessionRow,
+    own: Option<(&str, &str)>,
     system: &str,
     room: Option<Room>,
     cut: Option<i64>,
 ) -> Result<Fitted> {
     let read = || {
-        let (history, left_out) = org.history(session, HISTORY_BYTES_MAX)?;
+        let (mut history, left_out) = org.history(session, HISTORY_BYTES_MAX)?;
+        if let Some((id, parts)) = own {
+            let message = history.iter_mut().rfind(|message| message.id == id);
+            message.into_iter().for_each(|message| message.parts = parts.to_owned());
+        }
         let fitted = history::fit(system, &history, room, cut)?;
         Ok(Fitted { dropped: left_out + fitted.dropped, ..fitted })
     };

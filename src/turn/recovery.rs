@@ -9,6 +9,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{
+    answers::server_stopped,
     bill::Bill,
     chunk::Chunk,
     fold::{self, Fold},
@@ -24,6 +25,7 @@ use crate::{
         TurnRow,
         journal::Orphan,
         messages::{NewMessage, Role, Status},
+        tool_calls::{CallStatus, EndedCall, OpenCall},
         turns::{EndedTurn, Outcome},
     },
 };
@@ -75,7 +77,34 @@ fn empty_end(orphan: &Orphan) -> EndedTurn {
         output_tokens: 0,
         cost: 0,
         cut: None,
+        calls: Vec::new(),
     }
+}
+
+/// How the calls ended that the turn made: as the journal says, and where it does not, nobody knows. Those that may be made again
+/// stay open.
+fn end_calls(fold: &mut Fold, calls: &[OpenCall]) -> Vec<EndedCall> {
+    let mut ended = Vec::new();
+    for call in calls.iter().filter(|call| call.status == CallStatus::Called) {
+        let part = fold.parts().iter().rfind(|part| part["toolCallId"] == call.call_id.as_str());
+        let text = |key: &str| part.and_then(|part| part[key].as_str()).map(str::to_owned);
+        let end = |status, reason, output_bytes| EndedCall { id: call.id.clone(), status, output_bytes, reason };
+        match text("state").as_deref() {
+            Some("output-available") => {
+                let bytes = part.map_or(0, |part| part["output"].to_string().len());
+                ended.push(end(CallStatus::Done, None, bytes));
+            }
+            Some("output-error") => ended.push(end(CallStatus::Failed, text("errorText"), 0)),
+            _ if call.is_idempotent => fold.keep_open([call.call_id.clone()]),
+            _ => {
+                let (tool_call_id, error_text) = (call.call_id.clone(), server_stopped());
+                let dynamic = part.is_some_and(|part| part["type"] == "dynamic-tool");
+                ended.push(end(CallStatus::Unknown, Some(error_text.clone()), 0));
+                fold.apply(&Chunk::ToolOutputError { tool_call_id, error_text, dynamic });
+            }
+        }
+    }
+    ended
 }
 
 /// The message that the journal holds, and an estimate of what it cost.
@@ -90,10 +119,12 @@ fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
         }
         fold.apply(&chunk);
     }
+    let org = services.store.org(&orphan.tenant);
+    let calls = org.calls_of_turn(orphan.turn)?;
+    let ended = end_calls(&mut fold, &calls);
     fold.close(Outcome::Interrupted);
     let parts = fold.into_parts();
     let content = fold::content(&parts);
-    let org = services.store.org(&orphan.tenant);
     // A model that is gone since then costs nothing: its price is unknown.
     let pricing =
         services.catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|resolved| resolved.model.pricing);
@@ -104,6 +135,8 @@ fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
         let said = content.get(text_before..).unwrap_or_default();
         bill.add(None, history::tokens_of_bytes(org.content_bytes(orphan.session)?), said);
     }
+    // What a call cost is charged whatever came of it.
+    calls.iter().for_each(|call| bill.add_tool(call.cost));
     let mut metadata = json!({
         "model": orphan.model, "agentId": orphan.agent_id, "finishReason": "other",
         "costMicrocents": bill.charge(), "estimated": true,
@@ -126,6 +159,7 @@ fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
         cache_read_tokens: usage.cache_read_tokens,
         output_tokens: usage.output_tokens,
         cost: bill.charge(),
+        calls: ended,
         ..empty_end(orphan)
     })
 }

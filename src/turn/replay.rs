@@ -21,15 +21,25 @@ use crate::{
 
 /// The stream of a turn that is over: server-sent events from `start` to `[DONE]`.
 pub(super) fn replay(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> Result<Vec<u8>> {
+    let mut frames = Vec::new();
+    chunks(turn, outcome, request_id)?.iter().for_each(|chunk| chunk.write_to(&mut frames));
+    frames.extend_from_slice(DONE.as_bytes());
+    Ok(frames)
+}
+
+/// Its chunks, from `start` to the last.
+pub(super) fn chunks(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> Result<Vec<Chunk>> {
     let parts = fold::stored_parts(turn.parts.as_deref())?;
-    let before = fold::stored_parts(turn.continued_parts.as_deref())?.len();
+    let before = fold::stored_parts(turn.continued_parts.as_deref())?;
     let metadata: Value = serde_json::from_str(&turn.metadata).map_err(Error::internal)?;
     let mut chunks = vec![Chunk::Start {
         message_id: turn.message_id.clone(),
         message_metadata: metadata::of_start(&turn.session_id, &turn.model, turn.agent_id.as_deref(), turn.started_at),
     }];
-    // A client that continues a message holds what it had before.
-    chunks.extend(chunks_of(parts.get(before..).unwrap_or_default()));
+    // A client that continues a message holds what it had before, but for how its calls ended.
+    let ended = parts.iter().zip(&before).filter(|(now, then)| now["state"] != then["state"]);
+    chunks.extend(ended.filter_map(|(now, _)| output_chunk(now)));
+    chunks.extend(chunks_of(parts.get(before.len()..).unwrap_or_default()));
     match outcome {
         Outcome::Complete => {
             let finish_reason = metadata["finishReason"].as_str().unwrap_or("other").to_owned();
@@ -45,10 +55,7 @@ pub(super) fn replay(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> R
             chunks.extend(Chunk::of_error(&failed, request_id));
         }
     }
-    let mut frames = Vec::new();
-    chunks.iter().for_each(|chunk| chunk.write_to(&mut frames));
-    frames.extend_from_slice(DONE.as_bytes());
-    Ok(frames)
+    Ok(chunks)
 }
 
 /// The chunks that fold to `parts`.
@@ -83,9 +90,11 @@ pub(super) fn chunks_of(parts: &[Value]) -> Vec<Chunk> {
                 url: text("url"),
                 title: part["title"].as_str().map(str::to_owned),
             }),
+            "file" => chunks.push(Chunk::File { url: text("url"), media_type: text("mediaType") }),
+            "dynamic-tool" => call_chunks(part, text("toolName"), true, &mut chunks),
             kind => {
                 if let Some(tool_name) = kind.strip_prefix("tool-") {
-                    call_chunks(part, tool_name.to_owned(), &mut chunks);
+                    call_chunks(part, tool_name.to_owned(), false, &mut chunks);
                 }
             }
         }
@@ -96,7 +105,7 @@ pub(super) fn chunks_of(parts: &[Value]) -> Vec<Chunk> {
     chunks
 }
 
-fn call_chunks(part: &Value, tool_name: String, chunks: &mut Vec<Chunk>) {
+fn call_chunks(part: &Value, tool_name: String, dynamic: bool, chunks: &mut Vec<Chunk>) {
     let text = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
     let tool_call_id = text("toolCallId");
     let call = || tool_call_id.clone();
@@ -106,6 +115,7 @@ fn call_chunks(part: &Value, tool_name: String, chunks: &mut Vec<Chunk>) {
             tool_name,
             input: part["input"].clone(),
             provider_metadata: beside::metadata_of(part).cloned(),
+            dynamic,
         },
         // A call whose arguments were useless, or were cut off.
         Some(input) => Chunk::ToolInputError {
@@ -114,18 +124,26 @@ fn call_chunks(part: &Value, tool_name: String, chunks: &mut Vec<Chunk>) {
             input: input.clone(),
             error_text: text("errorText"),
             provider_metadata: beside::metadata_of(part).cloned(),
+            dynamic,
         },
     });
     if let Some(approval_id) = part["approval"]["id"].as_str() {
         chunks.push(Chunk::ToolApprovalRequest { approval_id: approval_id.to_owned(), tool_call_id: call() });
     }
+    chunks.extend(output_chunk(part));
+}
+
+/// The chunk that ends a call, if it has ended.
+fn output_chunk(part: &Value) -> Option<Chunk> {
+    let text = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
+    let (tool_call_id, dynamic) = (text("toolCallId"), part["type"] == "dynamic-tool");
     match &*text("state") {
         "output-available" => {
-            chunks.push(Chunk::ToolOutputAvailable { tool_call_id: call(), output: part["output"].clone() });
+            Some(Chunk::ToolOutputAvailable { tool_call_id, output: part["output"].clone(), dynamic })
         }
-        "output-error" => chunks.push(Chunk::ToolOutputError { tool_call_id: call(), error_text: text("errorText") }),
-        "output-denied" => chunks.push(Chunk::ToolOutputDenied { tool_call_id: call() }),
-        _ => {}
+        "output-error" => Some(Chunk::ToolOutputError { tool_call_id, error_text: text("errorText"), dynamic }),
+        "output-denied" => Some(Chunk::ToolOutputDenied { tool_call_id }),
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a question names, looked up: session, agent, project and model.
 
 use super::{
-    ask::{Ask, SessionRef},
+    ask::{Ask, SessionRef, Trigger},
     services::Services,
 };
 use crate::{
@@ -57,7 +57,11 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
         let is_moved = own_project.is_none() && bound.is_some_and(|session| session.user_id != tenant.user_id);
         refuse_private(is_moved && project.is_private)?;
     }
-    let model_id = match ask.model.clone().or_else(|| agent.model.clone()) {
+    let asking = match (&ask.trigger, &session) {
+        (Trigger::Resume(answers), Some(session)) if !answers.is_empty() => org.asking_model(session.seq)?,
+        _ => None,
+    };
+    let model_id = match ask.model.clone().or(asking).or_else(|| agent.model.clone()) {
         Some(id) => id,
         None => org.details()?.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
     };

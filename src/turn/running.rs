@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::{journal::Journal, reader::Reader};
+use super::{chunk::Chunk, journal::Journal, reader::Reader};
 
 /// Why a turn is to end before its reply does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,13 @@ impl RunningTurn {
     /// One that has streamed nothing yet.
     pub fn new() -> Arc<Self> {
         Arc::new(RunningTurn { journal: Arc::default(), stop: watch::channel(None).0 })
+    }
+
+    /// One that is over, with all that it streamed.
+    pub(super) fn over(chunks: &[Chunk]) -> Arc<Self> {
+        let turn = RunningTurn::new();
+        turn.journal.end(chunks);
+        turn
     }
 
     /// What it has streamed.

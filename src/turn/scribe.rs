@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{chunk::Chunk, fold::Fold, running::RunningTurn};
-use crate::store::{Answered, Store, Tenant, TurnRow, turns::Outcome};
+use crate::store::{Answered, Store, Tenant, TurnRow, tool_calls::EndedCall, turns::Outcome};
 
 /// Time between two checkpoints of a turn: what a crash may cost at most.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -27,8 +27,10 @@ pub struct Scribe {
     checkpoints: i64,
     /// How much of the stream is in the file.
     journaled_bytes: usize,
-    /// The checkpoint on its way, and how much will be in the file with it.
-    journaling: Option<(usize, Answered<()>)>,
+    /// The checkpoint on its way, how much will be in the file with it, and how many of the ended calls.
+    journaling: Option<(usize, usize, Answered<()>)>,
+    /// Calls that ended and are not known to have in the file.
+    ended: Vec<EndedCall>,
 }
 
 impl Scribe {
@@ -45,6 +47,7 @@ impl Scribe {
             checkpoints: 0,
             journaled_bytes: 0,
             journaling: None,
+            ended: Vec::new(),
         }
     }
 
@@ -105,10 +108,13 @@ impl Scribe {
     /// that stalls is not sent the same again.
     pub fn checkpoint(&mut self) {
         self.checkpoint.as_mut().reset(Instant::now() + CHECKPOINT_INTERVAL);
-        if let Some((bytes, mut answered)) = self.journaling.take() {
+        if let Some((bytes, calls, mut answered)) = self.journaling.take() {
             match answered.try_recv() {
-                Err(TryRecvError::Empty) => return self.journaling = Some((bytes, answered)),
-                Ok(Ok(())) => self.journaled_bytes = bytes,
+                Err(TryRecvError::Empty) => return self.journaling = Some((bytes, calls, answered)),
+                Ok(Ok(())) => {
+                    self.journaled_bytes = bytes;
+                    self.ended.drain(..calls);
+                }
                 Ok(Err(_)) | Err(TryRecvError::Closed) => {}
             }
         }
@@ -119,8 +125,31 @@ impl Scribe {
         self.checkpoints += 1;
         let bytes = self.journaled_bytes + frames.len();
         // A full queue is a failure like another: the next one brings it.
-        let answered = self.store.org(&self.tenant).journal(self.row, self.checkpoints, frames);
-        self.journaling = answered.ok().map(|answered| (bytes, answered));
+        let (ended, calls) = (self.ended.clone(), self.ended.len());
+        let answered = self.store.org(&self.tenant).journal(self.row, self.checkpoints, frames, ended);
+        self.journaling = answered.ok().map(|answered| (bytes, calls, answered));
+    }
+
+    /// Notes that a call ended, and how it is shown.
+    pub fn end_call(&mut self, ended: EndedCall, chunks: &[Chunk]) {
+        self.write(chunks);
+        self.ended.push(ended);
+        self.checkpoint();
+    }
+
+    /// The calls that ended and are not known to have in the file.
+    pub fn take_ended(&mut self) -> Vec<EndedCall> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Lets an interrupted turn leave these calls open.
+    pub fn keep_open(&mut self, call_ids: impl IntoIterator<Item = String>) {
+        self.fold.keep_open(call_ids);
+    }
+
+    /// The message as it is by now.
+    pub fn so_far(&self) -> &[serde_json::Value] {
+        self.fold.parts()
     }
 
     /// The parts of the message that a turn which ended so leaves.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::stats::Stats;
 use crate::{catalog::Catalog, store::Store, tools::Tools};
 
@@ -11,4 +13,9 @@ pub(super) struct Services {
     pub catalog: Arc<Catalog>,
     pub tools: Arc<Tools>,
     pub stats: Stats,
+    /// Calls of tools that may run at once.
+    pub tool_places: Semaphore,
 }
+
+/// Calls of tools that run at once in this process.
+pub(super) const TOOL_RUNS_MAX: usize = 256;

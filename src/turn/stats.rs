@@ -2,7 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{model::Usage, store::turns::Outcome};
+use crate::{
+    model::Usage,
+    store::{
+        tool_calls::{CallStatus, Origin},
+        turns::Outcome,
+    },
+};
 
 /// Counters that only grow.
 #[derive(Debug, Default)]
@@ -11,6 +17,8 @@ pub struct Stats {
     ended: [AtomicU64; Outcome::ALL.len()],
     input_tokens: AtomicU64,
     output_tokens: AtomicU64,
+    /// Calls of tools, by origin and how they ended.
+    calls: [[AtomicU64; CallStatus::ALL.len()]; Origin::ALL.len()],
 }
 
 impl Stats {
@@ -19,6 +27,16 @@ impl Stats {
         self.ended[outcome as usize].fetch_add(1, Ordering::Relaxed);
         self.input_tokens.fetch_add(usage.input_tokens, Ordering::Relaxed);
         self.output_tokens.fetch_add(usage.output_tokens, Ordering::Relaxed);
+    }
+
+    /// Counts a call of a tool that ended.
+    pub(super) fn count_call(&self, origin: Origin, status: CallStatus) {
+        self.calls[origin as usize][status as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Calls of tools that ended so.
+    pub fn calls(&self, origin: Origin, status: CallStatus) -> u64 {
+        self.calls[origin as usize][status as usize].load(Ordering::Relaxed)
     }
 
     /// Turns by how they ended.

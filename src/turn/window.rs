@@ -3,7 +3,7 @@
 //! Rule: plain values. What its owner told counts, unless a refusal has shown that less is true; nothing is known of a window
 //! that nobody told, read or learned.
 
-use super::history::{self, Room};
+use super::history::{self, OUTPUT_BYTES_MIN, Room};
 use crate::{
     catalog::WindowSource,
     model::{
@@ -20,8 +20,6 @@ const REPLY_SHARE: u64 = 4;
 /// end would fill all of it.
 pub(super) const OUTPUT_TOKENS_DEFAULT: u32 = 16_384;
 const OUTPUT_SHARE: u32 = 2;
-/// Bytes of a tool's output that any model is shown.
-const OUTPUT_BYTES_MIN: usize = 1_024;
 /// A prompt of fewer tokens is mostly the template's, and says nothing about bytes per token.
 const MEASURED_TOKENS_MIN: u64 = 256;
 

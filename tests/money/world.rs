@@ -15,6 +15,7 @@ use alm::{
     seal::Sealer,
     store::{
         Store, Tenant,
+        decisions::Decider,
         messages::{NewMessage, Role, Status},
         providers::{Provider, ProviderModel},
         sessions::NewSession,
@@ -179,7 +180,8 @@ impl World {
         let frames = b"data: {\"type\":\"text-start\",\"id\":\"t\"}\n\ndata: \
             {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"Something that was said.\"}\n\n";
         let Known { org, begun, .. } = &self.turns[turn];
-        self.store.org(&self.tenants[*org]).journal(begun.turn, Timestamp::now().as_millis(), frames.to_vec()).unwrap();
+        let org = self.store.org(&self.tenants[*org]);
+        org.journal(begun.turn, Timestamp::now().as_millis(), frames.to_vec(), Vec::new()).unwrap();
     }
 
     fn withdraw(&mut self, turn: usize) {
@@ -260,6 +262,7 @@ pub async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> 
         model: PAID_MODEL.into(),
         message_id: id::generate(),
         hold: hold.map(|(at_least, at_most)| Hold { at_least, at_most }),
+        decider: Decider { via: "sign-in".into(), is_owner: true },
     };
     let question = NewMessage {
         id: id::generate(),
@@ -285,5 +288,6 @@ pub fn ended(begun: &Begun, outcome: Outcome, cost: i64) -> EndedTurn {
         output_tokens: 5,
         cost,
         cut: None,
+        calls: Vec::new(),
     }
 }

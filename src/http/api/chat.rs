@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    approvals::ResumeRequest,
     messages::MessageRole,
     tags::Tag,
     ui_stream::{RunningStream, UiStream},
@@ -20,13 +21,15 @@ use crate::{
     error::{Error, Result},
     http::{
         auth::{Caller, Chat, ReadOrChat},
-        body::HistoryBody,
+        body::{HistoryBody, MaybeBody},
         wire::{data::Data, envelope::ApiError},
     },
     id,
     key::Env,
     store::messages::Role,
+    tools::client,
     turn::{
+        answers::Answers,
         ask::{Ask, Asker, By, Posted, SessionRef, Trigger},
         parts,
     },
@@ -57,6 +60,9 @@ pub(crate) struct ChatRequest {
     trigger: Option<ChatTrigger>,
     /// With `regenerate-message`: the message to replace. Default: the last one.
     message_id: Option<String>,
+    /// Tools that you run yourself: an object of `{description, parameters}` by name, or an array of
+    /// `{name, description, inputSchema}`. A call of one ends the stream with `tool-calls`.
+    tools: Option<Value>,
 }
 
 /// What is asked for: a reply to a new message, or a new reply in place of an old one.
@@ -98,6 +104,7 @@ impl Example for ChatRequest {
             project_id: None,
             trigger: None,
             message_id: None,
+            tools: None,
         }
     }
 }
@@ -119,19 +126,25 @@ impl Chats {
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
 
-    /// Resume an interrupted reply
+    /// Go on with a reply
     ///
-    /// A reply that a restart interrupted continues under its own id, in a new step.
+    /// With answers to the calls that it waits for: all of them at once. The same answers again find the same stream. Without a
+    /// body, a reply that a restart interrupted continues under its own id, in a new step.
     #[oai(path = "/chat/:session_id/resume", method = "post", operation_id = "resume_chat")]
     async fn resume_chat(
         &self,
         caller: Caller<Chat>,
         /// The session's id.
         session_id: Path<String>,
+        body: MaybeBody<ResumeRequest>,
     ) -> Result<UiStream, ApiError> {
         caller.app.refuse_while_draining()?;
-        let ask =
-            Ask { session: SessionRef::Existing(session_id.0), trigger: Trigger::Resume, ..Ask::new(asker(&caller)) };
+        let answers = body.0.map_or_else(|| Ok(Answers::default()), ResumeRequest::into_answers)?;
+        let ask = Ask {
+            session: SessionRef::Existing(session_id.0),
+            trigger: Trigger::Resume(answers),
+            ..Ask::new(asker(&caller))
+        };
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
 
@@ -185,6 +198,7 @@ fn asker(caller: &Caller<Chat>) -> Asker {
         request_id: caller.request_id.as_str().to_owned(),
         claim: caller.claim.clone(),
         by: By::Chat,
+        decider: caller.decider(),
     }
 }
 
@@ -229,9 +243,14 @@ impl ChatRequest {
                 Some(ChatTrigger::RegenerateMessage) => Trigger::Regenerate { message_id: self.message_id },
                 _ => Trigger::Submit,
             },
+            tools: self.tools.map_or(Ok(Vec::new()), |tools| client::tools(&tools).map_err(refused))?,
             ..Ask::new(asker)
         })
     }
+}
+
+fn refused(fault: String) -> Error {
+    Error::invalid("tools", fault)
 }
 
 impl ChatMessage {

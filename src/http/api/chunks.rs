@@ -46,23 +46,25 @@ chunks! {
     /// A reasoning part ends.
     ReasoningEndChunk "reasoning-end" { id: String }
     /// A tool call begins.
-    ToolInputStartChunk "tool-input-start" { tool_call_id: String, tool_name: String }
+    ToolInputStartChunk "tool-input-start" { tool_call_id: String, tool_name: String, dynamic: Option<bool> }
     /// More of a call's arguments, as JSON text.
     ToolInputDeltaChunk "tool-input-delta" { tool_call_id: String, input_text_delta: String }
     /// A call's arguments are complete.
-    ToolInputAvailableChunk "tool-input-available" { tool_call_id: String, tool_name: String, input: Value, provider_metadata: Option<Value> }
+    ToolInputAvailableChunk "tool-input-available" { tool_call_id: String, tool_name: String, input: Value, provider_metadata: Option<Value>, dynamic: Option<bool> }
     /// A call's arguments are complete and invalid.
-    ToolInputErrorChunk "tool-input-error" { tool_call_id: String, tool_name: String, input: Value, error_text: String, provider_metadata: Option<Value> }
+    ToolInputErrorChunk "tool-input-error" { tool_call_id: String, tool_name: String, input: Value, error_text: String, provider_metadata: Option<Value>, dynamic: Option<bool> }
     /// A call waits for approval.
     ToolApprovalRequestChunk "tool-approval-request" { approval_id: String, tool_call_id: String }
     /// A tool's result.
-    ToolOutputAvailableChunk "tool-output-available" { tool_call_id: String, output: Value }
+    ToolOutputAvailableChunk "tool-output-available" { tool_call_id: String, output: Value, dynamic: Option<bool> }
     /// A tool failed.
-    ToolOutputErrorChunk "tool-output-error" { tool_call_id: String, error_text: String }
+    ToolOutputErrorChunk "tool-output-error" { tool_call_id: String, error_text: String, dynamic: Option<bool> }
     /// A call was not approved.
     ToolOutputDeniedChunk "tool-output-denied" { tool_call_id: String }
     /// A page the reply refers to.
     SourceUrlChunk "source-url" { source_id: String, url: String, title: Option<String> }
+    /// A file that a tool gave.
+    FileChunk "file" { url: String, media_type: String }
     /// The model's server is loading it: `state` is `loading`, `sinceMs` says how long.
     DataModelChunk "data-model" { data: Value, transient: bool }
     /// The error of the next chunk, for programs: `code`, `message`, `requestId`.
@@ -99,13 +101,14 @@ mod tests {
             Chunk::ReasoningStart { id: id() },
             Chunk::ReasoningDelta { id: id(), delta: text() },
             Chunk::ReasoningEnd { id: id() },
-            Chunk::ToolInputStart { tool_call_id: id(), tool_name: text() },
+            Chunk::ToolInputStart { tool_call_id: id(), tool_name: text(), dynamic: true },
             Chunk::ToolInputDelta { tool_call_id: id(), input_text_delta: text() },
             Chunk::ToolInputAvailable {
                 tool_call_id: id(),
                 tool_name: text(),
                 input: value(),
                 provider_metadata: Some(value()),
+                dynamic: true,
             },
             Chunk::ToolInputError {
                 tool_call_id: id(),
@@ -113,12 +116,14 @@ mod tests {
                 input: value(),
                 error_text: text(),
                 provider_metadata: Some(value()),
+                dynamic: true,
             },
             Chunk::ToolApprovalRequest { approval_id: id(), tool_call_id: id() },
-            Chunk::ToolOutputAvailable { tool_call_id: id(), output: value() },
-            Chunk::ToolOutputError { tool_call_id: id(), error_text: text() },
+            Chunk::ToolOutputAvailable { tool_call_id: id(), output: value(), dynamic: true },
+            Chunk::ToolOutputError { tool_call_id: id(), error_text: text(), dynamic: true },
             Chunk::ToolOutputDenied { tool_call_id: id() },
             Chunk::SourceUrl { source_id: id(), url: text(), title: Some(text()) },
+            Chunk::File { url: text(), media_type: text() },
             Chunk::DataModel { data: ModelState::loading(Duration::ZERO), transient: true },
             Chunk::DataError { data, transient: true },
             Chunk::Error { error_text: text() },

@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod api_keys;
+pub mod approvals;
 pub mod billing;
 pub mod chat;
 mod chunks;
@@ -40,7 +41,7 @@ pub const API_PREFIX: &str = "/api/v1";
 
 /// Every resource, in groups: a tuple of poem-openapi holds 16.
 pub type Api = (
-    (agents::Agents, sessions::Sessions, messages::Messages, chat::Chats),
+    (agents::Agents, sessions::Sessions, messages::Messages, chat::Chats, approvals::Approvals),
     (models::Models, providers::Providers),
     (tools::ToolsApi, mcp_servers::McpServers, tool_calls::ToolCalls),
     (projects::Projects, billing::BillingApi),
@@ -48,7 +49,7 @@ pub type Api = (
 );
 
 /// What every operation that takes a body, or is a POST, declares of itself.
-pub const OPERATIONS: [Operation; 27] = [
+pub const OPERATIONS: [Operation; 28] = [
     row("create_agent", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
     row("update_agent", BODY_BYTES_MAX, Executed, auth::admits::<Write>),
     row("create_project", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
@@ -58,6 +59,7 @@ pub const OPERATIONS: [Operation; 27] = [
     row("create_message", HISTORY_BYTES_MAX, Replayed, auth::admits::<Chat>).counted(),
     row("create_chat", HISTORY_BYTES_MAX, Replayed, auth::admits::<Chat>).counted(),
     row("resume_chat", BODY_BYTES_MAX, Replayed, auth::admits::<Chat>).counted(),
+    row("decide_approval", BODY_BYTES_MAX, Replayed, auth::admits::<Chat>),
     row("stop_chat", BODY_BYTES_MAX, Replayed, auth::admits::<Chat>),
     row("create_provider", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("update_provider", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),

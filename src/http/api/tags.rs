@@ -7,6 +7,8 @@ use poem_openapi::Tags;
 pub enum Tag {
     /// The personas that reply.
     Agents,
+    /// Calls of tools that wait for a person.
+    Approvals,
     /// Keys for programs.
     #[oai(rename = "API keys")]
     ApiKeys,

@@ -27,8 +27,9 @@ use crate::{
     key::{Env, Scope},
     store::{
         self, Tenant,
+        decisions::Decider,
         idempotency::Claim,
-        sign_ins::{self, SignIn},
+        sign_ins::{self, Role, SignIn},
     },
     time::Timestamp,
 };
@@ -50,6 +51,8 @@ pub struct Caller<A> {
     pub reads: bool,
     /// The id of the key that speaks for them, if one does.
     pub key_id: Option<String>,
+    /// Whether they are the organization's owner, at a browser.
+    pub is_owner: bool,
     pub request_id: RequestId,
     /// Notes what is done, if the request is to be done once.
     pub claim: Option<Claim>,
@@ -74,6 +77,12 @@ impl<A> Caller<A> {
     /// The store as the caller's organization sees it.
     pub fn org(&self) -> store::Org<'_> {
         self.app.store.org(&self.tenant).once(self.claim.as_ref())
+    }
+
+    /// How they answer calls that wait for a person.
+    pub fn decider(&self) -> Decider {
+        let via = self.key_id.clone().unwrap_or_else(|| "sign-in".into());
+        Decider { via, is_owner: self.is_owner }
     }
 
     /// Runs a read that may scan, on a thread of its own.
@@ -195,9 +204,9 @@ pub fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     let request_id = request.data::<RequestId>().cloned();
     let request_id = request_id.ok_or_else(|| Error::internal("a handler was reached without a request id"))?;
     let claim = request.data::<Claim>().cloned();
-    let Known { access, tenant, env, reads, key_id } = known(request)?;
+    let Known { access, tenant, env, reads, key_id, is_owner } = known(request)?;
     Speaker::tell(request, &tenant.user_id);
-    Ok(Caller { access, app, tenant, env, reads, key_id, request_id, claim })
+    Ok(Caller { access, app, tenant, env, reads, key_id, is_owner, request_id, claim })
 }
 
 /// Who is calling, for whom, and the proof that they may.
@@ -207,6 +216,7 @@ struct Known<A> {
     env: Env,
     reads: bool,
     key_id: Option<String>,
+    is_owner: bool,
 }
 
 fn known<A: Access>(request: &Request) -> Result<Known<A>> {
@@ -221,7 +231,8 @@ fn known<A: Access>(request: &Request) -> Result<Known<A>> {
         Identity::Person(sign_in, Some(member)) => {
             let stepped_up = Timestamp::now() < sign_in.stepped_up_until();
             let access = A::prove(Shown::Person { role: member.role, stepped_up })?;
-            Ok(Known { access, tenant: member.tenant, env: Env::Live, reads: true, key_id: None })
+            let is_owner = member.role == Role::Owner;
+            Ok(Known { access, tenant: member.tenant, env: Env::Live, reads: true, key_id: None, is_owner })
         }
         Identity::Key(holder) => {
             if named_org(request).is_some_and(|slug| slug != holder.org_slug) {
@@ -230,7 +241,8 @@ fn known<A: Access>(request: &Request) -> Result<Known<A>> {
                 ));
             }
             let (access, reads) = (A::prove(Shown::Key(&holder.scopes))?, holder.scopes.contains(&Scope::Read));
-            Ok(Known { access, tenant: holder.tenant, env: holder.env, reads, key_id: Some(holder.key_id) })
+            let key_id = Some(holder.key_id);
+            Ok(Known { access, tenant: holder.tenant, env: holder.env, reads, key_id, is_owner: false })
         }
     }
 }

@@ -178,6 +178,43 @@ macro_rules! extract_body {
 extract_body!(JsonBody, |(value, _)| JsonBody(value));
 extract_body!(HistoryBody, |(value, weight)| HistoryBody { value, weight });
 
+/// JSON, or nothing at all.
+pub struct MaybeBody<T>(pub Option<T>);
+
+impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for MaybeBody<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = vec![MetaMediaType { content_type: data::JSON, schema: T::schema_ref() }];
+        Some(MetaRequest { description: None, content, required: false })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(maybe(request, body).await.map(MaybeBody).map_err(ApiError)?)
+    }
+}
+
+async fn maybe<T: ParseFromJSON + 'static>(request: &Request, body: &mut RequestBody) -> Result<Option<T>> {
+    let arrival = Arrival::of(request)?;
+    if arrival.received().is_none() {
+        arrival.receive(request, body.take().map_err(Error::internal)?).await?;
+    }
+    if arrival.received().as_ref().is_none_or(|received| received.bytes.is_empty()) {
+        return Ok(None);
+    }
+    read(request, body).await.map(|(value, _)| Some(value))
+}
+
 /// Any JSON, where another protocol says what it is to be.
 pub async fn json(request: &Request, body: &mut RequestBody) -> Result<Value> {
     read(request, body).await.map(|(value, _)| value)

@@ -63,6 +63,7 @@ impl AskAgent {
             request_id: caller.request_id.as_str().to_owned(),
             claim: None,
             by: By::Mcp,
+            decider: caller.decider(),
         };
         let message = Posted { id: None, role: Role::User, parts: parts::of_text(&self.message) };
         Ask {

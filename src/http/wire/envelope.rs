@@ -119,6 +119,10 @@ impl From<&Error> for Refusal {
                 let fields: Vec<_> = fields.iter().map(|i| json!({ "field": i.field, "message": i.message })).collect();
                 refusal.details(json!({ "fields": fields }))
             }
+            Error::Pending(calls) => {
+                let pending = calls.iter().map(|(id, tool)| json!({ "approvalId": id, "toolName": tool }));
+                refusal.details(json!({ "pending": pending.collect::<Vec<_>>() }))
+            }
             Error::TooLong { .. } => {
                 refusal.details(json!({ "fields": [{ "field": "messages", "message": error.public_text() }] }))
             }

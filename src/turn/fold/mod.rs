@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -29,6 +29,8 @@ pub struct Fold {
     texts: HashMap<String, usize>,
     /// The same for reasoning. The SDK keeps the two apart, so one id may name both.
     reasonings: HashMap<String, usize>,
+    /// Calls that an interrupted turn leaves open, since they are made again.
+    kept: HashSet<String>,
 }
 
 /// Why a call of a turn that ended so has no output; `None`: such a turn leaves nothing open.
@@ -77,6 +79,9 @@ impl Fold {
                 }
                 self.parts.push(part);
             }
+            Chunk::File { url, media_type } => {
+                self.parts.push(json!({"type": "file", "mediaType": media_type, "url": url}));
+            }
             // Streamed only; the stored message has a status for it.
             Chunk::DataModel { .. } | Chunk::DataError { .. } | Chunk::Error { .. } | Chunk::Abort => {}
             // They carry ids and metadata only.
@@ -87,8 +92,8 @@ impl Fold {
 
     fn apply_to_call(&mut self, chunk: &Chunk) {
         match chunk {
-            Chunk::ToolInputStart { tool_call_id, tool_name } => {
-                enter(self.begun_call(tool_call_id, tool_name), "input-streaming", &[]);
+            Chunk::ToolInputStart { tool_call_id, tool_name, dynamic } => {
+                enter(self.begun_call(tool_call_id, tool_name, *dynamic), "input-streaming", &[]);
             }
             Chunk::ToolInputDelta { tool_call_id, input_text_delta } => {
                 let Some(call) = self.call_of_this_step(tool_call_id) else { return };
@@ -100,16 +105,16 @@ impl Fold {
                     other => *other = json!(input_text_delta),
                 }
             }
-            Chunk::ToolInputAvailable { tool_call_id, tool_name, input, provider_metadata } => {
-                let call = self.begun_call(tool_call_id, tool_name);
+            Chunk::ToolInputAvailable { tool_call_id, tool_name, input, provider_metadata, dynamic } => {
+                let call = self.begun_call(tool_call_id, tool_name, *dynamic);
                 enter(call, "input-available", &[]);
                 call.insert("input".into(), input.clone());
                 if let Some(metadata) = provider_metadata {
                     call.insert("callProviderMetadata".into(), metadata.clone());
                 }
             }
-            Chunk::ToolInputError { tool_call_id, tool_name, input, error_text, provider_metadata } => {
-                let call = self.begun_call(tool_call_id, tool_name);
+            Chunk::ToolInputError { tool_call_id, tool_name, input, error_text, provider_metadata, dynamic } => {
+                let call = self.begun_call(tool_call_id, tool_name, *dynamic);
                 enter(call, "output-error", &[]);
                 call.insert(if is_dynamic(call) { "input" } else { "rawInput" }.into(), input.clone());
                 end_in_error(call, error_text);
@@ -122,13 +127,13 @@ impl Fold {
                 call.insert("state".into(), json!("approval-requested"));
                 call.insert("approval".into(), json!({"id": approval_id}));
             }
-            Chunk::ToolOutputAvailable { tool_call_id, output } => {
+            Chunk::ToolOutputAvailable { tool_call_id, output, .. } => {
                 let Some(call) = self.call(tool_call_id) else { return };
                 enter(call, "output-available", &["input"]);
                 call.insert("output".into(), output.clone());
                 answer_approval(call, true, None);
             }
-            Chunk::ToolOutputError { tool_call_id, error_text } => {
+            Chunk::ToolOutputError { tool_call_id, error_text, .. } => {
                 let Some(call) = self.call(tool_call_id) else { return };
                 fail(call, error_text);
             }
@@ -140,14 +145,25 @@ impl Fold {
         }
     }
 
+    /// Lets an interrupted turn leave these calls open.
+    pub fn keep_open(&mut self, call_ids: impl IntoIterator<Item = String>) {
+        self.kept.extend(call_ids);
+    }
+
+    /// The parts as they are.
+    pub fn parts(&self) -> &[Value] {
+        &self.parts
+    }
+
     /// Leaves nothing dangling in a turn that ended before its chunks did: open text is done, a call without a result is an
-    /// error, an unanswered approval is denied, empty parts are gone. No parts at all remain if nothing was said or done.
-    /// A complete turn stays as its chunks made it.
+    /// error, empty parts are gone. A call that waits for a person waits on, and one that was allowed runs once an interrupted
+    /// turn is resumed. No parts at all remain if nothing was said or done. A complete turn stays as its chunks made it.
     pub fn close(&mut self, outcome: Outcome) {
         let Some(why) = no_output(outcome) else { return };
         self.forget_open();
+        let kept = std::mem::take(&mut self.kept);
         self.parts.retain_mut(|part| match part.as_object_mut() {
-            Some(part) => close_part(part, why),
+            Some(part) => close_part(part, why, |call| is_kept(call, outcome, &kept)),
             None => false,
         });
         if self.parts.iter().all(|part| part["type"] == "step-start") {
@@ -166,9 +182,10 @@ impl Fold {
     }
 
     /// The call of this id in the step that runs; a new one if there is none. Its tool is `name` from now on.
-    fn begun_call(&mut self, id: &str, name: &str) -> &mut Map<String, Value> {
+    fn begun_call(&mut self, id: &str, name: &str, dynamic: bool) -> &mut Map<String, Value> {
         let at = self.position_in_this_step(id).unwrap_or_else(|| {
-            self.parts.push(json!({"type": "", "toolCallId": id, "state": ""}));
+            let kind = if dynamic { "dynamic-tool" } else { "" };
+            self.parts.push(json!({"type": kind, "toolCallId": id, "state": ""}));
             self.parts.len() - 1
         });
         let call = self.parts[at].as_object_mut().expect("a call was found or made as an object");
@@ -256,7 +273,7 @@ fn is_call_type(kind: &str) -> bool {
     kind.starts_with("tool-") || kind == "dynamic-tool"
 }
 
-/// We send no dynamic tools, but a client's own message may hold some.
+/// Whether its tool is one that a client does not know.
 fn is_dynamic(call: &Map<String, Value>) -> bool {
     call.get("type").is_some_and(|kind| kind == "dynamic-tool")
 }
@@ -295,12 +312,23 @@ fn answer_approval(call: &mut Map<String, Value>, approved: bool, reason: Option
     }
 }
 
+/// Whether a turn that ended so leaves a call as it is: a person's answer is waited for, and outlives the process.
+fn is_kept(call: &Map<String, Value>, outcome: Outcome, kept: &HashSet<String>) -> bool {
+    let is_named = || call.get("toolCallId").and_then(Value::as_str).is_some_and(|id| kept.contains(id));
+    match state(call) {
+        "approval-requested" => true,
+        "approval-responded" => outcome == Outcome::Interrupted && was_approved(call),
+        "input-available" => outcome == Outcome::Interrupted && is_named(),
+        _ => false,
+    }
+}
+
 fn was_approved(call: &Map<String, Value>) -> bool {
     call.get("approval").is_some_and(|approval| approval["approved"] == true)
 }
 
 /// Closes one part; says whether anything of it is worth keeping.
-fn close_part(part: &mut Map<String, Value>, why: &str) -> bool {
+fn close_part(part: &mut Map<String, Value>, why: &str, is_kept: impl Fn(&Map<String, Value>) -> bool) -> bool {
     let field = |key| part.get(key).and_then(Value::as_str).unwrap_or_default();
     match (field("type"), field("state")) {
         ("text" | "reasoning", state) => {
@@ -314,16 +342,25 @@ fn close_part(part: &mut Map<String, Value>, why: &str) -> bool {
         // Nothing is known of such a call but that it began.
         (kind, "input-streaming") if is_call_type(kind) && field("rawInput").is_empty() => false,
         (kind, _) if is_call_type(kind) => {
-            close_call(part, why);
+            match is_kept(part) {
+                true => tidy_call(part),
+                false => close_call(part, why),
+            }
             true
         }
         _ => true,
     }
 }
 
+/// A call that stays open, without what its state does not have.
+fn tidy_call(call: &mut Map<String, Value>) {
+    let state = state(call).to_owned();
+    enter(call, &state, &["input"]);
+    call.entry("input").or_insert(Value::Null);
+}
+
 fn close_call(call: &mut Map<String, Value>, why: &str) {
     match state(call) {
-        "approval-requested" => deny(call, Some(why)),
         "approval-responded" if !was_approved(call) => deny(call, None),
         "input-streaming" | "input-available" | "approval-responded" => {
             enter(call, "output-error", &["input", "rawInput"]);

@@ -45,6 +45,7 @@ fn a_call_says_why_it_has_no_answer() {
             tool_name: "t".into(),
             input: json!({}),
             provider_metadata: None,
+            dynamic: false,
         },
     ];
     let texts = [Outcome::Stopped, Outcome::Interrupted, Outcome::Failed].map(|why| {
@@ -58,7 +59,7 @@ fn a_call_says_why_it_has_no_answer() {
 }
 
 #[test]
-fn an_approval_nobody_gave_is_denied_when_the_turn_is_closed() {
+fn a_call_that_waits_for_a_person_waits_on_however_its_turn_ended() {
     let asked = [
         Chunk::StartStep,
         Chunk::ToolInputAvailable {
@@ -66,12 +67,15 @@ fn an_approval_nobody_gave_is_denied_when_the_turn_is_closed() {
             tool_name: "t".into(),
             input: json!({}),
             provider_metadata: None,
+            dynamic: false,
         },
         Chunk::ToolApprovalRequest { approval_id: "a".into(), tool_call_id: "c".into() },
     ];
-    let parts = closed(&[], &asked, Outcome::Stopped);
-    assert_eq!(parts[1]["state"], "output-denied");
-    assert_eq!(parts[1]["approval"]["approved"], false);
+    for outcome in [Outcome::Stopped, Outcome::Interrupted, Outcome::Failed] {
+        let parts = closed(&[], &asked, outcome);
+        assert_eq!(parts[1]["state"], "approval-requested");
+        assert_eq!(parts[1]["approval"], json!({"id": "a"}));
+    }
 }
 
 #[test]

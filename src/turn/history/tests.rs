@@ -142,10 +142,7 @@ fn a_question_without_a_reply_goes_when_the_next_one_does_not_fit_beside_it() {
 #[test]
 fn of_a_long_output_head_and_tail_are_shown() {
     let shown = |output: &str, bytes_max: usize| {
-        let mut message = model::Message::Tool { call_id: "c".into(), output: output.into() };
-        shorten_output(&mut message, bytes_max);
-        let model::Message::Tool { output, .. } = message else { unreachable!() };
-        output
+        if output.len() <= bytes_max { output.to_owned() } else { shortened(output, bytes_max) }
     };
     let output = "0123456789abcdef";
     assert_eq!([shown(output, 17), shown(output, 16)], [output, output]);
@@ -198,4 +195,28 @@ fn what_stood_beside_the_last_words_goes_back_with_them() {
     assert_eq!((&*last.provider, &*last.text, last.field), ("gemini", "", None));
     assert_eq!(Value::from(last.beside.clone()), signed);
     assert_eq!(beside(json!({ "model": "gemini/m", "beside": { "role": "system" } })), [None, None, None]);
+}
+
+#[test]
+fn the_outputs_of_a_step_share_what_a_prompt_holds_of_them() {
+    let shown = |count: usize, bytes: usize| {
+        let tool = |n| model::Message::Tool { call_id: format!("c{n}"), output: "x".repeat(bytes) };
+        let mut messages: Vec<_> = (0..count).map(tool).collect();
+        shorten_outputs(&mut messages, usize::MAX);
+        let len = |message: &model::Message| match message {
+            model::Message::Tool { output, .. } => output.len(),
+            _ => 0,
+        };
+        messages.iter().map(len).max().unwrap()
+    };
+    for bytes in [TOOL_PROMPT_BYTES_MAX - 1, TOOL_PROMPT_BYTES_MAX] {
+        assert_eq!(shown(1, bytes), bytes);
+    }
+    let note = 64;
+    assert!(shown(1, TOOL_PROMPT_BYTES_MAX + 1) <= TOOL_PROMPT_BYTES_MAX + note);
+    assert!(shown(4, TOOL_PROMPT_BYTES_MAX) == TOOL_PROMPT_BYTES_MAX, "four have all of it");
+    assert!(shown(8, TOOL_PROMPT_BYTES_MAX) <= STEP_PROMPT_BYTES_MAX / 8 + note);
+    for bytes in [OUTPUT_BYTES_MIN - 1, OUTPUT_BYTES_MIN] {
+        assert_eq!(shown(STEP_PROMPT_BYTES_MAX, bytes.min(3)), 3, "{bytes}");
+    }
 }

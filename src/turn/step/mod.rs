@@ -18,6 +18,8 @@ pub struct Step {
     call_ids: HashSet<String>,
     /// The ids of this model call's tool calls: the upstream's, and ours.
     renamed: HashMap<String, String>,
+    /// The tools that clients do not know, by name.
+    dynamic: HashSet<String>,
 }
 
 /// The part that takes the next delta. There is one at most: reasoning ends text, and text ends reasoning.
@@ -31,6 +33,11 @@ impl Step {
     /// For a message that has tool calls of these ids already.
     pub fn new(call_ids: impl IntoIterator<Item = String>) -> Self {
         Self { call_ids: call_ids.into_iter().collect(), ..Self::default() }
+    }
+
+    /// The same, where clients do not know the tools of these names.
+    pub fn with_dynamic(self, names: impl IntoIterator<Item = String>) -> Self {
+        Self { dynamic: names.into_iter().collect(), ..self }
     }
 
     /// Begins the next model call.
@@ -72,7 +79,8 @@ impl Step {
             }
             Delta::ToolStart { id, name } => {
                 self.end_reasoning(out);
-                out.push(Chunk::ToolInputStart { tool_call_id: self.call_id(&id), tool_name: name });
+                let dynamic = self.dynamic.contains(&name);
+                out.push(Chunk::ToolInputStart { tool_call_id: self.call_id(&id), tool_name: name, dynamic });
             }
             Delta::ToolArguments { id, fragment } => {
                 self.end_reasoning(out);

@@ -78,10 +78,15 @@ fn announce(call: &ToolCall, chunks: &mut Vec<Chunk>) {
             tool_name,
             input: clean_json(input),
             provider_metadata: None,
+            dynamic: false,
         }],
         parsed => {
             let input = parsed.unwrap_or_else(|_| call.arguments.clone().into());
-            let output = Chunk::ToolOutputError { tool_call_id: tool_call_id.clone(), error_text: String::new() };
+            let output = Chunk::ToolOutputError {
+                tool_call_id: tool_call_id.clone(),
+                error_text: String::new(),
+                dynamic: false,
+            };
             vec![
                 Chunk::ToolInputError {
                     tool_call_id,
@@ -89,6 +94,7 @@ fn announce(call: &ToolCall, chunks: &mut Vec<Chunk>) {
                     input,
                     error_text: String::new(),
                     provider_metadata: None,
+                    dynamic: false,
                 },
                 output,
             ]

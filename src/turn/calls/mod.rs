@@ -1,4 +1,4 @@
-//! A model's calls: checked before any of them runs, then run.
+//! A model's calls: checked before any of them runs, then run (`round.rs`).
 //!
 //! Rule: what a model wrote is foreign text. A call runs only if its arguments are JSON, its tool exists and takes them,
 //! and the reply that holds it came to its own end.
@@ -8,16 +8,19 @@ use serde_json::Value;
 use super::{
     beside,
     chunk::{Chunk, clean_json},
-    scribe::Scribe,
 };
 use crate::{
-    model::{Ending, Finish, Message, ToolCall, openai::sound_json},
-    tools::{
-        Tool, Toolbox, Tools,
-        call::{Call, Ended},
-        schema::is_within,
-    },
+    model::{Finish, ToolCall, openai::sound_json},
+    store::tool_calls::Origin,
+    tools::{Tool, Toolbox, schema::is_within},
 };
+
+pub(super) mod round; // the calls of one step, written down and run
+pub(super) mod shown; // how a call that ended is shown and kept
+pub(super) mod so_far; // what a turn's calls have come to
+
+/// Bytes of a call's input.
+pub const TOOL_INPUT_BYTES_MAX: usize = 256 * 1024;
 
 /// How deep arguments may nest: a message holds them a few levels deeper, and JSON of more than 128 is not read back.
 const DEPTH_MAX: usize = 64;
@@ -37,10 +40,16 @@ pub fn check<'a>(call: &ToolCall, tools: &'a Toolbox, finish: Finish) -> Checked
     if !finish.allows_calls() {
         return Err((input, "The reply was cut off before this call was complete, so it was not run.".into()));
     }
+    if call.arguments.len() > TOOL_INPUT_BYTES_MAX {
+        let most = TOOL_INPUT_BYTES_MAX / 1024;
+        return Err((Value::Null, format!("The arguments of {} are longer than {most} KiB.", call.name)));
+    }
     let Some(tool) = tools.find(&call.name) else {
         return Err((input, format!("There is no tool called {}.", call.name)));
     };
     match tool.refuse(&input) {
+        // Whoever runs it checks it.
+        _ if tool.origin == Origin::Client => Ok((input, tool)),
         None => Ok((input, tool)),
         Some(sentence) => Err((input, sentence)),
     }
@@ -52,12 +61,12 @@ fn read(arguments: &str) -> Option<Value> {
 }
 
 /// The chunk for a call's arguments.
-pub fn input_chunk(call: &ToolCall, checked: &Checked<'_>) -> Chunk {
+pub fn input_chunk(call: &ToolCall, checked: &Checked<'_>, dynamic: bool) -> Chunk {
     let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
     let provider_metadata = call.beside.as_deref().map(beside::to_metadata);
     match checked {
         Ok((input, _)) => {
-            Chunk::ToolInputAvailable { tool_call_id, tool_name, input: input.clone(), provider_metadata }
+            Chunk::ToolInputAvailable { tool_call_id, tool_name, input: input.clone(), provider_metadata, dynamic }
         }
         Err((input, error_text)) => Chunk::ToolInputError {
             tool_call_id,
@@ -65,43 +74,9 @@ pub fn input_chunk(call: &ToolCall, checked: &Checked<'_>) -> Chunk {
             input: input.clone(),
             error_text: error_text.clone(),
             provider_metadata,
+            dynamic,
         },
     }
-}
-
-/// Ends every call of a reply: all inputs first, then the outputs, as the protocol wants. Returns what the model gets of
-/// them.
-pub(super) async fn run(
-    ending: &Ending,
-    tools: &Tools,
-    toolbox: &Toolbox,
-    asked: &Call,
-    out: &mut Scribe,
-) -> Vec<Message> {
-    let calls: Vec<_> = ending.calls.iter().map(|call| (call, check(call, toolbox, ending.finish))).collect();
-    out.write(&calls.iter().map(|(call, checked)| input_chunk(call, checked)).collect::<Vec<_>>());
-    if !calls.is_empty() {
-        // A crash while a tool runs must not forget that it was called.
-        out.checkpoint();
-    }
-    let mut outputs = Vec::with_capacity(calls.len());
-    for (call, checked) in calls {
-        let result = match checked {
-            Ok((input, tool)) => match tools.run(tool, &input, asked.clone()).await {
-                Ended::Done { output, .. } => Ok(output),
-                Ended::Failed(sentence) | Ended::Unknown(sentence) => Err(sentence),
-            },
-            Err((_, sentence)) => Err(sentence),
-        };
-        let tool_call_id = call.id.clone();
-        let (chunk, output) = match result.map(clean_json) {
-            Ok(output) => (Chunk::ToolOutputAvailable { tool_call_id, output: output.clone() }, output.to_string()),
-            Err(sentence) => (Chunk::ToolOutputError { tool_call_id, error_text: sentence.clone() }, sentence),
-        };
-        out.write(&[chunk]);
-        outputs.push(Message::Tool { call_id: call.id.clone(), output });
-    }
-    outputs
 }
 
 #[cfg(test)]
@@ -120,6 +95,7 @@ mod tests {
             Store,
             messages::{Role, Status},
         },
+        tools::Tools,
         turn::{
             ask::{Ask, Asker, Posted, SessionRef},
             engine::Engine,

@@ -3,14 +3,19 @@
 //! Rule: whatever happens to the connection that asked, the turn ends in exactly one commit, and `finish` and `[DONE]`
 //! are written after it.
 
+mod end; // how it is stored, and what its readers are told last
+
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, json};
 
 use super::{
     ask::Asker,
     bill::Bill,
-    calls,
+    calls::{
+        round::{Left, Round},
+        shown::is_dynamic,
+    },
     chunk::{Chunk, ModelState},
     fold,
     history::{self, Room},
@@ -23,19 +28,14 @@ use super::{
     scribe::Scribe,
     services::Services,
     step::Step,
-    stored::{STORE_RETRY, until_stored},
     window::Window,
 };
 use crate::{
     error::{Error, Result},
-    id,
     model::{Delta, Ending, Finish, Message, Request, Thoughts, ToolSpec, Usage, facts::Lesson, source::Reply},
-    store::{
-        messages::{NewMessage, Role},
-        turns::{Begun, EndedTurn, Outcome},
-    },
+    store::turns::Begun,
     time::Timestamp,
-    tools::{Toolbox, call::Call},
+    tools::{Tool, Toolbox},
 };
 
 /// Model calls one turn may make unless its agent says otherwise.
@@ -63,6 +63,8 @@ pub(super) struct Run {
     /// Writes the turn down; its handle is the engine's too.
     pub out: Scribe,
     pub progress: Progress,
+    /// Tools that whoever asks runs.
+    pub tools: Vec<Tool>,
 }
 
 enum Ended {
@@ -101,22 +103,36 @@ impl Run {
 
     /// The reply, step by step.
     async fn reply(&mut self) -> Result<Finish> {
-        let tools = self.services.tools.of(&self.asker.tenant, &self.resolved.agent, Vec::new())?;
+        let toolbox =
+            self.services.tools.of(&self.asker.tenant, &self.resolved.agent, std::mem::take(&mut self.tools))?;
+        self.progress.tools_left_out = toolbox.left_out;
+        self.progress.tools_unavailable.clone_from(&toolbox.unavailable);
+        let settings = &self.resolved.agent.settings;
         let mut request = Request {
             model: self.resolved.model.name.clone(),
             messages: Vec::new(),
-            tools: tools.tools.iter().map(|tool| tool.spec()).collect(),
-            temperature: self.resolved.agent.settings.temperature,
-            top_p: self.resolved.agent.settings.top_p,
-            reasoning_effort: self.resolved.agent.settings.reasoning_effort.clone(),
+            tools: toolbox.tools.iter().map(Tool::spec).collect(),
+            temperature: settings.temperature,
+            top_p: settings.top_p,
+            reasoning_effort: settings.reasoning_effort.clone(),
             output_tokens_max: None,
         };
         let room = self.room(&request.tools);
-        self.read_history(&mut request, room)?;
-        self.start()?;
-        let mut step = Step::new(fold::call_ids(self.begun.continued_parts.as_deref())?);
+        if self.begun.is_final {
+            // What people answered is acted on first: the model reads what came of it.
+            self.progress.head = None;
+            self.start()?;
+            self.round(&toolbox).of_message().await?;
+            self.progress.answered = Some(json!(self.out.so_far()).to_string());
+            self.read_history(&mut request, room)?;
+        } else {
+            self.read_history(&mut request, room)?;
+            self.start()?;
+        }
+        let dynamic = toolbox.tools.iter().filter(|tool| is_dynamic(tool)).map(|tool| tool.name.clone());
+        let mut step = Step::new(fold::call_ids(self.begun.continued_parts.as_deref())?).with_dynamic(dynamic);
         for _ in 0..self.resolved.agent.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
-            if let Next::Finish(finish) = self.step(&mut request, &tools, &mut step).await? {
+            if let Next::Finish(finish) = self.step(&mut request, &toolbox, &mut step).await? {
                 return Ok(finish);
             }
         }
@@ -124,12 +140,27 @@ impl Run {
         Ok(Finish::Length)
     }
 
+    /// The calls of this turn, and what they need of it.
+    fn round<'a>(&'a mut self, toolbox: &'a Toolbox) -> Round<'a> {
+        Round {
+            services: &self.services,
+            asker: &self.asker,
+            begun: &self.begun,
+            toolbox,
+            model: &self.resolved.model.id,
+            bill: &mut self.bill,
+            out: &mut self.out,
+            so_far: &mut self.progress.calls,
+        }
+    }
+
     /// Puts as much of the history into a request as there is room for, before what this turn has added; whether it is less
     /// than before.
     fn read_history(&mut self, request: &mut Request, room: Option<Room>) -> Result<bool> {
         let org = self.services.store.org(&self.asker.tenant);
+        let own = self.progress.answered.as_deref().map(|parts| (&*self.begun.message_id, parts));
         let cut = self.progress.cut.or(self.begun.session.cut);
-        let fitted = recall(&org, self.begun.session.seq, &self.resolved.system, room, cut)?;
+        let fitted = recall(&org, self.begun.session.seq, own, &self.resolved.system, room, cut)?;
         let of_this_turn = request.messages.split_off(self.progress.history_len);
         let was_longer = self.progress.history_len > fitted.messages.len();
         request.messages = fitted.messages;
@@ -209,11 +240,13 @@ impl Run {
                 beside.provider.clone_from(&self.resolved.model.provider);
             }
         }
-        let mut outputs = calls::run(&ending, &self.services.tools, tools, &self.asked(), &mut self.out).await;
+        let left = self.round(tools).of_step(&ending).await?;
         self.out.write(&[Chunk::FinishStep]);
-        if outputs.is_empty() {
-            return Ok(Next::Finish(ending.finish));
-        }
+        let mut outputs = match left {
+            Left::Nothing => return Ok(Next::Finish(ending.finish)),
+            Left::Waits => return Ok(Next::Finish(Finish::ToolCalls)),
+            Left::Outputs(outputs) => outputs,
+        };
         if !ending.finish.allows_calls() {
             self.close_with_words(step, "My reply was cut off before a tool call in it was complete.");
             return Ok(Next::Finish(ending.finish));
@@ -227,8 +260,7 @@ impl Run {
             (ending.thoughts_field.filter(|_| !reasoning.is_empty()), self.resolved.model.provider.clone());
         let thoughts = own.map(|field| Thoughts { text: reasoning, field: Some(field), provider, beside: Map::new() });
         request.messages.push(Message::Assistant { text, thoughts, calls: ending.calls });
-        let output_bytes = self.window().output_bytes();
-        outputs.iter_mut().for_each(|output| history::shorten_output(output, output_bytes));
+        history::shorten_outputs(&mut outputs, self.window().output_bytes());
         request.messages.extend(outputs);
         Ok(Next::Ask)
     }
@@ -318,10 +350,6 @@ impl Run {
         self.out.write(&chunks);
     }
 
-    fn asked(&self) -> Call {
-        Call { id: id::generate(), ..self.call.clone() }
-    }
-
     /// Ends a reply in a step of words. A client that sends finished calls back would otherwise ask again, for ever.
     fn close_with_words(&mut self, step: &mut Step, words: &str) {
         let mut chunks = vec![Chunk::StartStep];
@@ -330,67 +358,5 @@ impl Run {
         step.end(&mut chunks);
         chunks.push(Chunk::FinishStep);
         self.out.write(&chunks);
-    }
-
-    /// Stores the turn, then streams its end: a client that reads the end may ask again at once.
-    async fn end(&mut self, ended: Ended) {
-        let (outcome, finish) = match &ended {
-            Ended::Finished(Finish::Error) => (Outcome::Failed, "error"),
-            Ended::Finished(finish) => (Outcome::Complete, finish.as_str()),
-            Ended::Failed(_) => (Outcome::Failed, "error"),
-            Ended::Stopped(Stop::Requested) => (Outcome::Stopped, "other"),
-            Ended::Stopped(Stop::Draining) => (Outcome::Interrupted, "other"),
-        };
-        self.end_call(None);
-        let parts = self.out.parts(outcome);
-        let metadata = metadata::of_end(&self.resolved, &self.bill, &self.progress, self.out.first_piece(), finish);
-        let message = (!parts.is_empty()).then(|| NewMessage {
-            id: self.begun.message_id.clone(),
-            role: Role::Assistant,
-            status: outcome.into(),
-            metadata: metadata.to_string(),
-            content: fold::content(&parts),
-            parts: Value::Array(parts).to_string(),
-        });
-        self.services.stats.count(outcome, &self.bill.usage());
-        let mut last = Vec::new();
-        match (self.store(outcome, message).await, ended) {
-            (Err(error), _) | (Ok(()), Ended::Failed(error)) => last.extend(self.error_chunks(&error)),
-            (Ok(()), Ended::Finished(_)) => {
-                last.extend(self.progress.fault.iter().flat_map(|fault| self.error_chunks(fault)));
-                last.push(Chunk::Finish { finish_reason: finish.into(), message_metadata: metadata });
-            }
-            (Ok(()), Ended::Stopped(Stop::Requested)) => last.push(Chunk::Abort),
-            (Ok(()), Ended::Stopped(Stop::Draining)) => {
-                let message = "the server is shutting down: what was said so far is stored";
-                last.extend(self.error_chunks(&Error::Unavailable { message, retry_after: STORE_RETRY }));
-            }
-        }
-        self.out.end(&last);
-    }
-
-    fn error_chunks(&self, error: &Error) -> [Chunk; 2] {
-        if let Error::Internal(cause) = error {
-            tracing::error!(turn = self.begun.turn_id, %cause, "a turn failed");
-        }
-        Chunk::of_error(error, &self.asker.request_id)
-    }
-
-    async fn store(&self, outcome: Outcome, message: Option<NewMessage>) -> Result<()> {
-        let usage = self.bill.usage();
-        let ended = EndedTurn {
-            turn: self.begun.turn,
-            turn_id: self.begun.turn_id.clone(),
-            session: self.begun.session.seq,
-            outcome,
-            message,
-            input_tokens: usage.input_tokens,
-            cache_read_tokens: usage.cache_read_tokens,
-            output_tokens: usage.output_tokens,
-            cost: self.bill.charge(),
-            cut: self.progress.cut,
-        };
-        let org = self.services.store.org(&self.asker.tenant);
-        until_stored(|| org.end_turn(ended.clone())).await
     }
 }

@@ -1,0 +1,324 @@
+//! The calls of one step: written down, asked for, run.
+//!
+//! Rule: a call is on the disk before its first byte leaves, and a person is asked before it runs if its policy says so. What
+//! fails here is a sentence for the model and never the turn.
+
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use tokio::time::{Duration, timeout};
+
+use super::{
+    Checked, check, input_chunk,
+    shown::{Ready, Shown, is_dynamic, show},
+    so_far::{CallsSoFar, FAILURES_MAX, RunningCall},
+};
+use crate::{
+    error::{Error, Result},
+    id,
+    model::{Ending, Message, ToolCall},
+    store::{
+        tool_calls::{CallStatus, EndedCall, NewCall, OpenCall, Origin, StartedCall},
+        tools::Policy,
+        turns::Begun,
+    },
+    tools::{
+        Tool, Toolbox,
+        call::{Call, Ended},
+        fingerprint::fingerprint,
+    },
+    turn::{ask::Asker, bill::Bill, chunk::Chunk, scribe::Scribe, services::Services},
+};
+
+/// Calls of one turn that run at once.
+const CALLS_AT_ONCE: usize = 8;
+/// How long any call may take, whatever its tool says.
+const TOOL_TIME_MAX: Duration = Duration::from_secs(600);
+/// How long a call waits for a place among those of all turns.
+const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// The calls of a turn, and what they need of it.
+pub struct Round<'a> {
+    pub services: &'a Services,
+    pub asker: &'a Asker,
+    pub begun: &'a Begun,
+    pub toolbox: &'a Toolbox,
+    /// The model's id, for refusals of money.
+    pub model: &'a str,
+    pub bill: &'a mut Bill,
+    pub out: &'a mut Scribe,
+    pub so_far: &'a mut CallsSoFar,
+}
+
+/// What the calls of a step leave.
+pub enum Left {
+    /// There were none.
+    Nothing,
+    /// What the model gets of them.
+    Outputs(Vec<Message>),
+    /// Somebody has to answer some of them first.
+    Waits,
+}
+
+/// What becomes of one call.
+enum Fate<'a> {
+    Refused(String),
+    /// Whoever asks runs it.
+    Client,
+    Waits(NewCall),
+    Runs(NewCall, &'a Tool, Value),
+}
+
+impl<'a> Round<'a> {
+    /// Ends every call of a step that can be ended now: all inputs first, then what is asked, then the outputs as they come.
+    pub async fn of_step(&mut self, ending: &Ending) -> Result<Left> {
+        if ending.calls.is_empty() {
+            return Ok(Left::Nothing);
+        }
+        let mut fates = Vec::with_capacity(ending.calls.len());
+        let mut inputs = Vec::with_capacity(ending.calls.len());
+        for (nth, call) in ending.calls.iter().enumerate() {
+            let checked = check(call, self.toolbox, ending.finish);
+            let dynamic = self.toolbox.find(&call.name).is_some_and(is_dynamic);
+            inputs.push(input_chunk(call, &checked, dynamic));
+            fates.push(self.fate(nth, call, checked).await?);
+        }
+        self.out.write(&inputs);
+        // A crash while a tool runs must not forget that it was called.
+        self.out.checkpoint();
+        self.write_down(&mut fates).await?;
+        let (mut ready, mut outputs, mut waits) = (Vec::new(), Vec::new(), false);
+        for (call, fate) in ending.calls.iter().zip(fates) {
+            match fate {
+                Fate::Refused(sentence) => {
+                    let dynamic = self.toolbox.find(&call.name).is_some_and(is_dynamic);
+                    let (tool_call_id, error_text) = (call.id.clone(), sentence.clone());
+                    self.out.write(&[Chunk::ToolOutputError { tool_call_id, error_text, dynamic }]);
+                    outputs.push((call.id.clone(), sentence));
+                }
+                Fate::Client | Fate::Waits(_) => waits = true,
+                Fate::Runs(new, tool, input) => {
+                    ready.push(Ready { id: new.id, call_id: call.id.clone(), tool, input });
+                }
+            }
+        }
+        outputs.extend(self.run(ready).await);
+        if waits {
+            return Ok(Left::Waits);
+        }
+        let in_order = ending.calls.iter().filter_map(|call| {
+            let at = outputs.iter().position(|(id, _)| *id == call.id)?;
+            let (call_id, output) = outputs.swap_remove(at);
+            Some(Message::Tool { call_id, output })
+        });
+        Ok(Left::Outputs(in_order.collect()))
+    }
+
+    /// Runs what a person has allowed in an earlier turn of this message, and what a crash left to be made again.
+    pub async fn of_message(&mut self) -> Result<()> {
+        let org = self.services.store.org(&self.asker.tenant);
+        let open = org.open_calls_of(self.begun.session.seq, &self.begun.message_id)?;
+        let parts = self.out.so_far().to_vec();
+        let (mut ready, mut started) = (Vec::new(), Vec::new());
+        for part in &parts {
+            let field = |key: &str| part.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let tool_call_id = field("toolCallId");
+            match (&*field("state"), open.iter().find(|call| call.call_id == tool_call_id)) {
+                ("approval-responded", _) if part["approval"]["approved"] == false => {
+                    self.out.write(&[Chunk::ToolOutputDenied { tool_call_id }]);
+                }
+                ("approval-responded" | "input-available", Some(row)) => {
+                    let input = part.get("input").cloned().unwrap_or(Value::Null);
+                    match self.allow(row, &input).await? {
+                        Ok(tool) => {
+                            let cost = if row.status == CallStatus::Called { 0 } else { tool.price };
+                            self.bill.add_tool(cost);
+                            started.push(StartedCall { id: row.id.clone(), is_idempotent: tool.is_idempotent, cost });
+                            ready.push(Ready { id: row.id.clone(), call_id: tool_call_id, tool, input });
+                        }
+                        Err(sentence) => self.refuse(row, sentence),
+                    }
+                }
+                _ => {}
+            }
+        }
+        if !started.is_empty() {
+            org.start_calls(self.begun.turn_id.clone(), started).await?;
+        }
+        self.run(ready).await;
+        Ok(())
+    }
+
+    /// Whether an allowed call may run now: the tool must be the one that the person saw.
+    async fn allow(&mut self, row: &OpenCall, input: &Value) -> Result<Result<&'a Tool, String>> {
+        let name = &row.tool;
+        let Some(tool) = self.toolbox.find(name) else {
+            return Ok(Err(format!("{name} is not there any more, so it was not run.")));
+        };
+        if tool.fingerprint != row.fingerprint {
+            return Ok(Err(format!("{name} has changed since it was allowed, so it was not run.")));
+        }
+        if let Some(sentence) = tool.refuse(input) {
+            return Ok(Err(sentence));
+        }
+        let is_paid_already = row.status == CallStatus::Called;
+        let price = if is_paid_already { 0 } else { tool.price };
+        Ok(self.pay(price).await?.map(|()| tool))
+    }
+
+    fn refuse(&mut self, row: &OpenCall, sentence: String) {
+        let (tool_call_id, error_text) = (row.call_id.clone(), sentence.clone());
+        let dynamic = self.toolbox.find(&row.tool).is_some_and(is_dynamic);
+        let ended =
+            EndedCall { id: row.id.clone(), status: CallStatus::Failed, output_bytes: 0, reason: Some(sentence) };
+        self.out.end_call(ended, &[Chunk::ToolOutputError { tool_call_id, error_text, dynamic }]);
+    }
+
+    /// Decides what becomes of a call.
+    async fn fate(&mut self, nth: usize, call: &ToolCall, checked: Checked<'a>) -> Result<Fate<'a>> {
+        let (input, tool) = match checked {
+            Ok(fit) => fit,
+            Err((_, sentence)) => return Ok(Fate::Refused(sentence)),
+        };
+        if let Err(sentence) = self.so_far.count(nth) {
+            return Ok(Fate::Refused(sentence));
+        }
+        if tool.origin == Origin::Client {
+            return Ok(Fate::Client);
+        }
+        let input_hash = fingerprint(&input);
+        if self.so_far.has_failed(&tool.name, &input_hash) {
+            return Ok(Fate::Refused(format!(
+                "This call failed {FAILURES_MAX} times with this input, so it was not run."
+            )));
+        }
+        let waits = self.asks(tool)?;
+        if !waits && let Err(sentence) = self.pay(tool.price).await? {
+            return Ok(Fate::Refused(sentence));
+        }
+        let new = NewCall {
+            id: id::generate(),
+            call_id: call.id.clone(),
+            tool: tool.name.clone(),
+            origin: tool.origin,
+            fingerprint: tool.fingerprint,
+            input: input.to_string(),
+            input_hash,
+            policy: tool.policy,
+            is_idempotent: tool.is_idempotent,
+            waits,
+            cost: tool.price,
+        };
+        if waits {
+            return Ok(Fate::Waits(new));
+        }
+        self.bill.add_tool(tool.price);
+        Ok(Fate::Runs(new, tool, input))
+    }
+
+    /// Whether a person has to allow a call of that tool.
+    fn asks(&self, tool: &Tool) -> Result<bool> {
+        let is_safe = tool.is_read_only || tool.is_idempotent;
+        if self.so_far.is_unknown(&tool.name) && !is_safe {
+            return Ok(true);
+        }
+        match tool.policy {
+            Policy::Never => Ok(false),
+            Policy::Ask => {
+                let org = self.services.store.org(&self.asker.tenant);
+                Ok(!org.is_granted(self.begun.session.seq, &tool.name, &tool.fingerprint)?)
+            }
+            Policy::Owner | Policy::Off => Ok(true),
+        }
+    }
+
+    /// Holds the price of a call; a refusal is a sentence for the model.
+    async fn pay(&mut self, price: i64) -> Result<Result<(), String>> {
+        if price == 0 {
+            return Ok(Ok(()));
+        }
+        if self.asker.test {
+            return Ok(Err("This is a test key: a tool that costs money is not run.".into()));
+        }
+        let Some(hold) = self.bill.hold_for_tool(price) else { return Ok(Ok(())) };
+        let org = self.services.store.org(&self.asker.tenant);
+        match org.hold_more(self.begun.turn_id.clone(), self.model.to_owned(), hold).await {
+            Ok(held) => self.bill.add_hold(held),
+            Err(Error::PaymentRequired { .. }) => return Ok(Err("The balance does not cover this tool.".into())),
+            Err(error) => return Err(error),
+        }
+        Ok(Ok(()))
+    }
+
+    /// Writes the calls of a step down in one commit, and asks for those that wait.
+    async fn write_down(&mut self, fates: &mut [Fate<'_>]) -> Result<()> {
+        let new: Vec<_> = fates
+            .iter()
+            .filter_map(|fate| match fate {
+                Fate::Waits(new) | Fate::Runs(new, ..) => Some(new.clone()),
+                Fate::Refused(_) | Fate::Client => None,
+            })
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let org = self.services.store.org(&self.asker.tenant);
+        let refused = org.open_calls(self.begun, new).await?;
+        let mut asked = Vec::new();
+        for fate in fates {
+            let Fate::Waits(new) = fate else { continue };
+            if refused.contains(&new.id) {
+                *fate = Fate::Refused("Too many calls wait for an answer: this one was not run.".into());
+                continue;
+            }
+            asked.push(Chunk::ToolApprovalRequest { approval_id: new.id.clone(), tool_call_id: new.call_id.clone() });
+        }
+        self.out.write(&asked);
+        Ok(())
+    }
+
+    /// Runs calls that are written down, a few at once; answers what the model gets of each.
+    async fn run(&mut self, ready: Vec<Ready<'a>>) -> Vec<(String, String)> {
+        self.so_far.running.extend(ready.iter().map(|call| RunningCall {
+            id: call.id.clone(),
+            call_id: call.call_id.clone(),
+            is_idempotent: call.tool.is_idempotent,
+            is_read_only: call.tool.is_read_only,
+            dynamic: is_dynamic(call.tool),
+        }));
+        let (services, asker, session_id) = (self.services, self.asker, &self.begun.session.id);
+        let runs = stream::iter(ready).map(|ready| async move {
+            let call = Call {
+                store: services.store.clone(),
+                tenant: asker.tenant.clone(),
+                session_id: session_id.clone(),
+                id: ready.id.clone(),
+            };
+            let ended = run_one(services, ready.tool, &ready.input, call).await;
+            (ready, ended)
+        });
+        let mut runs = runs.buffer_unordered(CALLS_AT_ONCE).boxed();
+        let mut outputs = Vec::new();
+        while let Some((ready, ended)) = runs.next().await {
+            match &ended {
+                Ended::Failed(_) => self.so_far.note_failed(&ready.tool.name, &fingerprint(&ready.input)),
+                Ended::Unknown(_) => self.so_far.note_unknown(&ready.tool.name),
+                Ended::Done { .. } => {}
+            }
+            let Shown { chunks, output, ended } = show(&ready, ended);
+            self.services.stats.count_call(ready.tool.origin, ended.status);
+            self.so_far.ended(&ready.id);
+            self.out.end_call(ended, &chunks);
+            outputs.push((ready.call_id, output));
+        }
+        outputs
+    }
+}
+
+async fn run_one(services: &Services, tool: &Tool, input: &Value, call: Call) -> Ended {
+    let Ok(Ok(_place)) = timeout(PLACE_WAIT, services.tool_places.acquire()).await else {
+        return Ended::Failed("The server runs as many tools as it can, so this call was not made.".into());
+    };
+    match timeout(TOOL_TIME_MAX, services.tools.run(tool, input, call)).await {
+        Ok(ended) => ended,
+        Err(_) => Ended::Unknown(format!("No answer came within {} s", TOOL_TIME_MAX.as_secs())),
+    }
+}

@@ -1,0 +1,105 @@
+//! Conversations that go on with the answers to their calls.
+//!
+//! Rule: answers are acted on by one turn. The same answers again, in whatever way they come, find that turn.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream};
+
+use super::{Engine, Started};
+use crate::{
+    error::Result,
+    id,
+    store::{
+        decisions::{Answered, Decision},
+        messages::Role,
+        tool_calls::CallStatus,
+        turns::Outcome,
+    },
+    turn::{
+        answers::Answers,
+        ask::{Ask, Asker, SessionRef, Trigger},
+        replay,
+        running::RunningTurn,
+    },
+};
+
+/// How often answers are looked for that were given elsewhere: at the command line, or by the inbox right before a crash.
+const ANSWERS_INTERVAL: Duration = Duration::from_secs(2);
+/// Answers to calls that a request brings.
+pub(super) struct Given {
+    asker: Asker,
+    session_id: String,
+    approvals: Vec<Decision>,
+}
+
+impl Given {
+    pub fn of(ask: &Ask) -> Option<Self> {
+        let approvals = match &ask.trigger {
+            Trigger::Resume(answers) => answers.approvals.clone(),
+            Trigger::Submit => {
+                let last = ask.messages.last().filter(|last| last.role == Role::Assistant)?;
+                Answers::of_parts(&last.parts).approvals
+            }
+            Trigger::Regenerate { .. } => return None,
+        };
+        let (SessionRef::Existing(session_id) | SessionRef::Client(session_id)) = &ask.session else { return None };
+        let session_id = session_id.clone();
+        (!approvals.is_empty()).then(|| Given { asker: ask.asker.clone(), session_id, approvals })
+    }
+}
+
+impl Engine {
+    /// The turn that acts on answers that were given before, from its start.
+    pub(super) fn again(&self, given: &Given) -> Result<Option<Started>> {
+        let org = self.services.store.org(&given.asker.tenant);
+        let Some(session) = org.session_if_any(&given.session_id)? else { return Ok(None) };
+        let ids: Vec<_> = given.approvals.iter().map(|approval| approval.id.clone()).collect();
+        let calls = org.decided_calls(session.seq, &ids)?;
+        let turns: Vec<_> = calls.iter().filter_map(|call| call.decided_turn).collect();
+        let Some(turn) = turns.first().copied().filter(|_| turns.len() == ids.len()) else { return Ok(None) };
+        for (call, answer) in calls.iter().zip(&given.approvals) {
+            if let Some(error) = call.refuse(answer.approved, &given.asker.decider) {
+                return Err(error);
+            }
+        }
+        let started = |turn| Started { turn, session_id: session.id.clone(), session_is_new: false, test_mode: false };
+        if let Some(running) = self.find(&given.asker.tenant, &session.id).filter(|running| running.row == turn) {
+            return Ok(Some(started(running.turn)));
+        }
+        let Some(stored) = org.stored_turn(turn)? else { return Ok(None) };
+        let Some(outcome) = stored.outcome else { return Ok(None) };
+        // A restart came before an allowed call was made: the same answer makes it.
+        if outcome == Outcome::Interrupted && calls.iter().any(|call| call.status == CallStatus::Approved) {
+            return Ok(None);
+        }
+        let chunks = replay::chunks(&stored, outcome, &given.asker.request_id)?;
+        Ok(Some(started(RunningTurn::over(&chunks))))
+    }
+
+    /// Begins the turns of conversations whose waiting calls were all answered elsewhere, as long as the process lives.
+    pub async fn watch_answers(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(ANSWERS_INTERVAL).await;
+            match self.services.store.answered() {
+                Ok(answered) => stream::iter(answered).for_each(|answered| self.go_on_quietly(answered)).await,
+                Err(error) => tracing::warn!(%error, "answers to calls could not be read"),
+            }
+        }
+    }
+
+    async fn go_on_quietly(self: &Arc<Self>, answered: Answered) {
+        let session = answered.session_id.clone();
+        match self.go_on(answered).await {
+            Ok(_) => tracing::info!(session, "a conversation goes on with the answers to its calls"),
+            Err(error) => tracing::debug!(%error, session, "a conversation cannot go on yet"),
+        }
+    }
+
+    /// Begins the turn of a conversation whose waiting calls were all answered.
+    pub async fn go_on(self: &Arc<Self>, answered: Answered) -> Result<Started> {
+        let asker = Asker::new(answered.tenant, id::generate());
+        let (session, trigger) = (SessionRef::Existing(answered.session_id), Trigger::Resume(Answers::default()));
+        self.begin(Ask { session, trigger, model: Some(answered.model), ..Ask::new(asker) }).await
+    }
+}
