@@ -15,13 +15,14 @@ const DESCRIPTION: &str = "Organizations, agents, sessions with stored history, 
 
 /// Examples of path parameters, by the path's first word and the parameter: what exists in a new organization, or what
 /// the example of `POST /chat` makes.
-const PATH_EXAMPLES: [(&str, &str); 9] = [
+const PATH_EXAMPLES: [(&str, &str); 10] = [
     ("agents", "ala"),
     ("projects", "handbook"),
     ("sessions", "example-chat"),
     ("chat", "example-chat"),
     ("providers", "ollama"),
     ("tools", "create_ticket"),
+    ("approvals", "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f"),
     ("mcp", "github"),
     ("api-keys", "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f"),
     ("auth", "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f"),

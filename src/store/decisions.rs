@@ -8,7 +8,6 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::{
     Org, SessionRow, Store, Tenant, TurnRow,
     tool_calls::{CallStatus, ToolCall},
-    turns::HistoryView,
 };
 use crate::{
     error::{Error, Result},
@@ -106,13 +105,6 @@ impl CallView {
         let at = at.map_or_else(String::new, |at| format!(" at {at} UTC"));
         let by = self.decided_by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
         format!("This call was {answer}{at}{by}: its answer cannot change.")
-    }
-}
-
-impl HistoryView<'_> {
-    /// The calls of a message of this session, in the order in which they were asked.
-    pub fn calls(&self, message_id: &str) -> Result<Vec<CallView>> {
-        views(self.connection(), self.session(), Some(message_id), None)
     }
 }
 
@@ -287,7 +279,13 @@ pub(super) fn refuse_waiting(c: &Connection, session: SessionRow) -> Result<()> 
     }
 }
 
-fn views(c: &Connection, session: SessionRow, message_id: Option<&str>, id: Option<&str>) -> Result<Vec<CallView>> {
+/// Calls of a session: those of a message, the one of an id, or all.
+pub(super) fn views(
+    c: &Connection,
+    session: SessionRow,
+    message_id: Option<&str>,
+    id: Option<&str>,
+) -> Result<Vec<CallView>> {
     let mut statement = c.prepare_cached(
         "SELECT t.id, t.call_id, t.tool, t.status, t.policy = 'owner', t.asked_at, t.decided_at, u.email, t.decided_turn, t.reason
          FROM tool_call t LEFT JOIN user u ON u.id = t.decided_by

@@ -32,6 +32,7 @@ pub mod sessions;
 pub mod sign_ins;
 pub mod tool_calls;
 pub mod tools;
+pub mod turn_calls;
 pub mod turns;
 pub mod usage;
 

@@ -5,13 +5,7 @@
 
 use rusqlite::{Connection, Row, named_params};
 
-use super::{
-    Org, Page, SessionRow, TurnRow,
-    sessions::VISIBLE,
-    tools::Policy,
-    turns::{self, Begun},
-    words::words,
-};
+use super::{Org, Page, SessionRow, TurnRow, sessions::VISIBLE, tools::Policy, words::words};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -182,37 +176,6 @@ impl Org<'_> {
     }
 }
 
-/// Calls of one organization that may wait for a person.
-pub const APPROVALS_WAITING_MAX: i64 = 1_000;
-
-/// A call to be written down: it waits for a person, or it is about to run.
-#[derive(Debug, Clone)]
-pub struct NewCall {
-    pub id: String,
-    pub call_id: String,
-    pub tool: String,
-    pub origin: Origin,
-    pub fingerprint: [u8; 32],
-    /// JSON, as text.
-    pub input: String,
-    pub input_hash: [u8; 32],
-    pub policy: Policy,
-    pub is_idempotent: bool,
-    /// Whether a person is to allow it; else it is called.
-    pub waits: bool,
-    /// Microcents, of one that is called.
-    pub cost: i64,
-}
-
-/// A call that was allowed and is about to run.
-#[derive(Debug, Clone)]
-pub struct StartedCall {
-    pub id: String,
-    pub is_idempotent: bool,
-    /// Microcents.
-    pub cost: i64,
-}
-
 /// How a call ended.
 #[derive(Debug, Clone)]
 pub struct EndedCall {
@@ -254,49 +217,6 @@ impl OpenCall {
 }
 
 impl Org<'_> {
-    /// Writes down the calls of a step, in one commit, before any of them runs. Answers which may not wait, since too many do.
-    pub async fn open_calls(&self, begun: &Begun, calls: Vec<NewCall>) -> Result<Vec<String>> {
-        let (turn, turn_id, session) = (begun.turn, begun.turn_id.clone(), begun.session.seq);
-        let message_id = begun.message_id.clone();
-        self.write(move |c, tenant| {
-            refuse_ended(c, &tenant.org_id, &turn_id)?;
-            let mut waiting: i64 = c
-                .prepare_cached("SELECT count(*) FROM tool_call WHERE org_id = ?1 AND status = 'waiting'")?
-                .query_row([&tenant.org_id], |row| row.get(0))?;
-            let mut refused = Vec::new();
-            for call in calls {
-                if call.waits && waiting >= APPROVALS_WAITING_MAX {
-                    refused.push(call.id);
-                    continue;
-                }
-                waiting += i64::from(call.waits);
-                insert(c, &tenant.org_id, session, turn, &message_id, &call)?;
-            }
-            Ok(refused)
-        })
-        .await
-    }
-
-    /// Notes, in one commit, that these allowed calls are about to run.
-    pub async fn start_calls(&self, turn_id: String, calls: Vec<StartedCall>) -> Result<()> {
-        self.write(move |c, tenant| {
-            refuse_ended(c, &tenant.org_id, &turn_id)?;
-            for call in calls {
-                // One that is made again after a crash is called already.
-                c.prepare_cached(
-                    "UPDATE tool_call SET status = 'called', called_at = :now, idempotent = :idempotent, cost = :cost
-                     WHERE id = :id AND org_id = :org AND status = 'approved'",
-                )?
-                .execute(named_params! {
-                    ":id": call.id, ":org": tenant.org_id, ":now": Timestamp::now().as_millis(),
-                    ":idempotent": call.is_idempotent, ":cost": call.cost,
-                })?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
     /// The calls of a session that have not ended.
     pub fn open_calls_of(&self, session: SessionRow, message_id: &str) -> Result<Vec<OpenCall>> {
         self.read(|c| {
@@ -339,39 +259,6 @@ impl Org<'_> {
             Ok(statement.exists(parameters)?)
         })
     }
-}
-
-fn insert(
-    c: &Connection,
-    org_id: &str,
-    session: SessionRow,
-    turn: TurnRow,
-    message_id: &str,
-    call: &NewCall,
-) -> Result<()> {
-    let now = Timestamp::now().as_millis();
-    c.prepare_cached(
-        "INSERT INTO tool_call (id, org_id, session, turn, message_id, call_id, tool, origin, fingerprint, input_hash, policy,
-             idempotent, status, asked_at, called_at, cost, input)
-         VALUES (:id, :org, :session, :turn, :message, :call, :tool, :origin, :fingerprint, :hash, :policy, :idempotent, :status,
-             :now, CASE :status WHEN 'called' THEN :now END, :cost, :input)",
-    )?
-    .execute(named_params! {
-        ":id": call.id, ":org": org_id, ":session": session, ":turn": turn, ":message": message_id, ":call": call.call_id,
-        ":tool": call.tool, ":origin": call.origin, ":fingerprint": call.fingerprint, ":hash": call.input_hash,
-        ":policy": call.policy, ":idempotent": call.is_idempotent,
-        ":status": if call.waits { CallStatus::Waiting } else { CallStatus::Called },
-        ":now": now, ":cost": if call.waits { 0 } else { call.cost }, ":input": call.input,
-    })?;
-    Ok(())
-}
-
-/// A call whose turn has ended must not begin.
-fn refuse_ended(c: &Connection, org_id: &str, turn_id: &str) -> Result<()> {
-    if turns::is_running(c, org_id, turn_id)? {
-        return Ok(());
-    }
-    Err(Error::Conflict("this reply has ended: its tools are not run".into()))
 }
 
 /// Ends calls inside a transaction. One that has ended already stays as it ended.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
     Org, SessionRow, Tenant, TurnRow,
-    decisions::{self, Decider, Decision},
+    decisions::{self, CallView, Decider, Decision},
     ledger,
     messages::{self, Message, NewMessage},
     sessions::{self, NewSession, Session},
@@ -146,12 +146,9 @@ pub struct StoredTurn {
 }
 
 impl HistoryView<'_> {
-    pub(super) fn connection(&self) -> &Connection {
-        self.connection
-    }
-
-    pub(super) fn session(&self) -> SessionRow {
-        self.session
+    /// The calls of a message, in the order in which they were asked.
+    pub fn calls(&self, message_id: &str) -> Result<Vec<CallView>> {
+        decisions::views(self.connection, self.session, Some(message_id), None)
     }
 
     /// The message of that id.

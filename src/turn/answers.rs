@@ -251,3 +251,28 @@ fn answer_in(call: &mut Map<String, Value>, approved: bool, reason: Option<&str>
         approval["reason"] = reason.into();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_posted_reason_is_kept_up_to_its_bound() {
+        for chars in [REASON_CHARS_MAX - 1, REASON_CHARS_MAX, REASON_CHARS_MAX + 1] {
+            let part = json!({"toolCallId": "c", "state": "approval-responded",
+                "approval": {"id": "a", "approved": false, "reason": "x".repeat(chars), "odd": 1}});
+            let answers = Answers::of_parts(&[part]);
+            assert_eq!(answers.approvals[0].reason.as_ref().unwrap().len(), chars.min(REASON_CHARS_MAX));
+        }
+    }
+
+    #[test]
+    fn a_clients_output_is_taken_up_to_its_bound() {
+        for bytes in [CLIENT_OUTPUT_BYTES_MAX - 1, CLIENT_OUTPUT_BYTES_MAX, CLIENT_OUTPUT_BYTES_MAX + 1] {
+            let mut call = json!({"toolCallId": "c", "state": "input-available"}).as_object().unwrap().clone();
+            let output = Output { call_id: "c".into(), output: Ok("x".repeat(bytes - 2).into()) };
+            let answers = Answers { outputs: vec![output], ..Answers::default() };
+            assert_eq!(take_output(&mut call, &answers).is_ok(), bytes <= CLIENT_OUTPUT_BYTES_MAX, "{bytes}");
+        }
+    }
+}

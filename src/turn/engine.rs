@@ -14,7 +14,6 @@ use std::{
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use self::answered::Given;
 use super::{
     ask::{Ask, Asker, SessionRef},
     bill::Bill,
@@ -28,7 +27,7 @@ use super::{
     run::Run,
     running::{RunningTurn, Stop},
     scribe::Scribe,
-    services::{Services, TOOL_RUNS_MAX},
+    services::{Services, TOOL_PLACES},
     stats::Stats,
     stored::now_or_later,
     window::Window,
@@ -98,28 +97,18 @@ impl Engine {
                 catalog,
                 tools,
                 stats: Stats::default(),
-                tool_places: Semaphore::new(TOOL_RUNS_MAX),
+                tool_places: Semaphore::new(TOOL_PLACES),
             }),
             slots: Arc::new(Semaphore::new(TURNS_MAX)),
             running: Mutex::default(),
         })
     }
 
-    /// Begins a turn; returns once its model replies, or after [`HEAD_WAIT`]. Answers that were given already find the turn that
-    /// acts on them.
+    /// Begins a turn of its own; returns once its model replies, or after [`HEAD_WAIT`].
     ///
     /// It runs in a task of its own, so that a caller who leaves in the middle leaves nothing half begun.
-    pub async fn begin(self: &Arc<Self>, ask: Ask) -> Result<Started> {
-        let given = Given::of(&ask);
-        if let Some(again) = given.as_ref().map_or(Ok(None), |given| self.again(given))? {
-            return Ok(again);
-        }
-        let begun = tokio::spawn(self.clone().begin_owned(ask)).await.map_err(Error::internal)?;
-        match (begun, given) {
-            // Somebody gave the same answers at the same time.
-            (Err(error @ Error::Conflict(_)), Some(given)) => self.again(&given)?.ok_or(error),
-            (begun, _) => begun,
-        }
+    async fn begin_new(self: &Arc<Self>, ask: Ask) -> Result<Started> {
+        tokio::spawn(self.clone().begin_owned(ask)).await.map_err(Error::internal)?
     }
 
     /// Whether the model that is asked for, by the chat, its agent or its organization, may have come since its provider was last

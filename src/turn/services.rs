@@ -18,4 +18,4 @@ pub(super) struct Services {
 }
 
 /// Calls of tools that run at once in this process.
-pub(super) const TOOL_RUNS_MAX: usize = 256;
+pub(super) const TOOL_PLACES: usize = 256;

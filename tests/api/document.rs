@@ -107,9 +107,17 @@ fn the_examples_work_as_they_stand() {
     let mut operations = operations(&document);
     operations.sort_by_key(|(path, method, _)| (path.ends_with("/logout"), order(method), path.split('/').count()));
     for (path, method, operation) in operations {
-        // These need something of another moment: a code, a reply that waits, a model server, a key or a sign-in of that id.
-        let of_another_moment =
-            ["/resume", "/setup", "/test", "/refresh", "/rotate", "/sessions/{id}", "/api-keys/{id}"];
+        // These need something of another moment: a code, a reply or a call that waits, a model server, a key or a sign-in of that id.
+        let of_another_moment = [
+            "/resume",
+            "/setup",
+            "/test",
+            "/refresh",
+            "/rotate",
+            "/sessions/{id}",
+            "/api-keys/{id}",
+            "/approvals/{approval_id}",
+        ];
         let is_chat_session = path.starts_with("/api/v1/sessions/");
         if of_another_moment.iter().any(|end| path.ends_with(end)) && !is_chat_session {
             continue;

@@ -13,6 +13,7 @@ mod fake_mcp;
 mod absence;
 mod agents;
 mod api_keys;
+mod approvals;
 mod ask_agent;
 mod backup;
 mod billing;

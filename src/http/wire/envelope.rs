@@ -121,7 +121,8 @@ impl From<&Error> for Refusal {
             }
             Error::Pending(calls) => {
                 let pending = calls.iter().map(|(id, tool)| json!({ "approvalId": id, "toolName": tool }));
-                refusal.details(json!({ "pending": pending.collect::<Vec<_>>() }))
+                let fields = json!([{ "field": "approvals", "message": "required for every call that waits" }]);
+                refusal.details(json!({ "fields": fields, "pending": pending.collect::<Vec<_>>() }))
             }
             Error::TooLong { .. } => {
                 refusal.details(json!({ "fields": [{ "field": "messages", "message": error.public_text() }] }))

@@ -119,6 +119,17 @@ mod tests {
     }
 
     #[test]
+    fn arguments_are_taken_up_to_their_bytes() {
+        for bytes in [TOOL_INPUT_BYTES_MAX - 1, TOOL_INPUT_BYTES_MAX, TOOL_INPUT_BYTES_MAX + 1] {
+            let arguments = format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+            let call = ToolCall { id: "c".into(), name: "none".into(), arguments, beside: None };
+            let (_, sentence) =
+                check(&call, &Toolbox::default(), Finish::ToolCalls).expect_err("there is no such tool");
+            assert_eq!(sentence.contains("longer than"), bytes > TOOL_INPUT_BYTES_MAX, "{bytes}");
+        }
+    }
+
+    #[test]
     fn arguments_nested_too_deep_to_be_read_back_are_kept_as_text() {
         for (depth, is_text) in [(DEPTH_MAX, false), (DEPTH_MAX + 1, true), (127, true)] {
             let arguments = "[".repeat(depth) + &"]".repeat(depth);

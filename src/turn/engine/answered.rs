@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{Engine, Started};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     id,
     store::{
         decisions::{Answered, Decision},
@@ -27,14 +27,14 @@ use crate::{
 /// How often answers are looked for that were given elsewhere: at the command line, or by the inbox right before a crash.
 const ANSWERS_INTERVAL: Duration = Duration::from_secs(2);
 /// Answers to calls that a request brings.
-pub(super) struct Given {
+struct Given {
     asker: Asker,
     session_id: String,
     approvals: Vec<Decision>,
 }
 
 impl Given {
-    pub fn of(ask: &Ask) -> Option<Self> {
+    fn of(ask: &Ask) -> Option<Self> {
         let approvals = match &ask.trigger {
             Trigger::Resume(answers) => answers.approvals.clone(),
             Trigger::Submit => {
@@ -50,8 +50,23 @@ impl Given {
 }
 
 impl Engine {
+    /// Begins a turn; returns once its model replies, or after two seconds. Answers that were given already find the turn that acts on
+    /// them.
+    pub async fn begin(self: &Arc<Self>, ask: Ask) -> Result<Started> {
+        let given = Given::of(&ask);
+        if let Some(again) = given.as_ref().map_or(Ok(None), |given| self.again(given))? {
+            return Ok(again);
+        }
+        let begun = self.begin_new(ask).await;
+        match (begun, given) {
+            // Somebody gave the same answers at the same time.
+            (Err(error @ Error::Conflict(_)), Some(given)) => self.again(&given)?.ok_or(error),
+            (begun, _) => begun,
+        }
+    }
+
     /// The turn that acts on answers that were given before, from its start.
-    pub(super) fn again(&self, given: &Given) -> Result<Option<Started>> {
+    fn again(&self, given: &Given) -> Result<Option<Started>> {
         let org = self.services.store.org(&given.asker.tenant);
         let Some(session) = org.session_if_any(&given.session_id)? else { return Ok(None) };
         let ids: Vec<_> = given.approvals.iter().map(|approval| approval.id.clone()).collect();

@@ -35,7 +35,7 @@ use crate::{
     model::{Delta, Ending, Finish, Message, Request, Thoughts, ToolSpec, Usage, facts::Lesson, source::Reply},
     store::turns::Begun,
     time::Timestamp,
-    tools::{Tool, Toolbox},
+    tools::{Tool, Toolbox, call::Call},
 };
 
 /// Model calls one turn may make unless its agent says otherwise.
@@ -146,6 +146,7 @@ impl Run {
             services: &self.services,
             asker: &self.asker,
             begun: &self.begun,
+            call: &self.call,
             toolbox,
             model: &self.resolved.model.id,
             bill: &mut self.bill,
