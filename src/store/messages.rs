@@ -5,11 +5,11 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::{
-    Org, SessionRow, TurnRow, decisions,
+    Org, SessionRow, TurnRow,
     fault::unless_taken,
     message::COLUMNS,
     search::{self, Query, snippet},
-    sessions,
+    sessions, waiting,
 };
 use crate::{
     error::{Error, Result},
@@ -184,7 +184,7 @@ impl Org<'_> {
                 return Ok((known, false));
             }
             sessions::refuse_running(c, session.seq)?;
-            decisions::refuse_waiting(c, session.seq)?;
+            waiting::refuse_waiting(c, session.seq)?;
             insert(c, session.seq, None, &new)?;
             touch(c, session.seq)?;
             let kept = find(c, session.seq, &new.id)?.ok_or(Error::NotFound("message"))?;

@@ -12,6 +12,7 @@ mod rows; // row numbers that were found for an organization
 #[cfg(any(test, fuzzing))]
 pub mod sandbox; // a session in memory
 mod scope;
+mod waiting; // calls that wait for a person
 mod words; // the schema's words, as types
 mod writer;
 

@@ -3,9 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Org, Page, SessionRow, Tenant, decisions,
+    Org, Page, SessionRow, Tenant,
     fault::unless_taken,
     search::{self, HITS, Query},
+    waiting,
     words::words,
 };
 use crate::{
@@ -218,7 +219,7 @@ impl Org<'_> {
         self.write(move |c, tenant| {
             let session = find(c, tenant, &id)?.ok_or(Error::NotFound("session"))?;
             refuse_running(c, session.seq)?;
-            decisions::withdraw(c, session.seq, None, None)?;
+            waiting::withdraw(c, session.seq, None, None)?;
             let now = Timestamp::now().as_millis();
             c.execute("UPDATE session SET deleted_at = ?1 WHERE seq = ?2", (now, session.seq))?;
             Ok(())

@@ -131,7 +131,7 @@ mod tests {
         id,
         store::{
             Store,
-            decisions::{APPROVAL_DAYS_MAX, Decider, Decision},
+            decisions::{self, Decider, Decision},
             sessions::NewSession,
             tool_calls::CallFilter,
             turns::{NewTurn, Plan},
@@ -185,7 +185,7 @@ mod tests {
         let waiting = org.tool_calls(&CallFilter::default(), 2, None).unwrap().items;
         let file = rusqlite::Connection::open(folder.path().join("alm.db")).unwrap();
         for (call, days, answered) in
-            [(&waiting[0], APPROVAL_DAYS_MAX, false), (&waiting[1], APPROVAL_DAYS_MAX - 1, true)]
+            [(&waiting[0], decisions::APPROVAL_DAYS_MAX, false), (&waiting[1], decisions::APPROVAL_DAYS_MAX - 1, true)]
         {
             let age = days * 24 * 60 * 60 * 1_000 + 1;
             file.execute("UPDATE tool_call SET asked_at = asked_at - ?1 WHERE id = ?2", (age, &call.id)).unwrap();

@@ -12,6 +12,7 @@ use super::{
     messages::{self, Message, NewMessage},
     sessions::{self, NewSession, Session},
     tool_calls::{self, EndedCall},
+    waiting,
     words::words,
 };
 use crate::{
@@ -273,7 +274,7 @@ pub(super) fn begin(
     }
     let goes_on = continued.map(|message| &*message.id);
     let taken_up = goes_on.map_or(Ok(0), |id| decisions::take_up(c, session.seq, id, turn))?;
-    let withdrawn = decisions::withdraw(c, session.seq, goes_on, Some(turn))?;
+    let withdrawn = waiting::withdraw(c, session.seq, goes_on, Some(turn))?;
     if let Some(seq) = plan.supersede_from {
         messages::supersede_from(c, session.seq, seq, turn)?;
     }
@@ -369,7 +370,7 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
         c.prepare_cached("UPDATE session SET cut = ?2 WHERE seq = ?1")?.execute((ended.session, cut))?;
     }
     let status = match ended.outcome {
-        _ if decisions::waiting(c, ended.session)? > 0 => sessions::Status::AwaitingApproval,
+        _ if waiting::waiting(c, ended.session)? > 0 => sessions::Status::AwaitingApproval,
         Outcome::Interrupted => sessions::Status::Interrupted,
         Outcome::Complete | Outcome::Stopped | Outcome::Failed => sessions::Status::Idle,
     };

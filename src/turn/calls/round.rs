@@ -27,7 +27,13 @@ use crate::{
         call::{Call, Ended},
         fingerprint::fingerprint,
     },
-    turn::{ask::Asker, bill::Bill, chunk::Chunk, scribe::Scribe, services::Services},
+    turn::{
+        ask::{Asker, NOBODY_TO_ASK},
+        bill::Bill,
+        chunk::Chunk,
+        scribe::Scribe,
+        services::Services,
+    },
 };
 
 /// Calls of one turn that run at once.
@@ -41,6 +47,8 @@ pub struct Round<'a> {
     pub services: &'a Services,
     pub asker: &'a Asker,
     pub begun: &'a Begun,
+    /// What each call may know and reach; each has an id of its own.
+    pub call: &'a Call,
     pub toolbox: &'a Toolbox,
     /// The model's id, for refusals of money.
     pub model: &'a str,
@@ -192,6 +200,9 @@ impl<'a> Round<'a> {
             )));
         }
         let waits = self.asks(tool)?;
+        if waits && self.asker.by.asks_nobody() {
+            return Ok(Fate::Refused(NOBODY_TO_ASK.into()));
+        }
         if !waits && let Err(sentence) = self.pay(tool.price).await? {
             return Ok(Fate::Refused(sentence));
         }
@@ -285,14 +296,9 @@ impl<'a> Round<'a> {
             is_read_only: call.tool.is_read_only,
             dynamic: is_dynamic(call.tool),
         }));
-        let (services, asker, session_id) = (self.services, self.asker, &self.begun.session.id);
+        let (services, asked) = (self.services, self.call);
         let runs = stream::iter(ready).map(|ready| async move {
-            let call = Call {
-                store: services.store.clone(),
-                tenant: asker.tenant.clone(),
-                session_id: session_id.clone(),
-                id: ready.id.clone(),
-            };
+            let call = Call { id: ready.id.clone(), ..asked.clone() };
             let ended = run_one(services, ready.tool, &ready.input, call).await;
             (ready, ended)
         });

@@ -1,0 +1,43 @@
+//! Calls that wait for a person, as what happens to their session asks of them.
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::{SessionRow, TurnRow};
+use crate::{
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+/// Ends the open calls of a session whose conversation goes on without them, but for those of the message `except`.
+pub(super) fn withdraw(
+    c: &Connection,
+    session: SessionRow,
+    except: Option<&str>,
+    turn: Option<TurnRow>,
+) -> Result<usize> {
+    let now = Timestamp::now().as_millis();
+    let withdrawn = c
+        .prepare_cached(
+            "UPDATE tool_call SET
+                 status = CASE status WHEN 'called' THEN 'unknown' ELSE 'withdrawn' END,
+                 decided_turn = coalesce(decided_turn, :turn), ended_at = :now
+             WHERE session = :session AND status IN ('waiting', 'approved', 'called') AND message_id IS NOT :except",
+        )?
+        .execute(named_params! { ":session": session, ":turn": turn, ":now": now, ":except": except })?;
+    Ok(withdrawn)
+}
+
+/// How many calls of a session wait for a person.
+pub(super) fn waiting(c: &Connection, session: SessionRow) -> Result<i64> {
+    let mut statement = c.prepare_cached("SELECT count(*) FROM tool_call WHERE session = ?1 AND status = 'waiting'")?;
+    Ok(statement.query_row([session], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+/// Refuses what must not come between a call that waits and its answer.
+pub(super) fn refuse_waiting(c: &Connection, session: SessionRow) -> Result<()> {
+    match waiting(c, session)? {
+        0 => Ok(()),
+        1 => Err(Error::Conflict("1 call waits for an answer in this session.".into())),
+        n => Err(Error::Conflict(format!("{n} calls wait for an answer in this session."))),
+    }
+}
