@@ -231,7 +231,7 @@ pub(super) fn take_up(c: &Connection, session: SessionRow, message_id: &str, tur
         .prepare_cached(
             "UPDATE tool_call SET decided_turn = :turn
              WHERE session = :session AND message_id = :message
-                 AND (status = 'approved' OR status = 'denied' AND decided_turn IS NULL)",
+                 AND (status IN ('approved', 'called') OR status = 'denied' AND decided_turn IS NULL)",
         )?
         .execute(named_params! { ":session": session, ":message": message_id, ":turn": turn })?;
     Ok(taken)

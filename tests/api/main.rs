@@ -44,6 +44,7 @@ mod messages;
 mod models;
 mod money;
 mod odd_replies;
+mod once;
 mod projects;
 mod providers;
 mod prune;

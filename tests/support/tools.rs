@@ -67,3 +67,34 @@ fn fingerprint_of(remote_name: &str, definition: &Value) -> [u8; 32] {
 pub fn new_tool(name: &str, url: &str) -> Value {
     json!({ "name": name, "description": "Opens a ticket.", "inputSchema": { "type": "object" }, "method": "POST", "url": url })
 }
+
+/// Who added a tool: who runs `alm` on the machine.
+pub const OPERATOR: &str = "operator";
+/// An owner, over HTTP.
+pub const OWNER: &str = "api";
+
+/// A tool that is kept for acme; what `more` does not say is usual.
+pub fn declare(app: &App, added_by: &str, method: &str, url: &str, more: Value) {
+    let of = |key: &str, usual: Value| more.get(key).cloned().unwrap_or(usual);
+    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let sql = "INSERT INTO tool (id, org_id, name, added_by, approval, idempotent, method, url, body, headers, secrets, timeout_ms,
+            response_bytes_max, created_at, updated_at, description, input_schema)
+        VALUES (?1, ?2, ?3, ?4, ?14, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, 0, 'Opens a ticket.', ?13)";
+    let row = (
+        id::generate(),
+        app.tenant("acme").org_id,
+        text(of("name", json!("create_ticket"))),
+        added_by,
+        of("idempotent", json!(false)).as_bool(),
+        method,
+        url,
+        text(of("body", json!("json"))),
+        of("headers", json!({})).to_string(),
+        of("secrets", json!({})).to_string(),
+        of("timeoutMs", json!(30_000)).as_i64(),
+        of("responseBytesMax", json!(262_144)).as_i64(),
+        of("inputSchema", json!({ "type": "object" })).to_string(),
+        text(of("approval", json!("never"))),
+    );
+    app.file().execute(sql, row).unwrap();
+}
