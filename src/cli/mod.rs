@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod address;
+mod approvals;
 mod backup;
 mod child;
 mod demo;
@@ -71,6 +72,9 @@ enum Command {
     /// Add and test MCP servers
     #[command(subcommand)]
     Mcp(mcp::Mcp),
+    /// Answer calls of tools that wait for a person
+    #[command(subcommand)]
+    Approvals(approvals::Approvals),
     /// Add money to an organization's balance
     Deposit(deposit::Deposit),
     /// Check that the money adds up
@@ -111,6 +115,7 @@ pub fn run() -> ExitCode {
         Command::Models(command) => command.run(&globals),
         Command::Tools(command) => command.run(&globals),
         Command::Mcp(command) => command.run(&globals),
+        Command::Approvals(command) => command.run(&globals),
         Command::Deposit(command) => command.run(&globals),
         Command::Ledger(command) => command.run(&globals),
         Command::Export(command) => command.run(&globals),

@@ -16,6 +16,8 @@ use crate::{
 
 /// Days a person has to answer a call.
 pub const APPROVAL_DAYS_MAX: i64 = 7;
+/// Characters of a reason.
+pub const REASON_CHARS_MAX: usize = 1_000;
 /// Milliseconds of a day.
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 

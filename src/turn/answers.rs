@@ -9,15 +9,13 @@ use super::chunk::clean_json;
 use crate::{
     error::{Error, Result},
     store::{
-        decisions::{CallView, Decider, Decision},
+        decisions::{CallView, Decider, Decision, REASON_CHARS_MAX},
         messages::{Message, NewMessage, Role, Status},
         tool_calls::CallStatus,
         turns::{HistoryView, Plan},
     },
 };
 
-/// Characters of a reason.
-pub const REASON_CHARS_MAX: usize = 1_000;
 /// Bytes of an output that a client gives.
 pub const CLIENT_OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
@@ -255,14 +253,15 @@ fn answer_in(call: &mut Map<String, Value>, approved: bool, reason: Option<&str>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::decisions;
 
     #[test]
     fn a_posted_reason_is_kept_up_to_its_bound() {
-        for chars in [REASON_CHARS_MAX - 1, REASON_CHARS_MAX, REASON_CHARS_MAX + 1] {
+        for chars in [decisions::REASON_CHARS_MAX - 1, decisions::REASON_CHARS_MAX, decisions::REASON_CHARS_MAX + 1] {
             let part = json!({"toolCallId": "c", "state": "approval-responded",
                 "approval": {"id": "a", "approved": false, "reason": "x".repeat(chars), "odd": 1}});
             let answers = Answers::of_parts(&[part]);
-            assert_eq!(answers.approvals[0].reason.as_ref().unwrap().len(), chars.min(REASON_CHARS_MAX));
+            assert_eq!(answers.approvals[0].reason.as_ref().unwrap().len(), chars.min(decisions::REASON_CHARS_MAX));
         }
     }
 

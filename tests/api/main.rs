@@ -21,6 +21,7 @@ mod bodies;
 mod bounds;
 mod chat;
 mod cli;
+mod cli_approvals;
 mod cli_mcp;
 mod cli_tools;
 mod doctor;

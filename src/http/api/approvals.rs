@@ -25,11 +25,11 @@ use crate::{
         },
     },
     store::{
-        decisions::{APPROVAL_DAYS_MAX, Decision},
+        decisions::{APPROVAL_DAYS_MAX, Decision, REASON_CHARS_MAX},
         tool_calls::{CallFilter, CallStatus, ToolCall},
     },
     time::Timestamp,
-    turn::answers::{Answers, Output, REASON_CHARS_MAX},
+    turn::answers::{Answers, Output},
 };
 
 /// Answers to the calls that a reply waits for.
