@@ -115,6 +115,12 @@ pub fn page(
     Ok(Page { items: rows.into_iter().map(|(_, shown)| shown).collect(), next_cursor })
 }
 
+/// The tools of one MCP server, by name.
+pub fn of_server(org: &Org<'_>, slug: &str, reach: Reach<'_>) -> Result<Vec<Shown>> {
+    let server = org.mcp_server(slug)?;
+    Ok(org.mcp_tools_of(&server)?.into_iter().map(|tool| of_mcp(&server, tool, reach)).collect())
+}
+
 /// The tool of that name.
 pub fn one(org: &Org<'_>, name: &str, reach: Reach<'_>) -> Result<Shown> {
     if let Some(builtin) = Builtin::ALL.into_iter().find(|builtin| builtin.name() == name) {

@@ -147,3 +147,17 @@ fn a_key_that_may_not_read_sees_no_system_prompt() {
     let changed = write.patch("/agents/ala", json!({ "settings": {} })).ok(200);
     assert_eq!(changed.get("systemPrompt"), None, "{changed}");
 }
+
+#[test]
+fn an_agents_tools_ask_at_least_what_it_says() {
+    let app = App::shared();
+    let key = app.org("acme");
+    let made = key.post("/agents", json!({ "name": "A", "settings": { "toolApproval": "owner" } })).ok(201);
+    assert_eq!(made["settings"]["toolApproval"], "owner");
+    let path = format!("/agents/{}", made["id"].as_str().unwrap());
+    let listed = key.get(&format!("/tools?agentId={}", made["slug"].as_str().unwrap())).ok(200);
+    assert_eq!(listed["items"][0]["approval"], "owner", "the stricter counts");
+    assert_eq!(key.patch(&path, json!({ "name": "B" })).ok(200)["settings"], made["settings"]);
+    assert_eq!(key.patch(&path, json!({ "settings": {} })).ok(200)["settings"], json!({}));
+    key.patch(&path, json!({ "settings": { "toolApproval": "sometimes" } })).fails(400, "BAD_REQUEST");
+}

@@ -61,8 +61,8 @@ fn an_agents_fields_are_taken_up_to_their_bounds() {
     of("model", ("agents::MODEL_CHARS_MAX", 255), &|size| json!(format!("up/{}", "x".repeat(size - 3))));
     of("allowedTools", ("agents::TOOLS_MAX", 128), &|size| json!(vec!["x"; size]));
     of("allowedTools", ("agents::TOOL_NAME_CHARS_MAX", 64), &|size| json!(["x".repeat(size)]));
-    of("settings.maxOutputTokens", ("agents::OUTPUT_TOKENS_MAX", 1_000_000), &|size| json!(size));
-    of("settings.maxSteps", ("agents::STEPS_MAX", 50), &|size| json!(size));
+    of("settings.maxOutputTokens", ("agent_settings::OUTPUT_TOKENS_MAX", 1_000_000), &|size| json!(size));
+    of("settings.maxSteps", ("agent_settings::STEPS_MAX", 50), &|size| json!(size));
     for field in ["maxOutputTokens", "maxSteps"] {
         let body = |value: u32| json!({ "name": format!("{field} {value}"), "settings": { field: value } });
         assert!(refused(&acme, "/agents", body(0), &format!("settings.{field}")));

@@ -113,6 +113,7 @@ fn the_examples_work_as_they_stand() {
             "/setup",
             "/test",
             "/refresh",
+            "/restart",
             "/rotate",
             "/sessions/{id}",
             "/api-keys/{id}",

@@ -26,12 +26,15 @@ fn belongings(app: &App, slug: &str) -> BTreeMap<&'static str, String> {
     app.mcp_server(slug, &server, Place::Url("https://mcp.example.com/".into()));
     let session = id(client.post("/sessions", json!({ "label": "theirs" })).ok(201));
     client.post(&format!("/sessions/{session}/messages"), user("their words")).ok(201);
+    let chat = client.chat(json!({ "messages": [user("Hi")] })).session();
+    let call = app.tool_call(slug, &chat, "their_tool", "waiting");
     BTreeMap::from([
         ("agents", id(client.post("/agents", json!({ "name": "Theirs" })).ok(201))),
         ("projects", id(client.post("/projects", json!({ "name": "Theirs" })).ok(201))),
         ("providers", app.provider(slug, &nobody(), &[ModelSpec::FREE]).id),
         ("tools", tool),
         ("mcp", server),
+        ("approvals", call),
         ("api-keys", client.get("/api-keys").ok(200)["items"][0]["id"].as_str().unwrap().to_owned()),
         ("sessions", session.clone()),
         ("chat", session),

@@ -41,6 +41,7 @@ mod local;
 mod local_chats;
 mod mcp_server;
 mod mcp_servers;
+mod mcp_tests;
 mod messages;
 mod models;
 mod money;

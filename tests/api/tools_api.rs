@@ -163,8 +163,17 @@ fn a_list_of_tools_is_read_page_by_page_in_the_order_of_a_request() {
             app.mcp_tool(&server, tool, "Finds.");
         }
     }
-    let expected =
-        ["current_time", "search_history", "a", "b", "git-hub__Read", "git-hub__search", "git__Read", "git__search"];
+    let expected = [
+        "ask_agent",
+        "current_time",
+        "search_history",
+        "a",
+        "b",
+        "git-hub__Read",
+        "git-hub__search",
+        "git__Read",
+        "git__search",
+    ];
     assert_eq!(column(&owner.get("/tools").ok(200), "name"), expected);
     for limit in 1..=expected.len() {
         let (mut all, mut cursor) = (Vec::new(), String::new());

@@ -4,13 +4,16 @@
 //! may not.
 
 use poem_openapi::{
-    Enum, Object, OpenApi,
+    Object, OpenApi,
     param::{Path, Query},
     types::{Example, MaybeUndefined},
 };
 use serde::Serialize;
 
-use super::tags::Tag;
+use super::{
+    agent_settings::{self, AgentSettings},
+    tags::Tag,
+};
 use crate::{
     error::{Error, Result},
     http::{
@@ -35,8 +38,6 @@ const AVATAR_CHARS_MAX: usize = 2_048;
 const MODEL_CHARS_MAX: usize = 255;
 const TOOLS_MAX: usize = 128;
 const TOOL_NAME_CHARS_MAX: usize = 64;
-const OUTPUT_TOKENS_MAX: u32 = 1_000_000;
-const STEPS_MAX: u32 = 50;
 
 /// An agent.
 #[derive(Debug, Object, Serialize)]
@@ -66,37 +67,6 @@ pub struct Agent {
     settings: AgentSettings,
     created_at: Moment,
     updated_at: Moment,
-}
-
-/// How an agent replies. An absent field takes the model's or the server's default.
-#[derive(Debug, Default, Object, Serialize)]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-#[serde(rename_all = "camelCase")]
-struct AgentSettings {
-    /// 0 to 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    /// 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<f64>,
-    /// 1 to 1,000,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_output_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_effort: Option<ReasoningEffort>,
-    /// Model calls in one turn: 1 to 50. Default 20.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_steps: Option<u32>,
-}
-
-/// How much a model reasons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-enum ReasoningEffort {
-    Low,
-    Medium,
-    High,
 }
 
 /// A new agent.
@@ -260,44 +230,6 @@ impl Agent {
     }
 }
 
-impl From<stored::Settings> for AgentSettings {
-    fn from(stored: stored::Settings) -> Self {
-        let effort = |word: String| ReasoningEffort::ALL.into_iter().find(|effort| effort.as_str() == word);
-        AgentSettings {
-            temperature: stored.temperature,
-            top_p: stored.top_p,
-            max_output_tokens: stored.output_tokens_max,
-            reasoning_effort: stored.reasoning_effort.and_then(effort),
-            max_steps: stored.steps_max,
-        }
-    }
-}
-
-impl From<AgentSettings> for stored::Settings {
-    fn from(settings: AgentSettings) -> Self {
-        stored::Settings {
-            temperature: settings.temperature,
-            top_p: settings.top_p,
-            output_tokens_max: settings.max_output_tokens,
-            reasoning_effort: settings.reasoning_effort.map(|effort| effort.as_str().into()),
-            steps_max: settings.max_steps,
-            ..stored::Settings::default()
-        }
-    }
-}
-
-impl ReasoningEffort {
-    const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
-    }
-}
-
 impl NewAgent {
     fn into_agent(self) -> Result<stored::Agent> {
         let name = collapse_space(&self.name);
@@ -363,7 +295,7 @@ fn check(agent: &stored::Agent) -> Result<()> {
         );
     }
     check_tools(&mut checks, agent.allowed_tools.as_deref().unwrap_or_default());
-    check_settings(&mut checks, &agent.settings);
+    agent_settings::check(&mut checks, &agent.settings);
     checks.done()
 }
 
@@ -378,12 +310,4 @@ fn check_tools(checks: &mut Checks, tools: &[String]) {
             "must be at most {TOOLS_MAX} names of 1 to {TOOL_NAME_CHARS_MAX} letters, digits, _ - or ., or server__*"
         )
     });
-}
-
-fn check_settings(checks: &mut Checks, settings: &stored::Settings) {
-    settings.temperature.into_iter().for_each(|value| checks.range("settings.temperature", value, 0.0..=2.0));
-    settings.top_p.into_iter().for_each(|value| checks.range("settings.topP", value, 0.0..=1.0));
-    let tokens = settings.output_tokens_max.into_iter();
-    tokens.for_each(|value| checks.range("settings.maxOutputTokens", value, 1..=OUTPUT_TOKENS_MAX));
-    settings.steps_max.into_iter().for_each(|value| checks.range("settings.maxSteps", value, 1..=STEPS_MAX));
 }

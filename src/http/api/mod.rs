@@ -2,6 +2,7 @@
 //!
 //! Rule: a handler is decode, one call, encode; its name is its operation id.
 
+mod agent_settings;
 pub mod agents;
 pub mod api_keys;
 pub mod approvals;
@@ -49,7 +50,7 @@ pub type Api = (
 );
 
 /// What every operation that takes a body, or is a POST, declares of itself.
-pub const OPERATIONS: [Operation; 28] = [
+pub const OPERATIONS: [Operation; 31] = [
     row("create_agent", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
     row("update_agent", BODY_BYTES_MAX, Executed, auth::admits::<Write>),
     row("create_project", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
@@ -67,6 +68,9 @@ pub const OPERATIONS: [Operation; 28] = [
     row("refresh_provider", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("create_tool", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("update_tool", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),
+    row("test_mcp_server", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
+    row("refresh_mcp_server", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
+    row("restart_mcp_server", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("create_mcp_server", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("update_mcp_server", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),
     row("create_deposit", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),

@@ -6,7 +6,7 @@ use poem_openapi::types::MaybeUndefined;
 
 use super::{
     super::secrets::{self, SecretSource},
-    wire::{McpServer, McpServerPatch, NewMcpServer, ServerState},
+    wire::{McpServer, McpServerPatch, McpStage, McpTest, McpToolFault, McpToolSummary, NewMcpServer, ServerState},
 };
 use crate::{
     error::{Error, Result},
@@ -14,6 +14,8 @@ use crate::{
     store::mcp as stored,
     tools::{
         connect::{NewServer, ON_THE_MACHINE, Place, ServerChange},
+        listing::{Shown, State},
+        mcp::{Report, Seen, Stage},
         place,
         secrets::{NewSecret, Secrets},
     },
@@ -25,7 +27,7 @@ const AUTHORIZATION: &str = "authorization";
 const BYTES_PER_TOKEN: usize = 4;
 
 impl McpServer {
-    pub(super) fn of(server: stored::McpServer, tools: &[stored::McpTool]) -> Self {
+    pub(super) fn of(server: stored::McpServer, tools: &[stored::McpTool], seen: Seen) -> Self {
         let there: Vec<_> = tools.iter().filter(|tool| tool.is_there).collect();
         let bytes: usize = there.iter().map(|tool| tool.name.len() + tool.definition.len()).sum();
         let secrets = Secrets::from_json(&server.secrets).unwrap_or_default();
@@ -45,19 +47,53 @@ impl McpServer {
             handshake_ms: server.handshake_ms.into(),
             idle_stop_minutes: server.idle_stop_minutes.map(Into::into),
             use_instructions: server.use_instructions,
-            state: if server.is_active { ServerState::Idle } else { ServerState::Off },
+            state: if server.is_active { seen.state.into() } else { ServerState::Off },
             era: server.era,
             server_info: server.info.map(StoredJson::new),
             tool_count: there.len() as u64,
             estimated_tokens: bytes.div_ceil(BYTES_PER_TOKEN) as u64,
-            last_error: server.last_error,
-            pid: None,
+            last_error: seen.error.or(server.last_error),
+            pid: seen.pid,
             listed_at: server.listed_at.map(Into::into),
             created_at: server.created_at.into(),
             updated_at: server.updated_at.into(),
             log: None,
+            id: server.id,
             slug: server.slug,
             name: server.name,
+        }
+    }
+}
+
+impl McpServer {
+    /// The same, where what was asked of it failed for that reason.
+    pub(super) fn or_failed(self, failure: Option<String>) -> Self {
+        McpServer { last_error: failure.or(self.last_error), ..self }
+    }
+}
+
+impl McpTest {
+    pub(super) fn of(report: Report, tools: Vec<Shown>) -> Self {
+        let stage = |stage: Stage| McpStage {
+            name: stage.name.into(),
+            ok: stage.error.is_none(),
+            duration_ms: stage.duration.as_millis() as u64,
+            error: stage.error,
+        };
+        let tool = |tool: Shown| McpToolSummary {
+            name: tool.name,
+            description: tool.description,
+            approval: tool.policy.into(),
+        };
+        let fault = |(name, fault)| McpToolFault { name, fault };
+        let fine = tools.into_iter().filter(|tool| !matches!(tool.state, State::Faulty | State::Unavailable));
+        McpTest {
+            ok: report.is_ok,
+            stages: report.stages.into_iter().map(stage).collect(),
+            tools: fine.map(tool).collect(),
+            quarantined: report.quarantined.into_iter().map(fault).collect(),
+            note: report.note,
+            log: report.log,
         }
     }
 }

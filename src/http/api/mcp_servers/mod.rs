@@ -8,7 +8,7 @@ mod wire;
 
 use poem_openapi::{OpenApi, param::Path};
 
-use self::wire::{McpServer, McpServerPatch, NewMcpServer};
+use self::wire::{McpServer, McpServerPatch, McpTest, NewMcpServer};
 use super::tags::Tag;
 use crate::{
     error::Result,
@@ -21,7 +21,7 @@ use crate::{
         },
     },
     store::{mcp as stored, tools::AddedBy as By},
-    tools::connect,
+    tools::{connect, listing},
 };
 
 /// The operations.
@@ -55,7 +55,9 @@ impl McpServers {
     /// Get an MCP server
     #[oai(path = "/mcp/servers/:slug", method = "get", operation_id = "get_mcp_server")]
     async fn get_mcp_server(&self, caller: Caller<Read>, slug: Path<String>) -> Result<Data<McpServer>, ApiError> {
-        Ok(Data::of(&shown(&caller, caller.org().mcp_server(&slug)?)?))
+        let mut server = shown(&caller, caller.org().mcp_server(&slug)?)?;
+        server.log = Some(caller.app.tools.mcp().log(&server.id));
+        Ok(Data::of(&server))
     }
 
     /// Update an MCP server
@@ -71,6 +73,7 @@ impl McpServers {
         let (change, tools) = (body.0.try_into()?, caller.app.tools.clone());
         let change = move |server: &mut _| connect::change(server, change, By::Api, tools.sealer());
         let changed = caller.org().update_mcp_server(slug.0, change).await?;
+        caller.app.tools.mcp().forget(&changed.id).await;
         Ok(Data::of(&shown(&caller, changed)?))
     }
 
@@ -83,13 +86,57 @@ impl McpServers {
         caller: Caller<OwnerSteppedUp>,
         slug: Path<String>,
     ) -> Result<Data<Deleted>, ApiError> {
-        caller.org().delete_mcp_server(slug.0).await?;
+        let gone = caller.org().delete_mcp_server(slug.0).await?;
+        caller.app.tools.mcp().forget(&gone.id).await;
         Ok(Data::deleted())
+    }
+
+    /// Test an MCP server
+    ///
+    /// Reaches it, greets it and asks for its tools, and says how long each took. What it lists is kept. Requires the owner, signed
+    /// in with a browser.
+    #[oai(path = "/mcp/servers/:slug/test", method = "post", operation_id = "test_mcp_server")]
+    async fn test_mcp_server(
+        &self,
+        caller: Caller<OwnerSteppedUp>,
+        slug: Path<String>,
+    ) -> Result<Data<McpTest>, ApiError> {
+        let tools = &caller.app.tools;
+        let report = tools.mcp().test(&caller.tenant, &slug).await?;
+        let listed = listing::of_server(&caller.org(), &slug, &|server| tools.reach(server))?;
+        Ok(Data::of(&McpTest::of(report, listed)))
+    }
+
+    /// Read an MCP server's tools anew
+    ///
+    /// If it does not answer, its tools stay as they were, and `lastError` says why. Requires the owner, signed in with a browser.
+    #[oai(path = "/mcp/servers/:slug/refresh", method = "post", operation_id = "refresh_mcp_server")]
+    async fn refresh_mcp_server(
+        &self,
+        caller: Caller<OwnerSteppedUp>,
+        slug: Path<String>,
+    ) -> Result<Data<McpServer>, ApiError> {
+        let failure = caller.app.tools.mcp().refresh(&caller.tenant, &slug).await?.err();
+        Ok(Data::of(&shown(&caller, caller.org().mcp_server(&slug)?)?.or_failed(failure)))
+    }
+
+    /// Restart an MCP server
+    ///
+    /// Ends its connection or its process, forgets its failures, and begins anew. Requires the owner, signed in with a browser.
+    #[oai(path = "/mcp/servers/:slug/restart", method = "post", operation_id = "restart_mcp_server")]
+    async fn restart_mcp_server(
+        &self,
+        caller: Caller<OwnerSteppedUp>,
+        slug: Path<String>,
+    ) -> Result<Data<McpServer>, ApiError> {
+        let failure = caller.app.tools.mcp().restart(&caller.tenant, &slug).await?.err();
+        Ok(Data::of(&shown(&caller, caller.org().mcp_server(&slug)?)?.or_failed(failure)))
     }
 }
 
 /// A server with what is known of it now.
 fn shown<A>(caller: &Caller<A>, server: stored::McpServer) -> Result<McpServer> {
     let tools = caller.org().mcp_tools_of(&server)?;
-    Ok(McpServer::of(server, &tools))
+    let seen = caller.app.tools.mcp().seen(&server);
+    Ok(McpServer::of(server, &tools, seen))
 }

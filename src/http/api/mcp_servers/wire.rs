@@ -9,10 +9,15 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::{secrets::SecretSource, tools::AddedBy, words::same_words};
+use super::super::{
+    secrets::SecretSource,
+    tools::{AddedBy, Approval},
+    words::same_words,
+};
 use crate::{
     http::wire::moment::{Moment, StoredJson},
     store::mcp as stored,
+    tools::mcp::State,
 };
 
 /// An MCP server.
@@ -20,6 +25,7 @@ use crate::{
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct McpServer {
+    pub(super) id: String,
     /// How its tools' names begin.
     pub(super) slug: String,
     pub(super) name: String,
@@ -238,6 +244,59 @@ impl Example for McpServerPatch {
     }
 }
 
+/// How a server responded to a test.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub(super) struct McpTest {
+    pub(super) ok: bool,
+    /// Up to the first that failed.
+    pub(super) stages: Vec<McpStage>,
+    pub(super) tools: Vec<McpToolSummary>,
+    /// Tools that are set aside, and why.
+    pub(super) quarantined: Vec<McpToolFault>,
+    /// What else there is to say of its list.
+    #[oai(nullable)]
+    pub(super) note: Option<String>,
+    /// The end of what a command said beside its answers.
+    pub(super) log: String,
+}
+
+/// A stage of a test.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub(super) struct McpStage {
+    /// `reach`, `handshake` or `list`.
+    pub(super) name: String,
+    pub(super) ok: bool,
+    pub(super) duration_ms: u64,
+    #[oai(nullable)]
+    pub(super) error: Option<String>,
+}
+
+/// A tool that a server lists.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub(super) struct McpToolSummary {
+    /// What models call it.
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) approval: Approval,
+}
+
+/// A tool that is set aside.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub(super) struct McpToolFault {
+    /// As the server calls it.
+    pub(super) name: String,
+    pub(super) fault: String,
+}
+
 same_words!(McpTransport = stored::Transport { Http, Stdio });
 same_words!(ServerApproval = stored::Approval { Never, Ask, Owner, Hints });
 same_words!(NewTools = stored::NewTools { Off, Ask });
+same_words!(ServerState = State { Idle, Connecting, Ready, Down, Failed, AuthFailed, Off });
