@@ -4,12 +4,14 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { startEmpty } from "../clients/alm.mjs";
-import { text } from "../clients/fake-upstream.mjs";
+import { text, toolCall } from "../clients/fake-upstream.mjs";
 import { EMAIL, ORG, PASSWORD, asPerson, open, startOwned } from "./person.mjs";
 
 const PAGES = new URL("../../src/http/page/files/", import.meta.url);
 
 const TOOL = { description: "A tool.", inputSchema: { type: "object" }, method: "GET", url: "http://127.0.0.1:1/" };
+/** A call that waits, which the test makes. */
+const APPROVAL = "an approval";
 
 /** Where what is typed goes, by script and name of the field; the call that takes it. */
 const SENT = {
@@ -22,6 +24,7 @@ const SENT = {
     "/providers",
     (slug) => ({ slug, kind: "openai-compatible", baseUrl: "http://127.0.0.1:1/v1", models: [] }),
   ],
+  "lib/approval-card.js reason": ["POST", APPROVAL, (reason) => ({ approved: false, reason })],
   "sections/tools/http-form.js name": ["POST", "/tools", (name) => ({ ...TOOL, name })],
   "sections/tools/http-form.js description": ["PATCH", "/tools/known", (description) => ({ description })],
   "sections/tools/server-form.js slug": ["POST", "/mcp/servers", (slug) => ({ slug, url: "http://127.0.0.1:1/mcp" })],
@@ -60,8 +63,10 @@ test("a field takes as much as the server does, and no more", async () => {
     await open(page, "keys");
     await asPerson(page, "POST", "/mcp/servers", { slug: "known", url: "http://127.0.0.1:1/mcp" });
     await asPerson(page, "POST", "/tools", { ...TOOL, name: "known", approval: "ask" });
+    const approval = await waitingCall(page);
     for (const [field, chars] of known.filter(([field]) => field !== SETUP)) {
-      const [method, path, body] = SENT[field];
+      const [method, to, body] = SENT[field];
+      const path = to === APPROVAL ? `/approvals/${approval}` : to;
       const send = (length) => asPerson(page, method, path, body("a".repeat(length)));
       const name = field.split(" ")[1];
       await assert.rejects(send(chars + 1), new RegExp(`422 .*"${name}"`), `${field}: ${chars + 1}`);
@@ -69,6 +74,18 @@ test("a field takes as much as the server does, and no more", async () => {
     }
   });
 });
+
+/** The id of a call of the tool `known` that waits. */
+async function waitingCall(page) {
+  const { baseUrl } = alm.upstream.endpoint([toolCall("known"), text("Done.")]);
+  const provider = { slug: "calling", kind: "openai-compatible", baseUrl, models: [{ id: "m" }] };
+  await asPerson(page, "POST", "/providers", provider);
+  await page.request.post("/api/v1/chat", {
+    data: { model: "calling/m", messages: [{ role: "user", content: "Hi" }] },
+    headers: { origin: alm.base, "x-alumia-org": ORG },
+  });
+  return (await asPerson(page, "GET", "/approvals?status=waiting")).items[0].approvalId;
+}
 
 test("the form of the setup takes a slug as long as the server does", async () => {
   const fresh = await startEmpty();

@@ -37,7 +37,7 @@ export function approvalCard(waiting, { isOwner, head, label, decided }) {
   const text = inPlainSight(waiting.input);
   const facts = h("p.quiet");
   const alert = el("p.alert", { role: "alert", hidden: true });
-  const reason = textarea("reason", { rows: 2 });
+  const reason = textarea("reason", { rows: 2, maxlength: "1000" });
   const buttons = h("div.card-actions");
   const refusal = el("div.refusal", { hidden: true });
   const id = newId();
