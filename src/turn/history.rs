@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result},
     model::{self, Content, Thoughts, ThoughtsField, ToolCall, ToolSpec},
     store::messages::{Message, Role},
+    tools::{mcp, naming},
 };
 
 /// Bytes of text a token is taken for, until a model's own number is known.
@@ -116,7 +117,12 @@ pub(super) fn shortened(output: &str, bytes_max: usize) -> String {
     [&output[..head], &note, &output[tail..]].concat()
 }
 
-/// What a model reads of a tool's output.
+/// What a model reads of an MCP server's answer: its texts.
+pub(super) fn text_of_answer(output: &Value) -> String {
+    mcp::text(output).unwrap_or_else(|| text_of_output(output))
+}
+
+/// What a model reads of any other tool's output.
 pub(super) fn text_of_output(output: &Value) -> String {
     output.as_str().map_or_else(|| output.to_string(), str::to_owned)
 }
@@ -282,14 +288,18 @@ fn step(parts: &[Value], thoughts: Option<&Thoughts>) -> Vec<model::Message> {
 /// A call that has its output. One without is left out: providers refuse a prompt with a call that has no result.
 fn finished_call(part: &Value) -> Option<(ToolCall, model::Message)> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let id = part.get("toolCallId")?.as_str()?.to_owned();
+    let name = part.get("toolName").and_then(Value::as_str).or_else(|| part["type"].as_str()?.strip_prefix("tool-"))?;
     let output = match part.get("state")?.as_str()? {
+        // No other tool that is stored as dynamic has a server's name in front of its own.
+        "output-available" if part["type"] == "dynamic-tool" && name.contains(naming::SEPARATOR) => {
+            text_of_answer(part.get("output")?)
+        }
         "output-available" => text_of_output(part.get("output")?),
         "output-error" => text(part.get("errorText")?),
         "output-denied" => part["approval"]["reason"].as_str().unwrap_or("Tool call execution denied.").to_owned(),
         _ => return None,
     };
-    let id = part.get("toolCallId")?.as_str()?.to_owned();
-    let name = part.get("toolName").and_then(Value::as_str).or_else(|| part["type"].as_str()?.strip_prefix("tool-"))?;
     let input = ["rawInput", "input"].into_iter().find_map(|key| part.get(key)).map_or_else(|| "{}".to_owned(), text);
     let (call_id, name, beside) = (id.clone(), name.to_owned(), beside::of_part(part));
     Some((ToolCall { id, name, arguments: input, beside }, model::Message::Tool { call_id, output }))

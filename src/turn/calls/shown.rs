@@ -55,7 +55,9 @@ pub fn show(ready: &Ready<'_>, ended: Ended) -> Shown {
     };
     match ended {
         Ended::Done { output, files } => {
-            let output = kept(clean_json(output));
+            let text_of =
+                if ready.tool.origin == Origin::Mcp { history::text_of_answer } else { history::text_of_output };
+            let output = kept(clean_json(output), text_of);
             let bytes = output.to_string().len();
             let mut chunks = vec![Chunk::ToolOutputAvailable {
                 tool_call_id: tool_call_id.clone(),
@@ -63,7 +65,7 @@ pub fn show(ready: &Ready<'_>, ended: Ended) -> Shown {
                 dynamic,
             }];
             chunks.extend(files.into_iter().map(|File { media_type, url }| Chunk::File { url, media_type }));
-            let output = history::text_of_output(&output);
+            let output = text_of(&output);
             Shown { chunks, output, ended: end(CallStatus::Done, bytes, None) }
         }
         Ended::Failed(sentence) => failed(CallStatus::Failed, shortened(&sentence)),
@@ -84,12 +86,14 @@ pub fn unknown(why: &str, is_read_only: bool) -> (CallStatus, String) {
 }
 
 /// An output as it is stored: as text without its middle if it is too long.
-fn kept(output: Value) -> Value {
-    let text = history::text_of_output(&output);
-    if text.len() <= TOOL_OUTPUT_BYTES_MAX {
+fn kept(output: Value, text_of: fn(&Value) -> String) -> Value {
+    if history::text_of_output(&output).len() <= TOOL_OUTPUT_BYTES_MAX {
         return output;
     }
-    json!(history::shortened(&text, TOOL_OUTPUT_BYTES_MAX))
+    match text_of(&output) {
+        text if text.len() <= TOOL_OUTPUT_BYTES_MAX => json!(text),
+        text => json!(history::shortened(&text, TOOL_OUTPUT_BYTES_MAX)),
+    }
 }
 
 fn shortened(sentence: &str) -> String {
@@ -108,10 +112,21 @@ mod tests {
     fn an_output_is_stored_up_to_its_bound_and_says_what_is_gone() {
         for bytes in [TOOL_OUTPUT_BYTES_MAX - 1, TOOL_OUTPUT_BYTES_MAX, TOOL_OUTPUT_BYTES_MAX + 1] {
             let output = json!("x".repeat(bytes));
-            let kept = kept(output.clone());
+            let kept = kept(output.clone(), history::text_of_output);
             assert_eq!(kept == output, bytes <= TOOL_OUTPUT_BYTES_MAX, "{bytes}");
             assert_eq!(kept.as_str().unwrap().contains("bytes left out"), bytes > TOOL_OUTPUT_BYTES_MAX);
         }
+    }
+
+    #[test]
+    fn an_answer_of_a_server_is_stored_as_its_text_where_it_is_too_long_as_it_is() {
+        let text_of = history::text_of_answer;
+        let answer = |mirror: usize| {
+            let content = json!([{ "type": "text", "text": "20 degrees" }]);
+            json!({ "content": content, "structuredContent": "x".repeat(mirror) })
+        };
+        assert_eq!(kept(answer(1), text_of), answer(1));
+        assert_eq!(kept(answer(TOOL_OUTPUT_BYTES_MAX), text_of), json!("20 degrees"));
     }
 
     #[test]

@@ -220,3 +220,22 @@ fn the_outputs_of_a_step_share_what_a_prompt_holds_of_them() {
         assert_eq!(shown(STEP_PROMPT_BYTES_MAX, bytes.min(3)), 3, "{bytes}");
     }
 }
+
+#[test]
+fn a_model_reads_the_texts_of_a_servers_answer_and_every_other_output_as_it_is() {
+    let answer = json!({ "content": [{ "type": "text", "text": "20 degrees" }], "structuredContent": { "c": 20 } });
+    let read = |part: Value| {
+        let mut part = part;
+        part["toolCallId"] = "c".into();
+        part["state"] = "output-available".into();
+        let fitted = fit("", &[message(Role::Assistant, json!([part]))], None, None).unwrap();
+        let Some(model::Message::Tool { output, .. }) = fitted.messages.last().cloned() else { panic!("{fitted:?}") };
+        output
+    };
+    let dynamic = |name: &str, output: &Value| json!({ "type": "dynamic-tool", "toolName": name, "output": output });
+    assert_eq!(read(dynamic("weather__now", &answer)), "20 degrees");
+    assert_eq!(read(dynamic("weather__now", &json!("cut short"))), "cut short");
+    assert_eq!(read(dynamic("weather__now", &json!({ "c": 20 }))), "{\"c\":20}");
+    assert_eq!(read(dynamic("weather", &answer)), answer.to_string(), "a service may answer like that");
+    assert_eq!(read(json!({ "type": "tool-weather__now", "output": answer })), answer.to_string(), "and a client");
+}
