@@ -42,6 +42,7 @@ mod local_chats;
 mod mcp_server;
 mod mcp_servers;
 mod mcp_tests;
+mod mcp_turns;
 mod messages;
 mod models;
 mod money;
