@@ -4,7 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::harness::{App, column};
+use crate::support::{
+    counting::{Counting, Says},
+    harness::{App, column},
+};
 
 const SECRET: &str = "Bearer very-secret";
 
@@ -109,4 +112,45 @@ fn a_tool_that_cannot_be_is_refused_by_what_is_wrong() {
     alm(&["set", "current_time", "--on", "--off"]).fails(2);
     alm(&["set", "current_time", "--approval", "hints"]).fails(2);
     assert!(app.alm(&["tools", "list", "--org", "nobody"]).fails(1).contains("organization"));
+}
+
+#[test]
+fn a_tool_is_run_once_by_whoever_types_it() {
+    let app = App::shared();
+    app.org("acme");
+    let acme = app.slug("acme");
+    let service = Counting::start(|came, _| {
+        if came == 0 { Says::json("{\"id\":7}") } else { Says::Response(503, "text/plain", "gone".into()) }
+    });
+    let mut tool = declared("create_ticket", "POST");
+    tool["url"] = service.url("/tickets").into();
+    tool["secretHeaders"] = json!({ "authorization": { "value": SECRET } });
+    tool["inputSchema"] =
+        json!({ "type": "object", "properties": { "title": { "type": "string" } }, "required": ["title"] });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tool.json");
+    fs::write(&path, tool.to_string()).unwrap();
+    app.alm(&["tools", "add", "--org", &acme, path.to_str().unwrap()]).ok();
+    let test = |words: &[&str]| app.alm(&[&["tools", "test", "--org", &acme], words].concat());
+
+    assert!(test(&["create_ticket"]).fails(1).contains("title"), "an input that does not fit is not sent");
+    assert!(test(&["create_ticket", "[]"]).fails(1).contains("must be a JSON object"));
+    assert!(test(&["nobody"]).fails(1).contains("tool"));
+    assert!(test(&["files__read"]).fails(1).contains("alm mcp test"));
+    assert_eq!(service.came().len(), 0);
+
+    let ran = test(&["create_ticket", r#"{"title":"tea"}"#, "--json"]);
+    let told = ran.json();
+    assert_eq!((&told["ok"], &told["status"], &told["output"]), (&json!(true), &json!(200), &json!({ "id": 7 })));
+    assert!(
+        told["request"]["headerNames"].to_string().contains("authorization")
+            && !format!("{ran:?}").contains("very-secret")
+    );
+    let [came] = &service.came()[..] else { panic!("{:?}", service.came()) };
+    assert_eq!((&*came.body, came.header("authorization")), (r#"{"title":"tea"}"#, Some(SECRET)));
+
+    let ran = test(&["create_ticket", r#"{"title":"tea"}"#]);
+    assert_eq!((ran.code, ran.stdout.starts_with("HTTP 503, ")), (1, true), "{ran:?}");
+    assert!(ran.stderr.contains("gone"), "{ran:?}");
+    assert_eq!(service.came().len(), 2, "what failed is not sent again");
 }

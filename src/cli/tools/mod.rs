@@ -5,22 +5,31 @@
 
 mod declared;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
 use super::{
     globals::{Globals, block_on},
-    text::{read_text, shortened, table},
+    reach::Reach,
+    text::{as_flags, read_text, shortened, table},
 };
 use crate::{
     error::{Error, Result},
+    id,
     money::format_usd,
+    outbound::ToolClients,
     store::tools::{AddedBy, Policy},
     tools::{
+        call::Ended,
         declare::{self, ToolChange},
         fingerprint,
+        http::Sender,
         listing::{self, Filter, Shown},
+        schema::Schema,
     },
 };
 
@@ -44,6 +53,19 @@ pub(super) enum Tools {
         org: String,
         /// The file; - for standard input
         file: PathBuf,
+    },
+    /// Run an HTTP tool once
+    Test {
+        #[command(flatten)]
+        reach: Reach,
+        /// The organization's slug
+        #[arg(long)]
+        org: String,
+        /// The tool's name
+        name: String,
+        /// Its input, a JSON object
+        #[arg(default_value = "{}")]
+        input: String,
     },
     /// Change what a tool asks of people, and whether it is on
     Set(Set),
@@ -94,6 +116,7 @@ impl Tools {
         match self {
             Tools::List { org } => list(globals, &org),
             Tools::Add { org, file } => add(globals, &org, &file),
+            Tools::Test { reach, org, name, input } => block_on(tried(globals, &reach, &org, &name, &input)),
             Tools::Set(set) => set.run(globals),
             Tools::Remove { org, name } => {
                 let store = globals.store()?;
@@ -117,6 +140,39 @@ fn add(globals: &Globals, org: &str, file: &Path) -> Result<()> {
         || format!("added {}: {} {}, approval {}", made.name, made.method, made.url, made.approval.as_str()),
     );
     Ok(())
+}
+
+/// Runs a tool once: whoever types this allows it.
+async fn tried(globals: &Globals, reach: &Reach, org: &str, name: &str, input: &str) -> Result<()> {
+    let object = serde_json::from_str::<Value>(input).ok().filter(Value::is_object);
+    let input = object.ok_or_else(|| Error::invalid("INPUT", "must be a JSON object, such as '{\"id\": 7}'"))?;
+    if listing::is_of_server(name) {
+        return Err(Error::failed("a tool of an MCP server is not run here: alm mcp test lists what there is"));
+    }
+    let store = globals.store()?;
+    let tenant = store.org_by_slug(org)?.tenant();
+    let tool = store.org(&tenant).http_tool(name)?;
+    let schema = serde_json::from_str(&tool.input_schema).unwrap_or_default();
+    let faults = Schema::compile(&schema).map_err(Error::failed)?.faults(&input);
+    if !faults.is_empty() {
+        return Err(Error::invalid("INPUT", faults.join("; ")));
+    }
+    let clients = Arc::new(ToolClients::new(&reach.options()?).map_err(as_flags)?);
+    let tried = Sender::new(clients, globals.sealer()?).try_once(&tool, &input, &id::generate()).await;
+    let (output, error) = match tried.ended {
+        Ended::Done { output, .. } => (Some(output), None),
+        Ended::Failed(why) => (None, Some(tried.forbidden.unwrap_or(why))),
+        Ended::Unknown(why) => (None, Some(why)),
+    };
+    let ms = tried.duration.as_millis() as u64;
+    let request =
+        tried.sent.map(|sent| json!({ "method": sent.method, "url": sent.url, "headerNames": sent.header_names }));
+    let answered = tried.status.map_or(String::new(), |status| format!("HTTP {status}, "));
+    globals.print(
+        || json!({ "ok": error.is_none(), "output": output, "error": error, "status": tried.status, "durationMs": ms, "request": request }),
+        || format!("{answered}{ms} ms\n{}", output.as_ref().map(|output| format!("{output:#}")).unwrap_or_default()).trim_end().to_owned(),
+    )?;
+    error.map_or(Ok(()), |error| Err(Error::failed(error)))
 }
 
 impl Set {
