@@ -37,6 +37,15 @@ pub(super) struct Streamed {
     pub(super) finish_reason: String,
     pub(super) chunks: usize,
     pub(super) is_done: bool,
+    /// The chunks that tell of a tool: its input, who is asked, its output.
+    pub(super) of_tools: Vec<Value>,
+}
+
+impl Streamed {
+    /// The first chunk of a tool of that type.
+    pub(super) fn of_tool(&self, kind: &str) -> Option<&Value> {
+        self.of_tools.iter().find(|chunk| chunk["type"] == kind)
+    }
 }
 
 pub(super) struct Client<'a> {
@@ -159,6 +168,7 @@ fn take_event(
         }
         "finish" => streamed.finish_reason = field("finishReason").into(),
         "error" => return Err(format!("the stream reports an error: {}", field("errorText"))),
+        "tool-input-available" | "tool-approval-request" | "tool-output-available" => streamed.of_tools.push(chunk),
         _ => {}
     }
     Ok(())

@@ -18,6 +18,8 @@ const PROMPT: &str = "Summarise the periodic table in 3 sentences.";
 const SECOND_PROMPT: &str = "What did I just ask?";
 /// What an answer to the second prompt has to speak of.
 const REMEMBERED: &str = "periodic table";
+/// Has the demo's own tool called.
+const TOOL_PROMPT: &str = "Call book_room with {\"people\": 4}";
 /// A key of the right form that nobody has.
 const WRONG_KEY: &str = "alm_live_000000000000000000000000000000000000000000000000";
 /// More than the limit of 60 a minute lets through at once, with room for what trickles back meanwhile.
@@ -95,6 +97,8 @@ pub fn run(
     quickstart.read_history(&session_id, &first)?;
     quickstart.count_history(&session_id)?;
     quickstart.continue_conversation(&session_id)?;
+    let approval_id = quickstart.ask_before_a_call(&session_id)?;
+    quickstart.allow_the_call(&session_id, &approval_id)?;
     quickstart.meet_unauthorized()?;
     quickstart.meet_payment_required(&session_id, paid_model)?;
     quickstart.meet_too_many_requests(&session_id)
@@ -175,6 +179,35 @@ impl<W: Write> Quickstart<'_, W> {
         self.end("It remembers, because the server sent the model the stored history")
     }
 
+    fn ask_before_a_call(&mut self, session_id: &str) -> Result<String, QuickstartFailed> {
+        self.begin("A tool of your own, and a person who is asked first")?;
+        self.print_dim(
+            "This demo has an HTTP API of its own that books rooms, and a tool for it, as `alm tools add` adds one. Its policy is `ask`.",
+        )?;
+        let messages = json!([{"role": "user", "content": TOOL_PROMPT}]);
+        let body = json!({"sessionId": session_id, "messages": messages});
+        let streamed = self.stream("/api/v1/chat", body, "tool-calls")?;
+        if streamed.of_tool("tool-output-available").is_some() {
+            return Err(self.failed("the tool ran before anybody allowed it"));
+        }
+        let asked = streamed.of_tool("tool-approval-request").and_then(|chunk| chunk["approvalId"].as_str());
+        let approval_id = asked.ok_or_else(|| self.failed("nobody was asked"))?.to_owned();
+        self.end("Nothing is booked: the call waits for an answer, and would outlast the server")?;
+        Ok(approval_id)
+    }
+
+    fn allow_the_call(&mut self, session_id: &str, approval_id: &str) -> Result<(), QuickstartFailed> {
+        self.begin("Allow the call: the reply goes on where it stopped")?;
+        let body = json!({"approvals": [{"approvalId": approval_id, "approved": true}]});
+        let streamed = self.stream(&format!("/api/v1/chat/{session_id}/resume"), body, "stop")?;
+        let output = streamed.of_tool("tool-output-available").map(|chunk| &chunk["output"]);
+        // The tool counts what it has booked.
+        if output.is_none_or(|output| output["booking"] != 1) {
+            return Err(self.failed("expected the output of a tool that was called once"));
+        }
+        self.end("The room is booked, once, and the reply is whole")
+    }
+
     fn meet_unauthorized(&mut self) -> Result<(), QuickstartFailed> {
         self.begin("Error 401: a wrong key")?;
         let client = self.client.with_key(WRONG_KEY);
@@ -239,7 +272,12 @@ impl<W: Write> Quickstart<'_, W> {
     }
 
     fn chat(&mut self, body: Value) -> Result<Streamed, QuickstartFailed> {
-        let call = Call { path: "/api/v1/chat", body: Some(body), is_stream: true };
+        self.stream("/api/v1/chat", body, "stop")
+    }
+
+    /// A reply that ends for that reason.
+    fn stream(&mut self, path: &str, body: Value, finish: &str) -> Result<Streamed, QuickstartFailed> {
+        let call = Call { path, body: Some(body), is_stream: true };
         self.print_typed(&self.client.curl(&call))?;
         let out = &mut *self.out;
         let streamed = self.client.stream(&call, |text| {
@@ -248,7 +286,10 @@ impl<W: Write> Quickstart<'_, W> {
         });
         writeln!(self.out, "\n")?;
         let streamed = streamed.map_err(|what| self.failed(what))?;
-        if streamed.finish_reason != "stop" || !streamed.is_done || streamed.message_id.is_empty() {
+        for chunk in &streamed.of_tools {
+            self.print_dim(&chunk.to_string())?;
+        }
+        if streamed.finish_reason != finish || !streamed.is_done || streamed.message_id.is_empty() {
             return Err(self.failed("the stream lacks its start, its finish or its [DONE]"));
         }
         Ok(streamed)

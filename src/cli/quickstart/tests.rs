@@ -19,10 +19,13 @@ enum Lie {
     TakesAnyKey,
     GivesCredit,
     NeverTires,
-    /// After so many chats, where eight is its word.
+    /// After so many chats, where nine is its word.
     TiresAfter(usize),
     CutsTheStream,
     FailsInTheStream,
+    AsksNobody,
+    RunsUnasked,
+    RunsTwice,
     /// Its list of agents takes so many bytes.
     ListsAgentsIn(u64),
 }
@@ -56,14 +59,16 @@ fn answer(stream: TcpStream, lie: Lie, chats: &mut usize) {
     let chats_max = match lie {
         Lie::NeverTires => usize::MAX,
         Lie::TiresAfter(chats) => chats,
-        _ => 8,
+        _ => 9,
     };
     let (head, body) = match () {
         () if !is_key_good => failure("401", "UNAUTHORIZED"),
         () if is_chat && *chats > chats_max => failure("429", "TOO_MANY_REQUESTS"),
         () if is_chat && body.contains("no-such") => failure("422", "VALIDATION_ERROR"),
         () if is_chat && body.contains("acme/paid") && lie != Lie::GivesCredit => failure("402", "PAYMENT_REQUIRED"),
-        () if is_chat => ("200 OK\r\ncontent-type: text/event-stream".into(), stream_of(body, lie)),
+        () if is_chat || head.contains("/resume ") => {
+            ("200 OK\r\ncontent-type: text/event-stream".into(), stream_of(body, lie))
+        }
         () if head.starts_with("POST /api/v1/sessions ") => success("201", r#"{"id":"s1"}"#),
         () if head.contains("countOnly") => success("200", r#"{"count":2}"#),
         () if head.contains("/messages") && lie == Lie::ForgetsTheReply => success("200", r#"{"items":[]}"#),
@@ -103,6 +108,15 @@ fn stream_of(body: &str, lie: Lie) -> String {
     let mut stream = ": stream-open\n\n".to_owned();
     let mut event = |chunk: Value| stream.push_str(&format!("data: {chunk}\n\n"));
     event(json!({"type": "start", "messageId": "m1"}));
+    let output =
+        |booking: u8| json!({"type": "tool-output-available", "toolCallId": "c", "output": {"booking": booking}});
+    let (is_asked, is_allowed) = (body.contains("book_room"), body.contains("approvals"));
+    if is_asked && lie != Lie::AsksNobody {
+        event(json!({"type": "tool-approval-request", "approvalId": "p1", "toolCallId": "c"}));
+    }
+    if is_allowed || is_asked && lie == Lie::RunsUnasked {
+        event(output(if lie == Lie::RunsTwice { 2 } else { 1 }));
+    }
     for word in text.split_inclusive(' ') {
         event(json!({"type": "text-delta", "id": "t", "delta": word}));
     }
@@ -110,7 +124,7 @@ fn stream_of(body: &str, lie: Lie) -> String {
         event(json!({"type": "error", "errorText": "gone"}));
     }
     if lie != Lie::CutsTheStream {
-        event(json!({"type": "finish", "finishReason": "stop"}));
+        event(json!({"type": "finish", "finishReason": if is_asked { "tool-calls" } else { "stop" }}));
         stream.push_str("data: [DONE]\n\n");
     }
     stream
@@ -130,8 +144,16 @@ fn it_passes_where_every_promise_does() {
     assert!(out.contains(
         "$ curl http://127.0.0.1:2560/api/v1/agents \\\n  -H \"Authorization: Bearer alm_live_good\" \\\n  -H \"X-Alumia-Org: demo\"\n"
     ));
-    for seen in [ANSWER, "countOnly=true\"", "UNAUTHORIZED", "PAYMENT_REQUIRED", "TOO_MANY_REQUESTS", "Retry-After: 1"]
-    {
+    for seen in [
+        ANSWER,
+        "countOnly=true\"",
+        "UNAUTHORIZED",
+        "PAYMENT_REQUIRED",
+        "TOO_MANY_REQUESTS",
+        "Retry-After: 1",
+        "chat/s1/resume",
+        r#""approvalId":"p1","approved":true"#,
+    ] {
         assert!(out.contains(seen), "{seen} in:\n{out}");
     }
     assert!(!out.contains('\x1b'), "plain means plain");
@@ -147,6 +169,9 @@ fn it_ends_at_the_first_promise_that_does_not_hold() {
         (Lie::NeverTires, "Error 429"),
         (Lie::CutsTheStream, "Stream an agent's reply"),
         (Lie::FailsInTheStream, "Stream an agent's reply"),
+        (Lie::AsksNobody, "A tool of your own"),
+        (Lie::RunsUnasked, "A tool of your own"),
+        (Lie::RunsTwice, "Allow the call"),
     ];
     for (lie, step) in lies {
         let failed = run_at(lie).0.unwrap_err().to_string();
@@ -156,9 +181,9 @@ fn it_ends_at_the_first_promise_that_does_not_hold() {
 
 #[test]
 fn the_limit_must_come_within_so_many_chats() {
-    // Two that are answered and one that is not paid for come before.
+    // Three that are answered and one that is not paid for come before.
     for (calls, fits) in [(RATE_CALLS_MAX - 1, true), (RATE_CALLS_MAX, true), (RATE_CALLS_MAX + 1, false)] {
-        let (result, _) = run_at(Lie::TiresAfter(3 + calls - 1));
+        let (result, _) = run_at(Lie::TiresAfter(4 + calls - 1));
         assert_eq!(result.is_ok(), fits, "{calls}");
     }
 }
