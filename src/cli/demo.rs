@@ -3,6 +3,8 @@
 //! Rule: nothing is faked. The server is the one that `alm serve` runs, on a real port and a real file, and the
 //! quickstart talks to it over HTTP as anybody would.
 
+mod room;
+
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -16,12 +18,16 @@ use super::{
     output::{Patient, complain, report},
     process::{raise_nofile_limit, signal},
     quickstart::{self, Style},
+    tools::declared,
     variables::folder_variable,
 };
 use crate::{
     error::{Error, Result},
-    id,
+    id, seal,
+    seal::Sealer,
     server::{self, ApiKey, ErrorKind, Handle, Provider, Scopes, Server},
+    store::{Store, tools::AddedBy},
+    tools::declare::{self, ToolChange},
 };
 
 const ORG_SLUG: &str = "demo";
@@ -30,6 +36,8 @@ const PAID_PROVIDER: &str = "paid";
 const PAID_MODEL: &str = "example";
 /// Ports that are tried after the first, when that is taken.
 const PORTS_MAX: u16 = 32;
+/// Connections that the demo's tool is added with.
+const TOOL_READERS_MAX: u32 = 1;
 /// A demo keeps nobody waiting at its end.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How long the quickstart may take to end when its server has gone.
@@ -61,6 +69,7 @@ impl Demo {
         let builder = Server::builder().data_dir(folder.path()).listen(listen).drain(DRAIN);
         let server = builder.build().await.map_err(server::Error::into_inner)?;
         let (key, paid_model) = prepare(&server.handle()).await.map_err(server::Error::into_inner)?;
+        add_tool(folder.path()).await?;
         let url = server.url().unwrap_or_default().to_owned();
         let (once, handle, path) = (self.once, server.handle(), folder.path().to_owned());
         let told = signal();
@@ -121,6 +130,24 @@ async fn prepare(handle: &Handle) -> Result<(ApiKey, String), server::Error> {
         Err(error) => return Err(error),
     }
     Ok((key, format!("{PAID_PROVIDER}/{PAID_MODEL}")))
+}
+
+/// A tool of one's own: an HTTP API on loopback, which only who runs the machine may give to agents.
+async fn add_tool(folder: &Path) -> Result<()> {
+    let url = room::serve().map_err(|error| Error::failed(format!("the demo's own tool cannot be served: {error}")))?;
+    let new = declared::read(&room::declaration(&url).to_string())?;
+    let store = Store::open(folder, TOOL_READERS_MAX)?;
+    let tenant = store.org_by_slug(ORG_SLUG)?.tenant();
+    let sealer = Sealer::open(&folder.join(seal::FILE_NAME))?;
+    match store.org(&tenant).create_http_tool(declare::prepare(new, AddedBy::Operator, &sealer)?).await {
+        // An earlier demo in the same folder has added it, for a port of its own.
+        Err(Error::Conflict(_)) => {
+            let change = ToolChange { url: Some(url), ..ToolChange::default() };
+            let change = move |tool: &mut _| declare::change(tool, change, AddedBy::Operator, &sealer);
+            store.org(&tenant).update_http_tool(room::NAME.to_owned(), change).await.map(drop)
+        }
+        made => made.map(drop),
+    }
 }
 
 /// Runs the quickstart, then says what to try next.

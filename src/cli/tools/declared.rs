@@ -45,7 +45,7 @@ enum Source {
 }
 
 /// Reads one.
-pub(super) fn read(text: &str) -> Result<NewTool> {
+pub(in crate::cli) fn read(text: &str) -> Result<NewTool> {
     let declared: Declared = serde_json::from_str(text.trim_start_matches('\u{feff}'))
         .map_err(|error| Error::failed(format!("it declares no tool: {error}")))?;
     let secret = |(name, source)| match source {

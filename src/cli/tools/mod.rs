@@ -3,7 +3,7 @@
 //! Rule: who can run this on the machine vouches for an address, so a tool of theirs may be on a private network. A secret
 //! comes from the tool's file or from the environment, and is never printed.
 
-mod declared;
+pub(super) mod declared;
 
 use std::{
     path::{Path, PathBuf},
