@@ -49,6 +49,16 @@ pub fn tools(given: &Value) -> Result<Vec<Tool>, String> {
     Ok(tools)
 }
 
+/// Those that a request brings, then those that are kept with its agent; the request's win by name.
+pub fn with_kept(mut brought: Vec<Tool>, kept: Option<&str>) -> Result<Vec<Tool>, String> {
+    let Some(kept) = kept else { return Ok(brought) };
+    let given = serde_json::from_str(kept).map_err(|error| error.to_string())?;
+    let mut kept = tools(&given)?;
+    kept.retain(|tool| brought.iter().all(|other| other.name != tool.name));
+    brought.append(&mut kept);
+    Ok(brought)
+}
+
 fn one(name: &str, given: &Value) -> Result<Tool, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.bytes().all(is_plain) {
@@ -98,6 +108,19 @@ mod tests {
         let array = json!([{"name": "getLocation", "description": "Where.", "inputSchema": {"type": "object"}}]);
         let [one, other] = [by_name, array].map(|given| tools(&given).unwrap().remove(0));
         assert_eq!((one.name, one.fingerprint), (other.name, other.fingerprint));
+    }
+
+    #[test]
+    fn what_a_request_brings_wins_over_what_its_agent_keeps() {
+        let brought = || tools(&json!([{"name": "b", "description": "Brought."}])).unwrap();
+        let kept = r#"[{"name": "a"}, {"name": "b"}]"#;
+        let both = with_kept(brought(), Some(kept)).unwrap();
+        let shown: Vec<_> = both.iter().map(|tool| (&*tool.name, &*tool.description)).collect();
+        assert_eq!(shown, [("b", "Brought."), ("a", "")]);
+        assert_eq!(
+            (with_kept(brought(), None).unwrap().len(), with_kept(Vec::new(), Some(kept)).unwrap().len()),
+            (1, 2)
+        );
     }
 
     #[test]

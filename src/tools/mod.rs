@@ -20,7 +20,7 @@ pub mod secrets; // what a tool is sent and nobody is shown
 pub mod template; // URLs with places for an input
 mod tool; // a tool, wherever it comes from
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use serde_json::Value;
 
@@ -31,6 +31,7 @@ use self::{
 };
 use crate::{
     error::Result,
+    id,
     outbound::ToolClients,
     seal::Sealer,
     store::{Store, Tenant, agents::Agent, mcp::McpServer, tools::Policy},
@@ -134,6 +135,35 @@ impl Tools {
         Ok((tools.collect(), of_servers.unavailable))
     }
 
+    /// Calls a tool once for its owner, who allows the call by asking for it.
+    pub async fn try_once(&self, tenant: &Tenant, name: &str, input: &Value) -> Result<http::Tried> {
+        let began = Instant::now();
+        if !Builtin::has(name) && !listing::is_of_server(name) {
+            let row = self.store.org(tenant).http_tool(name)?;
+            return Ok(match Tool::from(row.clone()).refuse(input) {
+                Some(faults) => tried(Ended::Failed(faults), began),
+                None => self.http.try_once(&row, input, &id::generate()).await,
+            });
+        }
+        let ended = match self.listed(tenant)?.0.into_iter().find(|tool| tool.name == name) {
+            Some(tool) => match tool.refuse(input) {
+                Some(faults) => Ended::Failed(faults),
+                None => self.run(&tool, input, self.call_of_nobody(tenant)).await,
+            },
+            None => {
+                self.store.org(tenant).mcp_tool(name)?;
+                Ended::Failed(format!("{name} is off, set aside, or its server does not answer."))
+            }
+        };
+        Ok(tried(ended, began))
+    }
+
+    /// A call in no session, which asks no agent.
+    fn call_of_nobody(&self, tenant: &Tenant) -> Call {
+        let (store, tenant) = (self.store.clone(), tenant.clone());
+        Call { store, tenant, session_id: String::new(), id: id::generate(), agents: None }
+    }
+
     /// Runs a call whose input was checked. Dropping it ends it.
     pub async fn run(&self, tool: &Tool, input: &Value, call: Call) -> Ended {
         match &tool.way {
@@ -150,6 +180,11 @@ impl Toolbox {
     pub fn find(&self, name: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.name == name)
     }
+}
+
+/// What came of a call that sent no request of an HTTP tool.
+fn tried(ended: Ended, began: Instant) -> http::Tried {
+    http::Tried { ended, forbidden: None, status: None, duration: began.elapsed(), sent: None }
 }
 
 /// How many of them, from the first, one request may offer.

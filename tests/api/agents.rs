@@ -3,7 +3,10 @@
 use alm::key::{Env, Scope};
 use serde_json::{Value, json};
 
-use crate::support::harness::{App, column};
+use crate::support::{
+    fake_model::{Answer, FakeModel},
+    harness::{App, column, user},
+};
 
 #[test]
 fn every_organization_has_ala_first_and_always() {
@@ -38,6 +41,7 @@ fn an_agent_has_every_key_of_the_contract() {
             "model",
             "systemPrompt",
             "allowedTools",
+            "clientTools",
             "isActive",
             "settings",
             "createdAt",
@@ -149,15 +153,51 @@ fn a_key_that_may_not_read_sees_no_system_prompt() {
 }
 
 #[test]
-fn an_agents_tools_ask_at_least_what_it_says() {
+fn an_agents_tools_ask_at_least_what_it_says_and_those_of_clients_are_kept() {
     let app = App::shared();
     let key = app.org("acme");
-    let made = key.post("/agents", json!({ "name": "A", "settings": { "toolApproval": "owner" } })).ok(201);
-    assert_eq!(made["settings"]["toolApproval"], "owner");
+    let tools =
+        json!([{ "name": "getLocation", "description": "Where the person is.", "inputSchema": { "type": "object" } }]);
+    let made = key
+        .post("/agents", json!({ "name": "A", "settings": { "toolApproval": "owner" }, "clientTools": tools }))
+        .ok(201);
+    assert_eq!((&made["settings"]["toolApproval"], &made["clientTools"]), (&json!("owner"), &tools));
     let path = format!("/agents/{}", made["id"].as_str().unwrap());
     let listed = key.get(&format!("/tools?agentId={}", made["slug"].as_str().unwrap())).ok(200);
     assert_eq!(listed["items"][0]["approval"], "owner", "the stricter counts");
-    assert_eq!(key.patch(&path, json!({ "name": "B" })).ok(200)["settings"], made["settings"]);
-    assert_eq!(key.patch(&path, json!({ "settings": {} })).ok(200)["settings"], json!({}));
-    key.patch(&path, json!({ "settings": { "toolApproval": "sometimes" } })).fails(400, "BAD_REQUEST");
+    let changed = key.patch(&path, json!({ "name": "B" })).ok(200);
+    assert_eq!((&changed["clientTools"], &changed["settings"]), (&tools, &made["settings"]));
+    assert_eq!(key.patch(&path, json!({ "clientTools": null, "settings": {} })).ok(200)["clientTools"], json!(null));
+    for (tools, is_fine) in [
+        (json!([]), true),
+        (json!([{ "name": "a" }]), true),
+        (json!([{ "name": "a b" }]), false),
+        (json!([{ "name": "a" }, { "name": "a" }]), false),
+        (json!([{ "name": "a", "inputSchema": [] }]), false),
+    ] {
+        let reply = key.patch(&path, json!({ "clientTools": tools }));
+        match is_fine {
+            true => assert_eq!(reply.ok(200)["clientTools"], tools),
+            false => assert_eq!(reply.invalid(), ["clientTools"], "{tools}"),
+        }
+    }
+    assert_eq!(key.patch(&path, json!({ "settings": { "toolApproval": "sometimes" } })).status, 400);
+}
+
+#[test]
+fn an_agents_client_tools_are_offered_and_those_of_a_request_win_by_name() {
+    let (app, model) = (App::shared(), FakeModel::start([Answer::text("a"), Answer::text("b")]));
+    let acme = app.org_asking("acme", &model);
+    let tool = |name: &str, description: &str| json!({ "name": name, "description": description });
+    let kept = json!([tool("getLocation", "Where."), tool("openDoor", "Opens.")]);
+    let porter = acme.post("/agents", json!({ "name": "Porter", "clientTools": kept })).ok(201);
+    let offered = |brought: Value| {
+        acme.chat(json!({ "agentId": porter["id"], "messages": [user("Go")], "tools": brought }));
+        let chats = model.chats();
+        let tools = chats.last().unwrap()["tools"].as_array().unwrap().iter().map(|tool| &tool["function"]);
+        let shown = tools.map(|tool| format!("{} {}", tool["name"], tool["description"]).replace('"', ""));
+        shown.take(2).collect::<Vec<_>>()
+    };
+    assert_eq!(offered(json!([])), ["getLocation Where.", "openDoor Opens."]);
+    assert_eq!(offered(json!([tool("openDoor", "Mine.")])), ["openDoor Mine.", "getLocation Where."]);
 }

@@ -59,6 +59,7 @@ mod sessions;
 mod sign_in;
 mod stops;
 mod tool_calls;
+mod tool_tests;
 mod tools;
 mod tools_api;
 mod transfer;

@@ -9,6 +9,7 @@ use poem_openapi::{
     types::{Example, MaybeUndefined},
 };
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{
     agent_settings::{self, AgentSettings},
@@ -23,12 +24,13 @@ use crate::{
             check::{Checks, collapse_space, page_limit},
             data::{Created, Data, Deleted, Items},
             envelope::ApiError,
-            moment::Moment,
+            moment::{Moment, StoredJson},
         },
     },
     id,
     store::agents::{self as stored, ALA_NAME, ALA_SLUG},
     time::Timestamp,
+    tools::client,
 };
 
 const NAME_CHARS_MAX: usize = 255;
@@ -63,10 +65,28 @@ pub struct Agent {
     /// Names of tools, where `github__*` is every tool of the server `github`; `null` for every tool that is on.
     #[oai(nullable)]
     allowed_tools: Option<Vec<String>>,
+    /// Tools that whoever asks runs; `null` for none.
+    #[oai(nullable)]
+    client_tools: Option<StoredJson>,
     is_active: bool,
     settings: AgentSettings,
     created_at: Moment,
     updated_at: Moment,
+}
+
+/// A tool that whoever asks runs.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+#[serde(rename_all = "camelCase")]
+struct ClientTool {
+    /// 1 to 64 of `A-Z`, `a-z`, `0-9`, `_` and `-`.
+    name: String,
+    /// At most 2,048 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    /// A JSON Schema of an object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_schema: Option<Value>,
 }
 
 /// A new agent.
@@ -85,6 +105,8 @@ struct NewAgent {
     /// At most 100,000 characters.
     system_prompt: Option<String>,
     allowed_tools: Option<Vec<String>>,
+    /// Tools that whoever asks runs.
+    client_tools: Option<Vec<ClientTool>>,
     is_active: Option<bool>,
     settings: Option<AgentSettings>,
 }
@@ -99,6 +121,7 @@ impl Example for NewAgent {
             model: Some("demo/ala".into()),
             system_prompt: Some("Write release notes for people who use the product. Group them by topic.".into()),
             allowed_tools: None,
+            client_tools: None,
             is_active: None,
             settings: Some(AgentSettings { temperature: Some(0.4), max_steps: Some(5), ..AgentSettings::default() }),
         }
@@ -122,6 +145,9 @@ struct AgentPatch {
     /// `null` for every tool.
     #[oai(nullable)]
     allowed_tools: MaybeUndefined<Vec<String>>,
+    /// `null` for none.
+    #[oai(nullable)]
+    client_tools: MaybeUndefined<Vec<ClientTool>>,
     is_active: Option<bool>,
     /// Replaced as a whole.
     settings: Option<AgentSettings>,
@@ -137,6 +163,7 @@ impl Example for AgentPatch {
             model: MaybeUndefined::Undefined,
             system_prompt: None,
             allowed_tools: MaybeUndefined::Undefined,
+            client_tools: MaybeUndefined::Undefined,
             is_active: None,
             settings: Some(AgentSettings { temperature: Some(0.2), ..AgentSettings::default() }),
         }
@@ -222,6 +249,7 @@ impl Agent {
             model: agent.model,
             system_prompt: caller.reads.then_some(agent.system_prompt),
             allowed_tools: agent.allowed_tools,
+            client_tools: agent.client_tools.map(StoredJson::new),
             is_active: agent.is_active,
             settings: agent.settings.into(),
             created_at: agent.created_at.into(),
@@ -243,7 +271,7 @@ impl NewAgent {
             model: self.model,
             settings: self.settings.unwrap_or_default().into(),
             allowed_tools: self.allowed_tools,
-            client_tools: None,
+            client_tools: self.client_tools.map(client_tools_text).transpose()?,
             created_at: Timestamp::now(),
             updated_at: Timestamp::now(),
             description: self.description.unwrap_or_default(),
@@ -265,6 +293,11 @@ impl AgentPatch {
         self.avatar.update_to(&mut agent.avatar);
         self.model.update_to(&mut agent.model);
         self.allowed_tools.update_to(&mut agent.allowed_tools);
+        match self.client_tools {
+            MaybeUndefined::Undefined => {}
+            MaybeUndefined::Null => agent.client_tools = None,
+            MaybeUndefined::Value(tools) => agent.client_tools = Some(client_tools_text(tools)?),
+        }
         let fixed = |a: &stored::Agent| (a.name.clone(), a.slug.clone(), a.model.clone(), a.is_active);
         if agent.is_builtin && fixed(agent) != fixed(&before) {
             return Err(Error::forbidden("Ala's name, slug and model are fixed, and she is always active"));
@@ -297,6 +330,13 @@ fn check(agent: &stored::Agent) -> Result<()> {
     check_tools(&mut checks, agent.allowed_tools.as_deref().unwrap_or_default());
     agent_settings::check(&mut checks, &agent.settings);
     checks.done()
+}
+
+/// Tools that whoever asks runs, as they are kept.
+fn client_tools_text(tools: Vec<ClientTool>) -> Result<String> {
+    let given = serde_json::to_value(&tools).map_err(Error::internal)?;
+    client::tools(&given).map_err(|fault| Error::invalid("clientTools", fault))?;
+    Ok(given.to_string())
 }
 
 fn check_tools(checks: &mut Checks, tools: &[String]) {

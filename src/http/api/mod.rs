@@ -50,7 +50,7 @@ pub type Api = (
 );
 
 /// What every operation that takes a body, or is a POST, declares of itself.
-pub const OPERATIONS: [Operation; 31] = [
+pub const OPERATIONS: [Operation; 32] = [
     row("create_agent", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
     row("update_agent", BODY_BYTES_MAX, Executed, auth::admits::<Write>),
     row("create_project", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
@@ -68,6 +68,7 @@ pub const OPERATIONS: [Operation; 31] = [
     row("refresh_provider", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("create_tool", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("update_tool", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),
+    row("test_tool", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("test_mcp_server", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("refresh_mcp_server", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("restart_mcp_server", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, json};
 
 use super::{
-    ask::Asker,
+    ask::{Asker, By},
     bill::Bill,
     calls::{
         round::{Left, Round},
@@ -35,7 +35,7 @@ use crate::{
     model::{Delta, Ending, Finish, Message, Request, Thoughts, ToolSpec, Usage, facts::Lesson, source::Reply},
     store::turns::Begun,
     time::Timestamp,
-    tools::{Tool, Toolbox, call::Call},
+    tools::{Tool, Toolbox, call::Call, client},
 };
 
 /// Model calls one turn may make unless its agent says otherwise.
@@ -103,8 +103,8 @@ impl Run {
 
     /// The reply, step by step.
     async fn reply(&mut self) -> Result<Finish> {
-        let toolbox =
-            self.services.tools.of(&self.asker.tenant, &self.resolved.agent, std::mem::take(&mut self.tools))?;
+        let client = self.client_tools()?;
+        let toolbox = self.services.tools.of(&self.asker.tenant, &self.resolved.agent, client)?;
         self.progress.tools_left_out = toolbox.left_out;
         self.progress.tools_unavailable.clone_from(&toolbox.unavailable);
         let settings = &self.resolved.agent.settings;
@@ -138,6 +138,12 @@ impl Run {
         }
         self.close_with_words(&mut step, "I have used all the steps allowed for one reply. Ask me to continue.");
         Ok(Finish::Length)
+    }
+
+    /// The tools that whoever asks runs: the request's, and those of the agent. Another agent or program that asks runs none.
+    fn client_tools(&mut self) -> Result<Vec<Tool>> {
+        let kept = self.resolved.agent.client_tools.as_deref().filter(|_| self.asker.by == By::Chat);
+        client::with_kept(std::mem::take(&mut self.tools), kept).map_err(Error::internal)
     }
 
     /// The calls of this turn, and what they need of it.

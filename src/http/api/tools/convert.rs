@@ -4,7 +4,7 @@ use poem_openapi::types::MaybeUndefined;
 
 use super::{
     super::secrets,
-    wire::{AcceptedDefinition, NewTool, Tool, ToolPatch},
+    wire::{AcceptedDefinition, NewTool, SentRequest, Tool, ToolPatch, ToolTest},
 };
 use crate::{
     error::{Error, Result},
@@ -12,8 +12,10 @@ use crate::{
     money::{format_usd, parse_usd},
     store::{mcp::McpTool, tools::Policy},
     tools::{
+        call::Ended,
         declare::{self, ToolChange},
         fingerprint,
+        http::Tried,
         listing::Shown,
         place,
         secrets::Secrets,
@@ -57,6 +59,20 @@ impl From<Shown> for Tool {
             idempotent: shown.is_idempotent,
             price_per_call: (shown.price > 0).then(|| format_usd(shown.price)),
         }
+    }
+}
+
+impl From<Tried> for ToolTest {
+    fn from(tried: Tried) -> Self {
+        let duration_ms = tried.duration.as_millis() as u64;
+        let request =
+            tried.sent.map(|sent| SentRequest { method: sent.method, url: sent.url, header_names: sent.header_names });
+        let (output, error) = match tried.ended {
+            Ended::Done { output, .. } => (Some(output), None),
+            Ended::Failed(sentence) => (None, Some(tried.forbidden.unwrap_or(sentence))),
+            Ended::Unknown(why) => (None, Some(format!("{why}. It may have taken effect."))),
+        };
+        ToolTest { ok: error.is_none(), output, error, status: tried.status, duration_ms, request }
     }
 }
 

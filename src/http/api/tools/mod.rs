@@ -11,7 +11,7 @@ use poem_openapi::{
 };
 
 pub use self::wire::{AddedBy, Approval, ToolOrigin};
-use self::wire::{NewTool, Tool, ToolPatch};
+use self::wire::{NewTool, Tool, ToolPatch, ToolTest, ToolTrial};
 use super::tags::Tag;
 use crate::{
     error::Result,
@@ -124,6 +124,21 @@ impl ToolsApi {
     ) -> Result<Data<Deleted>, ApiError> {
         caller.org().delete_http_tool(name.0).await?;
         Ok(Data::deleted())
+    }
+
+    /// Test a tool
+    ///
+    /// Calls it once: who tests it allows it. A failure is no error of this request. Requires the owner, signed in with a browser.
+    #[oai(path = "/tools/:name/test", method = "post", operation_id = "test_tool")]
+    async fn test_tool(
+        &self,
+        caller: Caller<OwnerSteppedUp>,
+        /// What models call it.
+        name: Path<String>,
+        body: JsonBody<ToolTrial>,
+    ) -> Result<Data<ToolTest>, ApiError> {
+        let tried = caller.app.tools.try_once(&caller.tenant, &name, &body.0.input).await?;
+        Ok(Data::of(&ToolTest::from(tried)))
     }
 }
 

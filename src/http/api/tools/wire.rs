@@ -287,6 +287,50 @@ impl Example for ToolPatch {
     }
 }
 
+/// What a tool is tried with.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", example)]
+pub(super) struct ToolTrial {
+    /// As a model would give it.
+    pub(super) input: Value,
+}
+
+impl Example for ToolTrial {
+    fn example() -> Self {
+        ToolTrial { input: json!({ "project": "alm", "title": "The door does not close" }) }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ToolTest {
+    pub(super) ok: bool,
+    #[oai(nullable)]
+    pub(super) output: Option<Value>,
+    /// What a model would read of a failure.
+    #[oai(nullable)]
+    pub(super) error: Option<String>,
+    /// The response's HTTP status.
+    #[oai(nullable)]
+    pub(super) status: Option<u16>,
+    pub(super) duration_ms: u64,
+    /// What was sent; `null` of a tool that sends no request of its own.
+    #[oai(nullable)]
+    pub(super) request: Option<SentRequest>,
+}
+
+/// A request that was sent for a tool.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SentRequest {
+    pub(super) method: String,
+    pub(super) url: String,
+    pub(super) header_names: Vec<String>,
+}
+
 same_words!(ToolOrigin = tool_calls::Origin { Builtin, Http, Mcp, Client, Host });
 same_words!(ToolState = listing::State { Ready, Off, Faulty, Unavailable, Missing });
 same_words!(Approval = stored::Policy { Never, Ask, Owner, Off });
