@@ -39,6 +39,12 @@ impl Stats {
         self.calls[origin as usize][status as usize].load(Ordering::Relaxed)
     }
 
+    /// Calls of tools by origin and how they ended, as far as there are any.
+    pub fn tool_calls(&self) -> impl Iterator<Item = (Origin, CallStatus, u64)> + '_ {
+        let pairs = Origin::ALL.into_iter().flat_map(|origin| CallStatus::ALL.map(|status| (origin, status)));
+        pairs.map(|(origin, status)| (origin, status, self.calls(origin, status))).filter(|(_, _, count)| *count > 0)
+    }
+
     /// Turns by how they ended.
     pub fn ended(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
         Outcome::ALL.into_iter().map(|outcome| (outcome, self.ended[outcome as usize].load(Ordering::Relaxed)))

@@ -227,11 +227,14 @@ fn requests_are_counted_by_pattern_and_never_by_path() {
     let acme = app.org("acme");
     acme.get("/agents/some-very-secret-name").fails(404, "NOT_FOUND");
     acme.get("/no/such/very-secret-route").fails(404, "NOT_FOUND");
+    let model = FakeModel::start([Answer::call("t1", "current_time", "{}"), Answer::text("Noon.")]);
+    app.org_asking("globex", &model).chat(json!({ "messages": [user("What time is it?")] }));
     let text = Client::new(&format!("http://{metrics}"), None).get("/metrics").text;
     let rebound = ask_raw(&metrics, "/metrics", "host: evil.example\r\n");
     assert!(rebound.starts_with("HTTP/1.1 403") && !rebound.contains("alm_requests"), "{rebound}");
     let counted = r#"alm_requests_total{method="GET",path="/api/v1/agents/:param0",status="404"} 1"#;
     assert!(text.contains(counted), "{text}");
+    assert!(text.contains(r#"alm_tool_calls_total{origin="builtin",outcome="done"} 1"#), "{text}");
     assert!(!text.contains("very-secret"), "{text}");
 }
 

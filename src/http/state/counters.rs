@@ -86,6 +86,16 @@ impl Collector for Turns {
         for (outcome, count) in engine.stats().ended() {
             ConstCounter::new(count).encode(ended.encode_family(&[("status", outcome.as_str())])?)?;
         }
+        let mut calls = encoder.encode_descriptor(
+            "tool_calls",
+            "Calls of tools that ran, by origin and how they ended",
+            None,
+            any.metric_type(),
+        )?;
+        for (origin, outcome, count) in engine.stats().tool_calls() {
+            let labels = [("origin", origin.as_str()), ("outcome", outcome.as_str())];
+            ConstCounter::new(count).encode(calls.encode_family(&labels)?)?;
+        }
         let (input, output) = engine.stats().tokens();
         for (name, help, count) in
             [("input_tokens", "Tokens of prompts", input), ("output_tokens", "Tokens of replies", output)]
