@@ -36,8 +36,6 @@ const PAID_PROVIDER: &str = "paid";
 const PAID_MODEL: &str = "example";
 /// Ports that are tried after the first, when that is taken.
 const PORTS_MAX: u16 = 32;
-/// Connections that the demo's tool is added with.
-const TOOL_READERS_MAX: u32 = 1;
 /// A demo keeps nobody waiting at its end.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How long the quickstart may take to end when its server has gone.
@@ -136,7 +134,7 @@ async fn prepare(handle: &Handle) -> Result<(ApiKey, String), server::Error> {
 async fn add_tool(folder: &Path) -> Result<()> {
     let url = room::serve().map_err(|error| Error::failed(format!("the demo's own tool cannot be served: {error}")))?;
     let new = declared::read(&room::declaration(&url).to_string())?;
-    let store = Store::open(folder, TOOL_READERS_MAX)?;
+    let store = Store::open(folder, 1)?;
     let tenant = store.org_by_slug(ORG_SLUG)?.tenant();
     let sealer = Sealer::open(&folder.join(seal::FILE_NAME))?;
     match store.org(&tenant).create_http_tool(declare::prepare(new, AddedBy::Operator, &sealer)?).await {

@@ -193,6 +193,7 @@ pub struct OpenCall {
     pub id: String,
     pub call_id: String,
     pub tool: String,
+    pub origin: Origin,
     pub fingerprint: [u8; 32],
     pub status: CallStatus,
     pub is_idempotent: bool,
@@ -201,7 +202,7 @@ pub struct OpenCall {
 }
 
 impl OpenCall {
-    const COLUMNS: &str = "id, call_id, tool, fingerprint, status, idempotent, cost";
+    const COLUMNS: &str = "id, call_id, tool, fingerprint, status, idempotent, cost, origin";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(OpenCall {
@@ -212,6 +213,7 @@ impl OpenCall {
             status: row.get(4)?,
             is_idempotent: row.get(5)?,
             cost: row.get(6)?,
+            origin: row.get(7)?,
         })
     }
 }

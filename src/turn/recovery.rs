@@ -25,7 +25,7 @@ use crate::{
         TurnRow,
         journal::Orphan,
         messages::{NewMessage, Role, Status},
-        tool_calls::{CallStatus, EndedCall, OpenCall},
+        tool_calls::{CallStatus, EndedCall, OpenCall, Origin},
         turns::{EndedTurn, Outcome},
     },
 };
@@ -95,6 +95,11 @@ fn end_calls(fold: &mut Fold, calls: &[OpenCall]) -> Vec<EndedCall> {
                 ended.push(end(CallStatus::Done, None, bytes));
             }
             Some("output-error") => ended.push(end(CallStatus::Failed, text("errorText"), 0)),
+            // It only read: there is nothing to make again, and the fold says that it has no result.
+            _ if call.is_idempotent && call.origin == Origin::Builtin => {
+                let reason = "The server was stopped before this call had a result.".to_owned();
+                ended.push(end(CallStatus::Failed, Some(reason), 0));
+            }
             _ if call.is_idempotent => fold.keep_open([call.call_id.clone()]),
             _ => {
                 let (tool_call_id, error_text) = (call.call_id.clone(), server_stopped());

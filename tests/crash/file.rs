@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What no row may be, each as a question that counts the rows that are. No turn runs when they are asked.
-const NONE_MAY_BE: [(&str, &str); 12] = [
+const NONE_MAY_BE: [(&str, &str); 14] = [
     ("a turn is running that nobody runs", "SELECT count(*) FROM turn WHERE status = 'running'"),
     ("a journal of a turn that is over", "SELECT count(*) FROM turn_journal"),
     ("a session is running", "SELECT count(*) FROM session WHERE status = 'running'"),
@@ -32,13 +32,28 @@ const NONE_MAY_BE: [(&str, &str); 12] = [
     (
         "an answer has a part that is still being written",
         "SELECT count(*) FROM message m, json_each(m.parts) p WHERE m.turn IS NOT NULL AND m.role = 'assistant'
-             AND m.superseded_by IS NULL AND p.value ->> 'state' IN ('streaming', 'input-streaming', 'input-available')",
+             AND m.superseded_by IS NULL AND (p.value ->> 'state' IN ('streaming', 'input-streaming')
+                 OR p.value ->> 'state' = 'input-available' AND NOT EXISTS (SELECT 1 FROM tool_call t
+                     WHERE t.session = m.session AND t.message_id = m.id AND t.call_id = p.value ->> 'toolCallId'
+                         AND t.status = 'called' AND t.idempotent))",
+    ),
+    (
+        "a call of which nobody knows how it ended does not say so",
+        "SELECT count(*) FROM tool_call WHERE status = 'called' AND NOT idempotent",
+    ),
+    (
+        "a call waits in a session that does not",
+        "SELECT count(*) FROM tool_call t JOIN session s ON s.seq = t.session
+         WHERE t.status = 'waiting' AND s.status <> 'awaiting_approval'",
     ),
     (
         "a balance is not the sum of its ledger",
         "SELECT count(*) FROM org o WHERE balance <> (SELECT coalesce(sum(balance_delta), 0) FROM ledger_entry WHERE org_id = o.id)",
     ),
-    ("money is held", "SELECT count(*) FROM org o WHERE held <> 0 OR (SELECT coalesce(sum(held_delta), 0) FROM ledger_entry WHERE org_id = o.id) <> 0"),
+    (
+        "money is held",
+        "SELECT count(*) FROM org o WHERE held <> 0 OR (SELECT coalesce(sum(held_delta), 0) FROM ledger_entry WHERE org_id = o.id) <> 0",
+    ),
     (
         "a balance was negative, or less than what was held of it",
         "SELECT count(*) FROM (SELECT sum(balance_delta) OVER before AS balance, sum(held_delta) OVER before AS held

@@ -76,7 +76,7 @@ impl Known {
 
     fn is(&self, served: &Value) -> bool {
         match &self.shown {
-            Some(shown) => shown == served,
+            Some(shown) => shown == served || unanswered(shown, served),
             None => {
                 (self.id.is_empty() || served["id"] == *self.id)
                     && (served["role"] == self.role && served["content"] == *self.content)
@@ -217,6 +217,17 @@ impl Turn {
 
 fn are(known: &[Known], served: &[Value]) -> bool {
     known.len() == served.len() && known.iter().zip(served).all(|(known, served)| known.is(served))
+}
+
+/// The message once the conversation went on without an output of the client's own tool: kept anew, with a sentence for it.
+fn unanswered(shown: &Value, served: &Value) -> bool {
+    let mut closed = shown.clone();
+    closed["createdAt"] = served["createdAt"].clone();
+    for part in closed["parts"].as_array_mut().unwrap().iter_mut().filter(|part| part["state"] == "input-available") {
+        part["state"] = "output-error".into();
+        part["errorText"] = "Nobody answered this call.".into();
+    }
+    closed == *served
 }
 
 fn text<'a>(message: &'a Value, key: &str) -> &'a str {

@@ -293,6 +293,7 @@ impl<'a> Round<'a> {
             id: call.id.clone(),
             call_id: call.call_id.clone(),
             is_idempotent: call.tool.is_idempotent,
+            is_builtin: call.tool.origin == Origin::Builtin,
             is_read_only: call.tool.is_read_only,
             dynamic: is_dynamic(call.tool),
         }));

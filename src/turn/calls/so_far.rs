@@ -28,6 +28,7 @@ pub struct RunningCall {
     pub id: String,
     pub call_id: String,
     pub is_idempotent: bool,
+    pub is_builtin: bool,
     pub is_read_only: bool,
     pub dynamic: bool,
 }

@@ -71,7 +71,7 @@ impl Run {
             self.leave_allowed();
         }
         for call in std::mem::take(&mut self.progress.calls.running) {
-            if outcome == Outcome::Interrupted && call.is_idempotent {
+            if outcome == Outcome::Interrupted && call.is_idempotent && !call.is_builtin {
                 self.out.keep_open([call.call_id]);
                 continue;
             }
