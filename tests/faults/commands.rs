@@ -112,7 +112,6 @@ fn a_server_that_ends_by_itself_waits_longer_each_time_and_then_for_a_person() {
             drop(told.stdin);
             soon(told.running.ended()).await;
         }
-        tokio::time::pause();
         for ends in 1..=stdio::RESTARTS_MAX {
             assert_eq!(commands.failed("s"), None, "{ends}");
             let process = commands.start(script("s", "exit 7")).await.unwrap();
@@ -149,7 +148,6 @@ fn a_server_that_nobody_uses_is_stopped_and_one_in_use_is_not() {
         let mut process = commands.start(idle()).await.unwrap();
         let used = process.running.in_use();
         // As often as a thousand times that long.
-        tokio::time::pause();
         tokio::time::advance(Duration::from_secs(50)).await;
         tokio::time::resume();
         process.stdin.write_all(b"1\n").await.unwrap();
