@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::{
     Org, SessionRow, Store, Tenant, TurnRow,
     tool_calls::{CallStatus, ToolCall},
+    waiting,
 };
 use crate::{
     error::{Error, Result},
@@ -45,7 +46,7 @@ pub struct Decider {
 #[derive(Debug, Clone)]
 pub struct Decided {
     pub call: ToolCall,
-    /// Calls of the same message that still wait.
+    /// Calls of the same session that still wait.
     pub remaining: i64,
 }
 
@@ -74,10 +75,15 @@ pub struct CallView {
     pub reason: Option<String>,
 }
 
+/// When a call that was asked then can be answered no more.
+pub fn expires_at(asked_at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(asked_at.as_millis() + APPROVAL_DAYS_MAX * DAY_MILLIS)
+}
+
 impl CallView {
     /// Whether it was asked too long ago to be answered.
     pub fn is_expired(&self) -> bool {
-        Timestamp::now().as_millis() - self.asked_at.as_millis() > APPROVAL_DAYS_MAX * DAY_MILLIS
+        Timestamp::now() > expires_at(self.asked_at)
     }
 
     /// What keeps this answer from being given; `None`: nothing, or it was given already.
@@ -157,12 +163,7 @@ impl Org<'_> {
                 if view.status == CallStatus::Waiting {
                     record(c, tenant, session, &decision, &decider, None)?;
                 }
-                let remaining = c.query_row(
-                    "SELECT count(*) FROM tool_call WHERE session = ?1 AND status = 'waiting'",
-                    [session],
-                    |row| row.get(0),
-                )?;
-                Ok(Ok(remaining))
+                Ok(Ok(waiting::waiting(c, session)?))
             })
             .await??;
         Ok(Decided { call: self.tool_call(&id)?, remaining })
@@ -173,8 +174,9 @@ impl Store {
     /// The sessions whose waiting calls are all answered and whose conversation has not gone on yet.
     pub fn answered(&self) -> Result<Vec<Answered>> {
         self.read(|c| {
+            // Beside `max`, SQLite takes the other columns from the row that has it.
             let mut statement = c.prepare_cached(
-                "SELECT t.org_id, max(coalesce(t.decided_by, s.user_id)), s.id, r.model
+                "SELECT t.org_id, coalesce(t.decided_by, s.user_id), s.id, r.model, max(t.decided_at)
                  FROM tool_call t JOIN session s ON s.seq = t.session JOIN turn r ON r.seq = t.turn
                  WHERE t.decided_at IS NOT NULL AND t.decided_turn IS NULL AND t.status IN ('approved', 'denied')
                      AND s.status = 'awaiting_approval' AND s.deleted_at IS NULL

@@ -132,6 +132,7 @@ CREATE UNIQUE INDEX tool_call_by_message ON tool_call (session, message_id, call
 CREATE INDEX tool_call_by_org ON tool_call (org_id, seq);
 CREATE INDEX tool_call_waiting ON tool_call (org_id, seq) WHERE status = 'waiting';
 CREATE INDEX tool_call_open ON tool_call (session) WHERE status IN ('waiting', 'approved', 'called');
+CREATE INDEX tool_call_answered ON tool_call (session) WHERE decided_at IS NOT NULL AND decided_turn IS NULL;
 CREATE INDEX tool_call_decided ON tool_call (decided_turn) WHERE decided_turn IS NOT NULL;
 
 CREATE TRIGGER tool_call_forward BEFORE UPDATE OF status ON tool_call WHEN NOT (
