@@ -11,7 +11,7 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::tags::Tag;
+use super::{tags::Tag, tool_calls::ToolCallStatus, tools::Approval};
 use crate::{
     error::{Error, Result},
     http::{
@@ -21,14 +21,13 @@ use crate::{
             check::{Checks, page_limit},
             data::{Data, Items},
             envelope::ApiError,
-            moment::Moment,
+            moment::{Moment, StoredJson},
         },
     },
     store::{
-        decisions::{APPROVAL_DAYS_MAX, Decision, REASON_CHARS_MAX},
+        decisions::{Decision, REASON_CHARS_MAX, expires_at},
         tool_calls::{CallFilter, CallStatus, ToolCall},
     },
-    time::Timestamp,
     turn::answers::{Answers, Output},
 };
 
@@ -124,26 +123,11 @@ fn check_reason(checks: &mut Checks, field: &str, reason: Option<&str>) {
     checks.that(chars <= REASON_CHARS_MAX, field, || format!("must have at most {REASON_CHARS_MAX} characters"));
 }
 
-/// What an approval is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-enum ApprovalStatus {
-    Waiting,
-    Approved,
-    Denied,
-    Withdrawn,
-    Called,
-    Done,
-    Failed,
-    Unknown,
-}
-
 /// A call that waits for a person, or did.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename_all = "camelCase", rename = "WaitingApproval")]
+#[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
-struct Approval {
+struct WaitingApproval {
     approval_id: String,
     #[oai(nullable)]
     session_id: Option<String>,
@@ -153,13 +137,14 @@ struct Approval {
     agent_name: Option<String>,
     tool_name: String,
     /// What the tool would get.
-    input: Value,
-    /// `ask` or `owner`: who may say yes.
-    policy: String,
+    #[oai(nullable)]
+    input: Option<StoredJson>,
+    /// Who may say yes.
+    policy: Approval,
     asked_at: Moment,
     /// After that it cannot be answered.
     expires_at: Moment,
-    status: ApprovalStatus,
+    status: ToolCallStatus,
     #[oai(nullable)]
     decided_by: Option<String>,
 }
@@ -169,56 +154,25 @@ struct Approval {
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 struct Decided {
-    approval: Approval,
+    approval: WaitingApproval,
     /// Calls of the same session that still wait.
     remaining: i64,
     /// Whether the conversation goes on: `GET /chat/{sessionId}/stream` reads it.
     resumed: bool,
 }
 
-impl From<CallStatus> for ApprovalStatus {
-    fn from(status: CallStatus) -> Self {
-        match status {
-            CallStatus::Waiting => Self::Waiting,
-            CallStatus::Approved => Self::Approved,
-            CallStatus::Denied => Self::Denied,
-            CallStatus::Withdrawn => Self::Withdrawn,
-            CallStatus::Called => Self::Called,
-            CallStatus::Done => Self::Done,
-            CallStatus::Failed => Self::Failed,
-            CallStatus::Unknown => Self::Unknown,
-        }
-    }
-}
-
-impl From<ApprovalStatus> for CallStatus {
-    fn from(status: ApprovalStatus) -> Self {
-        match status {
-            ApprovalStatus::Waiting => Self::Waiting,
-            ApprovalStatus::Approved => Self::Approved,
-            ApprovalStatus::Denied => Self::Denied,
-            ApprovalStatus::Withdrawn => Self::Withdrawn,
-            ApprovalStatus::Called => Self::Called,
-            ApprovalStatus::Done => Self::Done,
-            ApprovalStatus::Failed => Self::Failed,
-            ApprovalStatus::Unknown => Self::Unknown,
-        }
-    }
-}
-
-impl From<ToolCall> for Approval {
+impl From<ToolCall> for WaitingApproval {
     fn from(call: ToolCall) -> Self {
-        let days = APPROVAL_DAYS_MAX * 24 * 60 * 60 * 1_000;
-        Approval {
+        WaitingApproval {
             approval_id: call.id,
             session_id: call.session_id,
             session_label: call.session_label,
             agent_name: call.agent_name,
             tool_name: call.tool,
-            input: call.input.and_then(|input| serde_json::from_str(&input).ok()).unwrap_or_default(),
-            policy: call.policy.as_str().into(),
+            input: call.input.map(StoredJson::new),
+            policy: call.policy.into(),
             asked_at: call.asked_at.into(),
-            expires_at: Timestamp::from_millis(call.asked_at.as_millis() + days).into(),
+            expires_at: expires_at(call.asked_at).into(),
             status: call.status.into(),
             decided_by: call.decided_by,
         }
@@ -239,7 +193,7 @@ impl Approvals {
         &self,
         caller: Caller<ReadOrChat>,
         /// Default `waiting`.
-        status: Query<Option<ApprovalStatus>>,
+        status: Query<Option<ToolCallStatus>>,
         /// Those of one session.
         #[oai(name = "sessionId")]
         session_id: Query<Option<String>>,
@@ -247,14 +201,14 @@ impl Approvals {
         limit: Query<Option<i64>>,
         /// The `nextCursor` of an earlier page.
         cursor: Query<Option<String>>,
-    ) -> Result<Data<Items<Approval>>, ApiError> {
+    ) -> Result<Data<Items<WaitingApproval>>, ApiError> {
         let limit = page_limit(limit.0)?;
         let cursor = cursor.0.map(|cursor| cursor.parse::<i64>()).transpose();
         let cursor = cursor.map_err(|_| Error::invalid("cursor", "must be the nextCursor of an earlier page"))?;
-        let status = CallStatus::from(status.0.unwrap_or(ApprovalStatus::Waiting));
+        let status = CallStatus::from(status.0.unwrap_or(ToolCallStatus::Waiting));
         let filter = CallFilter { session_id: session_id.0, status: Some(status), ..CallFilter::default() };
-        let page = caller.scan(move |org| org.tool_calls(&filter, limit, cursor)).await?;
-        Ok(Data::of(&Items::page(page, Approval::from)))
+        let page = caller.large(move |org| org.tool_calls(&filter, limit, cursor)).await?;
+        Ok(Data::of(&Items::page(page, WaitingApproval::from)))
     }
 
     /// Answer one approval

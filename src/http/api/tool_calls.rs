@@ -75,7 +75,7 @@ struct Decider {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
-enum ToolCallStatus {
+pub(super) enum ToolCallStatus {
     /// For an answer.
     Waiting,
     /// Allowed, and not called yet.

@@ -44,6 +44,9 @@ const LARGE_BODY_VALUES: usize = 20_000;
 /// A body that holds a `T`, of at most the bytes that its operation's row allows.
 pub struct JsonBody<T>(pub T);
 
+/// JSON, or nothing at all.
+pub struct MaybeBody<T>(pub Option<T>);
+
 /// The same where whole histories travel: what is made of one may take long.
 pub struct HistoryBody<T> {
     value: T,
@@ -147,9 +150,9 @@ impl Arrival {
     }
 }
 
-/// Both are one to the document, and differ in what they keep.
+/// They are one to the document but for whether there has to be one, and differ in what they keep.
 macro_rules! extract_body {
-    ($type:ident, $made:expr) => {
+    ($type:ident, $required:expr, $read:ident, $made:expr) => {
         impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for $type<T> {
             const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
             type ParamType = ();
@@ -161,7 +164,7 @@ macro_rules! extract_body {
 
             fn request_meta() -> Option<MetaRequest> {
                 let content = vec![MetaMediaType { content_type: data::JSON, schema: T::schema_ref() }];
-                Some(MetaRequest { description: None, content, required: T::IS_REQUIRED })
+                Some(MetaRequest { description: None, content, required: $required })
             }
 
             async fn from_request(
@@ -169,40 +172,15 @@ macro_rules! extract_body {
                 body: &mut RequestBody,
                 _options: ExtractParamOptions<()>,
             ) -> poem::Result<Self> {
-                Ok(read(request, body).await.map($made).map_err(ApiError)?)
+                Ok($read(request, body).await.map($made).map_err(ApiError)?)
             }
         }
     };
 }
 
-extract_body!(JsonBody, |(value, _)| JsonBody(value));
-extract_body!(HistoryBody, |(value, weight)| HistoryBody { value, weight });
-
-/// JSON, or nothing at all.
-pub struct MaybeBody<T>(pub Option<T>);
-
-impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for MaybeBody<T> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-
-    fn request_meta() -> Option<MetaRequest> {
-        let content = vec![MetaMediaType { content_type: data::JSON, schema: T::schema_ref() }];
-        Some(MetaRequest { description: None, content, required: false })
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        Ok(maybe(request, body).await.map(MaybeBody).map_err(ApiError)?)
-    }
-}
+extract_body!(JsonBody, T::IS_REQUIRED, read, |(value, _)| JsonBody(value));
+extract_body!(HistoryBody, T::IS_REQUIRED, read, |(value, weight)| HistoryBody { value, weight });
+extract_body!(MaybeBody, false, maybe, MaybeBody);
 
 async fn maybe<T: ParseFromJSON + 'static>(request: &Request, body: &mut RequestBody) -> Result<Option<T>> {
     let arrival = Arrival::of(request)?;
