@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::{
     Org, Store,
-    mcp::{McpServer, McpTool},
+    mcp::{McpServer, McpTool, tools_of},
 };
 use crate::{
     error::{Error, Result},
@@ -76,7 +76,7 @@ impl Org<'_> {
     ) -> Result<()> {
         self.write(move |c, tenant| {
             let server = server_of_id(c, &tenant.org_id, &server_id)?.ok_or(Error::NotFound("MCP server"))?;
-            let tools = merge(&server, tools_of(c, &server_id)?);
+            let tools = merge(&server, tools_of(c, &tenant.org_id, &server_id)?);
             c.execute("DELETE FROM mcp_tool WHERE server_id = ?1", [&server_id])?;
             for tool in &tools {
                 insert(c, &server_id, tool)?;
@@ -111,15 +111,6 @@ fn server_of_id(c: &Connection, org_id: &str, id: &str) -> Result<Option<McpServ
     let mut statement =
         c.prepare_cached(&format!("SELECT {} FROM mcp_server WHERE org_id = :org AND id = :id", McpServer::COLUMNS))?;
     Ok(statement.query_row(named_params! { ":org": org_id, ":id": id }, McpServer::from_row).optional()?)
-}
-
-fn tools_of(c: &Connection, server_id: &str) -> Result<Vec<McpTool>> {
-    let mut statement = c.prepare_cached(&format!(
-        "SELECT {} FROM mcp_tool t WHERE t.server_id = :server ORDER BY t.remote_name",
-        McpTool::COLUMNS
-    ))?;
-    let rows = statement.query_map(named_params! { ":server": server_id }, McpTool::from_row)?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn insert(c: &Connection, server_id: &str, tool: &McpTool) -> Result<()> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
+    declare::TOOL_DESCRIPTION_CHARS_MAX,
     fingerprint::fingerprint,
     tool::{Tool, Way},
 };
@@ -18,8 +19,6 @@ pub const CLIENT_TOOLS_MAX: usize = 64;
 pub const CLIENT_TOOLS_BYTES_MAX: usize = 128 * 1024;
 /// Characters of a name, as models take it.
 pub const NAME_CHARS_MAX: usize = 64;
-/// Characters of a description.
-pub const TOOL_DESCRIPTION_CHARS_MAX: usize = 2_048;
 
 /// Those of a body: an object of `{description, parameters}` by name, or an array of `{name, description, inputSchema}`. A
 /// refusal says what is wrong.

@@ -87,12 +87,13 @@ fn decision_of(part: &Value) -> Option<Decision> {
 pub fn plan(stored: &Message, answers: &Answers, decider: &Decider, history: &HistoryView<'_>) -> Result<Option<Plan>> {
     let mut parts: Vec<Value> = serde_json::from_str(&stored.parts).map_err(Error::internal)?;
     let calls = history.calls(&stored.id)?;
+    refuse_wrong(answers, &calls, decider)?;
     let (mut taken, mut pending, mut decisions) = (0, Vec::new(), Vec::new());
     for part in &mut parts {
         let Some(fields) = part.as_object_mut() else { continue };
         let row = row_of(fields, &calls);
         match (fields.get("state").and_then(Value::as_str), row) {
-            (Some("approval-requested"), Some(row)) => match answer_approval(fields, row, answers, decider)? {
+            (Some("approval-requested"), Some(row)) => match answer_approval(fields, row, answers) {
                 Approval::Pending => pending.push((row.id.clone(), row.tool.clone())),
                 Approval::Given(decision) => {
                     taken += 1;
@@ -106,7 +107,6 @@ pub fn plan(stored: &Message, answers: &Answers, decider: &Decider, history: &Hi
             _ => {}
         }
     }
-    refuse_strangers(answers, &calls, decider)?;
     if !pending.is_empty() {
         return Err(Error::Pending(pending));
     }
@@ -124,31 +124,23 @@ enum Approval {
     Given(Option<Decision>),
 }
 
-fn answer_approval(
-    call: &mut Map<String, Value>,
-    row: &CallView,
-    answers: &Answers,
-    decider: &Decider,
-) -> Result<Approval> {
+fn answer_approval(call: &mut Map<String, Value>, row: &CallView, answers: &Answers) -> Approval {
     let answer = answers.approvals.iter().find(|answer| answer.id == row.id);
-    if let Some(error) = answer.and_then(|answer| row.refuse(answer.approved, decider)) {
-        return Err(error);
-    }
     match (row.status, answer) {
-        (CallStatus::Waiting, None) => return Ok(Approval::Pending),
+        (CallStatus::Waiting, None) => return Approval::Pending,
         (CallStatus::Waiting, Some(answer)) => {
             respond(call, answer.approved, answer.reason.as_deref());
-            return Ok(Approval::Given(Some(answer.clone())));
+            return Approval::Given(Some(answer.clone()));
         }
         (CallStatus::Approved, _) => respond(call, true, None),
         (CallStatus::Denied, _) => respond(call, false, row.reason.as_deref()),
         _ => deny(call, NOBODY_ANSWERED),
     }
-    Ok(Approval::Given(None))
+    Approval::Given(None)
 }
 
 /// Refuses answers to calls that are not this message's, or were answered otherwise.
-fn refuse_strangers(answers: &Answers, calls: &[CallView], decider: &Decider) -> Result<()> {
+fn refuse_wrong(answers: &Answers, calls: &[CallView], decider: &Decider) -> Result<()> {
     for answer in &answers.approvals {
         let row = calls.iter().find(|row| row.id == answer.id).ok_or(Error::NotFound("approval"))?;
         if let Some(error) = row.refuse(answer.approved, decider) {

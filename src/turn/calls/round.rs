@@ -26,6 +26,7 @@ use crate::{
         Tool, Toolbox,
         call::{Call, Ended},
         fingerprint::fingerprint,
+        mcp::TOOL_TIME_MAX,
     },
     turn::{
         ask::{Asker, NOBODY_TO_ASK},
@@ -38,8 +39,6 @@ use crate::{
 
 /// Calls of one turn that run at once.
 const CALLS_AT_ONCE: usize = 8;
-/// How long any call may take, whatever its tool says.
-const CALL_PATIENCE: Duration = Duration::from_secs(600);
 /// How long a call waits for a place among those of all turns.
 const PLACE_WAIT: Duration = Duration::from_secs(5);
 /// The calls of a turn, and what they need of it.
@@ -325,8 +324,8 @@ async fn run_one(services: &Services, tool: &Tool, input: &Value, call: Call) ->
     let Ok(Ok(_place)) = timeout(PLACE_WAIT, services.tool_places.acquire()).await else {
         return Ended::Failed("The server runs as many tools as it can, so this call was not made.".into());
     };
-    match timeout(CALL_PATIENCE, services.tools.run(tool, input, call)).await {
+    match timeout(TOOL_TIME_MAX, services.tools.run(tool, input, call)).await {
         Ok(ended) => ended,
-        Err(_) => Ended::Unknown(format!("No answer came within {} s", CALL_PATIENCE.as_secs())),
+        Err(_) => Ended::Unknown(format!("No answer came within {} s", TOOL_TIME_MAX.as_secs())),
     }
 }
