@@ -1,12 +1,17 @@
 //! Files that are baked into the binary, as answers: compressed once, revalidated by ETag.
 //!
+//! A large file lies in its folder compressed already, as `NAME.gz`, and is served as `NAME`: the binary is smaller by the rest.
+//!
 //! Rule: a file is looked up by its exact name, so no request can reach outside the folder.
 //! Deliberately absent: an expiry. The files change with the binary and the browser is near; a 304 is cheap.
 
-use std::{collections::BTreeMap, io::Write};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+};
 
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use include_dir::Dir;
 use poem::{
     Request, Response,
@@ -21,7 +26,7 @@ pub struct Assets(BTreeMap<&'static str, Asset>);
 struct Asset {
     content_type: &'static str,
     etag: String,
-    plain: &'static [u8],
+    plain: Bytes,
     /// `None` where it would not be shorter.
     gzip: Option<Bytes>,
 }
@@ -49,7 +54,7 @@ impl Assets {
             Some(gzip) if accepts_gzip(request.headers()) => {
                 response.header(header::CONTENT_ENCODING, "gzip").body(gzip.clone())
             }
-            _ => response.body(asset.plain),
+            _ => response.body(asset.plain.clone()),
         })
     }
 }
@@ -57,7 +62,10 @@ impl Assets {
 fn collect(dir: &'static Dir, assets: &mut BTreeMap<&'static str, Asset>) {
     for file in dir.files() {
         let name = file.path().to_str().expect("our own file names are UTF-8");
-        assets.insert(name, Asset::new(name, file.contents()));
+        match name.strip_suffix(".gz") {
+            Some(name) => assets.insert(name, Asset::packed(name, file.contents())),
+            None => assets.insert(name, Asset::plain(name, file.contents())),
+        };
     }
     for inner in dir.dirs() {
         collect(inner, assets);
@@ -65,17 +73,23 @@ fn collect(dir: &'static Dir, assets: &mut BTreeMap<&'static str, Asset>) {
 }
 
 impl Asset {
-    fn new(name: &str, plain: &'static [u8]) -> Self {
+    fn plain(name: &str, plain: &'static [u8]) -> Self {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         let gzip = encoder.write_all(plain).and_then(|()| encoder.finish()).expect("writing to memory");
-        let hash: String = Sha256::digest(plain)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Asset {
-            content_type: content_type(name),
-            // Weak, since it stands for both encodings.
-            etag: format!("W/\"{hash}\""),
-            plain,
-            gzip: (gzip.len() < plain.len()).then(|| gzip.into()),
-        }
+        let gzip = (gzip.len() < plain.len()).then(|| gzip.into());
+        Asset::new(name, Bytes::from_static(plain), gzip)
+    }
+
+    fn packed(name: &str, gzip: &'static [u8]) -> Self {
+        let mut plain = Vec::new();
+        GzDecoder::new(gzip).read_to_end(&mut plain).expect("our own files are whole");
+        Asset::new(name, plain.into(), Some(Bytes::from_static(gzip)))
+    }
+
+    fn new(name: &str, plain: Bytes, gzip: Option<Bytes>) -> Self {
+        let hash: String = Sha256::digest(&plain)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        // Weak, since it stands for both encodings.
+        Asset { content_type: content_type(name), etag: format!("W/\"{hash}\""), plain, gzip }
     }
 }
 
@@ -112,9 +126,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read, sync::LazyLock};
-
-    use flate2::read::GzDecoder;
+    use std::sync::LazyLock;
 
     use super::*;
 
@@ -130,19 +142,34 @@ mod tests {
         try_ask(name, headers).unwrap()
     }
 
-    #[tokio::test]
-    async fn a_file_is_the_same_with_and_without_gzip() {
-        let plain = ask("docs.css", &[]);
+    async fn assert_both_ways(name: &str, content_type: &str) {
+        let plain = ask(name, &[]);
         assert_eq!(plain.header("content-encoding"), None);
-        assert_eq!(plain.content_type(), Some("text/css; charset=utf-8"));
-        let packed = ask("docs.css", &[("accept-encoding", "br, gzip;q=0.5")]);
+        assert_eq!(plain.content_type(), Some(content_type));
+        let packed = ask(name, &[("accept-encoding", "br, gzip;q=0.5")]);
         assert_eq!(packed.header("content-encoding"), Some("gzip"));
+        assert_eq!(packed.content_type(), Some(content_type));
+        assert_eq!(packed.header("etag"), plain.header("etag"));
         let (plain, packed) =
             (plain.into_body().into_bytes().await.unwrap(), packed.into_body().into_bytes().await.unwrap());
         assert!(packed.len() < plain.len());
         let mut unpacked = Vec::new();
         GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked, plain);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_the_same_with_and_without_gzip() {
+        assert_both_ways("docs.css", "text/css; charset=utf-8").await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_kept_packed_is_served_as_any_other() {
+        assert_both_ways("swagger-ui/swagger-ui.css", "text/css; charset=utf-8").await;
+        assert_both_ways("swagger-ui/swagger-ui-bundle.js", "text/javascript; charset=utf-8").await;
+        let plain = ask("swagger-ui/swagger-ui-bundle.js", &[]).into_body().into_bytes().await.unwrap();
+        assert!(plain.starts_with(b"/*! For license information please see swagger-ui-bundle.js.LICENSE.txt */"));
+        assert!(try_ask("swagger-ui/swagger-ui-bundle.js.gz", &[]).is_err());
     }
 
     #[test]
