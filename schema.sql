@@ -322,6 +322,7 @@ CREATE TABLE tool_call (
     decided_by   TEXT    REFERENCES user (id),
     decided_via  TEXT,                                      -- a key's id, `sign-in` or `command line`
     decided_turn INTEGER REFERENCES turn (seq),             -- the turn that went on with it
+    called_turn  INTEGER REFERENCES turn (seq),             -- the turn that made it first, and is charged for it
     called_at    INTEGER,
     ended_at     INTEGER,
     output_bytes INTEGER NOT NULL DEFAULT 0,
@@ -336,6 +337,7 @@ CREATE INDEX tool_call_waiting ON tool_call (org_id, seq) WHERE status = 'waitin
 CREATE INDEX tool_call_open ON tool_call (session) WHERE status IN ('waiting', 'approved', 'called');
 CREATE INDEX tool_call_answered ON tool_call (session) WHERE decided_at IS NOT NULL AND decided_turn IS NULL;
 CREATE INDEX tool_call_decided ON tool_call (decided_turn) WHERE decided_turn IS NOT NULL;
+CREATE INDEX tool_call_called ON tool_call (called_turn) WHERE called_turn IS NOT NULL;
 
 CREATE TRIGGER tool_call_forward BEFORE UPDATE OF status ON tool_call WHEN NOT (
     OLD.status = 'waiting' AND NEW.status IN ('approved', 'denied', 'withdrawn')

@@ -180,11 +180,25 @@ impl Org<'_> {
 #[derive(Debug, Clone)]
 pub struct EndedCall {
     pub id: String,
-    /// `done`, `failed` or `unknown`.
+    /// `done`, `failed` or `unknown`; `withdrawn` of one that nobody was asked about yet.
     pub status: CallStatus,
+    /// Whether it was made, or may have been: only that costs.
+    pub was_made: bool,
     pub output_bytes: usize,
     /// Why it failed.
     pub reason: Option<String>,
+}
+
+impl EndedCall {
+    /// One that was made, or may have been, and gave nothing.
+    pub fn made(id: String, status: CallStatus, reason: String) -> Self {
+        EndedCall { id, status, was_made: true, output_bytes: 0, reason: Some(reason) }
+    }
+
+    /// One that was not made.
+    pub fn not_made(id: String, status: CallStatus, reason: String) -> Self {
+        EndedCall { was_made: false, ..EndedCall::made(id, status, reason) }
+    }
 }
 
 /// A call of a message, as far as a turn that ends or goes on asks about it.
@@ -197,12 +211,12 @@ pub struct OpenCall {
     pub fingerprint: [u8; 32],
     pub status: CallStatus,
     pub is_idempotent: bool,
-    /// Microcents, once it is called.
-    pub cost: i64,
+    /// JSON, as text.
+    pub input: Option<String>,
 }
 
 impl OpenCall {
-    const COLUMNS: &str = "id, call_id, tool, fingerprint, status, idempotent, cost, origin";
+    const COLUMNS: &str = "id, call_id, tool, fingerprint, status, idempotent, origin, input";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(OpenCall {
@@ -212,20 +226,20 @@ impl OpenCall {
             fingerprint: row.get(3)?,
             status: row.get(4)?,
             is_idempotent: row.get(5)?,
-            cost: row.get(6)?,
-            origin: row.get(7)?,
+            origin: row.get(6)?,
+            input: row.get(7)?,
         })
     }
 }
 
 impl Org<'_> {
-    /// The calls of a session that have not ended.
+    /// The calls of a message that have not ended, and those that were denied since it was written.
     pub fn open_calls_of(&self, session: SessionRow, message_id: &str) -> Result<Vec<OpenCall>> {
         self.read(|c| {
             let mut statement = c.prepare_cached(&format!(
                 "SELECT {} FROM tool_call
                  WHERE session = :session AND org_id = :org AND message_id = :message
-                     AND status IN ('waiting', 'approved', 'called') ORDER BY seq",
+                     AND (status IN ('waiting', 'approved', 'called') OR status = 'denied' AND decided_turn IS NULL) ORDER BY seq",
                 OpenCall::COLUMNS
             ))?;
             let parameters = named_params! { ":session": session, ":org": self.tenant.org_id, ":message": message_id };
@@ -234,17 +248,12 @@ impl Org<'_> {
         })
     }
 
-    /// The calls that a turn made, ended or not.
-    pub fn calls_of_turn(&self, turn: TurnRow) -> Result<Vec<OpenCall>> {
+    /// What the calls cost that a turn made first, whatever came of them. Microcents.
+    pub fn cost_of_calls(&self, turn: TurnRow) -> Result<i64> {
         self.read(|c| {
-            let mut statement = c.prepare_cached(&format!(
-                "SELECT {} FROM tool_call WHERE org_id = :org AND called_at IS NOT NULL
-                     AND (turn = :turn AND decided_turn IS NULL OR decided_turn = :turn) ORDER BY seq",
-                OpenCall::COLUMNS
-            ))?;
+            let sum = "SELECT coalesce(sum(cost), 0) FROM tool_call WHERE called_turn = :turn AND org_id = :org";
             let parameters = named_params! { ":turn": turn, ":org": self.tenant.org_id };
-            let rows = statement.query_map(parameters, OpenCall::from_row)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            Ok(c.prepare_cached(sum)?.query_row(parameters, |row| row.get(0))?)
         })
     }
 
@@ -268,12 +277,14 @@ pub(super) fn end(c: &Connection, org_id: &str, calls: &[EndedCall]) -> Result<(
     for call in calls {
         // One that was allowed and not run has failed too.
         c.prepare_cached(
-            "UPDATE tool_call SET status = :status, ended_at = :now, output_bytes = :bytes, reason = coalesce(:reason, reason)
-             WHERE id = :id AND org_id = :org AND (status = 'called' OR status = 'approved' AND :status = 'failed')",
+            "UPDATE tool_call SET status = :status, ended_at = :now, output_bytes = :bytes, reason = coalesce(:reason, reason),
+                 cost = CASE WHEN :made THEN cost ELSE 0 END
+             WHERE id = :id AND org_id = :org AND (status = 'called' OR status = 'approved' AND :status = 'failed'
+                 OR status = 'waiting' AND :status = 'withdrawn')",
         )?
         .execute(named_params! {
             ":id": call.id, ":org": org_id, ":status": call.status, ":now": Timestamp::now().as_millis(),
-            ":bytes": call.output_bytes as i64, ":reason": call.reason,
+            ":bytes": call.output_bytes as i64, ":reason": call.reason, ":made": call.was_made,
         })?;
     }
     Ok(())

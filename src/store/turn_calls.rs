@@ -42,7 +42,7 @@ pub struct NewCall {
 pub struct StartedCall {
     pub id: String,
     pub is_idempotent: bool,
-    /// Microcents.
+    /// Microcents, of one that was not made before.
     pub cost: i64,
 }
 
@@ -71,17 +71,19 @@ impl Org<'_> {
     }
 
     /// Notes, in one commit, that these allowed calls are about to run.
-    pub async fn start_calls(&self, turn_id: String, calls: Vec<StartedCall>) -> Result<()> {
+    pub async fn start_calls(&self, begun: &Begun, calls: Vec<StartedCall>) -> Result<()> {
+        let (turn, turn_id) = (begun.turn, begun.turn_id.clone());
         self.write(move |c, tenant| {
             refuse_ended(c, &tenant.org_id, &turn_id)?;
             for call in calls {
-                // One that is made again after a crash is called already.
+                // One that is made again after a crash is called already, and paid for.
                 c.prepare_cached(
-                    "UPDATE tool_call SET status = 'called', called_at = :now, idempotent = :idempotent, cost = :cost
+                    "UPDATE tool_call SET status = 'called', called_at = :now, called_turn = :turn, idempotent = :idempotent,
+                         cost = :cost
                      WHERE id = :id AND org_id = :org AND status = 'approved'",
                 )?
                 .execute(named_params! {
-                    ":id": call.id, ":org": tenant.org_id, ":now": Timestamp::now().as_millis(),
+                    ":id": call.id, ":org": tenant.org_id, ":now": Timestamp::now().as_millis(), ":turn": turn,
                     ":idempotent": call.is_idempotent, ":cost": call.cost,
                 })?;
             }
@@ -102,9 +104,9 @@ fn insert(
     let now = Timestamp::now().as_millis();
     c.prepare_cached(
         "INSERT INTO tool_call (id, org_id, session, turn, message_id, call_id, tool, origin, fingerprint, input_hash, policy,
-             idempotent, status, asked_at, called_at, cost, input)
+             idempotent, status, asked_at, called_at, called_turn, cost, input)
          VALUES (:id, :org, :session, :turn, :message, :call, :tool, :origin, :fingerprint, :hash, :policy, :idempotent, :status,
-             :now, CASE :status WHEN 'called' THEN :now END, :cost, :input)",
+             :now, CASE :status WHEN 'called' THEN :now END, CASE :status WHEN 'called' THEN :turn END, :cost, :input)",
     )?
     .execute(named_params! {
         ":id": call.id, ":org": org_id, ":session": session, ":turn": turn, ":message": message_id, ":call": call.call_id,

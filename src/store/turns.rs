@@ -358,19 +358,21 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
     }
     tool_calls::end(c, org_id, &ended.calls)?;
     let charged = ledger::settle(c, org_id, &ended.turn_id, ended.cost)?;
-    c.prepare_cached(
+    let mut update = c.prepare_cached(
         "UPDATE turn SET status = :status, ended_at = :now, input_tokens = :input, cache_read_tokens = :cached,
-             output_tokens = :output, cost = :cost WHERE seq = :turn",
-    )?
-    .execute(named_params! {
-        ":status": ended.outcome, ":now": Timestamp::now().as_millis(), ":input": ended.input_tokens as i64, ":cached": ended.cache_read_tokens as i64,
-        ":output": ended.output_tokens as i64, ":cost": charged, ":turn": ended.turn,
-    })?;
+             output_tokens = :output, cost = :cost WHERE seq = :turn RETURNING message_id",
+    )?;
+    let parameters = named_params! {
+        ":status": ended.outcome, ":now": Timestamp::now().as_millis(), ":input": ended.input_tokens as i64,
+        ":cached": ended.cache_read_tokens as i64, ":output": ended.output_tokens as i64, ":cost": charged, ":turn": ended.turn,
+    };
+    let message_id: String = update.query_row(parameters, |row| row.get(0))?;
     if let Some(cut) = ended.cut {
         c.prepare_cached("UPDATE session SET cut = ?2 WHERE seq = ?1")?.execute((ended.session, cut))?;
     }
     let status = match ended.outcome {
-        _ if waiting::waiting(c, ended.session)? > 0 => sessions::Status::AwaitingApproval,
+        // Somebody may have answered while the turn still ran.
+        _ if waiting::awaits(c, ended.session, &message_id)? => sessions::Status::AwaitingApproval,
         Outcome::Interrupted => sessions::Status::Interrupted,
         Outcome::Complete | Outcome::Stopped | Outcome::Failed => sessions::Status::Idle,
     };

@@ -33,6 +33,15 @@ pub(super) fn waiting(c: &Connection, session: SessionRow) -> Result<i64> {
     Ok(statement.query_row([session], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
+/// Whether calls of a message wait for a person, or for the turn that acts on their answers.
+pub(super) fn awaits(c: &Connection, session: SessionRow, message_id: &str) -> Result<bool> {
+    let mut statement = c.prepare_cached(
+        "SELECT 1 FROM tool_call WHERE session = ?1 AND message_id = ?2
+             AND (status = 'waiting' OR status IN ('approved', 'denied') AND decided_turn IS NULL)",
+    )?;
+    Ok(statement.exists((session, message_id))?)
+}
+
 /// Refuses what must not come between a call that waits and its answer.
 pub(super) fn refuse_waiting(c: &Connection, session: SessionRow) -> Result<()> {
     match waiting(c, session)? {

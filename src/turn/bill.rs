@@ -55,14 +55,14 @@ impl Bill {
         (hold.at_most > 0).then_some(hold)
     }
 
-    /// What a tool of that price needs beyond what is held; `None` if nothing.
-    pub fn hold_for_tool(&self, price: i64) -> Option<Hold> {
+    /// What tools of that price need beyond what is held; `None` if nothing.
+    pub fn hold_for_tools(&self, price: i64) -> Option<Hold> {
         let lacks = price.saturating_sub(self.held - self.spent);
         (lacks > 0).then_some(Hold { at_least: lacks, at_most: lacks })
     }
 
-    /// Adds a call of a tool: whatever comes of it, it costs its price.
-    pub fn add_tool(&mut self, price: i64) {
+    /// Adds the price of calls that are written down: whatever comes of them, they cost it.
+    pub fn add_tools(&mut self, price: i64) {
         self.spent = self.spent.saturating_add(price);
         self.tools = self.tools.saturating_add(price);
     }

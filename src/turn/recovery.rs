@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     answers::server_stopped,
     bill::Bill,
+    calls::shown::is_foreign,
     chunk::Chunk,
     fold::{self, Fold},
     history,
@@ -57,11 +58,19 @@ async fn end(services: &Services, orphan: &Orphan) -> Result<()> {
         Err(error) if !matches!(error, Error::Unavailable { .. }) => {
             // What cannot be read any more must not keep its session and its money for ever.
             tracing::error!(%error, turn = orphan.turn_id, "what an interrupted turn said is lost");
-            empty_end(orphan)
+            EndedTurn { calls: lost_calls(services, orphan)?, ..empty_end(orphan) }
         }
         ended => ended?,
     };
     services.store.org(&orphan.tenant).end_turn(ended).await
+}
+
+/// The calls of a turn of which nothing can be read.
+fn lost_calls(services: &Services, orphan: &Orphan) -> Result<Vec<EndedCall>> {
+    let mut calls = services.store.org(&orphan.tenant).open_calls_of(orphan.session, &orphan.message_id)?;
+    calls.retain(|call| call.status == CallStatus::Called);
+    let lost = calls.into_iter().map(|call| EndedCall::made(call.id, CallStatus::Unknown, server_stopped()));
+    Ok(lost.collect())
 }
 
 /// An end without a message, which costs nothing.
@@ -82,34 +91,55 @@ fn empty_end(orphan: &Orphan) -> EndedTurn {
 }
 
 /// How the calls ended that the turn made: as the journal says, and where it does not, nobody knows. Those that may be made again
-/// stay open.
+/// stay open, and those that wait for an answer wait on.
 fn end_calls(fold: &mut Fold, calls: &[OpenCall]) -> Vec<EndedCall> {
     let mut ended = Vec::new();
-    for call in calls.iter().filter(|call| call.status == CallStatus::Called) {
+    for call in calls {
+        show_again(fold, call);
         let part = fold.parts().iter().rfind(|part| part["toolCallId"] == call.call_id.as_str());
-        let text = |key: &str| part.and_then(|part| part[key].as_str()).map(str::to_owned);
-        let end = |status, reason, output_bytes| EndedCall { id: call.id.clone(), status, output_bytes, reason };
-        match text("state").as_deref() {
-            Some("output-available") => {
-                let bytes = part.map_or(0, |part| part["output"].to_string().len());
-                ended.push(end(CallStatus::Done, None, bytes));
+        let text = |key: &str| part.and_then(|part| part[key].as_str()).unwrap_or_default().to_owned();
+        let (id, tool_call_id) = (call.id.clone(), call.call_id.clone());
+        match (call.status, &*text("state")) {
+            (CallStatus::Called, "output-available") => {
+                let output_bytes = part.map_or(0, |part| part["output"].to_string().len());
+                ended.push(EndedCall { id, status: CallStatus::Done, was_made: true, output_bytes, reason: None });
             }
-            Some("output-error") => ended.push(end(CallStatus::Failed, text("errorText"), 0)),
+            (CallStatus::Called, "output-error") => {
+                ended.push(EndedCall::made(id, CallStatus::Failed, text("errorText")));
+            }
             // It only read: there is nothing to make again, and the fold says that it has no result.
-            _ if call.is_idempotent && call.origin == Origin::Builtin => {
+            (CallStatus::Called, _) if call.is_idempotent && call.origin == Origin::Builtin => {
                 let reason = "The server was stopped before this call had a result.".to_owned();
-                ended.push(end(CallStatus::Failed, Some(reason), 0));
+                ended.push(EndedCall::made(id, CallStatus::Failed, reason));
             }
-            _ if call.is_idempotent => fold.keep_open([call.call_id.clone()]),
-            _ => {
-                let (tool_call_id, error_text) = (call.call_id.clone(), server_stopped());
-                let dynamic = part.is_some_and(|part| part["type"] == "dynamic-tool");
-                ended.push(end(CallStatus::Unknown, Some(error_text.clone()), 0));
+            (CallStatus::Called, _) if call.is_idempotent => fold.keep_open([tool_call_id]),
+            (CallStatus::Called, _) => {
+                let (error_text, dynamic) = (server_stopped(), is_foreign(call.origin));
+                ended.push(EndedCall::made(id, CallStatus::Unknown, error_text.clone()));
                 fold.apply(&Chunk::ToolOutputError { tool_call_id, error_text, dynamic });
             }
+            // It was asked for right before the crash, and maybe answered already.
+            (_, "input-available") => fold.apply(&Chunk::ToolApprovalRequest { approval_id: id, tool_call_id }),
+            _ => {}
         }
     }
     ended
+}
+
+/// Shows a call that is in the file and, since the crash came in between, not in the journal.
+fn show_again(fold: &mut Fold, call: &OpenCall) {
+    let part = fold.parts().iter().rfind(|part| part["toolCallId"] == call.call_id.as_str());
+    if part.is_some_and(|part| part["state"] != "input-streaming") {
+        return;
+    }
+    let input = call.input.as_deref().and_then(|input| serde_json::from_str(input).ok()).unwrap_or_default();
+    fold.apply(&Chunk::ToolInputAvailable {
+        tool_call_id: call.call_id.clone(),
+        tool_name: call.tool.clone(),
+        input,
+        provider_metadata: None,
+        dynamic: is_foreign(call.origin),
+    });
 }
 
 /// The message that the journal holds, and an estimate of what it cost.
@@ -125,8 +155,7 @@ fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
         fold.apply(&chunk);
     }
     let org = services.store.org(&orphan.tenant);
-    let calls = org.calls_of_turn(orphan.turn)?;
-    let ended = end_calls(&mut fold, &calls);
+    let ended = end_calls(&mut fold, &org.open_calls_of(orphan.session, &orphan.message_id)?);
     fold.close(Outcome::Interrupted);
     let parts = fold.into_parts();
     let content = fold::content(&parts);
@@ -140,8 +169,7 @@ fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
         let said = content.get(text_before..).unwrap_or_default();
         bill.add(None, history::tokens_of_bytes(org.content_bytes(orphan.session)?), said);
     }
-    // What a call cost is charged whatever came of it.
-    calls.iter().for_each(|call| bill.add_tool(call.cost));
+    bill.add_tools(org.cost_of_calls(orphan.turn)?);
     let mut metadata = json!({
         "model": orphan.model, "agentId": orphan.agent_id, "finishReason": "other",
         "costMicrocents": bill.charge(), "estimated": true,
@@ -167,4 +195,66 @@ fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
         calls: ended,
         ..empty_end(orphan)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(status: CallStatus, is_idempotent: bool) -> OpenCall {
+        OpenCall {
+            id: "row".into(),
+            call_id: "c1".into(),
+            tool: "buy".into(),
+            origin: Origin::Http,
+            fingerprint: [0; 32],
+            status,
+            is_idempotent,
+            input: Some(r#"{"what":"tea"}"#.into()),
+        }
+    }
+
+    /// How a call of that row ends, and how it is shown, when a crash left so much of it in the journal.
+    fn recovered(row: OpenCall, journal: &[Chunk]) -> (Option<CallStatus>, Value) {
+        let mut fold = Fold::new();
+        journal.iter().for_each(|chunk| fold.apply(chunk));
+        let ended = end_calls(&mut fold, &[row]);
+        fold.close(Outcome::Interrupted);
+        (ended.first().map(|call| call.status), fold.into_parts().pop().unwrap_or_default())
+    }
+
+    fn input() -> Vec<Chunk> {
+        let (tool_call_id, tool_name) = ("c1".to_owned(), "buy".to_owned());
+        let begun =
+            Chunk::ToolInputStart { tool_call_id: tool_call_id.clone(), tool_name: tool_name.clone(), dynamic: true };
+        let input = json!({ "what": "tea" });
+        let whole =
+            Chunk::ToolInputAvailable { tool_call_id, tool_name, input, provider_metadata: None, dynamic: true };
+        vec![begun, whole]
+    }
+
+    #[test]
+    fn what_is_in_the_file_is_shown_however_little_of_it_the_journal_has() {
+        for journal in [&[][..], &input()[..1], &input()] {
+            let (ended, part) = recovered(row(CallStatus::Called, false), journal);
+            assert_eq!((ended, &part["errorText"]), (Some(CallStatus::Unknown), &json!(server_stopped())), "{part}");
+            let (ended, part) = recovered(row(CallStatus::Called, true), journal);
+            assert_eq!((ended, &part["state"]), (None, &json!("input-available")), "it is made again");
+            for status in [CallStatus::Waiting, CallStatus::Approved, CallStatus::Denied] {
+                let (ended, part) = recovered(row(status, false), journal);
+                let asked = (&part["state"], &part["approval"]["id"], &part["input"]["what"]);
+                assert_eq!((ended, asked), (None, (&json!("approval-requested"), &json!("row"), &json!("tea"))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_whose_end_is_in_the_journal_ended_so() {
+        let with = |chunk| [input(), vec![chunk]].concat();
+        let (tool_call_id, output, dynamic) = ("c1".to_owned(), json!("paid"), true);
+        let done = with(Chunk::ToolOutputAvailable { tool_call_id: tool_call_id.clone(), output, dynamic });
+        assert_eq!(recovered(row(CallStatus::Called, false), &done).0, Some(CallStatus::Done));
+        let failed = with(Chunk::ToolOutputError { tool_call_id, error_text: "no".into(), dynamic });
+        assert_eq!(recovered(row(CallStatus::Called, false), &failed).0, Some(CallStatus::Failed));
+    }
 }

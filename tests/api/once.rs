@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::support::{
     client::Client,
     counting::{Counting, Says},
-    fake_model::{Answer, FakeModel},
-    harness::{App, until, user},
+    fake_model::{Answer, FakeModel, call, finish},
+    harness::{App, until, user, wait},
     tools::{OPERATOR, declare},
 };
 
@@ -19,9 +19,14 @@ struct Calling {
 }
 
 fn calling(more: Value) -> Calling {
+    calling_in_vain(1, more)
+}
+
+/// The same, and so many calls get no answer.
+fn calling_in_vain(silences: usize, more: Value) -> Calling {
     let script = [Answer::call("t1", "create_ticket", "{}"), Answer::text("done"), Answer::text("more")];
     let (app, model) = (App::start(&[]), FakeModel::start(script));
-    let service = Counting::start(move |n, _| if n == 0 { Says::Silence } else { Says::json("{\"id\":7}") });
+    let service = Counting::start(move |n, _| if n < silences { Says::Silence } else { Says::json("{\"id\":7}") });
     let acme = app.org_asking("acme", &model);
     declare(&app, OPERATOR, "POST", &service.url("/tickets"), more);
     Calling { app, acme, service, model }
@@ -77,6 +82,57 @@ fn a_call_that_may_be_made_again_is_made_again_under_its_key() {
     assert_eq!(came.len(), 2);
     assert_eq!(came[0].header("idempotency-key"), came[1].header("idempotency-key"));
     assert_eq!((&calling.call()["status"], &calling.part()["state"]), (&json!("done"), &json!("output-available")));
+}
+
+#[test]
+fn a_call_is_paid_for_once_however_often_it_is_made_again() {
+    let mut calling = calling_in_vain(2, json!({ "idempotent": true, "price": 700 }));
+    calling.app.deposit("acme", 1_000_000);
+    // Whoever goes on with it holds money, which a second price could be taken from.
+    let (app, paid) = (&calling.app, Some("up/paid".to_owned()));
+    wait(app.store().org(&app.tenant("acme")).set_default_model(paid)).unwrap();
+    calling.begin();
+    let balance = |calling: &Calling| calling.acme.get("/billing").ok(200)["balanceMicrocents"].as_i64().unwrap();
+    calling.crash();
+    let after_one = balance(&calling);
+    assert!((990_000..=999_300).contains(&after_one), "{after_one}");
+    // Whoever resumes it is killed as well, while it is made again.
+    calling.acme.listen_to_resumed("c").until("start");
+    until("the call", || (calling.service.came().len() == 2).then_some(()));
+    calling.crash();
+    assert_eq!((calling.call()["status"].clone(), balance(&calling)), (json!("called"), after_one));
+    // Once the conversation goes on it is nobody's any more.
+    let on = json!({ "id": "c", "model": "up/free", "messages": [user("And?")] });
+    assert_eq!(calling.acme.chat(on).text(), "done");
+    assert_eq!((calling.call()["status"].clone(), balance(&calling)), (json!("unknown"), after_one));
+    assert!(calling.app.alm(&["ledger", "verify"]).ok().contains("adds up"));
+}
+
+#[test]
+fn a_call_that_was_answered_before_its_turn_ended_is_made_by_itself() {
+    let app = App::start(&[]);
+    let two = [call(Some(0), Some("c1"), Some("slow"), "{}"), call(Some(1), Some("c2"), Some("asks"), "{}")];
+    let model = FakeModel::start([Answer::chunks(two.into_iter().chain([finish("tool_calls")])), Answer::text("done")]);
+    let service = Counting::start(|n, _| if n == 0 { Says::Silence } else { Says::json("{}") });
+    let acme = app.org_asking("acme", &model);
+    declare(&app, OPERATOR, "POST", &service.url("/slow"), json!({ "name": "slow" }));
+    declare(&app, OPERATOR, "POST", &service.url("/asks"), json!({ "name": "asks", "approval": "ask" }));
+    let mut reply = acme.listen(json!({ "id": "c", "messages": [user("Go")] }));
+    let id = reply.until("tool-approval-request")["approvalId"].as_str().unwrap().to_owned();
+    until("the call", || (service.came().len() == 1).then_some(()));
+    let decided = acme.post(&format!("/approvals/{id}"), json!({ "approved": true })).ok(200);
+    assert_eq!((&decided["remaining"], &decided["resumed"]), (&json!(0), &json!(false)), "the reply is being written");
+    let app = app.crash();
+    let acme = acme.at(app.url());
+    until("the call that was allowed", || (service.came().len() == 2).then_some(()));
+    until("the reply", || (acme.history("c").last().unwrap().1 == "done").then_some(()));
+    let statuses: Vec<_> = acme.get("/tool-calls").ok(200)["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|call| call["status"].clone())
+        .collect();
+    assert_eq!(statuses, [json!("done"), json!("unknown")]);
 }
 
 #[test]

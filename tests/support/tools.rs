@@ -78,8 +78,8 @@ pub fn declare(app: &App, added_by: &str, method: &str, url: &str, more: Value) 
     let of = |key: &str, usual: Value| more.get(key).cloned().unwrap_or(usual);
     let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let sql = "INSERT INTO tool (id, org_id, name, added_by, approval, idempotent, method, url, body, headers, secrets, timeout_ms,
-            response_bytes_max, created_at, updated_at, description, input_schema)
-        VALUES (?1, ?2, ?3, ?4, ?14, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, 0, 'Opens a ticket.', ?13)";
+            response_bytes_max, created_at, updated_at, description, input_schema, price)
+        VALUES (?1, ?2, ?3, ?4, ?14, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, 0, 'Opens a ticket.', ?13, ?15)";
     let row = (
         id::generate(),
         app.tenant("acme").org_id,
@@ -95,6 +95,7 @@ pub fn declare(app: &App, added_by: &str, method: &str, url: &str, more: Value) 
         of("responseBytesMax", json!(262_144)).as_i64(),
         of("inputSchema", json!({ "type": "object" })).to_string(),
         text(of("approval", json!("never"))),
+        of("price", json!(0)).as_i64(),
     );
     app.file().execute(sql, row).unwrap();
 }

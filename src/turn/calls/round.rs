@@ -9,8 +9,8 @@ use tokio::time::{Duration, timeout};
 
 use super::{
     Checked, check, input_chunk,
-    shown::{Ready, Shown, is_dynamic, show},
-    so_far::{CallsSoFar, FAILURES_MAX, RunningCall},
+    shown::{Ready, Shown, is_dynamic, is_foreign, show},
+    so_far::{CallsSoFar, FAILURES_MAX, RunningCall, UnwrittenCall},
 };
 use crate::{
     error::{Error, Result},
@@ -29,6 +29,7 @@ use crate::{
         mcp::TOOL_TIME_MAX,
     },
     turn::{
+        answers::server_stopped,
         ask::{Asker, NOBODY_TO_ASK},
         bill::Bill,
         chunk::Chunk,
@@ -83,16 +84,18 @@ impl<'a> Round<'a> {
         }
         let mut fates = Vec::with_capacity(ending.calls.len());
         let mut inputs = Vec::with_capacity(ending.calls.len());
+        let mut due = 0;
         for (nth, call) in ending.calls.iter().enumerate() {
             let checked = check(call, self.toolbox, ending.finish);
             let dynamic = self.toolbox.find(&call.name).is_some_and(is_dynamic);
             inputs.push(input_chunk(call, &checked, dynamic));
-            fates.push(self.fate(nth, call, checked).await?);
+            fates.push(self.fate(nth, call, checked, &mut due).await?);
         }
         self.out.write(&inputs);
         // A crash while a tool runs must not forget that it was called.
         self.out.checkpoint();
         self.write_down(&mut fates).await?;
+        self.bill.add_tools(due);
         let (mut ready, mut outputs, mut waits) = (Vec::new(), Vec::new(), false);
         for (call, fate) in ending.calls.iter().zip(fates) {
             match fate {
@@ -125,7 +128,7 @@ impl<'a> Round<'a> {
         let org = self.services.store.org(&self.asker.tenant);
         let open = org.open_calls_of(self.begun.session.seq, &self.begun.message_id)?;
         let parts = self.out.so_far().to_vec();
-        let (mut ready, mut started) = (Vec::new(), Vec::new());
+        let (mut ready, mut started, mut due) = (Vec::new(), Vec::new(), 0);
         for part in &parts {
             let field = |key: &str| part.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
             let tool_call_id = field("toolCallId");
@@ -135,12 +138,11 @@ impl<'a> Round<'a> {
                 }
                 ("approval-responded" | "input-available", Some(row)) => {
                     let input = part.get("input").cloned().unwrap_or(Value::Null);
-                    match self.allow(row, &input).await? {
+                    match self.allow(row, &input, &mut due).await? {
                         Ok(tool) => {
-                            let cost = if row.status == CallStatus::Called { 0 } else { tool.price };
-                            self.bill.add_tool(cost);
-                            started.push(StartedCall { id: row.id.clone(), is_idempotent: tool.is_idempotent, cost });
-                            ready.push(Ready { id: row.id.clone(), call_id: tool_call_id, tool, input });
+                            let (id, is_idempotent, cost) = (row.id.clone(), tool.is_idempotent, tool.price);
+                            started.push(StartedCall { id: id.clone(), is_idempotent, cost });
+                            ready.push(Ready { id, call_id: tool_call_id, tool, input });
                         }
                         Err(sentence) => self.refuse(row, sentence),
                     }
@@ -149,14 +151,20 @@ impl<'a> Round<'a> {
             }
         }
         if !started.is_empty() {
-            org.start_calls(self.begun.turn_id.clone(), started).await?;
+            // What ran before a crash is on the disk, and may have happened.
+            let is_new =
+                |row: &&OpenCall| row.status == CallStatus::Approved && started.iter().any(|call| call.id == row.id);
+            self.so_far.unwritten = open.iter().filter(is_new).map(UnwrittenCall::from).collect();
+            org.start_calls(self.begun, started).await?;
+            self.so_far.unwritten.clear();
         }
+        self.bill.add_tools(due);
         self.run(ready).await;
         Ok(())
     }
 
     /// Whether an allowed call may run now: the tool must be the one that the person saw.
-    async fn allow(&mut self, row: &OpenCall, input: &Value) -> Result<Result<&'a Tool, String>> {
+    async fn allow(&mut self, row: &OpenCall, input: &Value, due: &mut i64) -> Result<Result<&'a Tool, String>> {
         let name = &row.tool;
         let Some(tool) = self.toolbox.find(name) else {
             return Ok(Err(format!("{name} is not there any more, so it was not run.")));
@@ -169,19 +177,25 @@ impl<'a> Round<'a> {
         }
         let is_paid_already = row.status == CallStatus::Called;
         let price = if is_paid_already { 0 } else { tool.price };
-        Ok(self.pay(price).await?.map(|()| tool))
+        Ok(self.pay(price, due).await?.map(|()| tool))
     }
 
+    /// Ends an allowed call that is not made; one that was made before a crash may have happened all the same.
     fn refuse(&mut self, row: &OpenCall, sentence: String) {
-        let (tool_call_id, error_text) = (row.call_id.clone(), sentence.clone());
-        let dynamic = self.toolbox.find(&row.tool).is_some_and(is_dynamic);
-        let ended =
-            EndedCall { id: row.id.clone(), status: CallStatus::Failed, output_bytes: 0, reason: Some(sentence) };
+        let (error_text, ended) = match row.status {
+            CallStatus::Called => {
+                let text = server_stopped();
+                (text.clone(), EndedCall::made(row.id.clone(), CallStatus::Unknown, text))
+            }
+            _ => (sentence.clone(), EndedCall::not_made(row.id.clone(), CallStatus::Failed, sentence)),
+        };
+        self.so_far.ended(&row.id);
+        let (tool_call_id, dynamic) = (row.call_id.clone(), is_foreign(row.origin));
         self.out.end_call(ended, &[Chunk::ToolOutputError { tool_call_id, error_text, dynamic }]);
     }
 
     /// Decides what becomes of a call.
-    async fn fate(&mut self, nth: usize, call: &ToolCall, checked: Checked<'a>) -> Result<Fate<'a>> {
+    async fn fate(&mut self, nth: usize, call: &ToolCall, checked: Checked<'a>, due: &mut i64) -> Result<Fate<'a>> {
         let (input, tool) = match checked {
             Ok(fit) => fit,
             Err((_, sentence)) => return Ok(Fate::Refused(sentence)),
@@ -202,7 +216,7 @@ impl<'a> Round<'a> {
         if waits && self.asker.by.asks_nobody() {
             return Ok(Fate::Refused(NOBODY_TO_ASK.into()));
         }
-        if !waits && let Err(sentence) = self.pay(tool.price).await? {
+        if !waits && let Err(sentence) = self.pay(tool.price, due).await? {
             return Ok(Fate::Refused(sentence));
         }
         let new = NewCall {
@@ -221,7 +235,6 @@ impl<'a> Round<'a> {
         if waits {
             return Ok(Fate::Waits(new));
         }
-        self.bill.add_tool(tool.price);
         Ok(Fate::Runs(new, tool, input))
     }
 
@@ -241,21 +254,23 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Holds the price of a call; a refusal is a sentence for the model.
-    async fn pay(&mut self, price: i64) -> Result<Result<(), String>> {
+    /// Holds the price of a call beside what is `due` for others that are to be made with it; a refusal is a sentence for the model.
+    async fn pay(&mut self, price: i64, due: &mut i64) -> Result<Result<(), String>> {
         if price == 0 {
             return Ok(Ok(()));
         }
         if self.asker.test {
             return Ok(Err("This is a test key: a tool that costs money is not run.".into()));
         }
-        let Some(hold) = self.bill.hold_for_tool(price) else { return Ok(Ok(())) };
-        let org = self.services.store.org(&self.asker.tenant);
-        match org.hold_more(self.begun.turn_id.clone(), self.model.to_owned(), hold).await {
-            Ok(held) => self.bill.add_hold(held),
-            Err(Error::PaymentRequired { .. }) => return Ok(Err("The balance does not cover this tool.".into())),
-            Err(error) => return Err(error),
+        if let Some(hold) = self.bill.hold_for_tools(*due + price) {
+            let org = self.services.store.org(&self.asker.tenant);
+            match org.hold_more(self.begun.turn_id.clone(), self.model.to_owned(), hold).await {
+                Ok(held) => self.bill.add_hold(held),
+                Err(Error::PaymentRequired { .. }) => return Ok(Err("The balance does not cover this tool.".into())),
+                Err(error) => return Err(error),
+            }
         }
+        *due += price;
         Ok(Ok(()))
     }
 
@@ -272,7 +287,9 @@ impl<'a> Round<'a> {
             return Ok(());
         }
         let org = self.services.store.org(&self.asker.tenant);
+        self.so_far.unwritten = new.iter().map(UnwrittenCall::from).collect();
         let refused = org.open_calls(self.begun, new).await?;
+        self.so_far.unwritten.clear();
         let mut asked = Vec::new();
         for fate in fates {
             let Fate::Waits(new) = fate else { continue };

@@ -38,18 +38,22 @@ pub struct Shown {
 
 /// Whether clients do not know a tool: its calls are parts of a type of their own.
 pub fn is_dynamic(tool: &Tool) -> bool {
-    matches!(tool.origin, Origin::Http | Origin::Mcp | Origin::Host)
+    is_foreign(tool.origin)
+}
+
+/// Whether clients do not know the tools from there.
+pub fn is_foreign(origin: Origin) -> bool {
+    matches!(origin, Origin::Http | Origin::Mcp | Origin::Host)
 }
 
 /// How it is.
 pub fn show(ready: &Ready<'_>, ended: Ended) -> Shown {
     let (tool_call_id, dynamic) = (ready.call_id.clone(), is_dynamic(ready.tool));
-    let end = |status, output_bytes, reason| EndedCall { id: ready.id.clone(), status, output_bytes, reason };
     let failed = |status, sentence: String| {
         let error_text = sentence.clone();
         Shown {
             chunks: vec![Chunk::ToolOutputError { tool_call_id: tool_call_id.clone(), error_text, dynamic }],
-            ended: end(status, 0, Some(sentence.clone())),
+            ended: EndedCall::made(ready.id.clone(), status, sentence.clone()),
             output: sentence,
         }
     };
@@ -66,7 +70,8 @@ pub fn show(ready: &Ready<'_>, ended: Ended) -> Shown {
             }];
             chunks.extend(files.into_iter().map(|File { media_type, url }| Chunk::File { url, media_type }));
             let output = text_of(&output);
-            Shown { chunks, output, ended: end(CallStatus::Done, bytes, None) }
+            let (id, status) = (ready.id.clone(), CallStatus::Done);
+            Shown { chunks, output, ended: EndedCall { id, status, was_made: true, output_bytes: bytes, reason: None } }
         }
         Ended::Failed(sentence) => failed(CallStatus::Failed, shortened(&sentence)),
         Ended::Unknown(why) => {

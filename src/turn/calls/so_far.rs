@@ -2,6 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::shown::is_foreign;
+use crate::store::{tool_calls::OpenCall, turn_calls::NewCall};
+
 /// Calls of one step.
 pub const CALLS_PER_STEP_MAX: usize = 32;
 /// Calls of one turn.
@@ -17,8 +20,23 @@ pub struct CallsSoFar {
     failed: HashMap<(String, [u8; 32]), u32>,
     /// Tools of which a call may have taken effect.
     unknown: HashSet<String>,
+    /// Those that are being written down: none of them was made, and nobody was asked.
+    pub unwritten: Vec<UnwrittenCall>,
     /// Those that run.
     pub running: Vec<RunningCall>,
+    /// Those that ended, by their rows' ids.
+    over: HashSet<String>,
+}
+
+/// A call that is being written down.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnwrittenCall {
+    /// Its row's.
+    pub id: String,
+    pub call_id: String,
+    /// Whether it is to wait for a person.
+    pub waits: bool,
+    pub dynamic: bool,
 }
 
 /// A call that runs.
@@ -31,6 +49,20 @@ pub struct RunningCall {
     pub is_builtin: bool,
     pub is_read_only: bool,
     pub dynamic: bool,
+}
+
+impl From<&NewCall> for UnwrittenCall {
+    fn from(call: &NewCall) -> Self {
+        let (id, call_id, dynamic) = (call.id.clone(), call.call_id.clone(), is_foreign(call.origin));
+        UnwrittenCall { id, call_id, waits: call.waits, dynamic }
+    }
+}
+
+impl From<&OpenCall> for UnwrittenCall {
+    fn from(call: &OpenCall) -> Self {
+        let (id, call_id, dynamic) = (call.id.clone(), call.call_id.clone(), is_foreign(call.origin));
+        UnwrittenCall { id, call_id, waits: false, dynamic }
+    }
 }
 
 impl CallsSoFar {
@@ -66,9 +98,16 @@ impl CallsSoFar {
         self.unknown.insert(tool.to_owned());
     }
 
-    /// Notes that a call does not run any more.
+    /// Notes that a call ended, or never runs.
     pub fn ended(&mut self, id: &str) {
         self.running.retain(|call| call.id != id);
+        self.over.insert(id.to_owned());
+    }
+
+    /// Whether the turn has come to a call of its message.
+    pub fn knows(&self, id: &str) -> bool {
+        let mut known = self.unwritten.iter().map(|call| &call.id).chain(self.running.iter().map(|call| &call.id));
+        self.over.contains(id) || known.any(|known| known == id)
     }
 }
 

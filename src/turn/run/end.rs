@@ -12,13 +12,17 @@ use crate::{
         turns::{EndedTurn, Outcome},
     },
     turn::{
-        calls::shown::unknown,
+        answers::server_stopped,
+        calls::shown::{is_foreign, unknown},
         chunk::Chunk,
         fold, metadata,
         running::Stop,
         stored::{STORE_RETRY, until_stored},
     },
 };
+
+/// What is read of a call that was not made before its reply ended.
+const NOT_MADE: &str = "The reply ended before this call was made.";
 
 impl Run {
     /// Stores the turn, then streams its end: a client that reads the end may ask again at once.
@@ -67,29 +71,48 @@ impl Run {
             Outcome::Stopped => "The reply was stopped while this call ran",
             Outcome::Complete | Outcome::Failed => "The reply failed while this call ran",
         };
-        if self.begun.is_final && outcome != Outcome::Interrupted {
-            self.leave_allowed();
+        if self.begun.is_final {
+            self.leave_untouched(outcome);
+        }
+        for call in std::mem::take(&mut self.progress.calls.unwritten) {
+            // Its row may come after this look at it, and before the commit that ends it.
+            let status = if call.waits { CallStatus::Withdrawn } else { CallStatus::Failed };
+            self.leave_call(call.call_id, call.dynamic, EndedCall::not_made(call.id, status, NOT_MADE.into()));
         }
         for call in std::mem::take(&mut self.progress.calls.running) {
             if outcome == Outcome::Interrupted && call.is_idempotent && !call.is_builtin {
                 self.out.keep_open([call.call_id]);
                 continue;
             }
-            let (status, error_text) = unknown(why, call.is_read_only);
-            let ended = EndedCall { id: call.id, status, output_bytes: 0, reason: Some(error_text.clone()) };
-            let (tool_call_id, dynamic) = (call.call_id, call.dynamic);
-            self.out.end_call(ended, &[Chunk::ToolOutputError { tool_call_id, error_text, dynamic }]);
+            let (status, text) = unknown(why, call.is_read_only);
+            self.leave_call(call.call_id, call.dynamic, EndedCall::made(call.id, status, text));
         }
     }
 
-    /// Ends the calls that were allowed and not made.
-    fn leave_allowed(&mut self) {
+    /// Leaves the calls of an earlier turn that this one has not come to: they wait on for the turn that resumes an interrupted one.
+    fn leave_untouched(&mut self, outcome: Outcome) {
         let org = self.services.store.org(&self.asker.tenant);
-        let open = org.open_calls_of(self.begun.session.seq, &self.begun.message_id).unwrap_or_default();
-        for call in open.into_iter().filter(|call| call.status == CallStatus::Approved) {
-            let reason = Some("The reply ended before this call was made.".to_owned());
-            self.out.end_call(EndedCall { id: call.id, status: CallStatus::Failed, output_bytes: 0, reason }, &[]);
+        let mut open = org.open_calls_of(self.begun.session.seq, &self.begun.message_id).unwrap_or_default();
+        open.retain(|call| !self.progress.calls.knows(&call.id));
+        for call in open {
+            let ended = match (call.status, outcome) {
+                (CallStatus::Called, Outcome::Interrupted) => {
+                    self.out.keep_open([call.call_id]);
+                    continue;
+                }
+                (CallStatus::Called, _) => EndedCall::made(call.id, CallStatus::Unknown, server_stopped()),
+                (CallStatus::Approved, Outcome::Complete | Outcome::Stopped | Outcome::Failed) => {
+                    EndedCall::not_made(call.id, CallStatus::Failed, NOT_MADE.into())
+                }
+                _ => continue,
+            };
+            self.leave_call(call.call_id, is_foreign(call.origin), ended);
         }
+    }
+
+    fn leave_call(&mut self, tool_call_id: String, dynamic: bool, ended: EndedCall) {
+        let error_text = ended.reason.clone().unwrap_or_default();
+        self.out.end_call(ended, &[Chunk::ToolOutputError { tool_call_id, error_text, dynamic }]);
     }
 
     fn error_chunks(&self, error: &Error) -> [Chunk; 2] {

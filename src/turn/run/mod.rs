@@ -103,6 +103,10 @@ impl Run {
 
     /// The reply, step by step.
     async fn reply(&mut self) -> Result<Finish> {
+        if self.begun.is_final {
+            // Whatever fails from here on does not undo it.
+            self.progress.head = None;
+        }
         let client = self.client_tools()?;
         let toolbox = self.services.tools.of(&self.asker.tenant, &self.resolved.agent, client)?;
         self.progress.tools_left_out = toolbox.left_out;
@@ -120,7 +124,6 @@ impl Run {
         let room = self.room(&request.tools);
         if self.begun.is_final {
             // What people answered is acted on first: the model reads what came of it.
-            self.progress.head = None;
             self.start()?;
             self.round(&toolbox).of_message().await?;
             self.progress.answered = Some(json!(self.out.so_far()).to_string());

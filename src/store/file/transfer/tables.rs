@@ -249,7 +249,13 @@ pub(super) const TABLES: [Table; 16] = [
     Table {
         name: "tool_call",
         is_tenants: true,
-        links: &[("session", &SESSION), ("turn", &TURN), ("decided_by", &PERSON), ("decided_turn", &TURN)],
+        links: &[
+            ("session", &SESSION),
+            ("turn", &TURN),
+            ("decided_by", &PERSON),
+            ("decided_turn", &TURN),
+            ("called_turn", &TURN),
+        ],
         plain: &[
             "id",
             "message_id",
