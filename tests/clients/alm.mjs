@@ -32,7 +32,12 @@ export async function startAlm() {
   const upstream = await startFakeUpstream();
   const env = cleanEnvironment();
   const run = promisify(execFile);
-  const cli = async (...args) => (await run(BINARY, [...args, "--data-dir", data], { env })).stdout.trim();
+  // What comes after "--" is another program's.
+  const cli = async (...args) => {
+    const end = args.includes("--") ? args.indexOf("--") : args.length;
+    const whole = args.toSpliced(end, 0, "--data-dir", data);
+    return (await run(BINARY, whole, { env })).stdout.trim();
+  };
 
   // The first organization exists before the server does: an empty data folder would make it print a setup link.
   let orgs = 0;
@@ -147,6 +152,17 @@ class Org {
   /** A chat call whose stream must come, read to its end. */
   async reply(body, headers) {
     return readStream(await this.chat(body, headers));
+  }
+
+  /** What is read at a path, as soon as `ready` accepts it. */
+  async dataWhen(path, ready) {
+    let data;
+    for (let poll = 0; poll < POLLS_MAX; poll++) {
+      data = await this.data("GET", path);
+      if (ready(data)) return data;
+      await sleep(POLL_PAUSE_MS);
+    }
+    throw new Error(`not within ${POLLS_MAX} polls; the last of ${path} was ${JSON.stringify(data)}`);
   }
 
   /** The stored history, oldest first. */

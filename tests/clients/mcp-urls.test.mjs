@@ -1,0 +1,143 @@
+// MCP servers by URL as people have them: server-everything for Node, of the old protocol with its sessions, and a server written
+// with the library for Python, of the new one without.
+//
+// Rule: each is added by the command line, on the machine that may reach its own loopback, and used in a chat.
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { dirname, join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+import { startAlm } from "./alm.mjs";
+import { call, orgWithServer } from "./mcp-chats.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const run = promisify(execFile);
+
+let app;
+let python;
+before(async () => {
+  app = await startAlm();
+  python = (await run(join(here, "python.sh"))).stdout.trim();
+});
+after(() => app?.stop());
+
+/** A port that nobody listens at. */
+async function freePort() {
+  const listener = createServer().listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address();
+  await new Promise((resolve) => listener.close(resolve));
+  return port;
+}
+
+/** A program that serves at a port once it has said so. `restart` is `kill -9`, and the same again at the same port. */
+async function startServer(command, environment, ready) {
+  const begin = async () => {
+    const child = spawn(command[0], command.slice(1), {
+      env: { ...process.env, ...environment },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let said = "";
+    for await (const bytes of child.stderr) {
+      said += bytes;
+      if (ready.test(said)) break;
+    }
+    assert.match(said, ready);
+    return child;
+  };
+  let child = await begin();
+  const end = async () => {
+    child.kill("SIGKILL");
+    if (child.signalCode === null && child.exitCode === null) await once(child, "exit");
+  };
+  return {
+    stop: end,
+    async restart() {
+      await end();
+      child = await begin();
+    },
+  };
+}
+
+/** What both are asked alike. */
+const SERVERS = {
+  "server-everything, of the old protocol": {
+    era: "2025-11-25",
+    async start(port) {
+      const file = join(here, "node_modules/@modelcontextprotocol/server-everything/dist/index.js");
+      const command = [process.execPath, file, "streamableHttp"];
+      return startServer(command, { PORT: String(port) }, /listening on port/);
+    },
+    adds: { tool: "get-sum", input: { a: 2, b: 3 }, told: "The sum of 2 and 3 is 5." },
+    waits: {
+      tool: "trigger-long-running-operation",
+      input: { duration: 2, steps: 8 },
+      told: /Long running operation completed/,
+    },
+  },
+  "a server for Python, of the new protocol": {
+    era: "2026-07-28",
+    async start(port) {
+      const command = [python, join(here, "mcp_server.py"), String(port)];
+      return startServer(command, {}, /Uvicorn running/);
+    },
+    adds: { tool: "temperature", input: { town: "Oslo" }, told: "20 degrees in Oslo" },
+    waits: { tool: "climb", input: { steps: 8 }, told: /8 steps up/ },
+  },
+};
+
+for (const [name, kind] of Object.entries(SERVERS)) {
+  describe(name, () => {
+    let server;
+    let url;
+    let org;
+    let names;
+    before(async () => {
+      const port = await freePort();
+      url = `http://127.0.0.1:${port}/mcp`;
+      server = await kind.start(port);
+      ({ org, names } = await orgWithServer(app, "far", [url]));
+    });
+    after(() => server?.stop());
+
+    test("its tools are listed, its row says what it speaks, and a call is answered", async () => {
+      const { tool, input, told } = kind.adds;
+      assert.ok(names.includes(`far__${tool}`), names.join(" "));
+      assert.equal((await org.data("GET", "/mcp/servers/far")).era, kind.era);
+      assert.equal((await call(org, `far__${tool}`, input)).told, told);
+    });
+
+    test("a call that tells of its progress is waited for longer than one that does not", async () => {
+      const { tool, input, told } = kind.waits;
+      const hasty = JSON.stringify({ url, timeout: 1_000 });
+      await app.cli("mcp", "add-json", "hasty", hasty, "--org", org.slug, "--yes");
+      await app.cli("tools", "set", `hasty__${tool}`, "--approval", "never", "--org", org.slug);
+      assert.match((await call(org, `hasty__${tool}`, input)).told, told);
+    });
+
+    test("after it was killed and started again the next chat uses it, with a new session if it has any", async () => {
+      await server.restart();
+      const { tool, input, told } = kind.adds;
+      assert.equal((await call(org, `far__${tool}`, input)).told, told);
+    });
+  });
+}
+
+test("an error of the tool is told to the model, and the reply goes on", async () => {
+  const port = await freePort();
+  const server = await SERVERS["a server for Python, of the new protocol"].start(port);
+  try {
+    const { org } = await orgWithServer(app, "far", [`http://127.0.0.1:${port}/mcp`]);
+    const { stream, told } = await call(org, "far__broken", {});
+    assert.match(told, /the gauge is broken/);
+    assert.match(stream.only("tool-output-error").errorText, /the gauge is broken/);
+    assert.match((await call(org, "far__count", {})).told, /"calls": 1/);
+  } finally {
+    await server.stop();
+  }
+});
