@@ -40,6 +40,9 @@ pub enum Error {
     /// The right shape with a value that is out of range.
     #[error("{}", invalid_text(.0))]
     Invalid(Vec<Invalid>),
+    /// There is no model of that id.
+    #[error("model: there is no model {0}: GET /models lists them")]
+    UnknownModel(String),
     /// A reply waits for answers to these calls: the approval's id (of a client's own tool the call's), and the tool.
     #[error("approvals: required for every call that waits")]
     Pending(Vec<(String, String)>),
@@ -208,7 +211,9 @@ impl Error {
             Error::NotFound(_) => ErrorCode::NotFound,
             Error::Conflict(_) => ErrorCode::Conflict,
             Error::PayloadTooLarge(_) => ErrorCode::PayloadTooLarge,
-            Error::Invalid(_) | Error::TooLong { .. } | Error::Pending(_) => ErrorCode::ValidationError,
+            Error::Invalid(_) | Error::UnknownModel(_) | Error::TooLong { .. } | Error::Pending(_) => {
+                ErrorCode::ValidationError
+            }
             Error::TooManyRequests { .. } => ErrorCode::TooManyRequests,
             Error::ModelUnavailable(_) => ErrorCode::ModelUnavailable,
             Error::Unavailable { .. } => ErrorCode::ServiceUnavailable,

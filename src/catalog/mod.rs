@@ -122,7 +122,7 @@ impl Catalog {
         if id == DEMO_MODEL {
             return Ok(ResolvedModel { model: demo_model(), source: Source::Demo });
         }
-        let unknown = || Error::invalid("model", format!("there is no model {id}: GET /models lists them"));
+        let unknown = || Error::UnknownModel(id.to_owned());
         let (slug, name) = id.split_once('/').ok_or_else(unknown)?;
         let unwritten = self.lessons.unwritten();
         if let Some(provider) = self.store.org(tenant).provider_if_any(slug)?.filter(|p| p.slug == slug) {

@@ -92,7 +92,7 @@ fn an_unknown_model_is_refused_by_name_and_a_free_one_has_no_price() {
         assert_eq!(world.model(id).pricing, None);
     }
     for id in ["demo/bea", "ollama/other", "nobody/x", "x", ""] {
-        assert!(matches!(world.catalog.resolve(&world.tenant, id), Err(Error::Invalid(_))), "{id}");
+        assert!(matches!(world.catalog.resolve(&world.tenant, id), Err(Error::UnknownModel(_))), "{id}");
     }
 }
 

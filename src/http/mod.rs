@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use poem::{
-    Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::BoxEndpoint, get, handler, http::Method,
+    Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route, endpoint::BoxEndpoint, get, handler, http::Method,
     web::Redirect,
 };
 use poem_openapi::OpenApiService;
@@ -17,9 +17,10 @@ use self::{
     edge::{
         Edge, health,
         operations::{Operations, allow_header, alone, methods_of},
+        seam::{Checked, Seam},
     },
     state::App,
-    wire::data,
+    wire::{data, face},
 };
 
 pub mod api;
@@ -30,6 +31,7 @@ pub mod docs;
 mod document;
 pub mod edge;
 pub mod mcp;
+pub mod openai;
 pub mod page;
 pub mod serve;
 pub mod state;
@@ -50,7 +52,31 @@ pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
     }
     allow.insert(mcp::PATH.to_owned(), mcp::ALLOW.to_owned());
     let routes = routes.at(mcp::PATH, mcp::endpoint(|endpoint| alone(endpoint, mcp::OPERATION, schemas())));
-    Edge::new(routes.map_to_response(), app, allow)
+    let openai = openai::endpoint(|endpoint, operation| alone(endpoint, operation, schemas()));
+    let faces =
+        Faces { api: Seam::new(Checked(routes.map_to_response()), allow), openai: openai::Seam(Checked(openai)) };
+    Edge::new(faces, app)
+}
+
+/// The two APIs, each with its own seam; a path says which of them is asked.
+struct Faces<A, B> {
+    api: A,
+    openai: B,
+}
+
+impl<A, B> Endpoint for Faces<A, B>
+where
+    A: Endpoint<Output = Response>,
+    B: Endpoint<Output = Response>,
+{
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        match face::is_openai(request.uri().path()) {
+            true => self.openai.call(request).await,
+            false => self.api.call(request).await,
+        }
+    }
 }
 
 /// What there is besides the API, all of it for GET.

@@ -14,6 +14,9 @@ pub const ALA_SLUG: &str = "ala";
 /// Ala's name, which no other agent may take.
 pub const ALA_NAME: &str = "Ala";
 
+/// Agents of a list of names; more of them are found by their names all the same.
+const NAMED_AGENTS_MAX: usize = 1_000;
+
 /// An agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Agent {
@@ -85,7 +88,39 @@ impl Agent {
     }
 }
 
+/// What is said of an agent in a list of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedAgent {
+    pub id: String,
+    pub slug: String,
+    pub name: String,
+    /// `provider/model`; absent: the organization's default.
+    pub model: Option<String>,
+    pub created_at: Timestamp,
+}
+
 impl Org<'_> {
+    /// The active agents by name, Ala first and then by age: at most [`NAMED_AGENTS_MAX`].
+    pub fn named_agents(&self) -> Result<Vec<NamedAgent>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT id, slug, name, model, created_at FROM agent
+                 WHERE org_id = :org AND deleted_at IS NULL AND is_active ORDER BY is_builtin DESC, id LIMIT :rows",
+            )?;
+            let named = |row: &Row<'_>| {
+                Ok(NamedAgent {
+                    id: row.get(0)?,
+                    slug: row.get(1)?,
+                    name: row.get(2)?,
+                    model: row.get(3)?,
+                    created_at: Timestamp::from_millis(row.get(4)?),
+                })
+            };
+            let parameters = named_params! { ":org": self.tenant.org_id, ":rows": NAMED_AGENTS_MAX as i64 };
+            Ok(statement.query_map(parameters, named)?.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Agents, Ala first and then by age; the cursor is an agent's id.
     pub fn agents(&self, limit: usize, cursor: Option<&str>) -> Result<Page<Agent>> {
         self.read(|c| {
@@ -218,4 +253,38 @@ fn update(c: &Connection, agent: &Agent) -> Result<()> {
 
 fn slug_taken(slug: &str) -> Error {
     Error::Conflict(format!("an agent with the slug {slug} exists: choose another"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Store, Tenant};
+
+    #[tokio::test]
+    async fn a_list_of_names_is_bounded_and_begins_with_ala() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 2).unwrap();
+        let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
+        // Ala is one of them.
+        let mut known = 1;
+        for (agents, listed) in [
+            (NAMED_AGENTS_MAX - 1, NAMED_AGENTS_MAX - 1),
+            (NAMED_AGENTS_MAX, NAMED_AGENTS_MAX),
+            (NAMED_AGENTS_MAX + 1, NAMED_AGENTS_MAX),
+        ] {
+            let more = agents - known;
+            let insert = move |c: &Connection, tenant: &Tenant| {
+                for _ in 0..more {
+                    let id = id::generate();
+                    let sql = "INSERT INTO agent (id, org_id, slug, name, is_builtin, created_at, updated_at) VALUES (?1, ?2, ?1, 'x', 0, 1, 1)";
+                    c.execute(sql, [&id, &tenant.org_id])?;
+                }
+                Ok(())
+            };
+            store.org(&tenant).write(insert).await.unwrap();
+            known = agents;
+            let names = store.org(&tenant).named_agents().unwrap();
+            assert_eq!((names.len(), &*names[0].slug), (listed, ALA_SLUG), "{agents}");
+        }
+    }
 }

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     catalog::Catalog,
-    error::{Error, Invalid, Result},
+    error::{Error, Result},
     id,
     store::{
         Store, Tenant, TurnRow,
@@ -113,9 +113,8 @@ impl Engine {
 
     /// Whether the model that is asked for, by the chat, its agent or its organization, may have come since its provider was last
     /// asked what it has.
-    async fn is_new(&self, ask: &Ask, wrong: &[Invalid]) -> bool {
-        wrong.iter().any(|field| field.field == "model")
-            && self.services.catalog.ask_again_for(ask.model.as_deref()).await
+    async fn is_new(&self, ask: &Ask) -> bool {
+        self.services.catalog.ask_again_for(ask.model.as_deref()).await
     }
 
     async fn begin_owned(self: Arc<Self>, mut ask: Ask) -> Result<Started> {
@@ -124,7 +123,7 @@ impl Engine {
             retry_after: TURNS_FULL_RETRY,
         })?;
         let resolved = match resolve(&self.services, &ask) {
-            Err(Error::Invalid(wrong)) if self.is_new(&ask, &wrong).await => resolve(&self.services, &ask)?,
+            Err(Error::UnknownModel(_)) if self.is_new(&ask).await => resolve(&self.services, &ask)?,
             resolved => resolved?,
         };
         let window = Window::new(resolved.model.context_window, &resolved.source.facts(), Timestamp::now());

@@ -48,6 +48,7 @@ mod models;
 mod money;
 mod odd_replies;
 mod once;
+mod openai_door;
 mod projects;
 mod providers;
 mod prune;

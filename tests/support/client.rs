@@ -22,6 +22,8 @@ pub struct Client {
     /// The key, if there is one.
     pub key: Option<String>,
     headers: Vec<(String, String)>,
+    /// Whether paths are asked for as they are written.
+    bare: bool,
 }
 
 /// What they heard.
@@ -40,7 +42,7 @@ impl Client {
             .max_redirects(0)
             .proxy(None)
             .timeout_global(Some(PATIENCE));
-        Client { agent: config.build().new_agent(), url: url.to_owned(), key, headers: Vec::new() }
+        Client { agent: config.build().new_agent(), url: url.to_owned(), key, headers: Vec::new(), bare: false }
     }
 
     /// The same person at another server.
@@ -56,6 +58,11 @@ impl Client {
     /// Asks before it sends a body: one that is refused by its length alone is never sent.
     pub fn asking_first(&self) -> Self {
         self.header("expect", "100-continue")
+    }
+
+    /// Asks for paths as they are written, and not below `/api/v1`.
+    pub fn bare(&self) -> Self {
+        Client { bare: true, ..self.clone() }
     }
 
     /// With one more header.
@@ -145,10 +152,11 @@ impl Client {
 
     /// Any request to a server that may go away meanwhile.
     pub fn attempt(&self, method: &str, path: &str, body: Option<&str>) -> Result<Response<Body>, ureq::Error> {
-        let around = ["/api/", "/health", "/readyz", "/openapi.json", "/docs", "/metrics", "/mcp", "/.well-known/"]
-            .iter()
-            .any(|own| path.starts_with(own) && !path.starts_with("/mcp/servers"));
-        let prefix = if around { "" } else { "/api/v1" };
+        let around =
+            ["/api/", "/health", "/readyz", "/openapi.json", "/docs", "/metrics", "/mcp", "/.well-known/", "/v1/"]
+                .iter()
+                .any(|own| path.starts_with(own) && !path.starts_with("/mcp/servers"));
+        let prefix = if around || self.bare { "" } else { "/api/v1" };
         let mut request = Request::builder().method(method).uri(format!("{}{prefix}{path}", self.url));
         let headers = request.headers_mut().unwrap();
         let mut set = |name: &str, value: &str| {

@@ -11,3 +11,4 @@ pub mod harness; // the server
 pub mod index; // what the search has read
 pub mod local_server; // the same, as llama.cpp's server and Ollama behave
 pub mod tools; // tools and MCP servers in the file
+pub mod v1; // failures of the OpenAI-compatible face

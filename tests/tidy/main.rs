@@ -52,10 +52,11 @@ const HTTP_MAY_USE: &str = "
     edge        wire state auth body
     api         wire state auth body
     mcp         wire state auth body
+    openai      wire auth body
     page        assets
     docs        assets
     document    api
-    mod         wire state edge api mcp page docs document
+    mod         wire state edge api mcp openai page docs document
 ";
 
 /// What one module keeps to itself. Commands that ask a running server are clients as well.

@@ -236,9 +236,7 @@ fn known<A: Access>(request: &Request) -> Result<Known<A>> {
         }
         Identity::Key(holder) => {
             if named_org(request).is_some_and(|slug| slug != holder.org_slug) {
-                return Err(Error::forbidden(
-                    "this key belongs to a different organization than the one in X-Alumia-Org",
-                ));
+                return Err(Error::forbidden(OTHER_ORG));
             }
             let (access, reads) = (A::prove(Shown::Key(&holder.scopes))?, holder.scopes.contains(&Scope::Read));
             let key_id = Some(holder.key_id);
@@ -247,6 +245,8 @@ fn known<A: Access>(request: &Request) -> Result<Known<A>> {
     }
 }
 
+/// The refusal of a key that is another organization's.
+pub const OTHER_ORG: &str = "this key belongs to a different organization than the one in X-Alumia-Org";
 /// The refusal where a key would do.
 const NO_KEY: &str = "send an API key: `Authorization: Bearer alm_…`, or the header `x-api-key`";
 /// The refusal where only a signed-in person may go.

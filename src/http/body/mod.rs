@@ -18,7 +18,7 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, Registry},
     types::ParseFromJSON,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio::{task::spawn_blocking, time::timeout};
 
@@ -62,7 +62,11 @@ enum Weight {
 
 impl<T: Send + 'static> HistoryBody<T> {
     /// What `make` makes of it, beside the threads that serve if that takes long.
-    pub async fn into<U: Send + 'static>(self, make: impl FnOnce(T) -> Result<U> + Send + 'static) -> Result<U> {
+    pub async fn into<U, E>(self, make: impl FnOnce(T) -> Result<U, E> + Send + 'static) -> Result<U, E>
+    where
+        U: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         match self.weight {
             Weight::Light => make(self.value),
             Weight::Heavy => spawn_blocking(move || make(self.value)).await.map_err(Error::internal)?,
@@ -196,6 +200,14 @@ async fn maybe<T: ParseFromJSON + 'static>(request: &Request, body: &mut Request
 /// Any JSON, where another protocol says what it is to be.
 pub async fn json(request: &Request, body: &mut RequestBody) -> Result<Value> {
     read(request, body).await.map(|(value, _)| value)
+}
+
+/// An object of any keys, the same way.
+pub async fn object(request: &Request, body: &mut RequestBody) -> Result<HistoryBody<Map<String, Value>>> {
+    match read(request, body).await? {
+        (Value::Object(value), weight) => Ok(HistoryBody { value, weight }),
+        _ => Err(Error::BadRequest("the body: expected an object".into())),
+    }
 }
 
 async fn read<T: ParseFromJSON + 'static>(request: &Request, body: &mut RequestBody) -> Result<(T, Weight)> {

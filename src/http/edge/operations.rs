@@ -90,7 +90,7 @@ impl<A: OpenApi> OpenApi for Operations<A> {
 
 /// An operation that is not of the API, with its row.
 pub fn alone(endpoint: BoxEndpoint<'static>, operation: Operation, schemas: &'static Registry) -> BoxEndpoint<'static> {
-    Answers(Gate { inner: endpoint, operation, schemas }.boxed()).boxed()
+    Answers(Rules { table: &[], schemas }.around(endpoint, operation)).boxed()
 }
 
 /// The methods of every pattern of `A`, for the header `Allow`.

@@ -119,6 +119,11 @@ impl From<&Error> for Refusal {
                 let fields: Vec<_> = fields.iter().map(|i| json!({ "field": i.field, "message": i.message })).collect();
                 refusal.details(json!({ "fields": fields }))
             }
+            Error::UnknownModel(_) => {
+                let text = error.public_text();
+                let message = text.trim_start_matches("model: ");
+                refusal.details(json!({ "fields": [{ "field": "model", "message": message }] }))
+            }
             Error::Pending(calls) => {
                 let pending = calls.iter().map(|(id, tool)| json!({ "approvalId": id, "toolName": tool }));
                 let fields = json!([{ "field": "approvals", "message": "required for every call that waits" }]);

@@ -6,6 +6,7 @@ pub mod check;
 pub mod data;
 pub mod envelope;
 mod error_code;
+pub mod face;
 pub mod moment;
 pub mod operation;
 pub mod request_id;

@@ -1,0 +1,300 @@
+//! What goes wrong on these paths, as clients of OpenAI read it: four keys, always all four.
+//!
+//! Rule: a failure that the client's own retry cannot mend is no 5xx and no 429 without `x-should-retry: false`, since SDKs
+//! repeat those by themselves. A message is ours and never an upstream's.
+
+use std::time::Duration;
+
+use poem::{
+    Response,
+    error::ResponseError,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    error::{Error, Invalid},
+    http::{
+        auth::OTHER_ORG,
+        wire::{
+            data::{JSON, json_of},
+            envelope::ApiError,
+        },
+    },
+};
+
+/// The four words that there are for what went wrong: whose fault it is.
+pub const INVALID_REQUEST: &str = "invalid_request_error";
+const AUTHENTICATION: &str = "authentication_error";
+const PERMISSION: &str = "permission_error";
+const INSUFFICIENT_QUOTA: &str = "insufficient_quota";
+const RATE_LIMIT: &str = "rate_limit_error";
+const SERVER: &str = "server_error";
+
+/// Tells SDKs whether to try again by themselves, whatever the status says.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// One failure, as it will be sent.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    pub status: StatusCode,
+    /// Whose fault it is.
+    pub kind: &'static str,
+    pub code: Option<&'static str>,
+    /// The field, as the client wrote it: `messages[2].content[1]`.
+    pub param: Option<String>,
+    pub message: String,
+    /// Headers of this failure alone.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Fault {
+    /// Without a field.
+    pub fn new(
+        status: StatusCode,
+        kind: &'static str,
+        code: impl Into<Option<&'static str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        let (code, message) = (code.into(), message.into());
+        Fault { status, kind, code, param: None, message, headers: Vec::new() }
+    }
+
+    fn of_field(code: &'static str, param: impl Into<String>, what: &str) -> Self {
+        let param = param.into();
+        let message = format!("{param}: {what}");
+        Self::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, code, message).param(param)
+    }
+
+    /// A field of the wrong type: `expected a string`.
+    pub fn invalid_type(param: impl Into<String>, what: &str) -> Self {
+        Self::of_field("invalid_type", param, what)
+    }
+
+    /// A field that must be there and is not.
+    pub fn missing_field(param: impl Into<String>) -> Self {
+        Self::of_field("missing_field", param, "required")
+    }
+
+    /// A field out of range: `must be at least 1`.
+    pub fn invalid_value(param: impl Into<String>, what: &str) -> Self {
+        Self::of_field("invalid_value", param, what)
+    }
+
+    /// A field that is not served.
+    pub fn unsupported_parameter(param: impl Into<String>, what: &str) -> Self {
+        Self::of_field("unsupported_parameter", param, what)
+    }
+
+    /// A value that is not served, of a field that is.
+    pub fn unsupported_value(param: impl Into<String>, what: &str) -> Self {
+        Self::of_field("unsupported_value", param, what)
+    }
+
+    /// There is no model of that name for the caller.
+    pub fn model_not_found(asked: &str) -> Self {
+        let message = format!("no model called {asked}: GET /v1/models lists those there are");
+        Self::not_found("model_not_found", message).param("model")
+    }
+
+    /// There is none, or it is not the caller's.
+    pub fn not_found(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, INVALID_REQUEST, code, message)
+    }
+
+    /// True only of another state than the present one. SDKs try again by themselves.
+    pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, INVALID_REQUEST, code, message)
+    }
+
+    /// Ours, or a panic. The message is completed with the request's id.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", "something went wrong inside the server")
+    }
+
+    /// Names the field.
+    pub fn param(self, param: impl Into<String>) -> Self {
+        Fault { param: Some(param.into()), ..self }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
+        self.headers.extend(value.try_into().ok().map(|value| (name, value)));
+        self
+    }
+
+    /// Rounded up, so that nobody who waits that long comes too early.
+    fn retry_after(self, wait: Duration) -> Self {
+        self.header(header::RETRY_AFTER, seconds(wait).to_string())
+    }
+
+    fn no_retry(self) -> Self {
+        self.header(SHOULD_RETRY, HeaderValue::from_static("false"))
+    }
+
+    /// The object that clients read, within a body or an event of a stream.
+    pub fn object(&self) -> Value {
+        json!({ "error": { "message": self.message, "type": self.kind, "param": self.param, "code": self.code } })
+    }
+
+    /// The response.
+    pub fn into_response(mut self, request_id: &str) -> Response {
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+            self.message = format!("{}: its log has the cause under the request id {request_id}", self.message);
+        }
+        let mut response = Response::builder().status(self.status).content_type(JSON).body(json_of(&self.object()));
+        response
+            .headers_mut()
+            .extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)).collect::<Vec<_>>());
+        response
+    }
+}
+
+/// Whole seconds, at least one.
+fn seconds(wait: Duration) -> u128 {
+    wait.as_millis().div_ceil(1000).max(1)
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        let text = error.public_text();
+        let refused = |status, kind, code| Fault::new(status, kind, code, text.clone());
+        match error {
+            Error::BadRequest(_) => refused(StatusCode::BAD_REQUEST, INVALID_REQUEST, None),
+            Error::Invalid(fields) => invalid(&fields, text),
+            Error::UnknownModel(id) => Fault::model_not_found(&id),
+            Error::Pending(_) => Fault::conflict("conflict", text),
+            Error::TooLong { .. } => {
+                refused(StatusCode::BAD_REQUEST, INVALID_REQUEST, Some("context_length_exceeded")).param("messages")
+            }
+            Error::Unauthorized(_) => refused(StatusCode::UNAUTHORIZED, AUTHENTICATION, Some("invalid_api_key"))
+                .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Error::Forbidden { message, .. } => {
+                let code = if message == OTHER_ORG { "org_mismatch" } else { "insufficient_scope" };
+                refused(StatusCode::FORBIDDEN, PERMISSION, Some(code))
+            }
+            Error::PaymentRequired { .. } => {
+                refused(StatusCode::TOO_MANY_REQUESTS, INSUFFICIENT_QUOTA, Some("insufficient_quota")).no_retry()
+            }
+            Error::TooManyRequests { retry_after } => {
+                let text = format!("too many requests: try again in {}s", seconds(retry_after));
+                Fault::new(StatusCode::TOO_MANY_REQUESTS, RATE_LIMIT, "rate_limit_exceeded", text)
+                    .retry_after(retry_after)
+            }
+            Error::NotFound(_) => Fault::not_found("not_found", text),
+            Error::Conflict(_) => Fault::conflict("conflict", text),
+            Error::PayloadTooLarge(_) => {
+                refused(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, Some("request_too_large"))
+            }
+            Error::ModelUnavailable(_) => refused(StatusCode::BAD_GATEWAY, SERVER, Some("model_unavailable")),
+            Error::Unavailable { retry_after, .. } => {
+                refused(StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("overloaded")).retry_after(retry_after)
+            }
+            cause @ (Error::Failed { .. } | Error::Internal(_)) => {
+                tracing::error!(%cause, "internal error");
+                Fault::internal()
+            }
+        }
+    }
+}
+
+/// The first field is named, and all of them are told.
+fn invalid(fields: &[Invalid], text: String) -> Fault {
+    let first = fields.first().map_or("", |invalid| &*invalid.field);
+    let code = if first == "Idempotency-Key" { "idempotency_key_reused" } else { "invalid_value" };
+    Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, code, text).param(first)
+}
+
+impl ResponseError for Fault {
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+/// What a failure is that a handler, or a layer around it, has returned.
+pub fn fault_of(error: poem::Error) -> Fault {
+    let error = match error.downcast::<Fault>() {
+        Ok(fault) => return fault,
+        Err(error) => error,
+    };
+    match error.downcast::<ApiError>() {
+        Ok(ApiError(error)) => error.into(),
+        Err(error) => {
+            tracing::error!(%error, "internal error");
+            Fault::internal()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fact_has_its_row() {
+        let wait = Duration::from_millis(2_001);
+        for (error, status, kind, code) in [
+            (Error::BadRequest("x".into()), 400, INVALID_REQUEST, None),
+            (Error::invalid("a", "b"), 400, INVALID_REQUEST, Some("invalid_value")),
+            (
+                Error::TooLong { model: "m".into(), window: None, prompt: None },
+                400,
+                INVALID_REQUEST,
+                Some("context_length_exceeded"),
+            ),
+            (Error::Unauthorized("x"), 401, AUTHENTICATION, Some("invalid_api_key")),
+            (Error::UnknownModel("x".into()), 404, INVALID_REQUEST, Some("model_not_found")),
+            (Error::forbidden("x"), 403, PERMISSION, Some("insufficient_scope")),
+            (Error::forbidden(OTHER_ORG), 403, PERMISSION, Some("org_mismatch")),
+            (
+                Error::PaymentRequired { balance: 0, model: "m".into() },
+                429,
+                INSUFFICIENT_QUOTA,
+                Some("insufficient_quota"),
+            ),
+            (Error::TooManyRequests { retry_after: wait }, 429, RATE_LIMIT, Some("rate_limit_exceeded")),
+            (Error::NotFound("x"), 404, INVALID_REQUEST, Some("not_found")),
+            (Error::Conflict("x".into()), 409, INVALID_REQUEST, Some("conflict")),
+            (Error::PayloadTooLarge("x".into()), 413, INVALID_REQUEST, Some("request_too_large")),
+            (Error::ModelUnavailable("x".into()), 502, SERVER, Some("model_unavailable")),
+            (Error::Unavailable { message: "x", retry_after: wait }, 503, SERVER, Some("overloaded")),
+            (Error::internal("hunter2"), 500, SERVER, Some("internal_error")),
+        ] {
+            let fault = Fault::from(error);
+            assert_eq!((fault.status.as_u16(), fault.kind, fault.code), (status, kind, code), "{fault:?}");
+            assert!(!fault.message.contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn sdks_are_told_whether_and_when_to_try_again() {
+        let headers = |error: Error| {
+            let fault = Fault::from(error);
+            fault
+                .headers
+                .into_iter()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .collect::<Vec<_>>()
+        };
+        let wait = Duration::from_millis(2_001);
+        assert_eq!(headers(Error::TooManyRequests { retry_after: wait }), ["retry-after: 3"]);
+        assert_eq!(headers(Error::PaymentRequired { balance: 0, model: "m".into() }), ["x-should-retry: false"]);
+        assert_eq!(
+            Fault::from(Error::TooManyRequests { retry_after: wait }).message,
+            "too many requests: try again in 3s"
+        );
+    }
+
+    #[test]
+    fn an_object_has_four_keys_and_a_fault_of_ours_names_the_request() {
+        let object = Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, None, "x").object();
+        assert_eq!(
+            object,
+            json!({ "error": { "message": "x", "type": "invalid_request_error", "param": null, "code": null } })
+        );
+        let object = Fault::model_not_found("gpt-4o").object();
+        assert_eq!(object["error"]["message"], "no model called gpt-4o: GET /v1/models lists those there are");
+        assert_eq!((&object["error"]["param"], &object["error"]["code"]), (&json!("model"), &json!("model_not_found")));
+    }
+}

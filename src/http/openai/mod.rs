@@ -1,0 +1,193 @@
+//! The OpenAI-compatible face: `/v1`, and the same routes without it. Whoever can type a base URL, a key and a model's name gets
+//! this server's agents.
+//!
+//! Rule: nothing of the other API shows here. Every answer has this face's headers, and every failure, an unknown route and a panic
+//! included, is an object of four keys.
+//! Rule: a handler is `fn(Call<A>) -> Result<Response, Fault>`; key, scope, size, rate and repeats are the layers' around it.
+//! Deliberately absent: the sign-in cookie. No page of another site can act by a visitor's sign-in.
+
+use std::{panic::AssertUnwindSafe, time::Instant};
+
+use futures_util::FutureExt;
+use poem::{
+    Endpoint, EndpointExt, PathPattern, Request, Response,
+    endpoint::BoxEndpoint,
+    http::{HeaderName, HeaderValue, Method, header},
+};
+
+pub use self::{call::Call, error::Fault};
+use self::{
+    call::{Handler, Params},
+    place::Segments,
+};
+use super::{
+    auth::{self, Access, Chat, ReadOrChat},
+    wire::{
+        operation::{HISTORY_BYTES_MAX, Operation, Repeats},
+        request_id::RequestId,
+    },
+};
+
+mod call;
+pub mod error;
+mod models;
+mod place;
+
+/// What a client that has an alias of its own for a key sends it in.
+const KEY_ALIAS: HeaderName = HeaderName::from_static("api-key");
+/// The alias that is read everywhere.
+const API_KEY: HeaderName = HeaderName::from_static(auth::identity::API_KEY_HEADER);
+/// The milliseconds until an answer began.
+const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+/// The version of the API that is spoken.
+const VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("openai-version"), HeaderValue::from_static("2020-10-01"));
+
+/// Every operation. A path is below `/v1`; `{id…}` is the rest of it.
+fn routes() -> Vec<Route> {
+    vec![get("/models", "list_v1_models", models::list), get("/models/{id…}", "get_v1_model", models::retrieve)]
+}
+
+/// One operation.
+pub struct Route {
+    method: Method,
+    path: &'static str,
+    operation: Operation,
+    endpoint: BoxEndpoint<'static>,
+}
+
+fn get<F>(path: &'static str, id: &'static str, handler: fn(Call<ReadOrChat>) -> F) -> Route
+where
+    F: Future<Output = Result<Response, Fault>> + Send + 'static,
+{
+    route(Method::GET, path, Operation { repeats: Repeats::Executed, ..operation::<ReadOrChat>(id) }, handler)
+}
+
+/// A POST that asks a model, or is about what one has said.
+pub fn post<F>(path: &'static str, id: &'static str, handler: fn(Call<Chat>) -> F) -> Route
+where
+    F: Future<Output = Result<Response, Fault>> + Send + 'static,
+{
+    route(Method::POST, path, operation::<Chat>(id), handler)
+}
+
+/// The operation of that id, for those who have the access `A`.
+const fn operation<A: Access>(id: &'static str) -> Operation {
+    Operation {
+        id,
+        body_bytes_max: HISTORY_BYTES_MAX,
+        repeats: Repeats::Replayed,
+        admits: Some(auth::admits::<A>),
+        counted: false,
+    }
+}
+
+fn route<A, F>(method: Method, path: &'static str, operation: Operation, handler: fn(Call<A>) -> F) -> Route
+where
+    A: Access + 'static,
+    F: Future<Output = Result<Response, Fault>> + Send + 'static,
+{
+    Route { method, path, operation, endpoint: Handler(handler).boxed() }
+}
+
+/// The routes; `layer` puts around each what it declares.
+pub fn endpoint(
+    layer: impl Fn(BoxEndpoint<'static>, Operation) -> BoxEndpoint<'static>,
+) -> impl Endpoint<Output = Response> {
+    let served = routes().into_iter().map(|Route { method, path, operation, endpoint }| Served {
+        method,
+        path,
+        pattern: PathPattern(format!("/v1{path}").into()),
+        endpoint: layer(endpoint, operation),
+    });
+    Door { served: served.collect() }
+}
+
+/// A route with its layers.
+struct Served {
+    method: Method,
+    path: &'static str,
+    pattern: PathPattern,
+    endpoint: BoxEndpoint<'static>,
+}
+
+/// Finds the route of a request.
+struct Door {
+    served: Vec<Served>,
+}
+
+impl Endpoint for Door {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let segments = Segments::of(request.uri().path());
+        let there: Vec<_> = self.served.iter().filter_map(|it| Some((it, segments.params(it.path)?))).collect();
+        if there.is_empty() || place::is_upgrade(&request) {
+            return Err(segments.nothing_there(&request, &methods_of(&there)).into());
+        }
+        // Whoever asks for the head alone is answered like a GET, without the body.
+        let method = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
+        let Some((served, params)) = there.iter().find(|(served, _)| served.method == method) else {
+            return Err(place::method_not_allowed(&methods_of(&there)).into());
+        };
+        request.set_data(Params(params.clone()));
+        let mut response = match served.endpoint.call(request).await {
+            Ok(response) => response,
+            Err(mut error) => {
+                error.set_data(served.pattern.clone());
+                return Err(error);
+            }
+        };
+        response.set_data(served.pattern.clone());
+        Ok(response)
+    }
+}
+
+fn methods_of(there: &[(&Served, Vec<String>)]) -> String {
+    let names =
+        there.iter().map(|(served, _)| if served.method == Method::GET { "GET, HEAD" } else { served.method.as_str() });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// The seam around these paths. It never fails.
+pub struct Seam<E>(pub E);
+
+impl<E: Endpoint<Output = Response>> Endpoint for Seam<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let started = Instant::now();
+        let request_id = request.data::<RequestId>().cloned();
+        let request_id = request_id.as_ref().map_or("", RequestId::as_str);
+        know_by_key_alone(&mut request);
+        let answered = AssertUnwindSafe(self.0.call(request)).catch_unwind().await;
+        let mut response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                let pattern = error.data::<PathPattern>().cloned();
+                let mut response = error::fault_of(error).into_response(request_id);
+                pattern.into_iter().for_each(|pattern| response.set_data(pattern));
+                response
+            }
+            Err(_panic) => {
+                tracing::error!("a handler panicked");
+                Fault::internal().into_response(request_id)
+            }
+        };
+        let (version, value) = VERSION;
+        let headers = response.headers_mut();
+        headers.insert(version, value);
+        headers.insert(PROCESSING_MS, (started.elapsed().as_millis() as u64).into());
+        Ok(response)
+    }
+}
+
+/// Leaves of what says who is calling the keys alone, under the names that are read everywhere.
+fn know_by_key_alone(request: &mut Request) {
+    let headers = request.headers_mut();
+    headers.remove(header::COOKIE);
+    let keys: Vec<_> = headers.get_all(KEY_ALIAS).into_iter().cloned().collect();
+    for key in keys {
+        headers.append(API_KEY, key);
+    }
+}
