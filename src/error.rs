@@ -52,9 +52,12 @@ pub enum Error {
     /// Too fast.
     #[error("too many requests: wait, then try again")]
     TooManyRequests { retry_after: Duration },
-    /// The upstream model refused, failed or could not be reached.
+    /// The upstream model failed or could not be reached.
     #[error("{0}")]
     ModelUnavailable(String),
+    /// The upstream model's server answered, and refused.
+    #[error("{message}")]
+    ModelRefused { why: Refused, message: String },
     /// Not now: draining, disk full, every place taken.
     #[error("{message}")]
     Unavailable { message: &'static str, retry_after: Duration },
@@ -64,6 +67,31 @@ pub enum Error {
     /// Ours. The cause goes to the log and nowhere else.
     #[error("{0}")]
     Internal(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a model's server refused, where a caller would act differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It does not take the request: a field, a file.
+    Request,
+    /// It does not answer to such words.
+    Content,
+    /// It does not take the provider's key.
+    Credentials,
+    /// It was asked too often.
+    Limited { retry_after: Option<Duration> },
+}
+
+impl Refused {
+    /// Its word in a stream.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refused::Request => "request",
+            Refused::Content => "content",
+            Refused::Credentials => "credentials",
+            Refused::Limited { .. } => "limited",
+        }
+    }
 }
 
 /// Why a command or a start failed, where a program that runs it would act differently.
@@ -215,7 +243,7 @@ impl Error {
                 ErrorCode::ValidationError
             }
             Error::TooManyRequests { .. } => ErrorCode::TooManyRequests,
-            Error::ModelUnavailable(_) => ErrorCode::ModelUnavailable,
+            Error::ModelUnavailable(_) | Error::ModelRefused { .. } => ErrorCode::ModelUnavailable,
             Error::Unavailable { .. } => ErrorCode::ServiceUnavailable,
             Error::Failed { .. } | Error::Internal(_) => ErrorCode::Internal,
         }

@@ -19,6 +19,7 @@ use crate::{
         Content, Delta, Message, Request, ToolSpec,
         facts::Facts,
         known::Known,
+        sampling::Sampling,
         upstream::{Endpoint, Listed, Upstreams},
     },
     store::{Tenant, providers::Provider},
@@ -171,7 +172,7 @@ fn like_a_chat(model: &str) -> Request {
             description: "Tells the time. Call it only if you are asked for the time.".into(),
             parameters: json!({ "type": "object", "properties": {}, "additionalProperties": false }),
         }],
-        output_tokens_max: Some(TEST_OUTPUT_TOKENS),
+        sampling: Sampling { output_tokens_max: Some(TEST_OUTPUT_TOKENS), ..Sampling::default() },
         ..Request::default()
     }
 }

@@ -8,6 +8,7 @@ pub mod facts; // what is known of a model
 mod halves; // characters that arrive in two halves
 pub mod known; // the same, shared while it is asked
 pub mod openai; // the wire of OpenAI-compatible servers
+pub mod sampling; // how it is to answer
 pub mod sse; // server-sent events from bytes
 pub mod tool_calls; // tool calls from fragments
 
@@ -21,6 +22,8 @@ pub mod source; // either of them
 
 use serde_json::{Map, Value};
 
+use self::sampling::Sampling;
+
 /// What a model is asked.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -30,14 +33,8 @@ pub struct Request {
     pub messages: Vec<Message>,
     /// The tools it may call.
     pub tools: Vec<ToolSpec>,
-    /// Sampling temperature; the provider's own when absent.
-    pub temperature: Option<f64>,
-    /// Nucleus sampling; the provider's own when absent.
-    pub top_p: Option<f64>,
-    /// How hard to think: `low`, `medium`, `high`; the provider's own when absent.
-    pub reasoning_effort: Option<String>,
-    /// The reply's cap, in tokens; the provider's own when absent.
-    pub output_tokens_max: Option<u32>,
+    /// How it is to answer.
+    pub sampling: Sampling,
 }
 
 /// One message as a model sees it.

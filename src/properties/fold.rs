@@ -69,7 +69,7 @@ fn chunk(tape: &mut Tape<'_>) -> Chunk {
         15 => Chunk::ToolOutputDenied { tool_call_id },
         16 => Chunk::SourceUrl { source_id: id, url: tape.text(), title: Some(tape.text()).filter(|t| !t.is_empty()) },
         17 => {
-            let data = ErrorData { code: id, message: tape.text(), request_id: String::new() };
+            let data = ErrorData { code: id, message: tape.text(), request_id: String::new(), reason: None };
             Chunk::DataError { data, transient: true }
         }
         18 => Chunk::Error { error_text: tape.text() },

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{answers::Answers, fold};
+use super::{answers::Answers, fold, wire::Wire};
 use crate::{
+    model::{Message, sampling::Sampling},
     store::{Tenant, decisions::Decider, idempotency::Claim, messages::Role, sessions::Origin},
     tools::Tool,
 };
@@ -27,6 +28,25 @@ pub struct Ask {
     pub trigger: Trigger,
     /// Tools that whoever asks runs.
     pub tools: Vec<Tool>,
+    /// Instructions of whoever asks, which follow the agent's.
+    pub system: String,
+    /// How the reply is to be, where whoever asks says more than the agent.
+    pub sampling: Sampling,
+    /// Whether a conversation that is too long is refused, and not shortened.
+    pub is_whole: bool,
+    /// Whether `model` is asked itself, with no agent's prompt and tools.
+    pub raw: bool,
+    /// The conversation, if whoever asks keeps it: then no word of it reaches the file.
+    pub given: Option<Given>,
+}
+
+/// A conversation that whoever asks keeps, and gives whole.
+#[derive(Debug)]
+pub struct Given {
+    /// Oldest first, without what is in [`Ask::system`].
+    pub messages: Vec<Message>,
+    /// How its reply is written.
+    pub wire: Box<dyn Wire>,
 }
 
 /// Who or what asks.
@@ -38,6 +58,10 @@ pub enum By {
     Mcp,
     /// An agent, with a tool.
     Agent(Asking),
+    /// A program that speaks OpenAI's responses.
+    Responses,
+    /// One that speaks chat completions, or another API of replies that nobody keeps.
+    Completions,
 }
 
 /// The conversation in which an agent asks another.
@@ -109,6 +133,11 @@ impl Ask {
             messages: Vec::new(),
             trigger: Trigger::Submit,
             tools: Vec::new(),
+            system: String::new(),
+            sampling: Sampling::default(),
+            is_whole: false,
+            raw: false,
+            given: None,
         }
     }
 
@@ -145,7 +174,7 @@ pub const NOBODY_TO_ASK: &str = "A person has to allow this: ask in a conversati
 impl By {
     /// Whether nobody is there who could allow a call.
     pub fn asks_nobody(&self) -> bool {
-        matches!(self, By::Agent(_))
+        matches!(self, By::Agent(_) | By::Responses | By::Completions)
     }
 
     /// What a session says of its beginning that is made for such a question.
@@ -154,13 +183,15 @@ impl By {
             By::Chat => Origin::Chat,
             By::Mcp => Origin::Mcp,
             By::Agent(_) => Origin::Agent,
+            By::Responses => Origin::Responses,
+            By::Completions => Origin::Completions,
         }
     }
 
     /// What else it says: a JSON object, as text.
     pub fn metadata(&self) -> Option<String> {
         match self {
-            By::Chat | By::Mcp => None,
+            By::Chat | By::Mcp | By::Responses | By::Completions => None,
             By::Agent(Asking { session_id, .. }) => Some(json!({ "parentSessionId": session_id }).to_string()),
         }
     }

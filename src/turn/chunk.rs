@@ -141,6 +141,9 @@ pub struct ErrorData {
     pub code: String,
     pub message: String,
     pub request_id: String,
+    /// Why a model's server refused: `request`, `content`, `credentials`, `limited`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
 }
 
 /// What a model is doing before its first word.
@@ -167,7 +170,11 @@ impl Chunk {
     /// An error in a stream: once for programs, once for people.
     pub fn of_error(error: &Error, request_id: &str) -> [Chunk; 2] {
         let (code, message) = (error.code().as_str().to_owned(), error.public_text());
-        let data = ErrorData { code, message: message.clone(), request_id: request_id.to_owned() };
+        let reason = match error {
+            Error::ModelRefused { why, .. } => Some(why.as_str().to_owned()),
+            _ => None,
+        };
+        let data = ErrorData { code, message: message.clone(), request_id: request_id.to_owned(), reason };
         [Chunk::DataError { data, transient: true }, Chunk::Error { error_text: message }]
     }
 

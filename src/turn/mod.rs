@@ -35,3 +35,4 @@ pub mod step; // deltas of one model call → chunks
 mod stored; // writes that are retried until the file takes them
 pub mod whole; // a reply for those who wait for its end
 mod window; // how much a model can read and say
+pub mod wire; // a reply as another API's clients read it

@@ -88,8 +88,10 @@ impl Script {
 
     /// Cuts the reply where the request caps it, and counts what is left.
     pub(super) fn seal(mut self, request: &Request) -> Self {
-        let bytes_max =
-            request.output_tokens_max.map_or(usize::MAX, |tokens| (tokens as usize).saturating_mul(TOKEN_BYTES));
+        let bytes_max = request
+            .sampling
+            .output_tokens_max
+            .map_or(usize::MAX, |tokens| (tokens as usize).saturating_mul(TOKEN_BYTES));
         let (mut bytes, mut reasoning_bytes) = (0, 0);
         let mut cut_at = None;
         for (at, Beat { delta, .. }) in self.beats.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Content, Delta, Ending, Finish, Message, ToolSpec};
+use crate::model::{Content, Delta, Ending, Finish, Message, ToolSpec, sampling::Sampling};
 
 fn user(text: &str) -> Message {
     Message::User(vec![Content::Text(text.into())])
@@ -193,15 +193,19 @@ fn a_long_answer_is_as_long_as_asked() {
     assert!(text_of(&ask("A long answer, please")).split_whitespace().count() >= LONG_WORDS_DEFAULT);
 }
 
+fn capped_at(tokens: u32) -> Sampling {
+    Sampling { output_tokens_max: Some(tokens), ..Sampling::default() }
+}
+
 #[test]
 fn a_capped_reply_says_that_it_was_cut() {
-    let capped = Request { output_tokens_max: Some(10), ..ask("Write 500 words") };
+    let capped = Request { sampling: capped_at(10), ..ask("Write 500 words") };
     let (_, ending) = perform(&capped);
     assert_eq!(ending.finish, Finish::Length);
     assert!(ending.usage.unwrap().output_tokens <= 10);
 
     let tools = vec![tool("current_time")];
-    let capped = Request { output_tokens_max: Some(1), tools, ..ask("What time is it?") };
+    let capped = Request { sampling: capped_at(1), tools, ..ask("What time is it?") };
     let (deltas, ending) = perform(&capped);
     assert!(deltas.is_empty() && ending.calls.is_empty());
 }

@@ -250,10 +250,10 @@ fn has(request: &Request, field: Field) -> bool {
     let any = |of: fn(&Message) -> bool| request.messages.iter().any(of);
     match field {
         Field::StreamOptions => true,
-        Field::ReasoningEffort => request.reasoning_effort.is_some(),
-        Field::TopP => request.top_p.is_some(),
-        Field::Temperature => request.temperature.is_some(),
-        Field::OutputCap => request.output_tokens_max.is_some(),
+        Field::ReasoningEffort => request.sampling.reasoning_effort.is_some(),
+        Field::TopP => request.sampling.top_p.is_some(),
+        Field::Temperature => request.sampling.temperature.is_some(),
+        Field::OutputCap => request.sampling.output_tokens_max.is_some(),
         Field::Thoughts => any(has_thoughts),
         Field::System => any(|message| matches!(message, Message::System(text) if !text.is_empty())),
         Field::Files => any(|message| match message {

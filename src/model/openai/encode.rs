@@ -17,7 +17,7 @@ use crate::model::{Content, Request, ThoughtsField, ToolCall, ToolSpec};
 /// The body of `POST …/chat/completions` that asks the provider of that name for a streamed reply.
 pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
     let sends = |field| dialect.sends(field, request);
-    let asked = request.output_tokens_max.filter(|_| sends(Field::OutputCap));
+    let asked = request.sampling.output_tokens_max.filter(|_| sends(Field::OutputCap));
     let asked = asked.map(|tokens| dialect.cap_max.map_or(tokens, |most| tokens.min(most)));
     let cap = |name| asked.filter(|_| dialect.cap == name);
     let shown = Shown { files: sends(Field::Files), thoughts: sends(Field::Thoughts), provider };
@@ -41,9 +41,9 @@ pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
         model: &request.model,
         messages,
         tools: tools.map(|tool| Wrapped::new(WireTool::from(tool))).collect(),
-        temperature: request.temperature.filter(|_| sends(Field::Temperature)),
-        top_p: request.top_p.filter(|_| sends(Field::TopP)),
-        reasoning_effort: request.reasoning_effort.as_deref().filter(|_| sends(Field::ReasoningEffort)),
+        temperature: request.sampling.temperature.filter(|_| sends(Field::Temperature)),
+        top_p: request.sampling.top_p.filter(|_| sends(Field::TopP)),
+        reasoning_effort: request.sampling.reasoning_effort.as_deref().filter(|_| sends(Field::ReasoningEffort)),
         max_tokens: cap(CapField::MaxTokens),
         max_completion_tokens: cap(CapField::MaxCompletionTokens),
         stream: true,

@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use crate::error::Refused;
+
 /// The reply held something that is not a chunk.
 pub(super) const UNREADABLE: &str = "the model sent something that cannot be read";
 /// The reply ended without saying why.
@@ -23,6 +25,15 @@ const FAILED: &str = "the model failed during its reply";
 /// The same, of an error that came in the reply's place.
 const REFUSED: &str = "the model's provider reported an error in place of a reply";
 
+/// The content was refused.
+const CONTENT: &str = "the model's provider refused the content";
+/// It was asked too often.
+const LIMITED: &str = "the model's provider is limiting requests: wait, then try again";
+/// The account has nothing left.
+const NO_BALANCE: &str = "the account at the model's provider has no balance left";
+/// The key was refused.
+const KEY: &str = "the model's provider rejected the key: check the provider's API key";
+
 /// Signs by which an error is known, and its sentence. The first that fits counts. A `#` is in front of codes, and MiniMax's
 /// own have its field there.
 const KNOWN: [(&[&str], &str); 8] = [
@@ -40,7 +51,7 @@ const KNOWN: [(&[&str], &str); 8] = [
             "status_code#1026",
             "status_code#1027",
         ],
-        "the model's provider refused the content",
+        CONTENT,
     ),
     (
         &[
@@ -57,7 +68,7 @@ const KNOWN: [(&[&str], &str); 8] = [
             "限流",
             "速率限制",
         ],
-        "the model's provider is limiting requests: wait, then try again",
+        LIMITED,
     ),
     (
         &[
@@ -74,7 +85,7 @@ const KNOWN: [(&[&str], &str); 8] = [
             "余额不足",
             "欠费",
         ],
-        "the account at the model's provider has no balance left",
+        NO_BALANCE,
     ),
     (
         &[
@@ -97,7 +108,7 @@ const KNOWN: [(&[&str], &str); 8] = [
             "status_code#1004",
             "status_code#2049",
         ],
-        "the model's provider rejected the key: check the provider's API key",
+        KEY,
     ),
     (
         &["#502", "#503", "#529", "overloaded", "capacity", "unavailable", "server is busy", "upstream connect error"],
@@ -142,6 +153,16 @@ const ERRORS_MAX: usize = 8;
 /// The sentence for an upstream's error: the value of an `error` field, or a whole error body.
 pub fn explain(error: &str) -> &'static str {
     known(error).unwrap_or(FAILED)
+}
+
+/// Why an error with one of our sentences is a refusal, if it is one.
+pub fn refusal(sentence: &str) -> Option<Refused> {
+    match sentence {
+        CONTENT => Some(Refused::Content),
+        LIMITED => Some(Refused::Limited { retry_after: None }),
+        NO_BALANCE | KEY => Some(Refused::Credentials),
+        _ => None,
+    }
 }
 
 /// The same of an error of which nothing but itself came.

@@ -21,6 +21,6 @@ mod wire; // a chunk as servers write it
 pub use decode::Decoder;
 pub use dialect::{CapField, Dialect, Field, Repair};
 pub use encode::encode;
-pub use fault::{TOO_LONG, explain, is_loading};
+pub use fault::{TOO_LONG, explain, is_loading, refusal};
 pub use mend::sound_json;
 pub use repair::{TooLong, repair, too_long};

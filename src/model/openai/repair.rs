@@ -58,12 +58,12 @@ pub fn repair(status: u16, said: &str, request: &Request, dialect: &Dialect) -> 
     let named = |field: &Field| refusal.params.iter().any(|param| field.is_named_in(param));
     let told = |field: &Field| field.is_told_of_in(&refusal.text);
     if explain(said) == TOO_LONG {
-        return room_beside(too_long(said), request.output_tokens_max?, dialect);
+        return room_beside(too_long(said), request.sampling.output_tokens_max?, dialect);
     }
     let mut sent_fields = candidates.iter().copied().filter(sent);
     let field = sent_fields.clone().find(named).or_else(|| sent_fields.find(told))?;
     if field == Field::OutputCap {
-        return refusal.cap(request.output_tokens_max?, dialect);
+        return refusal.cap(request.sampling.output_tokens_max?, dialect);
     }
     let always = !OF_A_VALUE.iter().any(|words| refusal.text.contains(words));
     Some(Repair::Omit { field, always })
@@ -185,7 +185,7 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
-    use crate::model::{Content, Message, Thoughts, ThoughtsField, ToolSpec, openai::CapField};
+    use crate::model::{Content, Message, Thoughts, ThoughtsField, ToolSpec, openai::CapField, sampling::Sampling};
 
     /// A request that has everything.
     fn whole() -> Request {
@@ -205,10 +205,13 @@ mod tests {
                 Message::Assistant { text: "a".into(), thoughts: Some(thoughts), calls: Vec::new() },
             ],
             tools: vec![ToolSpec { name: "f".into(), description: "d".into(), parameters: json!({}) }],
-            temperature: Some(0.2),
-            top_p: Some(0.9),
-            reasoning_effort: Some("low".into()),
-            output_tokens_max: Some(16_384),
+            sampling: Sampling {
+                temperature: Some(0.2),
+                top_p: Some(0.9),
+                reasoning_effort: Some("low".into()),
+                output_tokens_max: Some(16_384),
+                ..Sampling::default()
+            },
         }
     }
 

@@ -7,8 +7,8 @@ use std::{io::ErrorKind, time::Duration};
 
 use super::unpack::unreadable;
 use crate::{
-    error::{Error, NO_DESCRIPTOR, is_out_of_descriptors},
-    model::openai::{TOO_LONG, TooLong, explain, is_loading, too_long},
+    error::{Error, NO_DESCRIPTOR, Refused, is_out_of_descriptors},
+    model::openai::{TOO_LONG, TooLong, explain, is_loading, refusal, too_long},
     outbound::{
         Cause, SendError, Untrusted,
         http::{HeaderMap, StatusCode, header},
@@ -182,9 +182,25 @@ impl Failure {
                 };
                 return Error::TooLong { model, window, prompt };
             }
-            failure => return Error::ModelUnavailable(failure.sentence(who, purpose)),
+            failure => {
+                let message = failure.sentence(who, purpose);
+                return match failure.refusal() {
+                    Some(why) => Error::ModelRefused { why, message },
+                    None => Error::ModelUnavailable(message),
+                };
+            }
         };
         Error::Unavailable { message, retry_after: Duration::from_secs(1) }
+    }
+
+    fn refusal(&self) -> Option<Refused> {
+        match self {
+            Failure::Status { code: 429, retry_after } => Some(Refused::Limited { retry_after: *retry_after }),
+            Failure::Status { code: 401..=403, .. } => Some(Refused::Credentials),
+            Failure::Status { code: 400 | 404 | 413 | 415 | 422, .. } => Some(Refused::Request),
+            Failure::Explained { why, .. } => Some(refusal(why).unwrap_or(Refused::Request)),
+            _ => None,
+        }
     }
 
     fn sentence(&self, who: &str, purpose: Purpose) -> String {
@@ -339,7 +355,7 @@ mod tests {
     fn every_sentence_names_the_provider_and_what_to_do() {
         let who = "the provider ollama";
         let said = |failure: Failure| match failure.into_error(who, Purpose::Reply("llama3.2:3b")) {
-            Error::ModelUnavailable(sentence) => sentence,
+            Error::ModelUnavailable(sentence) | Error::ModelRefused { message: sentence, .. } => sentence,
             other => panic!("{other:?}"),
         };
         assert_eq!(said(Failure::Refused), "cannot connect to the provider ollama: is the model server running?");

@@ -32,7 +32,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    model::{Delta, Ending, Finish, Message, Request, Thoughts, ToolSpec, Usage, facts::Lesson, source::Reply},
+    model::{
+        Delta, Ending, Finish, Message, Request, Thoughts, ToolSpec, Usage, facts::Lesson, openai::refusal,
+        sampling::Sampling, source::Reply,
+    },
     store::turns::Begun,
     time::Timestamp,
     tools::{Tool, Toolbox, call::Call, client},
@@ -116,10 +119,12 @@ impl Run {
             model: self.resolved.model.name.clone(),
             messages: Vec::new(),
             tools: toolbox.tools.iter().map(Tool::spec).collect(),
-            temperature: settings.temperature,
-            top_p: settings.top_p,
-            reasoning_effort: settings.reasoning_effort.clone(),
-            output_tokens_max: None,
+            sampling: Sampling {
+                temperature: settings.temperature,
+                top_p: settings.top_p,
+                reasoning_effort: settings.reasoning_effort.clone(),
+                ..Sampling::default()
+            },
         };
         let room = self.room(&request.tools);
         if self.begun.is_final {
@@ -222,7 +227,7 @@ impl Run {
             self.bill.add_hold(held);
         }
         let cap = self.bill.output_cap(prompt_tokens);
-        request.output_tokens_max = Some(self.window().beside(prompt_tokens, cap));
+        request.sampling.output_tokens_max = Some(self.window().beside(prompt_tokens, cap));
         let mut reply = self.ask(request).await?;
         // From here on the client has a stream.
         self.progress.head = None;
@@ -348,7 +353,10 @@ impl Run {
         let mut chunks = Vec::with_capacity(deltas.len());
         for delta in deltas.drain(..) {
             if let Delta::Fault(sentence) = delta {
-                self.progress.fault.get_or_insert(Error::ModelUnavailable(sentence));
+                self.progress.fault.get_or_insert(match refusal(&sentence) {
+                    Some(why) => Error::ModelRefused { why, message: sentence },
+                    None => Error::ModelUnavailable(sentence),
+                });
                 continue;
             }
             self.out.note_piece();

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{super::prompt::call_id, *};
 use crate::{
-    model::{Beside, Message, Thoughts, facts::Facts, openai::Repair},
+    model::{Beside, Message, Thoughts, facts::Facts, openai::Repair, sampling::Sampling},
     time::Timestamp,
 };
 
@@ -35,10 +35,13 @@ fn what_nobody_asked_for_is_left_to_the_server() {
 fn every_setting_has_its_field_and_the_cap_has_the_name_the_server_knows() {
     let request = Request {
         model: "m".into(),
-        temperature: Some(0.5),
-        top_p: Some(0.9),
-        reasoning_effort: Some("low".into()),
-        output_tokens_max: Some(7),
+        sampling: Sampling {
+            temperature: Some(0.5),
+            top_p: Some(0.9),
+            reasoning_effort: Some("low".into()),
+            output_tokens_max: Some(7),
+            ..Sampling::default()
+        },
         tools: vec![ToolSpec { name: "f".into(), description: "d".into(), parameters: json!({"type": "object"}) }],
         ..Request::default()
     };
