@@ -13,7 +13,7 @@ use poem::{
 use serde_json::{Value, json};
 
 use crate::{
-    error::{Error, Invalid},
+    error::{Error, Invalid, Refused},
     http::{
         auth::OTHER_ORG,
         wire::{
@@ -30,6 +30,12 @@ const PERMISSION: &str = "permission_error";
 const INSUFFICIENT_QUOTA: &str = "insufficient_quota";
 const RATE_LIMIT: &str = "rate_limit_error";
 const SERVER: &str = "server_error";
+
+/// How long to wait where a model's server limits requests and does not say how long.
+const LIMITED_RETRY: Duration = Duration::from_secs(5);
+/// What it says is told between these bounds.
+const LIMITED_RETRY_MIN: Duration = Duration::from_secs(1);
+const LIMITED_RETRY_MAX: Duration = Duration::from_secs(120);
 
 /// Tells SDKs whether to try again by themselves, whatever the status says.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -156,6 +162,22 @@ fn seconds(wait: Duration) -> u128 {
     wait.as_millis().div_ceil(1000).max(1)
 }
 
+/// What a refusal of the model's server is.
+fn refused_by_model(why: Refused, text: String) -> Fault {
+    match why {
+        Refused::Request => {
+            let text = "the model's server refused the request: a field or file it does not take";
+            Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, "upstream_refused", text)
+        }
+        Refused::Content => Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, "content_filter", text),
+        Refused::Credentials => Fault::new(StatusCode::BAD_GATEWAY, SERVER, "upstream_credentials", text).no_retry(),
+        Refused::Limited { retry_after } => {
+            let wait = retry_after.unwrap_or(LIMITED_RETRY).clamp(LIMITED_RETRY_MIN, LIMITED_RETRY_MAX);
+            Fault::new(StatusCode::TOO_MANY_REQUESTS, RATE_LIMIT, "upstream_rate_limited", text).retry_after(wait)
+        }
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let text = error.public_text();
@@ -188,6 +210,7 @@ impl From<Error> for Fault {
                 refused(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, Some("request_too_large"))
             }
             Error::ModelUnavailable(_) => refused(StatusCode::BAD_GATEWAY, SERVER, Some("model_unavailable")),
+            Error::ModelRefused { why, .. } => refused_by_model(why, text),
             Error::Unavailable { retry_after, .. } => {
                 refused(StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("overloaded")).retry_after(retry_after)
             }
@@ -230,6 +253,27 @@ pub fn fault_of(error: poem::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_of_the_models_server_is_told_for_what_it_is() {
+        let fault = |why| Fault::from(Error::ModelRefused { why, message: "the provider up refused".into() });
+        for (why, status, code) in [
+            (Refused::Request, 400, "upstream_refused"),
+            (Refused::Content, 400, "content_filter"),
+            (Refused::Credentials, 502, "upstream_credentials"),
+        ] {
+            assert_eq!((fault(why).status.as_u16(), fault(why).code), (status, Some(code)));
+        }
+        let waits = |seconds: Option<u64>| {
+            let fault = fault(Refused::Limited { retry_after: seconds.map(Duration::from_secs) });
+            assert_eq!((fault.status.as_u16(), fault.code), (429, Some("upstream_rate_limited")));
+            fault.headers[0].1.to_str().unwrap().parse::<u64>().unwrap()
+        };
+        let (min, max) = (LIMITED_RETRY_MIN.as_secs(), LIMITED_RETRY_MAX.as_secs());
+        assert_eq!([0, min, min + 1].map(|s| waits(Some(s))), [min, min, min + 1]);
+        assert_eq!([max - 1, max, max + 1].map(|s| waits(Some(s))), [max - 1, max, max]);
+        assert_eq!(waits(None), LIMITED_RETRY.as_secs());
+    }
 
     #[test]
     fn every_fact_has_its_row() {
