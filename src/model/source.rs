@@ -6,9 +6,12 @@ use super::{
     Delta, Ending, Request, demo,
     facts::{Facts, Lesson},
     known::Known,
-    upstream::{self, Endpoint, OnLoading, Upstreams},
+    upstream::{
+        self, Endpoint, OnLoading, Upstreams,
+        embeddings::{Texts, Vectors},
+    },
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Whom to ask.
 #[derive(Clone)]
@@ -40,6 +43,14 @@ impl Source {
     pub fn learn(&self, lesson: Lesson) {
         if let Source::Upstream { known, .. } = self {
             known.learn(lesson);
+        }
+    }
+
+    /// Asks for the vectors of texts; the built-in model has none.
+    pub async fn embed(&self, texts: &Texts) -> Result<Vectors> {
+        match self {
+            Source::Demo => Err(Error::ModelUnavailable("the built-in model makes no vectors of texts".into())),
+            Source::Upstream { upstreams, endpoint, .. } => upstreams.embed(endpoint, texts).await,
         }
     }
 

@@ -15,7 +15,7 @@ mod errand; // what one agent asks another
 pub mod fold; // chunks → parts of the stored message
 pub mod history; // the stored history → what a model gets
 pub mod journal; // what a running turn has streamed
-mod line; // chunks on lines that every reader takes
+pub mod line; // chunks on lines that every reader takes
 mod memory; // what all running turns may keep
 mod metadata; // what a message says of its turn
 pub mod parts; // what a client may put into a message

@@ -30,6 +30,8 @@ use super::{
 
 mod call;
 pub mod error;
+pub mod messages_error; // failures as Anthropic's clients read them
+pub mod messages_wire; // a reply as Anthropic's events
 mod models;
 mod place;
 

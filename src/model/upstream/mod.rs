@@ -6,6 +6,7 @@
 //! Deliberately absent: a bound on a reply's length and duration, which is the turn's.
 
 mod answered;
+pub mod embeddings; // vectors for texts
 mod endpoint;
 mod failure;
 mod told; // what servers tell of their models
