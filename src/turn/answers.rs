@@ -19,6 +19,9 @@ use crate::{
 /// Bytes of an output that a client gives.
 pub const CLIENT_OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
+/// A message with its calls ended, and the ids of the calls whose outputs are for no call of it.
+type Completed = (Option<NewMessage>, Vec<String>);
+
 /// What the model and the person read of a call that nobody answered.
 const NOBODY_ANSWERED: &str = "Nobody answered: the conversation went on.";
 /// The same of a client's own tool.
@@ -148,6 +151,33 @@ fn refuse_wrong(answers: &Answers, calls: &[CallView], decider: &Decider) -> Res
         }
     }
     Ok(())
+}
+
+/// The ids of a message's calls.
+pub(super) fn call_ids(message: &Message) -> Result<Vec<String>> {
+    super::fold::call_ids(Some(&message.parts))
+}
+
+/// The last message as it is once the conversation goes on with these outputs of its client's calls, and without those that it
+/// still waits for.
+pub(super) fn completed(last: &Message, outputs: Vec<Output>, calls: &[CallView]) -> Result<Completed> {
+    let mut parts: Vec<Value> = serde_json::from_str(&last.parts).map_err(Error::internal)?;
+    let ids = call_ids(last)?;
+    let unknown = outputs.iter().filter(|output| !ids.contains(&output.call_id)).map(|output| output.call_id.clone());
+    let unknown = unknown.collect();
+    let (answers, mut is_changed) = (Answers { outputs, ..Answers::default() }, false);
+    for call in parts.iter_mut().filter_map(Value::as_object_mut) {
+        if call.get("state").is_some_and(|state| state == "input-available") && row_of(call, calls).is_none() {
+            is_changed |= take_output(call, &answers)?;
+        }
+    }
+    if !is_changed {
+        return Ok((closed(last, calls)?, unknown));
+    }
+    let answered = again(last, parts);
+    let answered = NewMessage { status: Status::Complete, ..answered };
+    let so_far = Message { parts: answered.parts.clone(), status: Status::Complete, ..last.clone() };
+    Ok((Some(closed(&so_far, calls)?.unwrap_or(answered)), unknown))
 }
 
 /// The last message as it is once the conversation goes on without answers to its calls; `None`: it waits for none.

@@ -2,10 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::{answers::Answers, fold, wire::Wire};
+use super::{
+    answers::{Answers, Output},
+    fold,
+    wire::Wire,
+};
 use crate::{
+    id,
     model::{Message, sampling::Sampling},
-    store::{Tenant, decisions::Decider, idempotency::Claim, messages::Role, sessions::Origin},
+    store::{
+        Tenant,
+        decisions::Decider,
+        idempotency::Claim,
+        messages::{NewMessage, Role, Status},
+        sessions::Origin,
+    },
     tools::Tool,
 };
 
@@ -109,6 +120,8 @@ pub enum Trigger {
     Regenerate { message_id: Option<String> },
     /// The rest of a message that waits for these answers, or that the end of a process interrupted.
     Resume(Answers),
+    /// To what is new, and to these outputs of calls, each with the place where the request names its call.
+    Respond(Vec<(Output, String)>),
 }
 
 /// A message as a client posted it. Like an [`Ask`] it is moved, and cannot be cloned.
@@ -119,6 +132,20 @@ pub struct Posted {
     pub role: Role,
     /// UIMessage parts, checked.
     pub parts: Vec<Value>,
+}
+
+impl Posted {
+    /// As it is stored.
+    pub fn into_message(self) -> NewMessage {
+        NewMessage {
+            id: self.id.unwrap_or_else(id::generate),
+            role: self.role,
+            status: Status::Complete,
+            metadata: "{}".into(),
+            content: fold::content(&self.parts),
+            parts: Value::Array(self.parts).to_string(),
+        }
+    }
 }
 
 impl Ask {

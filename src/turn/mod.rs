@@ -26,6 +26,7 @@ mod recall; // the stored history, read and made a prompt of
 mod recovery; // what a crash left behind
 mod replay; // a stored message → chunks
 mod resolve; // what a question names, looked up
+mod respond; // what the input of a response means for the stored history
 mod run; // one turn
 pub mod running; // a running turn, as others see it
 mod scribe; // writes a turn down as it happens

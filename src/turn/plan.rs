@@ -8,11 +8,10 @@ use serde_json::Value;
 use super::{
     answers::{self, Answers},
     ask::{Posted, Trigger},
-    fold,
+    respond,
 };
 use crate::{
     error::{Error, Result},
-    id,
     store::{
         decisions::Decider,
         messages::{Message, NewMessage, Role, Status},
@@ -25,6 +24,7 @@ pub fn plan(posted: Vec<Posted>, trigger: &Trigger, decider: &Decider, history: 
     match trigger {
         Trigger::Regenerate { message_id } => regenerate(message_id.as_deref(), history),
         Trigger::Submit => submit(posted, decider, history),
+        Trigger::Respond(outputs) => respond::plan(posted, outputs, history),
         Trigger::Resume(answers) => match history.last()? {
             Some(last) if last.role == Role::Assistant => match answers::plan(&last, answers, decider, history)? {
                 Some(plan) => Ok(plan),
@@ -128,7 +128,7 @@ fn adopt(posted: Vec<Posted>) -> Result<Plan> {
     if posted.last().is_none_or(|last| last.role != Role::User) {
         return Err(must_end_with_user());
     }
-    Ok(Plan { insert: posted.into_iter().map(new_message).collect(), ..Plan::default() })
+    Ok(Plan { insert: posted.into_iter().map(Posted::into_message).collect(), ..Plan::default() })
 }
 
 fn must_end_with_user() -> Error {
@@ -170,18 +170,7 @@ fn same(posted: &Posted, stored: &Message) -> bool {
 
 /// What a client may add to a history that is there: what people and operators say. Replies come from models.
 fn new_messages(posted: Vec<Posted>) -> Vec<NewMessage> {
-    posted.into_iter().filter(|message| message.role != Role::Assistant).map(new_message).collect()
-}
-
-fn new_message(posted: Posted) -> NewMessage {
-    NewMessage {
-        id: posted.id.unwrap_or_else(id::generate),
-        role: posted.role,
-        status: Status::Complete,
-        metadata: "{}".into(),
-        content: fold::content(&posted.parts),
-        parts: Value::Array(posted.parts).to_string(),
-    }
+    posted.into_iter().filter(|message| message.role != Role::Assistant).map(Posted::into_message).collect()
 }
 
 #[cfg(test)]
