@@ -156,9 +156,11 @@ CREATE TABLE session (
     metadata      TEXT    NOT NULL DEFAULT '{}',
     cut           INTEGER,                                  -- the first message that a model is still sent; NULL: all are
     origin        TEXT    NOT NULL DEFAULT 'chat' CHECK (origin IN ('chat', 'agent', 'mcp', 'responses', 'completions')),
+    kept_until    INTEGER,                                  -- NULL: for ever
     UNIQUE (org_id, id)
 ) STRICT;
 CREATE INDEX session_by_update ON session (org_id, updated_at, seq) WHERE deleted_at IS NULL;
+CREATE INDEX session_unkept ON session (kept_until) WHERE kept_until IS NOT NULL;
 
 -- A message never changes and never moves: an edit or a new reply supersedes the row and inserts another. History is
 -- the rows of a session that nothing superseded, by `seq`.
@@ -212,6 +214,18 @@ CREATE TABLE turn (
 ) STRICT;
 CREATE UNIQUE INDEX turn_running ON turn (session) WHERE status = 'running';
 CREATE INDEX turn_by_start ON turn (org_id, started_at);
+
+-- A turn that a client of the Responses API asked for. Its words are the turn's messages.
+CREATE TABLE response (
+    turn       INTEGER PRIMARY KEY REFERENCES turn (seq),
+    session    INTEGER NOT NULL REFERENCES session (seq),   -- the turn's
+    previous   INTEGER REFERENCES turn (seq),               -- the response that it goes on from
+    background INTEGER NOT NULL,                            -- whether nobody waits for it
+    deleted_at INTEGER,
+    asked      TEXT    NOT NULL CHECK (json_valid(asked)),  -- JSON object: what it repeats of its request
+    ending     TEXT    CHECK (json_valid(ending))           -- JSON object: how it ended, beside its message
+) STRICT;
+CREATE INDEX response_by_session ON response (session);
 
 -- What a running turn has streamed so far, for recovery after a crash. Gone when the turn ends.
 CREATE TABLE turn_journal (

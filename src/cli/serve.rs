@@ -33,6 +33,9 @@ pub(super) struct Serve {
     /// How long running replies may take to finish after SIGTERM, SIGINT, SIGHUP or SIGQUIT
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     drain: Duration,
+    /// How long responses are kept after the last turn of their conversation
+    #[arg(long, default_value = "30days", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    responses_keep: Duration,
     /// An origin whose web pages may call the API; repeat, or separate with commas
     #[arg(long, value_delimiter = ',', value_name = "ORIGIN")]
     cors_origin: Vec<String>,
@@ -89,6 +92,7 @@ impl Serve {
             .listen(self.listen.socket)
             .chats_per_minute(self.chat_rate.get())
             .drain(self.drain)
+            .responses_keep(self.responses_keep)
             .variables(|name| std::env::var(name).ok())
             .proxy_from_env()
             .log_lines_lost(lines_lost);

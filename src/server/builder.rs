@@ -28,7 +28,7 @@ use crate::{
         Tools,
         mcp::stdio::{self, Commands},
     },
-    turn::engine::Engine,
+    turn::engine::{Engine, RESPONSE_KEEP},
 };
 
 /// Connections that read at once: as many as request threads and scans can use.
@@ -55,6 +55,7 @@ pub struct Builder {
     metrics_listen: Option<SocketAddr>,
     chats_per_minute: u32,
     drain: Duration,
+    responses_keep: Duration,
     cors_origins: Vec<String>,
     allow_hosts: Vec<String>,
     trust_proxies: Vec<String>,
@@ -80,6 +81,7 @@ impl Server {
             metrics_listen: None,
             chats_per_minute: CHATS_PER_MINUTE,
             drain: DRAIN,
+            responses_keep: RESPONSE_KEEP,
             cors_origins: Vec::new(),
             allow_hosts: Vec::new(),
             trust_proxies: Vec::new(),
@@ -130,6 +132,12 @@ impl Builder {
     /// How long running replies may take to finish when the server goes down; 30 seconds by default.
     pub fn drain(mut self, patience: Duration) -> Self {
         self.drain = patience;
+        self
+    }
+
+    /// How long a response, and its conversation, is kept after the last turn. 30 days unless the host says otherwise.
+    pub fn responses_keep(mut self, keep: Duration) -> Self {
+        self.responses_keep = keep;
         self
     }
 
@@ -261,6 +269,7 @@ impl Builder {
         let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone());
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
         let engine = Engine::new(store.clone(), catalog.clone(), tools.clone());
+        engine.keep_responses(self.responses_keep);
         engine.recover().await?;
         tools.mcp().start_all()?;
         let hosts = Hosts::of_listener(self.listen.ip(), &self.allow_hosts);

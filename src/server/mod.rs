@@ -39,6 +39,9 @@ const ENV_PROVIDERS_INTERVAL: Duration = Duration::from_secs(60);
 /// How often it is looked at whether a key that reads or asks was revoked, which a command beside the server may have done.
 const REVOKED_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How often conversations of responses are let go that are kept no longer.
+const UNKEPT_INTERVAL: Duration = Duration::from_secs(3_600);
+
 /// A server that listens and does not serve yet.
 ///
 /// Its data folder is locked, upgraded and recovered. Dropping it closes the port and unlocks the folder.
@@ -109,6 +112,16 @@ impl Server {
                 app.end_revoked();
             }
         };
+        let letting_go = async {
+            loop {
+                match app.store.prune_unkept().await {
+                    Ok(0) => {}
+                    Ok(sessions) => tracing::info!(sessions, "conversations of old responses are gone"),
+                    Err(error) => tracing::warn!(%error, "conversations of old responses could not be let go"),
+                }
+                tokio::time::sleep(UNKEPT_INTERVAL).await;
+            }
+        };
         let endpoint = http::endpoint(app.clone());
         let mut stopped = stop.subscribe();
         let drained = async {
@@ -123,7 +136,7 @@ impl Server {
             tokio::join!(app.tools.mcp().stop_all(), commands.stop_all());
         };
         let beside = async {
-            tokio::join!(asking, measuring, revoking, engine.clone().watch_answers());
+            tokio::join!(asking, measuring, revoking, letting_go, engine.clone().watch_answers());
             std::future::pending::<()>().await;
         };
         tokio::select! {

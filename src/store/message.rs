@@ -89,6 +89,18 @@ impl<'a> Message<&'a str> {
 }
 
 impl Message {
+    /// The same, to be kept once more.
+    pub fn again(self) -> NewMessage {
+        NewMessage {
+            id: self.id,
+            role: self.role,
+            status: self.status,
+            metadata: self.metadata,
+            content: self.content,
+            parts: self.parts,
+        }
+    }
+
     /// As SQLite would lend it.
     pub fn as_deref(&self) -> Message<&str> {
         Message {

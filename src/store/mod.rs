@@ -7,6 +7,7 @@ mod fault; // what SQLite refuses, as facts of ours
 pub mod file; // the file as a whole
 mod message; // a message's row
 mod open;
+mod outcome; // how a turn ended
 mod page;
 mod rows; // row numbers that were found for an organization
 #[cfg(any(test, fuzzing))]
@@ -28,6 +29,7 @@ pub mod messages;
 pub mod orgs;
 pub mod projects;
 pub mod providers;
+pub mod responses;
 pub mod search;
 pub mod sessions;
 pub mod sign_ins;

@@ -96,6 +96,8 @@ mod tests {
             message_id: id::generate(),
             hold: None,
             decider: Decider { via: String::new(), is_owner: true },
+            response: None,
+            keep: std::time::Duration::ZERO,
         };
         let hi = NewMessage::new(Role::User, "Hi".into(), "[]".into());
         org.begin_turn(new, |_| Ok(Plan { insert: vec![hi], ..Plan::default() })).await.unwrap()
@@ -123,6 +125,7 @@ mod tests {
                 cost: 0,
                 cut: None,
                 calls: Vec::new(),
+                ending: None,
             };
             let foreign = store.org(&globex);
             assert_eq!(foreign.content_bytes(session).unwrap(), 0);

@@ -2,6 +2,8 @@
 //!
 //! Deliberately absent: the writer and the disk, which the suites exercise.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use super::{
@@ -66,6 +68,8 @@ impl Sandbox {
                 message_id: answer.id.clone(),
                 hold: None,
                 decider: Decider { via: String::new(), is_owner: true },
+                response: None,
+                keep: Duration::ZERO,
             };
             let begun = turns::begin(c, &self.tenant, new, plan)?;
             let ended = EndedTurn {
@@ -80,6 +84,7 @@ impl Sandbox {
                 cost: 0,
                 cut: None,
                 calls: Vec::new(),
+                ending: None,
             };
             turns::end(c, &self.tenant.org_id, &ended)
         })

@@ -84,6 +84,8 @@ pub struct NewSession {
     pub metadata: Option<String>,
     /// Absent: a chat.
     pub origin: Option<Origin>,
+    /// Absent: for ever.
+    pub kept_until: Option<Timestamp>,
 }
 
 /// Which sessions a list shows.
@@ -240,13 +242,15 @@ pub(super) fn insert(c: &Connection, tenant: &Tenant, new: &NewSession) -> Resul
     let session_id = new.id.clone().unwrap_or_else(id::generate);
     let inserted = c
         .prepare_cached(
-            "INSERT INTO session (org_id, id, user_id, agent_id, project_id, label, metadata, origin, created_at, updated_at)
-             VALUES (:org, :id, :user, :agent, :project, :label, :metadata, :origin, :now, :now)",
+            "INSERT INTO session (org_id, id, user_id, agent_id, project_id, label, metadata, origin, kept_until, created_at,
+                 updated_at)
+             VALUES (:org, :id, :user, :agent, :project, :label, :metadata, :origin, :kept, :now, :now)",
         )?
         .execute(named_params! {
             ":org": tenant.org_id, ":id": session_id, ":user": tenant.user_id, ":agent": new.agent_id,
             ":project": new.project_id, ":label": new.label.as_deref().unwrap_or(DEFAULT_LABEL),
-            ":metadata": new.metadata.as_deref().unwrap_or("{}"), ":origin": new.origin.unwrap_or(Origin::Chat), ":now": Timestamp::now().as_millis(),
+            ":metadata": new.metadata.as_deref().unwrap_or("{}"), ":origin": new.origin.unwrap_or(Origin::Chat),
+            ":kept": new.kept_until.map(Timestamp::as_millis), ":now": Timestamp::now().as_millis(),
         });
     // A deleted session keeps its id, so that no late client writes into a new conversation by accident. Nobody learns whether it
     // is that, or somebody's in a private project.

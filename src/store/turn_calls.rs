@@ -175,6 +175,8 @@ mod tests {
             message_id: id::generate(),
             hold: None,
             decider: anyone(),
+            response: None,
+            keep: std::time::Duration::ZERO,
         };
         let begun = org.begin_turn(new, |_| Ok(Plan::default())).await.unwrap();
         let calls: Vec<_> = (0..APPROVALS_WAITING_MAX + 1).map(call).collect();

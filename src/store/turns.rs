@@ -3,47 +3,25 @@
 //! Rule: a turn begins whole (messages, turn, hold) or not at all, and ends whole (message, bill, status). What a posted
 //! history means is not decided here: `begin_turn` asks its caller, inside the transaction.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
+pub use super::outcome::Outcome;
 use super::{
     Org, SessionRow, Tenant, TurnRow,
     decisions::{self, CallView, Decider, Decision},
     ledger,
     messages::{self, Message, NewMessage},
+    responses::{self, NewResponse},
     sessions::{self, NewSession, Session},
     tool_calls::{self, EndedCall},
     waiting,
-    words::words,
 };
 use crate::{
     error::{Error, Result},
     time::Timestamp,
 };
-
-words! {
-    /// How a turn ended.
-    pub enum Outcome {
-        /// The model said all it had to say, or all it may.
-        Complete = "complete",
-        /// Someone stopped it.
-        Stopped = "stopped",
-        /// The server went away under it.
-        Interrupted = "interrupted",
-        /// It failed.
-        Failed = "error",
-    }
-}
-
-impl From<Outcome> for messages::Status {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Complete => messages::Status::Complete,
-            Outcome::Stopped => messages::Status::Stopped,
-            Outcome::Interrupted => messages::Status::Interrupted,
-            Outcome::Failed => messages::Status::Failed,
-        }
-    }
-}
 
 /// A turn to begin.
 #[derive(Debug, Clone)]
@@ -60,6 +38,10 @@ pub struct NewTurn {
     pub hold: Option<Hold>,
     /// Who answers calls that wait.
     pub decider: Decider,
+    /// What is kept of it as a response, if it is one.
+    pub response: Option<NewResponse>,
+    /// How long a session that is not kept for ever is kept from now on.
+    pub keep: Duration,
 }
 
 /// How much of the balance to hold. Microcents.
@@ -126,6 +108,8 @@ pub struct EndedTurn {
     pub cut: Option<i64>,
     /// How calls ended that are not known to have.
     pub calls: Vec<EndedCall>,
+    /// How it ended, if it is a response: a JSON object, as text.
+    pub ending: Option<String>,
 }
 
 /// A turn as it is stored, with its message.
@@ -203,8 +187,11 @@ impl Org<'_> {
             // An interrupted session stays one, and one that no agent was bound to may choose again.
             leave(c, turn, session, begun.session.status)?;
             c.execute("UPDATE session SET agent_id = ?2 WHERE seq = ?1", (session, &begun.session.agent_id))?;
+            c.execute("DELETE FROM response WHERE turn = ?1", [turn])?;
             c.execute("DELETE FROM turn WHERE seq = ?1", [turn])?;
             if begun.session_is_new {
+                // A branch began with a copy of another's history.
+                c.execute("DELETE FROM message WHERE session = ?1", [session])?;
                 c.execute("DELETE FROM session WHERE seq = ?1", [session])?;
             }
             Ok(())
@@ -269,6 +256,9 @@ pub(super) fn begin(
     let message_id = continued.map_or(&new.message_id, |message| &message.id).clone();
     let continued_parts = continued.map(|message| message.parts.clone());
     let turn = insert(c, tenant, &new, &session, &message_id)?;
+    if let Some(response) = &new.response {
+        responses::insert(c, turn, session.seq, response)?;
+    }
     for decision in &plan.decisions {
         decisions::record(c, tenant, session.seq, decision, &new.decider, Some(turn))?;
     }
@@ -287,6 +277,9 @@ pub(super) fn begin(
 }
 
 fn session_of(c: &Connection, tenant: &Tenant, new: &NewTurn) -> Result<(Session, bool)> {
+    if let Some(previous) = new.response.as_ref().and_then(|response| response.previous) {
+        return responses::session_after(c, tenant, previous, &new.session);
+    }
     let known = match &new.session.id {
         Some(id) => sessions::find(c, tenant, id)?,
         None => None,
@@ -313,10 +306,11 @@ fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, mes
     let turn = TurnRow::inserted(c);
     c.prepare_cached(
         "UPDATE session SET status = 'running', updated_at = :now, agent_id = coalesce(agent_id, :agent),
-             project_id = coalesce(project_id, :project) WHERE seq = :session",
+             project_id = coalesce(project_id, :project), kept_until = CASE WHEN kept_until IS NOT NULL THEN :kept END
+         WHERE seq = :session",
     )?
     .execute(named_params! {
-        ":now": now, ":agent": new.agent_id, ":project": new.project_id, ":session": session.seq,
+        ":now": now, ":kept": now.saturating_add(new.keep.as_millis() as i64), ":agent": new.agent_id, ":project": new.project_id, ":session": session.seq,
     })?;
     Ok(turn)
 }
@@ -367,6 +361,9 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
         ":cached": ended.cache_read_tokens as i64, ":output": ended.output_tokens as i64, ":cost": charged, ":turn": ended.turn,
     };
     let message_id: String = update.query_row(parameters, |row| row.get(0))?;
+    if let Some(ending) = &ended.ending {
+        responses::end(c, ended.turn, ending)?;
+    }
     if let Some(cut) = ended.cut {
         c.prepare_cached("UPDATE session SET cut = ?2 WHERE seq = ?1")?.execute((ended.session, cut))?;
     }

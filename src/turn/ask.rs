@@ -15,6 +15,7 @@ use crate::{
         decisions::Decider,
         idempotency::Claim,
         messages::{NewMessage, Role, Status},
+        responses::NewResponse,
         sessions::Origin,
     },
     tools::Tool,
@@ -39,6 +40,8 @@ pub struct Ask {
     pub trigger: Trigger,
     /// Tools that whoever asks runs.
     pub tools: Vec<Tool>,
+    /// What is kept of the request, if it is for a response.
+    pub response: Option<NewResponse>,
     /// Instructions of whoever asks, which follow the agent's.
     pub system: String,
     /// How the reply is to be, where whoever asks says more than the agent.
@@ -107,6 +110,8 @@ pub enum SessionRef {
     Existing(String),
     /// One by the id a client made up; it is created if it does not exist.
     Client(String),
+    /// That of an earlier response, or a branch of it.
+    After(String),
     /// A new one.
     New,
 }
@@ -160,6 +165,7 @@ impl Ask {
             messages: Vec::new(),
             trigger: Trigger::Submit,
             tools: Vec::new(),
+            response: None,
             system: String::new(),
             sampling: Sampling::default(),
             is_whole: false,

@@ -135,7 +135,7 @@ pub enum Chunk {
 }
 
 /// The fields of a `data-error` part: those of the error envelope.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorData {
     pub code: String,
@@ -144,6 +144,18 @@ pub struct ErrorData {
     /// Why a model's server refused: `request`, `content`, `credentials`, `limited`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+}
+
+impl ErrorData {
+    /// What a client may read of an error.
+    pub fn of(error: &Error, request_id: &str) -> Self {
+        let (code, message) = (error.code().as_str().to_owned(), error.public_text());
+        let reason = match error {
+            Error::ModelRefused { why, .. } => Some(why.as_str().to_owned()),
+            _ => None,
+        };
+        ErrorData { code, message, request_id: request_id.to_owned(), reason }
+    }
 }
 
 /// What a model is doing before its first word.
@@ -169,13 +181,9 @@ pub const DONE: &str = "data: [DONE]\n\n";
 impl Chunk {
     /// An error in a stream: once for programs, once for people.
     pub fn of_error(error: &Error, request_id: &str) -> [Chunk; 2] {
-        let (code, message) = (error.code().as_str().to_owned(), error.public_text());
-        let reason = match error {
-            Error::ModelRefused { why, .. } => Some(why.as_str().to_owned()),
-            _ => None,
-        };
-        let data = ErrorData { code, message: message.clone(), request_id: request_id.to_owned(), reason };
-        [Chunk::DataError { data, transient: true }, Chunk::Error { error_text: message }]
+        let data = ErrorData::of(error, request_id);
+        let error_text = data.message.clone();
+        [Chunk::DataError { data, transient: true }, Chunk::Error { error_text }]
     }
 
     /// Appends this chunk to `frames` as one server-sent event.

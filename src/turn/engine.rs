@@ -3,11 +3,14 @@
 //! Rule: at most one turn runs in a session; the file refuses a second one, and the map here only finds the first.
 
 mod answered; // conversations that go on with answers
+mod responses; // turns of responses, by their rows
+
+pub use self::responses::RESPONSE_KEEP;
 
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -62,6 +65,7 @@ pub struct Engine {
     services: Arc<Services>,
     slots: Arc<Semaphore>,
     running: Mutex<HashMap<SessionKey, Running>>,
+    responses_keep: OnceLock<Duration>,
 }
 
 /// An organization and a session of it.
@@ -81,6 +85,8 @@ struct Running {
 /// A turn that has begun.
 pub struct Started {
     pub turn: Arc<RunningTurn>,
+    /// The turn's id; absent if an earlier request began it.
+    pub turn_id: Option<String>,
     pub session_id: String,
     /// Whether the session was created for it.
     pub session_is_new: bool,
@@ -101,6 +107,7 @@ impl Engine {
             }),
             slots: Arc::new(Semaphore::new(TURNS_MAX)),
             running: Mutex::default(),
+            responses_keep: OnceLock::new(),
         })
     }
 
@@ -130,14 +137,20 @@ impl Engine {
         let cap = resolved.agent.settings.output_tokens_max.unwrap_or_else(|| window.output_tokens());
         let mut bill = Bill::new(resolved.model.pricing, cap);
         let (asker, tools) = (ask.asker.clone(), std::mem::take(&mut ask.tools));
+        let is_background = ask.response.as_ref().is_some_and(|response| response.is_background);
         let begun = self.commit(ask, &resolved, &bill).await?;
         bill.add_hold(begun.held);
         let (head, failed_early) = oneshot::channel();
+        // Nobody waits for one in the background: it fails like one that has begun.
+        let failed_early = (!is_background).then_some(failed_early);
         let test_mode = resolved.test_mode;
         let run = self.prepare(asker.clone(), tools, resolved, begun.clone(), bill, head)?;
         let turn = self.spawn(run, slot);
-        self.await_head(&asker.tenant, &begun, &turn, failed_early).await?;
-        Ok(Started { turn, session_id: begun.session.id, session_is_new: begun.session_is_new, test_mode })
+        if let Some(failed_early) = failed_early {
+            self.await_head(&asker.tenant, &begun, &turn, failed_early).await?;
+        }
+        let (turn_id, session_id, session_is_new) = (Some(begun.turn_id), begun.session.id, begun.session_is_new);
+        Ok(Started { turn, turn_id, session_id, session_is_new, test_mode })
     }
 
     /// Question, turn and hold, durable when this returns. What was posted moves into the writer's job.
@@ -154,18 +167,20 @@ impl Engine {
             prompt_bytes + posted_bytes as u64 + resolved.system.len() as u64,
             stored + ask.messages.len() as u64 + 1,
         );
+        let keep = self.responses_keep();
         let new = NewTurn {
             id: id::generate(),
             session: NewSession {
                 id: match &ask.session {
                     SessionRef::Existing(id) | SessionRef::Client(id) => Some(id.clone()),
-                    SessionRef::New => None,
+                    SessionRef::After(_) | SessionRef::New => None,
                 },
                 agent_id: Some(resolved.agent.id.clone()),
                 project_id: resolved.project_id.clone(),
                 label: ask.label(),
                 metadata: ask.asker.by.metadata(),
                 origin: Some(ask.asker.by.origin()),
+                kept_until: ask.response.as_ref().map(|_| Timestamp::now().plus(keep)),
             },
             agent_id: resolved.agent.id.clone(),
             project_id: resolved.project_id.clone(),
@@ -173,6 +188,8 @@ impl Engine {
             message_id: id::generate(),
             hold: bill.hold_for(prompt_tokens),
             decider: ask.asker.decider.clone(),
+            response: ask.response.clone(),
+            keep,
         };
         let decider = ask.asker.decider.clone();
         org.begin_turn(new, move |history| plan::plan(ask.messages, &ask.trigger, &decider, history)).await

@@ -13,6 +13,8 @@ use super::{
     memory::{Journals, Place},
 };
 
+/// A comment: readers of events pass over it.
+pub const BEAT: &[u8] = b": keep-alive\n\n";
 /// Bytes a reader takes at once; what is left over it takes the next time.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
@@ -86,6 +88,11 @@ impl Journal {
             entries.end();
         });
         self.place.settle();
+    }
+
+    /// Appends a comment that says that the turn is still there. It has no number: it belongs to the event before it.
+    pub fn beat(&self) {
+        self.append(Entries::beat);
     }
 
     /// Whether the stream has ended.
@@ -187,6 +194,13 @@ impl Entries {
     /// Bytes that it keeps. What was streamed is once more in the turn's message.
     fn memory(&self) -> usize {
         self.bytes.capacity() + self.bytes.len() + self.before.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+
+    fn beat(&mut self) {
+        if let Some(end) = self.ends.last_mut().filter(|_| !self.over) {
+            self.bytes.extend_from_slice(BEAT);
+            *end = self.bytes.len();
+        }
     }
 
     fn end(&mut self) {

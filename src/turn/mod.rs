@@ -10,12 +10,14 @@ mod beside; // what a provider put beside a call
 pub mod bill; // what it may cost
 pub mod calls; // a model's calls, checked and run
 pub mod chunk; // what is streamed
+pub mod ending; // how a response ended, as it is kept
 pub mod engine; // begins, finds, stops and drains turns
 mod errand; // what one agent asks another
 pub mod fold; // chunks → parts of the stored message
 pub mod history; // the stored history → what a model gets
 pub mod journal; // what a running turn has streamed
 pub mod line; // chunks on lines that every reader takes
+pub mod listener; // one reader of chunks
 mod memory; // what all running turns may keep
 mod metadata; // what a message says of its turn
 pub mod parts; // what a client may put into a message
@@ -24,7 +26,7 @@ mod progress; // how far a running turn is
 pub mod reader; // one reader of it
 mod recall; // the stored history, read and made a prompt of
 mod recovery; // what a crash left behind
-mod replay; // a stored message → chunks
+pub mod replay; // a stored message → chunks
 mod resolve; // what a question names, looked up
 mod respond; // what the input of a response means for the stored history
 mod run; // one turn

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep};
 
-use super::journal::{Cursor, Journal};
+use super::journal::{BEAT, Cursor, Journal};
 
 /// Silence after which a reader gets a comment, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -48,7 +48,7 @@ impl Reader {
             self.quiet_since = Instant::now();
             let next = self.quiet_since + HEARTBEAT;
             self.heartbeat.as_mut().reset(next);
-            return Poll::Ready(Bytes::from_static(b": keep-alive\n\n"));
+            return Poll::Ready(Bytes::from_static(BEAT));
         }
         Poll::Pending
     }

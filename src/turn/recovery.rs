@@ -87,6 +87,7 @@ fn empty_end(orphan: &Orphan) -> EndedTurn {
         cost: 0,
         cut: None,
         calls: Vec::new(),
+        ending: None,
     }
 }
 

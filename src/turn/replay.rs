@@ -27,11 +27,10 @@ pub(super) fn replay(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> R
     Ok(frames)
 }
 
-/// Its chunks, from `start` to the last.
-pub(super) fn chunks(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> Result<Vec<Chunk>> {
+/// Its chunks up to where it ended.
+pub fn said(turn: &StoredTurn) -> Result<Vec<Chunk>> {
     let parts = fold::stored_parts(turn.parts.as_deref())?;
     let before = fold::stored_parts(turn.continued_parts.as_deref())?;
-    let metadata: Value = serde_json::from_str(&turn.metadata).map_err(Error::internal)?;
     let mut chunks = vec![Chunk::Start {
         message_id: turn.message_id.clone(),
         message_metadata: metadata::of_start(&turn.session_id, &turn.model, turn.agent_id.as_deref(), turn.started_at),
@@ -40,8 +39,15 @@ pub(super) fn chunks(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> R
     let ended = parts.iter().zip(&before).filter(|(now, then)| now["state"] != then["state"]);
     chunks.extend(ended.filter_map(|(now, _)| output_chunk(now)));
     chunks.extend(chunks_of(parts.get(before.len()..).unwrap_or_default()));
+    Ok(chunks)
+}
+
+/// Its chunks, from `start` to the last.
+pub(super) fn chunks(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> Result<Vec<Chunk>> {
+    let mut chunks = said(turn)?;
     match outcome {
         Outcome::Complete => {
+            let metadata: Value = serde_json::from_str(&turn.metadata).map_err(Error::internal)?;
             let finish_reason = metadata["finishReason"].as_str().unwrap_or("other").to_owned();
             chunks.push(Chunk::Finish { finish_reason, message_metadata: metadata });
         }

@@ -34,7 +34,7 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
     let tenant = &ask.asker.tenant;
     let org = services.store.org(tenant);
     let session = match &ask.session {
-        SessionRef::Existing(id) => Some(org.session(id)?),
+        SessionRef::Existing(id) | SessionRef::After(id) => Some(org.session(id)?),
         SessionRef::Client(id) => org.session_if_any(id)?,
         SessionRef::New => None,
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::{chunk::Chunk, journal::Journal, reader::Reader};
+use super::{chunk::Chunk, journal::Journal, listener::Listener, reader::Reader};
 
 /// Why a turn is to end before its reply does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,11 @@ impl RunningTurn {
     /// A reader from the first chunk on.
     pub fn reader(&self) -> Reader {
         Reader::new(self.journal.clone(), self.journal.from_start())
+    }
+
+    /// A reader of chunks, from the first one on.
+    pub fn listener(&self) -> Listener {
+        Listener::new(self.journal.clone())
     }
 
     /// A reader whose events are numbered from 1, and which begins after the event `last`; 0 is the beginning. A number

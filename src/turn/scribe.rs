@@ -152,6 +152,11 @@ impl Scribe {
         self.fold.parts()
     }
 
+    /// Whether words or thoughts have begun and not ended.
+    pub fn is_open(&self) -> bool {
+        self.fold.is_open()
+    }
+
     /// The parts of the message that a turn which ended so leaves.
     pub fn parts(&mut self, outcome: Outcome) -> Vec<serde_json::Value> {
         let mut fold = std::mem::take(&mut self.fold);

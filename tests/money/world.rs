@@ -256,13 +256,15 @@ pub async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> 
     let org = store.org(tenant);
     let new = NewTurn {
         id: id::generate(),
-        session: NewSession { id: None, agent_id: None, project_id: None, label: None, metadata: None, origin: None },
+        session: NewSession { id: None, agent_id: None, project_id: None, label: None, metadata: None, origin: None, kept_until: None },
         agent_id: org.agent("ala")?.id,
         project_id: None,
         model: PAID_MODEL.into(),
         message_id: id::generate(),
         hold: hold.map(|(at_least, at_most)| Hold { at_least, at_most }),
         decider: Decider { via: "sign-in".into(), is_owner: true },
+        response: None,
+        keep: std::time::Duration::ZERO,
     };
     let question = NewMessage {
         id: id::generate(),
@@ -289,5 +291,6 @@ pub fn ended(begun: &Begun, outcome: Outcome, cost: i64) -> EndedTurn {
         cost,
         cut: None,
         calls: Vec::new(),
+        ending: None,
     }
 }

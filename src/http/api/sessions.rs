@@ -321,6 +321,7 @@ impl SessionRequest {
             label,
             metadata: self.metadata.map(metadata_text).transpose()?,
             origin: None,
+            kept_until: None,
         })
     }
 }

@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::{
     connection::{self, prepare_writer},
@@ -95,6 +95,7 @@ impl Store {
         let messages = self.walk("message", old, delete_messages).await?;
         self.walk("tool_call", old, delete_calls).await?;
         self.walk("session", old, delete_grants).await?;
+        self.walk("session", old, delete_responses).await?;
         let mut named = [0, 0];
         for (count, named) in named.iter_mut().zip([&AGENT, &PROJECT]) {
             for id in self.read(|c| named.old(c, old))? {
@@ -105,6 +106,18 @@ impl Store {
         let tools = old.clone();
         in_turn(&self.writer, move |c| delete_tools(c, &tools)).await?;
         Ok(Pruned { sessions, messages, agents: named[0], projects: named[1] })
+    }
+
+    /// Lets go of sessions that are kept no longer, and of the messages in them; returns how many.
+    pub async fn prune_unkept(&self) -> Result<i64> {
+        let mut count = 0;
+        loop {
+            match in_turn(&self.writer, |c| Ok(unkept_batch(c)?)).await? {
+                Unkept::None => return Ok(count),
+                Unkept::Part => {}
+                Unkept::Whole => count += 1,
+            }
+        }
     }
 
     /// Bytes of the file that hold nothing: they are filled again before it grows.
@@ -189,6 +202,57 @@ fn delete_grants(c: &Connection, old: &Old, after: i64, to: i64) -> rusqlite::Re
     statement.execute(named_params! {
         ":org": old.org_id, ":before": old.before.as_millis(), ":after": after, ":to": to,
     })
+}
+
+fn delete_responses(c: &Connection, old: &Old, after: i64, to: i64) -> rusqlite::Result<usize> {
+    let mut statement = c.prepare_cached(
+        "DELETE FROM response WHERE session IN (
+             SELECT s.seq FROM session s WHERE s.seq > :after AND s.seq <= :to AND (:org IS NULL OR s.org_id = :org)
+                 AND s.deleted_at < :before)",
+    )?;
+    statement.execute(named_params! {
+        ":org": old.org_id, ":before": old.before.as_millis(), ":after": after, ":to": to,
+    })
+}
+
+/// What a batch did to a session that is kept no longer.
+enum Unkept {
+    /// There is none.
+    None,
+    /// It has messages still.
+    Part,
+    /// It is bare.
+    Whole,
+}
+
+/// Takes the next such session out of sight, then some of its messages, and in the end what else is kept of it. What other turns
+/// than responses superseded is left to a prune.
+fn unkept_batch(c: &Connection) -> rusqlite::Result<Unkept> {
+    let now = Timestamp::now().as_millis();
+    let next = "SELECT seq FROM session WHERE kept_until < ?1 AND status <> 'running' LIMIT 1";
+    let Some(session) = c.query_row(next, [now], |row| row.get::<_, i64>(0)).optional()? else {
+        return Ok(Unkept::None);
+    };
+    c.execute("UPDATE session SET deleted_at = coalesce(deleted_at, ?2) WHERE seq = ?1", [session, now])?;
+    let messages = c.execute(
+        "DELETE FROM message WHERE seq IN (
+             SELECT seq FROM message WHERE session = ?1 AND superseded_by IS NULL
+             UNION SELECT seq FROM message WHERE superseded_by IN (SELECT turn FROM response WHERE session = ?1)
+             LIMIT ?2)",
+        [session, BATCH_ROWS],
+    )?;
+    if messages as i64 == BATCH_ROWS {
+        return Ok(Unkept::Part);
+    }
+    c.execute("DELETE FROM tool_call WHERE session = ?1", [session])?;
+    c.execute("DELETE FROM tool_grant WHERE session = ?1", [session])?;
+    c.execute("DELETE FROM response WHERE session = ?1", [session])?;
+    c.execute(
+        "UPDATE session SET label = '', metadata = '{}', agent_id = NULL, project_id = NULL, cut = NULL, kept_until = NULL
+         WHERE seq = ?1",
+        [session],
+    )?;
+    Ok(Unkept::Whole)
 }
 
 /// HTTP tools that were deleted: nothing names them but their calls, which say it themselves.

@@ -22,6 +22,9 @@ pub(super) mod so_far; // what a turn's calls have come to
 /// Bytes of a call's input.
 pub const TOOL_INPUT_BYTES_MAX: usize = 256 * 1024;
 
+/// Where the provider metadata of a client's call have its arguments as the model wrote them: `{"alm": {"arguments": "…"}}`.
+pub const AS_WRITTEN: &str = "alm";
+
 /// How deep arguments may nest: a message holds them a few levels deeper, and JSON of more than 128 is not read back.
 const DEPTH_MAX: usize = 64;
 

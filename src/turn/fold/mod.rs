@@ -150,6 +150,11 @@ impl Fold {
         self.kept.extend(call_ids);
     }
 
+    /// Whether words or thoughts have begun and not ended.
+    pub fn is_open(&self) -> bool {
+        !(self.texts.is_empty() && self.reasonings.is_empty())
+    }
+
     /// The parts as they are.
     pub fn parts(&self) -> &[Value] {
         &self.parts

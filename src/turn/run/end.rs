@@ -13,8 +13,10 @@ use crate::{
     },
     turn::{
         answers::server_stopped,
+        ask::By,
         calls::shown::{is_foreign, unknown},
-        chunk::Chunk,
+        chunk::{Chunk, ErrorData},
+        ending::Ending,
         fold, metadata,
         running::Stop,
         stored::{STORE_RETRY, until_stored},
@@ -23,6 +25,11 @@ use crate::{
 
 /// What is read of a call that was not made before its reply ended.
 const NOT_MADE: &str = "The reply ended before this call was made.";
+/// What a turn ends with that the end of the process interrupts.
+const DRAINING: Error = Error::Unavailable {
+    message: "the server is shutting down: what was said so far is stored",
+    retry_after: STORE_RETRY,
+};
 
 impl Run {
     /// Stores the turn, then streams its end: a client that reads the end may ask again at once.
@@ -36,6 +43,7 @@ impl Run {
         };
         self.end_call(None);
         self.leave_calls(outcome);
+        let is_open = self.out.is_open();
         let parts = self.out.parts(outcome);
         let metadata = metadata::of_end(&self.resolved, &self.bill, &self.progress, self.out.first_piece(), finish);
         let message = (!parts.is_empty()).then(|| NewMessage {
@@ -48,7 +56,8 @@ impl Run {
         });
         self.services.stats.count(outcome, &self.bill.usage());
         let mut last = Vec::new();
-        match (self.store(outcome, message).await, ended) {
+        let ending = self.ending(&ended, is_open, &metadata);
+        match (self.store(outcome, message, ending).await, ended) {
             (Err(error), _) | (Ok(()), Ended::Failed(error)) => last.extend(self.error_chunks(&error)),
             (Ok(()), Ended::Finished(_)) => {
                 last.extend(self.progress.fault.iter().flat_map(|fault| self.error_chunks(fault)));
@@ -56,8 +65,7 @@ impl Run {
             }
             (Ok(()), Ended::Stopped(Stop::Requested)) => last.push(Chunk::Abort),
             (Ok(()), Ended::Stopped(Stop::Draining)) => {
-                let message = "the server is shutting down: what was said so far is stored";
-                last.extend(self.error_chunks(&Error::Unavailable { message, retry_after: STORE_RETRY }));
+                last.extend(self.error_chunks(&DRAINING));
             }
         }
         self.out.end(&last);
@@ -122,7 +130,19 @@ impl Run {
         Chunk::of_error(error, &self.asker.request_id)
     }
 
-    async fn store(&mut self, outcome: Outcome, message: Option<NewMessage>) -> Result<()> {
+    /// How a response ended, for those who read it later.
+    fn ending(&self, ended: &Ended, is_open: bool, metadata: &Value) -> Option<String> {
+        let error = match ended {
+            Ended::Failed(error) => Some(error),
+            Ended::Finished(_) => self.progress.fault.as_ref(),
+            Ended::Stopped(Stop::Draining) => Some(&DRAINING),
+            Ended::Stopped(Stop::Requested) => None,
+        };
+        let error = error.map(|error| ErrorData::of(error, &self.asker.request_id));
+        (self.asker.by == By::Responses).then(|| Ending::new(error, is_open, metadata).to_text())
+    }
+
+    async fn store(&mut self, outcome: Outcome, message: Option<NewMessage>, ending: Option<String>) -> Result<()> {
         let (usage, calls) = (self.bill.usage(), self.out.take_ended());
         let ended = EndedTurn {
             turn: self.begun.turn,
@@ -136,6 +156,7 @@ impl Run {
             cost: self.bill.charge(),
             cut: self.progress.cut,
             calls,
+            ending,
         };
         let org = self.services.store.org(&self.asker.tenant);
         until_stored(|| org.end_turn(ended.clone())).await

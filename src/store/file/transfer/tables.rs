@@ -47,7 +47,7 @@ const TURN: Link = Link {
 };
 
 // Where rows have a number they go by it. The `+` keeps SQLite from taking another way and sorting them in memory.
-pub(super) const TABLES: [Table; 16] = [
+pub(super) const TABLES: [Table; 17] = [
     Table {
         name: "user",
         is_tenants: false,
@@ -211,7 +211,7 @@ pub(super) const TABLES: [Table; 16] = [
         name: "session",
         is_tenants: true,
         links: &[("user_id", &PERSON), ("agent_id", &AGENT), ("project_id", &PROJECT)],
-        plain: &["id", "label", "status", "created_at", "updated_at", "deleted_at", "metadata", "origin"],
+        plain: &["id", "label", "status", "created_at", "updated_at", "deleted_at", "metadata", "origin", "kept_until"],
         rows: "session t WHERE +t.org_id = :org ORDER BY t.seq",
     },
     Table {
@@ -231,6 +231,13 @@ pub(super) const TABLES: [Table; 16] = [
             "cost",
         ],
         rows: "turn t WHERE +t.org_id = :org ORDER BY t.seq",
+    },
+    Table {
+        name: "response",
+        is_tenants: false,
+        links: &[("turn", &TURN), ("session", &SESSION), ("previous", &TURN)],
+        plain: &["background", "deleted_at", "asked", "ending"],
+        rows: "response t WHERE (SELECT org_id FROM turn WHERE seq = t.turn) = :org ORDER BY t.turn",
     },
     Table {
         name: "turn_journal",
@@ -291,7 +298,7 @@ pub(super) const TABLES: [Table; 16] = [
 /// Columns that hold bytes: server-sent events, which are text.
 pub(super) const BYTES: [&str; 1] = ["frames"];
 /// Columns that hold JSON as text, which must stay such.
-pub(super) const JSON: [&str; 11] = [
+pub(super) const JSON: [&str; 13] = [
     "allowed_tools",
     "client_tools",
     "response_format",
@@ -303,6 +310,8 @@ pub(super) const JSON: [&str; 11] = [
     "definition",
     "accepted_definition",
     "input",
+    "asked",
+    "ending",
 ];
 /// Columns that hold a hash, and travel as its digits.
 pub(super) const HASHES: [&str; 3] = ["fingerprint", "accepted", "input_hash"];
