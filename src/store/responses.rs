@@ -57,7 +57,8 @@ pub struct Response {
     pub ending: Option<String>,
 }
 
-const SELECT: &str = "SELECT t.seq, t.id, s.id, t.agent_id, nullif(t.status, 'running'), r.background, r.asked, r.ending
+const SELECT: &str =
+    "SELECT t.seq, t.id, s.id, t.agent_id, nullif(t.status, 'running'), r.background, r.asked, r.ending
     FROM response r JOIN turn t ON t.seq = r.turn JOIN session s ON s.seq = t.session
         LEFT JOIN project p ON p.id = s.project_id";
 
@@ -198,7 +199,8 @@ fn copy(c: &Connection, from: SessionRow, to: SessionRow, turn: TurnRow) -> Resu
         .query_map(parameters, |row| Ok(Message::from_row(row)?.to_owned()))?
         .collect::<rusqlite::Result<_>>()?;
     if history.len() > FORKED_MESSAGES_MAX {
-        let what = format!("a branch may begin with at most {FORKED_MESSAGES_MAX} messages: go on from the last response");
+        let what =
+            format!("a branch may begin with at most {FORKED_MESSAGES_MAX} messages: go on from the last response");
         return Err(Error::invalid("previous_response_id", what));
     }
     history.into_iter().try_for_each(|message| messages::insert(c, to, None, &message.again()))

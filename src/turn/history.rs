@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::beside;
+use super::{beside, calls::AS_WRITTEN};
 use crate::{
     error::{Error, Result},
     model::{self, Content, Thoughts, ThoughtsField, ToolCall, ToolSpec},
@@ -300,9 +300,11 @@ fn finished_call(part: &Value) -> Option<(ToolCall, model::Message)> {
         "output-denied" => part["approval"]["reason"].as_str().unwrap_or("Tool call execution denied.").to_owned(),
         _ => return None,
     };
-    let input = ["rawInput", "input"].into_iter().find_map(|key| part.get(key)).map_or_else(|| "{}".to_owned(), text);
+    let written = part["callProviderMetadata"][AS_WRITTEN]["arguments"].as_str().map(str::to_owned);
+    let input = ["rawInput", "input"].into_iter().find_map(|key| part.get(key)).map(text);
+    let arguments = written.or(input).unwrap_or_else(|| "{}".to_owned());
     let (call_id, name, beside) = (id.clone(), name.to_owned(), beside::of_part(part));
-    Some((ToolCall { id, name, arguments: input, beside }, model::Message::Tool { call_id, output }))
+    Some((ToolCall { id, name, arguments, beside }, model::Message::Tool { call_id, output }))
 }
 
 #[cfg(test)]

@@ -105,9 +105,14 @@ mod tests {
     #[test]
     fn outputs_complete_the_stored_calls_and_the_reply_is_a_message_of_its_own() {
         with_calls(|session| {
-            session.turn(|history| plan(vec![user("and")], &[output("2"), output("1")], history), reply(json!([]))).unwrap();
+            session
+                .turn(|history| plan(vec![user("and")], &[output("2"), output("1")], history), reply(json!([])))
+                .unwrap();
             let history = session.history();
-            assert_eq!(history.iter().map(|message| message.role).collect::<Vec<_>>(), [Role::User, Role::Assistant, Role::User, Role::Assistant]);
+            assert_eq!(
+                history.iter().map(|message| message.role).collect::<Vec<_>>(),
+                [Role::User, Role::Assistant, Role::User, Role::Assistant]
+            );
             let done = |id: &str| ("output-available".to_owned(), json!(format!("of {id}")));
             assert_eq!(calls_of(&history[1]), [done("1"), done("2")]);
         });
@@ -133,7 +138,10 @@ mod tests {
             session.turn(|history| plan(vec![posted], &[], history), reply(json!([]))).unwrap();
             let history = session.history();
             let parts: Vec<Value> = serde_json::from_str(&history[1].parts).unwrap();
-            assert_eq!((history.len(), &parts[0]["input"], &parts[0]["output"]), (3, &json!({"own": "1"}), &json!("o")));
+            assert_eq!(
+                (history.len(), &parts[0]["input"], &parts[0]["output"]),
+                (3, &json!({"own": "1"}), &json!("o"))
+            );
         });
     }
 

@@ -1,6 +1,6 @@
 //! A running turn, as its readers and those who may stop it see it.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -55,6 +55,14 @@ impl RunningTurn {
                 // It cannot fail: the sender is ours.
                 None => drop(stop.changed().await),
             }
+        }
+    }
+
+    /// Says in its journal, again and again, that it is still there.
+    pub async fn beat(&self, interval: Duration) -> Infallible {
+        loop {
+            tokio::time::sleep(interval).await;
+            self.journal.beat();
         }
     }
 

@@ -256,7 +256,15 @@ pub async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> 
     let org = store.org(tenant);
     let new = NewTurn {
         id: id::generate(),
-        session: NewSession { id: None, agent_id: None, project_id: None, label: None, metadata: None, origin: None, kept_until: None },
+        session: NewSession {
+            id: None,
+            agent_id: None,
+            project_id: None,
+            label: None,
+            metadata: None,
+            origin: None,
+            kept_until: None,
+        },
         agent_id: org.agent("ala")?.id,
         project_id: None,
         model: PAID_MODEL.into(),

@@ -3,7 +3,7 @@
 //! Rule: what a model wrote is foreign text. A call runs only if its arguments are JSON, its tool exists and takes them,
 //! and the reply that holds it came to its own end.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     beside,
@@ -79,6 +79,14 @@ pub fn input_chunk(call: &ToolCall, checked: &Checked<'_>, dynamic: bool) -> Chu
             provider_metadata,
             dynamic,
         },
+    }
+}
+
+/// Notes beside a client's call how its model wrote its arguments: another API passes them on so.
+pub fn keep_written(input: &mut Chunk, arguments: &str) {
+    if let Chunk::ToolInputAvailable { provider_metadata, .. } | Chunk::ToolInputError { provider_metadata, .. } = input
+    {
+        provider_metadata.get_or_insert_with(|| json!({}))[AS_WRITTEN] = json!({ "arguments": arguments });
     }
 }
 

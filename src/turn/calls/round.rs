@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{Duration, timeout};
 
 use super::{
-    Checked, check, input_chunk,
+    Checked, check, input_chunk, keep_written,
     shown::{Ready, Shown, is_dynamic, is_foreign, show},
     so_far::{CallsSoFar, FAILURES_MAX, RunningCall, UnwrittenCall},
 };
@@ -30,7 +30,7 @@ use crate::{
     },
     turn::{
         answers::server_stopped,
-        ask::{Asker, NOBODY_TO_ASK},
+        ask::{Asker, By, NOBODY_TO_ASK},
         bill::Bill,
         chunk::Chunk,
         scribe::Scribe,
@@ -88,8 +88,13 @@ impl<'a> Round<'a> {
         for (nth, call) in ending.calls.iter().enumerate() {
             let checked = check(call, self.toolbox, ending.finish);
             let dynamic = self.toolbox.find(&call.name).is_some_and(is_dynamic);
-            inputs.push(input_chunk(call, &checked, dynamic));
-            fates.push(self.fate(nth, call, checked, &mut due).await?);
+            let mut input = input_chunk(call, &checked, dynamic);
+            let fate = self.fate(nth, call, checked, &mut due).await?;
+            if matches!(fate, Fate::Client) && self.asker.by == By::Responses {
+                keep_written(&mut input, &call.arguments);
+            }
+            inputs.push(input);
+            fates.push(fate);
         }
         self.out.write(&inputs);
         // A crash while a tool runs must not forget that it was called.

@@ -51,6 +51,9 @@ pub(super) const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 pub(super) const OVERFLOW_RETRIES_MAX: u32 = 2;
 /// Of a prompt that was too long so much is kept at most, in per cent of its tokens as they are estimated.
 const OVERFLOW_KEPT: u64 = 75;
+/// How often a response's journal says that it still runs. Its readers are told once nothing was sent since the last time, so nobody
+/// waits for more than twice as long.
+const BEAT_INTERVAL: Duration = Duration::from_millis(7_500);
 /// Readers are told again after this that the model is still loading.
 const LOADING_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -86,8 +89,10 @@ impl Run {
     /// Runs the turn to its end.
     pub async fn run(mut self) {
         let turn = self.out.turn().clone();
+        let is_response = self.asker.by == By::Responses;
         let mut ended = tokio::select! {
             stop = turn.stopped() => Ended::Stopped(stop),
+            never = turn.beat(BEAT_INTERVAL), if is_response => match never {},
             () = tokio::time::sleep(TURN_TIME_MAX) => {
                 Ended::Failed(Error::ModelUnavailable("the reply took longer than 30 minutes".into()))
             }
