@@ -194,16 +194,18 @@ CREATE TRIGGER message_recounted AFTER UPDATE OF superseded_by ON message BEGIN
 END;
 
 -- One reply, from the question to the stored message. At most one runs in a session: the index says so, not the code.
+-- One without a session is not stored: its bill is, and no word of it.
 CREATE TABLE turn (
     seq               INTEGER PRIMARY KEY,
     id                TEXT    NOT NULL UNIQUE,
     org_id            TEXT    NOT NULL REFERENCES org (id),
-    session           INTEGER NOT NULL REFERENCES session (seq),
+    session           INTEGER REFERENCES session (seq),     -- NULL: nothing of it is stored
     user_id           TEXT    NOT NULL REFERENCES user (id),
     agent_id          TEXT    REFERENCES agent (id),
     project_id        TEXT    REFERENCES project (id),
     model             TEXT    NOT NULL,
     message_id        TEXT    NOT NULL,                     -- the answer's
+    kind              TEXT    NOT NULL DEFAULT 'chat' CHECK (kind IN ('chat', 'embedding')),
     status            TEXT    NOT NULL CHECK (status IN ('running', 'complete', 'stopped', 'interrupted', 'error')),
     started_at        INTEGER NOT NULL,
     ended_at          INTEGER,

@@ -5,6 +5,7 @@ use rusqlite::named_params;
 use super::{
     Answered, Org, SessionRow, Store, Tenant, TurnRow,
     tool_calls::{self, EndedCall},
+    unstored::Counts,
 };
 use crate::error::Result;
 
@@ -14,7 +15,8 @@ pub struct Orphan {
     pub turn: TurnRow,
     pub turn_id: String,
     pub tenant: Tenant,
-    pub session: SessionRow,
+    /// Absent: nothing of it is stored.
+    pub session: Option<SessionRow>,
     /// Microcents of the balance that it holds.
     pub held: i64,
     pub model: String,
@@ -22,6 +24,8 @@ pub struct Orphan {
     pub message_id: String,
     /// What a continued message had before: a JSON array of parts, as text.
     pub continued_parts: Option<String>,
+    /// Tokens that were counted, of one that is not stored.
+    pub counts: Counts,
 }
 
 impl Org<'_> {
@@ -48,7 +52,7 @@ impl Store {
             let mut turns = c.prepare(
                 "SELECT t.seq, t.id, t.org_id, t.user_id, t.session,
                      (SELECT coalesce(sum(held_delta), 0) FROM ledger_entry WHERE turn_id = t.id),
-                     t.model, t.agent_id, t.message_id, m.parts
+                     t.model, t.agent_id, t.message_id, m.parts, t.input_tokens, t.cache_read_tokens, t.output_tokens
                  FROM turn t LEFT JOIN message m ON m.session = t.session AND m.id = t.message_id AND m.superseded_by IS NULL
                  WHERE t.status = 'running' ORDER BY t.session",
             )?;
@@ -63,6 +67,11 @@ impl Store {
                     agent_id: row.get(7)?,
                     message_id: row.get(8)?,
                     continued_parts: row.get(9)?,
+                    counts: Counts {
+                        input_tokens: row.get::<_, i64>(10)?.unsigned_abs(),
+                        cache_read_tokens: row.get::<_, i64>(11)?.unsigned_abs(),
+                        output_tokens: row.get::<_, i64>(12)?.unsigned_abs(),
+                    },
                 })
             })?;
             Ok(orphans.collect::<Result<_, _>>()?)

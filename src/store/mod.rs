@@ -37,6 +37,7 @@ pub mod tool_calls;
 pub mod tools;
 pub mod turn_calls;
 pub mod turns;
+pub mod unstored; // turns of which no word is stored
 pub mod usage;
 
 pub use page::Page;

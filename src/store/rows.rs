@@ -90,7 +90,7 @@ mod tests {
         let new = NewTurn {
             id: id::generate(),
             session: NewSession::default(),
-            agent_id: org.agent("ala").unwrap().id,
+            agent_id: Some(org.agent("ala").unwrap().id),
             project_id: None,
             model: "demo/ala".into(),
             message_id: id::generate(),
@@ -112,11 +112,11 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let begun = begin(&store, &acme).await;
-            let (turn, session) = (begun.turn, begun.session.seq);
+            let (turn, session) = (begun.turn, begun.session_row().unwrap());
             let ended = EndedTurn {
                 turn,
                 turn_id: begun.turn_id.clone(),
-                session,
+                session: Some(session),
                 outcome: Outcome::Complete,
                 message: None,
                 input_tokens: 0,

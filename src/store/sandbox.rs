@@ -62,7 +62,7 @@ impl Sandbox {
             let new = NewTurn {
                 id: id::generate(),
                 session: NewSession { id: Some(SESSION.into()), ..NewSession::default() },
-                agent_id: "agent".into(),
+                agent_id: Some("agent".into()),
                 project_id: None,
                 model: "demo/ala".into(),
                 message_id: answer.id.clone(),
@@ -74,8 +74,8 @@ impl Sandbox {
             let begun = turns::begin(c, &self.tenant, new, plan)?;
             let ended = EndedTurn {
                 turn: begun.turn,
+                session: begun.session_row(),
                 turn_id: begun.turn_id,
-                session: begun.session.seq,
                 outcome: Outcome::Complete,
                 message: Some(NewMessage { id: begun.message_id, ..answer }),
                 input_tokens: 0,

@@ -234,11 +234,11 @@ impl OpenCall {
 
 impl Org<'_> {
     /// The calls of a message that have not ended, and those that were denied since it was written.
-    pub fn open_calls_of(&self, session: SessionRow, message_id: &str) -> Result<Vec<OpenCall>> {
+    pub fn open_calls_of(&self, session: Option<SessionRow>, message_id: &str) -> Result<Vec<OpenCall>> {
         self.read(|c| {
             let mut statement = c.prepare_cached(&format!(
                 "SELECT {} FROM tool_call
-                 WHERE session = :session AND org_id = :org AND message_id = :message
+                 WHERE session IS :session AND org_id = :org AND message_id = :message
                      AND (status IN ('waiting', 'approved', 'called') OR status = 'denied' AND decided_turn IS NULL) ORDER BY seq",
                 OpenCall::COLUMNS
             ))?;
@@ -257,8 +257,8 @@ impl Org<'_> {
         })
     }
 
-    /// Whether a person has allowed that tool, as it is, for the rest of the session.
-    pub fn is_granted(&self, session: SessionRow, tool: &str, fingerprint: &[u8; 32]) -> Result<bool> {
+    /// Whether a person has allowed that tool, as it is, for the rest of the session: of none, nobody has.
+    pub fn is_granted(&self, session: Option<SessionRow>, tool: &str, fingerprint: &[u8; 32]) -> Result<bool> {
         self.read(|c| {
             let mut statement = c.prepare_cached(
                 "SELECT 1 FROM tool_grant g JOIN session s ON s.seq = g.session

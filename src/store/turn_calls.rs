@@ -49,7 +49,7 @@ pub struct StartedCall {
 impl Org<'_> {
     /// Writes down the calls of a step, in one commit, before any of them runs. Answers which may not wait, since too many do.
     pub async fn open_calls(&self, begun: &Begun, calls: Vec<NewCall>) -> Result<Vec<String>> {
-        let (turn, turn_id, session) = (begun.turn, begun.turn_id.clone(), begun.session.seq);
+        let (turn, turn_id, session) = (begun.turn, begun.turn_id.clone(), begun.session_row());
         let message_id = begun.message_id.clone();
         self.write(move |c, tenant| {
             refuse_ended(c, &tenant.org_id, &turn_id)?;
@@ -96,7 +96,7 @@ impl Org<'_> {
 fn insert(
     c: &Connection,
     org_id: &str,
-    session: SessionRow,
+    session: Option<SessionRow>,
     turn: TurnRow,
     message_id: &str,
     call: &NewCall,
@@ -113,7 +113,9 @@ fn insert(
         ":tool": call.tool, ":origin": call.origin, ":fingerprint": call.fingerprint, ":hash": call.input_hash,
         ":policy": call.policy, ":idempotent": call.is_idempotent,
         ":status": if call.waits { CallStatus::Waiting } else { CallStatus::Called },
-        ":now": now, ":cost": if call.waits { 0 } else { call.cost }, ":input": call.input,
+        ":now": now, ":cost": if call.waits { 0 } else { call.cost },
+        // Of a turn that is not stored no word is.
+        ":input": session.map(|_| &call.input),
     })?;
     Ok(())
 }
@@ -169,7 +171,7 @@ mod tests {
         let new = NewTurn {
             id: id::generate(),
             session: NewSession::default(),
-            agent_id: org.agent("ala").unwrap().id,
+            agent_id: Some(org.agent("ala").unwrap().id),
             project_id: None,
             model: "demo/ala".into(),
             message_id: id::generate(),

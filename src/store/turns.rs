@@ -29,7 +29,8 @@ pub struct NewTurn {
     pub id: String,
     /// The session's id, or what to make it of if there is none of that id.
     pub session: NewSession,
-    pub agent_id: String,
+    /// Absent: a model is asked itself.
+    pub agent_id: Option<String>,
     pub project_id: Option<String>,
     pub model: String,
     /// The message's id, unless the plan continues another.
@@ -77,7 +78,8 @@ pub struct HistoryView<'a> {
 pub struct Begun {
     pub turn: TurnRow,
     pub turn_id: String,
-    pub session: Session,
+    /// Absent: nothing of it is stored.
+    pub session: Option<Session>,
     /// Whether the session was made for this turn.
     pub session_is_new: bool,
     /// The message's id.
@@ -95,7 +97,8 @@ pub struct Begun {
 pub struct EndedTurn {
     pub turn: TurnRow,
     pub turn_id: String,
-    pub session: SessionRow,
+    /// Absent: nothing of it is stored.
+    pub session: Option<SessionRow>,
     pub outcome: Outcome,
     /// The message; absent if there is nothing to keep.
     pub message: Option<NewMessage>,
@@ -180,20 +183,23 @@ impl Org<'_> {
             if !is_running(c, &tenant.org_id, &begun.turn_id)? {
                 return Ok(());
             }
-            let (turn, session) = (begun.turn, begun.session.seq);
+            let turn = begun.turn;
             c.execute("DELETE FROM message WHERE turn = ?1", [turn])?;
             c.execute("UPDATE message SET superseded_by = NULL WHERE superseded_by = ?1", [turn])?;
             ledger::settle(c, &tenant.org_id, &begun.turn_id, 0)?;
-            // An interrupted session stays one, and one that no agent was bound to may choose again.
-            leave(c, turn, session, begun.session.status)?;
-            c.execute("UPDATE session SET agent_id = ?2 WHERE seq = ?1", (session, &begun.session.agent_id))?;
+            c.execute("DELETE FROM turn_journal WHERE turn = ?1", [turn])?;
             c.execute("DELETE FROM response WHERE turn = ?1", [turn])?;
             c.execute("DELETE FROM turn WHERE seq = ?1", [turn])?;
+            let Some(Session { seq: session, status, agent_id, .. }) = &begun.session else { return Ok(()) };
             if begun.session_is_new {
                 // A branch began with a copy of another's history.
                 c.execute("DELETE FROM message WHERE session = ?1", [session])?;
                 c.execute("DELETE FROM session WHERE seq = ?1", [session])?;
+                return Ok(());
             }
+            // An interrupted session stays one, and one that no agent was bound to may choose again.
+            leave(c, *session, *status)?;
+            c.execute("UPDATE session SET agent_id = ?2 WHERE seq = ?1", (session, agent_id))?;
             Ok(())
         })
         .await
@@ -273,7 +279,8 @@ pub(super) fn begin(
     }
     let held = new.hold.map_or(Ok(0), |hold| take_hold(c, &tenant.org_id, &new.id, &new.model, hold))?;
     let is_final = taken_up + withdrawn + plan.decisions.len() > 0;
-    Ok(Begun { turn, turn_id: new.id, session, session_is_new, message_id, continued_parts, held, is_final })
+    let (turn_id, session) = (new.id, Some(session));
+    Ok(Begun { turn, turn_id, session, session_is_new, message_id, continued_parts, held, is_final })
 }
 
 fn session_of(c: &Connection, tenant: &Tenant, new: &NewTurn) -> Result<(Session, bool)> {
@@ -316,7 +323,7 @@ fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, mes
 }
 
 /// Holds as much as there is, up to the most that is asked for; less than the least is a refusal.
-fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str, hold: Hold) -> Result<i64> {
+pub(super) fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str, hold: Hold) -> Result<i64> {
     let available = ledger::available(c, org_id)?;
     if available < hold.at_least {
         return Err(Error::PaymentRequired { balance: available, model: model.to_owned() });
@@ -344,11 +351,11 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
     if !is_running(c, org_id, &ended.turn_id)? {
         return Ok(());
     }
-    if let Some(message) = &ended.message {
-        if let Some(continued) = messages::find(c, ended.session, &message.id)? {
-            messages::supersede_from(c, ended.session, continued.seq, ended.turn)?;
+    if let (Some(message), Some(session)) = (&ended.message, ended.session) {
+        if let Some(continued) = messages::find(c, session, &message.id)? {
+            messages::supersede_from(c, session, continued.seq, ended.turn)?;
         }
-        messages::insert(c, ended.session, Some(ended.turn), message)?;
+        messages::insert(c, session, Some(ended.turn), message)?;
     }
     tool_calls::end(c, org_id, &ended.calls)?;
     let charged = ledger::settle(c, org_id, &ended.turn_id, ended.cost)?;
@@ -364,23 +371,24 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
     if let Some(ending) = &ended.ending {
         responses::end(c, ended.turn, ending)?;
     }
+    c.prepare_cached("DELETE FROM turn_journal WHERE turn = ?1")?.execute([ended.turn])?;
+    let Some(session) = ended.session else { return Ok(()) };
     if let Some(cut) = ended.cut {
-        c.prepare_cached("UPDATE session SET cut = ?2 WHERE seq = ?1")?.execute((ended.session, cut))?;
+        c.prepare_cached("UPDATE session SET cut = ?2 WHERE seq = ?1")?.execute((session, cut))?;
     }
     let status = match ended.outcome {
         // Somebody may have answered while the turn still ran.
-        _ if waiting::awaits(c, ended.session, &message_id)? => sessions::Status::AwaitingApproval,
+        _ if waiting::awaits(c, session, &message_id)? => sessions::Status::AwaitingApproval,
         Outcome::Interrupted => sessions::Status::Interrupted,
         Outcome::Complete | Outcome::Stopped | Outcome::Failed => sessions::Status::Idle,
     };
-    leave(c, ended.turn, ended.session, status)
+    leave(c, session, status)
 }
 
-/// Lets go of a session, and of the journal that only a running turn needs.
-fn leave(c: &Connection, turn: TurnRow, session: SessionRow, status: sessions::Status) -> Result<()> {
+/// Lets go of a session.
+fn leave(c: &Connection, session: SessionRow, status: sessions::Status) -> Result<()> {
     let now = Timestamp::now().as_millis();
     c.prepare_cached("UPDATE session SET status = ?2, updated_at = ?3 WHERE seq = ?1")?
         .execute((session, status, now))?;
-    c.prepare_cached("DELETE FROM turn_journal WHERE turn = ?1")?.execute([turn])?;
     Ok(())
 }

@@ -149,7 +149,8 @@ impl Engine {
         if let Some(failed_early) = failed_early {
             self.await_head(&asker.tenant, &begun, &turn, failed_early).await?;
         }
-        let (turn_id, session_id, session_is_new) = (Some(begun.turn_id), begun.session.id, begun.session_is_new);
+        let (session_id, session_is_new) = (begun.session_id().to_owned(), begun.session_is_new);
+        let turn_id = Some(begun.turn_id);
         Ok(Started { turn, turn_id, session_id, session_is_new, test_mode })
     }
 
@@ -182,7 +183,7 @@ impl Engine {
                 origin: Some(ask.asker.by.origin()),
                 kept_until: ask.response.as_ref().map(|_| Timestamp::now().plus(keep)),
             },
-            agent_id: resolved.agent.id.clone(),
+            agent_id: Some(resolved.agent.id.clone()),
             project_id: resolved.project_id.clone(),
             model: resolved.model.id.clone(),
             message_id: id::generate(),
@@ -206,7 +207,7 @@ impl Engine {
     ) -> Result<Run> {
         let fold = Fold::with_parts(fold::stored_parts(begun.continued_parts.as_deref())?);
         let (store, tenant) = (self.services.store.clone(), asker.tenant.clone());
-        let (session_id, agents) = (begun.session.id.clone(), self.errands(&asker, &resolved, &begun));
+        let (session_id, agents) = (begun.session_id().to_owned(), self.errands(&asker, &resolved, &begun));
         let call =
             Call { store: store.clone(), tenant: tenant.clone(), session_id, id: String::new(), agents: Some(agents) };
         Ok(Run {
@@ -233,7 +234,7 @@ impl Engine {
             begin: Box::new(begin),
             store: self.services.store.clone(),
             asker: asker.clone(),
-            session_id: begun.session.id.clone(),
+            session_id: begun.session_id().to_owned(),
             project_id: resolved.project_id.clone(),
             agent_id: resolved.agent.id.clone(),
             one: Default::default(),
@@ -243,7 +244,7 @@ impl Engine {
     /// Runs the turn in a task that no connection owns.
     fn spawn(self: &Arc<Self>, run: Run, slot: OwnedSemaphorePermit) -> Arc<RunningTurn> {
         let (engine, row, turn) = (self.clone(), run.begun.turn, run.out.turn().clone());
-        let key = (run.asker.tenant.org_id.clone(), run.begun.session.id.clone());
+        let key = (run.asker.tenant.org_id.clone(), run.begun.session_id().to_owned());
         let running = Running {
             row,
             message_id: run.begun.message_id.clone(),

@@ -22,12 +22,14 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    model::Usage,
     store::{
         TurnRow,
         journal::Orphan,
         messages::{NewMessage, Role, Status},
         tool_calls::{CallStatus, EndedCall, OpenCall, Origin},
         turns::{EndedTurn, Outcome},
+        unstored::Counts,
     },
 };
 
@@ -143,8 +145,29 @@ fn show_again(fold: &mut Fold, call: &OpenCall) {
     });
 }
 
+/// The bill of a turn of which only counts are left. Its calls' outputs nobody has.
+fn counted(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
+    let org = services.store.org(&orphan.tenant);
+    let mut bill = bill_of(services, orphan);
+    let Counts { input_tokens, cache_read_tokens, output_tokens } = orphan.counts;
+    bill.add(Some(Usage { input_tokens, cache_read_tokens, output_tokens, reasoning_tokens: 0 }), 0, "");
+    bill.add_tools(org.cost_of_calls(orphan.turn)?);
+    let calls = lost_calls(services, orphan)?;
+    Ok(EndedTurn { input_tokens, cache_read_tokens, output_tokens, cost: bill.charge(), calls, ..empty_end(orphan) })
+}
+
+/// What it held, and nothing spent. A model that is gone since then costs nothing: its price is unknown.
+fn bill_of(services: &Services, orphan: &Orphan) -> Bill {
+    let pricing =
+        services.catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|resolved| resolved.model.pricing);
+    let mut bill = Bill::new(pricing, OUTPUT_TOKENS_DEFAULT);
+    bill.add_hold(orphan.held);
+    bill
+}
+
 /// The message that the journal holds, and an estimate of what it cost.
 fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
+    let Some(session) = orphan.session else { return counted(services, orphan) };
     let before = fold::stored_parts(orphan.continued_parts.as_deref())?;
     let (parts_before, text_before) = (before.len(), fold::content(&before).len());
     let mut fold = Fold::with_parts(before);
@@ -160,15 +183,11 @@ fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
     fold.close(Outcome::Interrupted);
     let parts = fold.into_parts();
     let content = fold::content(&parts);
-    // A model that is gone since then costs nothing: its price is unknown.
-    let pricing =
-        services.catalog.resolve(&orphan.tenant, &orphan.model).ok().and_then(|resolved| resolved.model.pricing);
-    let mut bill = Bill::new(pricing, OUTPUT_TOKENS_DEFAULT);
-    bill.add_hold(orphan.held);
+    let mut bill = bill_of(services, orphan);
     // What a continued message had before is paid for already, and a turn that added nothing costs nothing.
     if parts.len() > parts_before {
         let said = content.get(text_before..).unwrap_or_default();
-        bill.add(None, history::tokens_of_bytes(org.content_bytes(orphan.session)?), said);
+        bill.add(None, history::tokens_of_bytes(org.content_bytes(session)?), said);
     }
     bill.add_tools(org.cost_of_calls(orphan.turn)?);
     let mut metadata = json!({

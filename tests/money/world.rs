@@ -265,7 +265,7 @@ pub async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> 
             origin: None,
             kept_until: None,
         },
-        agent_id: org.agent("ala")?.id,
+        agent_id: Some(org.agent("ala")?.id),
         project_id: None,
         model: PAID_MODEL.into(),
         message_id: id::generate(),
@@ -290,7 +290,7 @@ pub fn ended(begun: &Begun, outcome: Outcome, cost: i64) -> EndedTurn {
     EndedTurn {
         turn: begun.turn,
         turn_id: begun.turn_id.clone(),
-        session: begun.session.seq,
+        session: begun.session_row(),
         outcome,
         message: None,
         input_tokens: 10,

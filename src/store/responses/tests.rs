@@ -38,7 +38,7 @@ impl World {
                 kept_until: Some(Timestamp::now().plus(KEEP)),
                 ..NewSession::default()
             },
-            agent_id: org.agent("ala")?.id,
+            agent_id: Some(org.agent("ala")?.id),
             project_id: None,
             model: "demo/ala".into(),
             message_id: id::generate(),
@@ -58,7 +58,7 @@ impl World {
         let ended = EndedTurn {
             turn: begun.turn,
             turn_id: begun.turn_id.clone(),
-            session: begun.session.seq,
+            session: begun.session_row(),
             outcome: Outcome::Complete,
             message: Some(NewMessage { id: begun.message_id, ..answer }),
             input_tokens: 0,

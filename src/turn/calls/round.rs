@@ -131,7 +131,7 @@ impl<'a> Round<'a> {
     /// Runs what a person has allowed in an earlier turn of this message, and what a crash left to be made again.
     pub async fn of_message(&mut self) -> Result<()> {
         let org = self.services.store.org(&self.asker.tenant);
-        let open = org.open_calls_of(self.begun.session.seq, &self.begun.message_id)?;
+        let open = org.open_calls_of(self.begun.session_row(), &self.begun.message_id)?;
         let parts = self.out.so_far().to_vec();
         let (mut ready, mut started, mut due) = (Vec::new(), Vec::new(), 0);
         for part in &parts {
@@ -253,7 +253,7 @@ impl<'a> Round<'a> {
             Policy::Never => Ok(false),
             Policy::Ask => {
                 let org = self.services.store.org(&self.asker.tenant);
-                Ok(!org.is_granted(self.begun.session.seq, &tool.name, &tool.fingerprint)?)
+                Ok(!org.is_granted(self.begun.session_row(), &tool.name, &tool.fingerprint)?)
             }
             Policy::Owner | Policy::Off => Ok(true),
         }

@@ -100,7 +100,7 @@ impl Run {
     /// Leaves the calls of an earlier turn that this one has not come to: they wait on for the turn that resumes an interrupted one.
     fn leave_untouched(&mut self, outcome: Outcome) {
         let org = self.services.store.org(&self.asker.tenant);
-        let mut open = org.open_calls_of(self.begun.session.seq, &self.begun.message_id).unwrap_or_default();
+        let mut open = org.open_calls_of(self.begun.session_row(), &self.begun.message_id).unwrap_or_default();
         open.retain(|call| !self.progress.calls.knows(&call.id));
         for call in open {
             let ended = match (call.status, outcome) {
@@ -147,7 +147,7 @@ impl Run {
         let ended = EndedTurn {
             turn: self.begun.turn,
             turn_id: self.begun.turn_id.clone(),
-            session: self.begun.session.seq,
+            session: self.begun.session_row(),
             outcome,
             message,
             input_tokens: usage.input_tokens,

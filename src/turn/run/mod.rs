@@ -179,8 +179,9 @@ impl Run {
     fn read_history(&mut self, request: &mut Request, room: Option<Room>) -> Result<bool> {
         let org = self.services.store.org(&self.asker.tenant);
         let own = self.progress.answered.as_deref().map(|parts| (&*self.begun.message_id, parts));
-        let cut = self.progress.cut.or(self.begun.session.cut);
-        let fitted = recall(&org, self.begun.session.seq, own, &self.resolved.system, room, cut)?;
+        let Some(session) = &self.begun.session else { return Ok(false) };
+        let cut = self.progress.cut.or(session.cut);
+        let fitted = recall(&org, session.seq, own, &self.resolved.system, room, cut)?;
         let of_this_turn = request.messages.split_off(self.progress.history_len);
         let was_longer = self.progress.history_len > fitted.messages.len();
         request.messages = fitted.messages;
@@ -215,7 +216,7 @@ impl Run {
 
     fn start(&mut self) -> Result<()> {
         let (model, agent) = (&self.resolved.model.id, &self.resolved.agent.id);
-        let mut metadata = metadata::of_start(&self.begun.session.id, model, Some(agent), Timestamp::now());
+        let mut metadata = metadata::of_start(self.begun.session_id(), model, Some(agent), Timestamp::now());
         metadata::note_dropped(&mut metadata, self.progress.dropped);
         let message_id = self.begun.message_id.clone();
         let before = replay::chunks_of(&fold::stored_parts(self.begun.continued_parts.as_deref())?);

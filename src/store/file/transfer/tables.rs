@@ -222,6 +222,7 @@ pub(super) const TABLES: [Table; 17] = [
             "id",
             "model",
             "message_id",
+            "kind",
             "status",
             "started_at",
             "ended_at",
