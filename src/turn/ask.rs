@@ -54,6 +54,16 @@ pub struct Ask {
     pub given: Option<Given>,
 }
 
+/// What a running turn still needs of what was asked.
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub tools: Vec<Tool>,
+    pub sampling: Sampling,
+    pub is_whole: bool,
+    /// The conversation, if it is not stored.
+    pub given: Option<Vec<Message>>,
+}
+
 /// A conversation that whoever asks keeps, and gives whole.
 #[derive(Debug)]
 pub struct Given {
@@ -172,6 +182,16 @@ impl Ask {
             raw: false,
             given: None,
         }
+    }
+
+    /// Parts what its turn needs from what begins it; and the wire of a reply that is not stored.
+    pub(super) fn split(&mut self) -> (Asked, Option<Box<dyn Wire>>) {
+        let (given, wire) = match self.given.take() {
+            Some(Given { messages, wire }) => (Some(messages), Some(wire)),
+            None => (None, None),
+        };
+        let (tools, sampling) = (std::mem::take(&mut self.tools), std::mem::take(&mut self.sampling));
+        (Asked { tools, sampling, is_whole: self.is_whole || given.is_some(), given }, wire)
     }
 
     /// The first words that are posted, on one line: the label of a session that is created for them.

@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    ask::{Ask, Asker, SessionRef},
+    ask::{Ask, Asked, Asker, SessionRef},
     bill::Bill,
     chunk::Chunk,
     errand::Errands,
@@ -39,13 +39,18 @@ use crate::{
     catalog::Catalog,
     error::{Error, Result},
     id,
+    model::Message,
     store::{
         Store, Tenant, TurnRow,
         sessions::NewSession,
         turns::{Begun, NewTurn},
+        unstored::{NewUnstored, TurnKind},
     },
     time::Timestamp,
-    tools::{Tool, Tools, call::Call},
+    tools::{
+        Tool, Tools,
+        call::{Agents, Call},
+    },
 };
 
 /// Turns that may run at once.
@@ -87,9 +92,12 @@ pub struct Started {
     pub turn: Arc<RunningTurn>,
     /// The turn's id; absent if an earlier request began it.
     pub turn_id: Option<String>,
+    /// The session's id; empty: it is not stored.
     pub session_id: String,
     /// Whether the session was created for it.
     pub session_is_new: bool,
+    /// The model that answers: `provider/model`; absent if an earlier request began it.
+    pub model: Option<String>,
     /// Whether a test key's paid model was replaced by the built-in one.
     pub test_mode: bool,
 }
@@ -134,24 +142,29 @@ impl Engine {
             resolved => resolved?,
         };
         let window = Window::new(resolved.model.context_window, &resolved.source.facts(), Timestamp::now());
-        let cap = resolved.agent.settings.output_tokens_max.unwrap_or_else(|| window.output_tokens());
+        let caps = [ask.sampling.output_tokens_max, resolved.settings.output_tokens_max];
+        let cap = caps.into_iter().flatten().min().unwrap_or_else(|| window.output_tokens());
         let mut bill = Bill::new(resolved.model.pricing, cap);
-        let (asker, tools) = (ask.asker.clone(), std::mem::take(&mut ask.tools));
+        let (asker, (asked, wire)) = (ask.asker.clone(), ask.split());
         let is_background = ask.response.as_ref().is_some_and(|response| response.is_background);
-        let begun = self.commit(ask, &resolved, &bill).await?;
+        let begun = match &asked.given {
+            Some(given) => self.commit_unstored(&asker, given, &asked.tools, &resolved, &bill).await?,
+            None => self.commit(ask, &resolved, &bill).await?,
+        };
         bill.add_hold(begun.held);
         let (head, failed_early) = oneshot::channel();
         // Nobody waits for one in the background: it fails like one that has begun.
         let failed_early = (!is_background).then_some(failed_early);
-        let test_mode = resolved.test_mode;
-        let run = self.prepare(asker.clone(), tools, resolved, begun.clone(), bill, head)?;
+        let (test_mode, model) = (resolved.test_mode, Some(resolved.model.id.clone()));
+        let turn = wire.map_or_else(RunningTurn::new, RunningTurn::in_wire);
+        let run = self.prepare(turn, asker.clone(), asked, resolved, begun.clone(), bill, head)?;
         let turn = self.spawn(run, slot);
         if let Some(failed_early) = failed_early {
             self.await_head(&asker.tenant, &begun, &turn, failed_early).await?;
         }
         let (session_id, session_is_new) = (begun.session_id().to_owned(), begun.session_is_new);
         let turn_id = Some(begun.turn_id);
-        Ok(Started { turn, turn_id, session_id, session_is_new, test_mode })
+        Ok(Started { turn, turn_id, session_id, session_is_new, model, test_mode })
     }
 
     /// Question, turn and hold, durable when this returns. What was posted moves into the writer's job.
@@ -176,14 +189,14 @@ impl Engine {
                     SessionRef::Existing(id) | SessionRef::Client(id) => Some(id.clone()),
                     SessionRef::After(_) | SessionRef::New => None,
                 },
-                agent_id: Some(resolved.agent.id.clone()),
+                agent_id: resolved.agent_id().map(str::to_owned),
                 project_id: resolved.project_id.clone(),
                 label: ask.label(),
                 metadata: ask.asker.by.metadata(),
                 origin: Some(ask.asker.by.origin()),
                 kept_until: ask.response.as_ref().map(|_| Timestamp::now().plus(keep)),
             },
-            agent_id: Some(resolved.agent.id.clone()),
+            agent_id: resolved.agent_id().map(str::to_owned),
             project_id: resolved.project_id.clone(),
             model: resolved.model.id.clone(),
             message_id: id::generate(),
@@ -196,10 +209,36 @@ impl Engine {
         org.begin_turn(new, move |history| plan::plan(ask.messages, &ask.trigger, &decider, history)).await
     }
 
+    /// Turn and hold alone, durable when this returns.
+    async fn commit_unstored(
+        &self,
+        asker: &Asker,
+        given: &[Message],
+        tools: &[Tool],
+        resolved: &Resolved,
+        bill: &Bill,
+    ) -> Result<Begun> {
+        let specs: Vec<_> = tools.iter().map(Tool::spec).collect();
+        let prompt_tokens = history::tokens_of_prompt(given)
+            + history::tokens_of_text(&resolved.system)
+            + history::tokens_of_tools(&specs, history::TOKEN_BYTES as f64);
+        let new = NewUnstored {
+            id: id::generate(),
+            agent_id: resolved.agent_id().map(str::to_owned),
+            project_id: resolved.project_id.clone(),
+            model: resolved.model.id.clone(),
+            message_id: id::generate(),
+            kind: TurnKind::Chat,
+            hold: bill.hold_for(prompt_tokens),
+        };
+        self.services.store.org(&asker.tenant).once(asker.claim.as_ref()).begin_unstored(new).await
+    }
+
     fn prepare(
         self: &Arc<Self>,
+        turn: Arc<RunningTurn>,
         asker: Asker,
-        tools: Vec<Tool>,
+        asked: Asked,
         resolved: Resolved,
         begun: Begun,
         bill: Bill,
@@ -208,43 +247,45 @@ impl Engine {
         let fold = Fold::with_parts(fold::stored_parts(begun.continued_parts.as_deref())?);
         let (store, tenant) = (self.services.store.clone(), asker.tenant.clone());
         let (session_id, agents) = (begun.session_id().to_owned(), self.errands(&asker, &resolved, &begun));
-        let call =
-            Call { store: store.clone(), tenant: tenant.clone(), session_id, id: String::new(), agents: Some(agents) };
+        let call = Call { store: store.clone(), tenant: tenant.clone(), session_id, id: String::new(), agents };
         Ok(Run {
             call,
             services: self.services.clone(),
             asker,
-            out: Scribe::new(RunningTurn::new(), fold, store, tenant, begun.turn),
+            out: Scribe::new(turn, fold, store, tenant, begun.turn, begun.session.is_some()),
             begun,
             resolved,
             bill,
             progress: Progress::new(head),
-            tools,
+            asked,
         })
     }
 
     /// What the agent of a turn may ask others.
-    fn errands(self: &Arc<Self>, asker: &Asker, resolved: &Resolved, begun: &Begun) -> Arc<Errands> {
+    fn errands(self: &Arc<Self>, asker: &Asker, resolved: &Resolved, begun: &Begun) -> Option<Arc<dyn Agents>> {
+        let (session, agent) = (begun.session.as_ref()?, resolved.agent.as_ref()?);
         let engine = self.clone();
         let begin = move |ask| {
             let engine = engine.clone();
             async move { engine.begin(ask).await.map(|started| (started.session_id, started.turn)) }.boxed()
         };
-        Arc::new(Errands {
+        Some(Arc::new(Errands {
             begin: Box::new(begin),
             store: self.services.store.clone(),
             asker: asker.clone(),
-            session_id: begun.session_id().to_owned(),
+            session_id: session.id.clone(),
             project_id: resolved.project_id.clone(),
-            agent_id: resolved.agent.id.clone(),
+            agent_id: agent.id.clone(),
             one: Default::default(),
-        })
+        }))
     }
 
     /// Runs the turn in a task that no connection owns.
     fn spawn(self: &Arc<Self>, run: Run, slot: OwnedSemaphorePermit) -> Arc<RunningTurn> {
         let (engine, row, turn) = (self.clone(), run.begun.turn, run.out.turn().clone());
-        let key = (run.asker.tenant.org_id.clone(), run.begun.session_id().to_owned());
+        // A turn that is not stored is found by nobody, but stopped with its key and at the end like any other.
+        let session_id = run.begun.session.as_ref().map_or(&run.begun.turn_id, |session| &session.id);
+        let key = (run.asker.tenant.org_id.clone(), session_id.clone());
         let running = Running {
             row,
             message_id: run.begun.message_id.clone(),

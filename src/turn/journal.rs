@@ -11,7 +11,9 @@ use std::{
 use super::{
     chunk::{Chunk, DONE},
     memory::{Journals, Place},
+    wire::Wire,
 };
+use crate::model::Usage;
 
 /// A comment: readers of events pass over it.
 pub const BEAT: &[u8] = b": keep-alive\n\n";
@@ -36,6 +38,8 @@ struct Entries {
     /// What the message had before, if it is a continued one, as events for those who do not hold it. They follow the
     /// first one.
     before: Vec<u8>,
+    /// How it is written; absent: as an AI SDK stream.
+    wire: Option<Box<dyn Wire>>,
     /// Where each event ends: to find one by its number takes no search, which would hold the lock and so the turn.
     ends: Vec<usize>,
     over: bool,
@@ -60,6 +64,21 @@ enum Position {
 }
 
 impl Journal {
+    /// One that is written in another API's wire.
+    pub fn in_wire(wire: Box<dyn Wire>) -> Self {
+        Journal { entries: Mutex::new(Entries { wire: Some(wire), ..Entries::default() }), ..Journal::default() }
+    }
+
+    /// What begins its stream, for proxies: a comment, where its wire knows those.
+    pub fn opening(&self) -> &'static [u8] {
+        if self.lock().wire.is_some() { b"" } else { b": stream-open\n\n" }
+    }
+
+    /// What tells a reader in a long silence that the reply still runs.
+    pub fn heartbeat(&self) -> Vec<u8> {
+        self.lock().wire.as_mut().map_or_else(|| BEAT.to_vec(), |wire| wire.heartbeat())
+    }
+
     /// Appends the first chunk, and keeps what the message had before for those who read from outside: a client that
     /// continues a message holds that already.
     ///
@@ -83,9 +102,14 @@ impl Journal {
 
     /// Appends the last chunks and ends the stream.
     pub fn end(&self, chunks: &[Chunk]) {
+        self.end_with(chunks, &Usage::default());
+    }
+
+    /// The same of a reply that took so much.
+    pub fn end_with(&self, chunks: &[Chunk], usage: &Usage) {
         self.append(|entries| {
             entries.add(chunks);
-            entries.end();
+            entries.end(usage);
         });
         self.place.settle();
     }
@@ -186,7 +210,10 @@ impl Journal {
 impl Entries {
     fn add(&mut self, chunks: &[Chunk]) {
         for chunk in chunks {
-            chunk.write_to(&mut self.bytes);
+            match &mut self.wire {
+                Some(wire) => wire.chunk(chunk, &mut self.bytes),
+                None => chunk.write_to(&mut self.bytes),
+            }
             self.ends.push(self.bytes.len());
         }
     }
@@ -203,8 +230,11 @@ impl Entries {
         }
     }
 
-    fn end(&mut self) {
-        self.bytes.extend_from_slice(DONE.as_bytes());
+    fn end(&mut self, usage: &Usage) {
+        match &mut self.wire {
+            Some(wire) => wire.end(usage, &mut self.bytes),
+            None => self.bytes.extend_from_slice(DONE.as_bytes()),
+        }
         self.ends.push(self.bytes.len());
         self.over = true;
     }

@@ -43,7 +43,7 @@ pub(super) fn of_end(
 ) -> Value {
     let millis = |since: Instant| (since - progress.started).as_millis() as u64;
     let mut metadata = json!({
-        "model": resolved.model.id, "agentId": resolved.agent.id, "finishReason": finish,
+        "model": resolved.model.id, "agentId": resolved.agent_id(), "finishReason": finish,
         "costMicrocents": bill.charge(), "durationMs": millis(Instant::now()),
     });
     if let Some(first) = first_piece {

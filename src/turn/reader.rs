@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep};
 
-use super::journal::{BEAT, Cursor, Journal};
+use super::journal::{Cursor, Journal};
 
 /// Silence after which a reader gets a comment, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -48,7 +48,7 @@ impl Reader {
             self.quiet_since = Instant::now();
             let next = self.quiet_since + HEARTBEAT;
             self.heartbeat.as_mut().reset(next);
-            return Poll::Ready(Bytes::from_static(BEAT));
+            return Poll::Ready(self.journal.heartbeat().into());
         }
         Poll::Pending
     }
@@ -61,7 +61,10 @@ impl Stream for Reader {
         if !self.opened {
             // A comment first: it carries the response head through proxies before the first word is there.
             self.opened = true;
-            return Poll::Ready(Some(Ok(Bytes::from_static(b": stream-open\n\n"))));
+            let opening = self.journal.opening();
+            if !opening.is_empty() {
+                return Poll::Ready(Some(Ok(Bytes::from_static(opening))));
+            }
         }
         let reader = &mut *self;
         match reader.journal.poll_read(&mut reader.cursor, context) {

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     model::source::Source,
     store::{
-        agents::{ALA_SLUG, Agent},
+        agents::{ALA_SLUG, Agent, Settings},
         sessions::{Session, refuse_private},
     },
 };
@@ -18,15 +18,25 @@ use crate::{
 pub(super) struct Resolved {
     /// Absent: the turn creates it.
     pub session: Option<Session>,
-    pub agent: Agent,
+    /// Absent: the model itself is asked.
+    pub agent: Option<Agent>,
+    /// The agent's.
+    pub settings: Settings,
     pub project_id: Option<String>,
-    /// The project's prompt and the agent's.
+    /// The project's prompt, the agent's, and that of whoever asks.
     pub system: String,
     pub model: Model,
     /// Where the model is asked.
     pub source: Source,
     /// Whether a test key's paid model was replaced by the built-in one.
     pub test_mode: bool,
+}
+
+impl Resolved {
+    /// The agent's id, if one is asked.
+    pub fn agent_id(&self) -> Option<&str> {
+        self.agent.as_ref().map(|agent| &*agent.id)
+    }
 }
 
 /// Looks up what `ask` names, or what its session, its agent or its organization say instead.
@@ -40,10 +50,15 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
     };
     let bound = session.as_ref();
     let own_agent = bound.and_then(|session| session.agent_id.as_deref());
-    let agent = org.agent(ask.agent.as_deref().or(own_agent).unwrap_or(ALA_SLUG))?;
-    refuse_other("agent", own_agent, &agent.id)?;
-    if !agent.is_active {
-        return Err(Error::Conflict("this agent is not active: activate it, or choose another".into()));
+    let agent = match ask.raw {
+        true => None,
+        false => Some(org.agent(ask.agent.as_deref().or(own_agent).unwrap_or(ALA_SLUG))?),
+    };
+    if let Some(agent) = &agent {
+        refuse_other("agent", own_agent, &agent.id)?;
+        if !agent.is_active {
+            return Err(Error::Conflict("this agent is not active: activate it, or choose another".into()));
+        }
     }
     let own_project = bound.and_then(|session| session.project_id.as_deref());
     let project = match (ask.project.as_deref(), own_project) {
@@ -61,7 +76,7 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
         (Trigger::Resume(answers), Some(session)) if !answers.is_empty() => org.asking_model(session.seq)?,
         _ => None,
     };
-    let model_id = match ask.model.clone().or(asking).or_else(|| agent.model.clone()) {
+    let model_id = match ask.model.clone().or(asking).or_else(|| agent.as_ref()?.model.clone()) {
         Some(id) => id,
         None => org.details()?.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
     };
@@ -70,10 +85,15 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
     if test_mode {
         model = services.catalog.resolve(tenant, catalog::DEMO_MODEL)?;
     }
-    let prompts = [project.as_ref().map_or("", |project| &project.prompt), &agent.system_prompt];
+    let prompts = [
+        project.as_ref().map_or("", |project| &project.prompt),
+        agent.as_ref().map_or("", |agent| &agent.system_prompt),
+        &ask.system,
+    ];
     let system = prompts.into_iter().filter(|prompt| !prompt.is_empty()).collect::<Vec<_>>().join("\n\n");
     let project_id = project.map(|project| project.id);
-    Ok(Resolved { session, agent, project_id, system, model: model.model, source: model.source, test_mode })
+    let settings = agent.as_ref().map(|agent| agent.settings.clone()).unwrap_or_default();
+    Ok(Resolved { session, agent, settings, project_id, system, model: model.model, source: model.source, test_mode })
 }
 
 /// A session keeps the agent and the project of its first turn.

@@ -1,11 +1,16 @@
 //! A running turn, as its readers and those who may stop it see it.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::{chunk::Chunk, journal::Journal, listener::Listener, reader::Reader};
+use super::{chunk::Chunk, journal::Journal, listener::Listener, reader::Reader, wire::Wire};
+use crate::error::Error;
 
 /// Why a turn is to end before its reply does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +25,31 @@ pub enum Stop {
 pub struct RunningTurn {
     journal: Arc<Journal>,
     stop: watch::Sender<Option<Stop>>,
+    told: Mutex<Told>,
+}
+
+/// What is told of it beside its stream.
+#[derive(Default)]
+struct Told {
+    /// What was left out of its request.
+    ignored: Vec<String>,
+    /// Why it failed.
+    failure: Option<Error>,
 }
 
 impl RunningTurn {
     /// One that has streamed nothing yet.
     pub fn new() -> Arc<Self> {
-        Arc::new(RunningTurn { journal: Arc::default(), stop: watch::channel(None).0 })
+        RunningTurn::with(Journal::default())
+    }
+
+    /// The same, of a reply that is read in that wire.
+    pub fn in_wire(wire: Box<dyn Wire>) -> Arc<Self> {
+        RunningTurn::with(Journal::in_wire(wire))
+    }
+
+    fn with(journal: Journal) -> Arc<Self> {
+        Arc::new(RunningTurn { journal: Arc::new(journal), stop: watch::channel(None).0, told: Mutex::default() })
     }
 
     /// One that is over, with all that it streamed.
@@ -64,6 +88,34 @@ impl RunningTurn {
             tokio::time::sleep(interval).await;
             self.journal.beat();
         }
+    }
+
+    /// Notes what its model was not sent, or not offered: `logit_bias`, `agent.create_ticket`.
+    pub(super) fn ignore(&self, what: impl IntoIterator<Item = String>) {
+        let mut told = self.told();
+        for what in what {
+            if !told.ignored.contains(&what) {
+                told.ignored.push(what);
+            }
+        }
+    }
+
+    /// What its model was not sent, or not offered, so far.
+    pub fn ignored(&self) -> Vec<String> {
+        self.told().ignored.clone()
+    }
+
+    pub(super) fn fail(&self, error: Error) {
+        self.told().failure = Some(error);
+    }
+
+    /// Why it failed, once it is over; for whoever asks first.
+    pub fn take_failure(&self) -> Option<Error> {
+        self.told().failure.take()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until it is over.

@@ -8,7 +8,10 @@ use tokio::{
 };
 
 use super::{chunk::Chunk, fold::Fold, running::RunningTurn};
-use crate::store::{Answered, Store, Tenant, TurnRow, tool_calls::EndedCall, turns::Outcome};
+use crate::{
+    model::Usage,
+    store::{Answered, Store, Tenant, TurnRow, tool_calls::EndedCall, turns::Outcome, unstored::Counts},
+};
 
 /// Time between two checkpoints of a turn: what a crash may cost at most.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,11 +34,15 @@ pub struct Scribe {
     journaling: Option<(usize, usize, Answered<()>)>,
     /// Calls that ended and are not known to have in the file.
     ended: Vec<EndedCall>,
+    /// Whether what is said may reach the file.
+    is_kept: bool,
+    /// The count on its way to the file.
+    counting: Option<Answered<()>>,
 }
 
 impl Scribe {
-    /// For the turn of that row; `fold` holds what the message has already.
-    pub fn new(turn: Arc<RunningTurn>, fold: Fold, store: Store, tenant: Tenant, row: TurnRow) -> Self {
+    /// For the turn of that row; `fold` holds what the message has already. Of one that is not kept no word reaches the file.
+    pub fn new(turn: Arc<RunningTurn>, fold: Fold, store: Store, tenant: Tenant, row: TurnRow, is_kept: bool) -> Self {
         Scribe {
             turn,
             fold,
@@ -48,6 +55,8 @@ impl Scribe {
             journaled_bytes: 0,
             journaling: None,
             ended: Vec::new(),
+            is_kept,
+            counting: None,
         }
     }
 
@@ -72,8 +81,8 @@ impl Scribe {
     }
 
     /// Writes the last chunks, after the turn was stored; the fold is done by then.
-    pub fn end(&self, chunks: &[Chunk]) {
-        self.turn.journal().end(chunks);
+    pub fn end(&self, chunks: &[Chunk], usage: &Usage) {
+        self.turn.journal().end_with(chunks, usage);
     }
 
     /// Notes that a piece of the reply came.
@@ -107,6 +116,9 @@ impl Scribe {
     /// What the file did not take goes with the next one, so a journal has no gaps. One is on its way at a time: a disk
     /// that stalls is not sent the same again.
     pub fn checkpoint(&mut self) {
+        if !self.is_kept {
+            return;
+        }
         self.checkpoint.as_mut().reset(Instant::now() + CHECKPOINT_INTERVAL);
         if let Some((bytes, calls, mut answered)) = self.journaling.take() {
             match answered.try_recv() {
@@ -128,6 +140,22 @@ impl Scribe {
         let (ended, calls) = (self.ended.clone(), self.ended.len());
         let answered = self.store.org(&self.tenant).journal(self.row, self.checkpoints, frames, ended);
         self.journaling = answered.ok().map(|answered| (bytes, calls, answered));
+    }
+
+    /// Puts what a turn that is not kept took so far into the file, with the next commit.
+    pub fn count(&mut self, usage: &Usage) {
+        self.checkpoint.as_mut().reset(Instant::now() + CHECKPOINT_INTERVAL);
+        if let Some(counting) = &mut self.counting
+            && matches!(counting.try_recv(), Err(TryRecvError::Empty))
+        {
+            return;
+        }
+        let counts = Counts {
+            input_tokens: usage.input_tokens,
+            cache_read_tokens: usage.cache_read_tokens,
+            output_tokens: usage.output_tokens,
+        };
+        self.counting = self.store.org(&self.tenant).count_turn(self.row, counts).ok();
     }
 
     /// Notes that a call ended, and how it is shown.

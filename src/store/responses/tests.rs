@@ -110,7 +110,7 @@ async fn a_second_response_at_the_same_time_begins_a_branch_and_leaves_no_trace_
     assert!(beside.session_is_new && !running.session_is_new);
     let org = world.store.org(&world.tenant);
     org.withdraw_turn(beside.clone()).await.unwrap();
-    assert!(org.session_if_any(&beside.session.id).unwrap().is_none());
+    assert!(org.session_if_any(beside.session_id()).unwrap().is_none());
     assert!(org.response(&beside.turn_id).unwrap().is_none());
     let second = org.response(&running.turn_id).unwrap().unwrap();
     assert!(world.begin("4", after(&second)).await.is_err(), "it runs");

@@ -3,6 +3,8 @@
 //! Rule: the clock stands still and is moved by the test. A thread that waits keeps it from running ahead while a socket or
 //! the file is waited for.
 
+mod unstored; // turns whose conversation is given
+
 use std::{io, sync::mpsc};
 
 use futures_util::StreamExt;

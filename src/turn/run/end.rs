@@ -46,7 +46,8 @@ impl Run {
         let is_open = self.out.is_open();
         let parts = self.out.parts(outcome);
         let metadata = metadata::of_end(&self.resolved, &self.bill, &self.progress, self.out.first_piece(), finish);
-        let message = (!parts.is_empty()).then(|| NewMessage {
+        let is_kept = self.begun.session.is_some() && !parts.is_empty();
+        let message = is_kept.then(|| NewMessage {
             id: self.begun.message_id.clone(),
             role: Role::Assistant,
             status: outcome.into(),
@@ -55,20 +56,23 @@ impl Run {
             parts: Value::Array(parts).to_string(),
         });
         self.services.stats.count(outcome, &self.bill.usage());
-        let mut last = Vec::new();
         let ending = self.ending(&ended, is_open, &metadata);
-        match (self.store(outcome, message, ending).await, ended) {
-            (Err(error), _) | (Ok(()), Ended::Failed(error)) => last.extend(self.error_chunks(&error)),
+        let stored = self.store(outcome, message, ending).await;
+        let (failure, own) = match (stored, ended) {
+            (Err(error), _) | (Ok(()), Ended::Failed(error)) => (Some(error), None),
+            (Ok(()), Ended::Stopped(Stop::Draining)) => (Some(DRAINING), None),
+            (Ok(()), Ended::Stopped(Stop::Requested)) => (None, Some(Chunk::Abort)),
             (Ok(()), Ended::Finished(_)) => {
-                last.extend(self.progress.fault.iter().flat_map(|fault| self.error_chunks(fault)));
-                last.push(Chunk::Finish { finish_reason: finish.into(), message_metadata: metadata });
+                let end = Chunk::Finish { finish_reason: finish.into(), message_metadata: metadata };
+                (self.progress.fault.take(), Some(end))
             }
-            (Ok(()), Ended::Stopped(Stop::Requested)) => last.push(Chunk::Abort),
-            (Ok(()), Ended::Stopped(Stop::Draining)) => {
-                last.extend(self.error_chunks(&DRAINING));
-            }
+        };
+        let mut last: Vec<_> = failure.iter().flat_map(|failure| self.error_chunks(failure)).collect();
+        last.extend(own);
+        if let Some(failure) = failure {
+            self.out.turn().fail(failure);
         }
-        self.out.end(&last);
+        self.out.end(&last, &self.bill.usage());
     }
 
     /// Ends the calls that still run: nobody knows whether they took effect. Those that may be made again are left to a turn that

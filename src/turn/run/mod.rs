@@ -4,24 +4,22 @@
 //! are written after it.
 
 mod end; // how it is stored, and what its readers are told last
+mod request; // what its model is asked
 
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, json};
 
 use super::{
-    ask::{Asker, By},
+    ask::{Asked, Asker, By},
     bill::Bill,
     calls::{
         round::{Left, Round},
         shown::is_dynamic,
     },
     chunk::{Chunk, ModelState},
-    fold,
-    history::{self, Room},
-    metadata,
+    fold, history, metadata,
     progress::{OpenCall, Progress, Said},
-    recall::recall,
     replay,
     resolve::Resolved,
     running::Stop,
@@ -32,13 +30,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    model::{
-        Delta, Ending, Finish, Message, Request, Thoughts, ToolSpec, Usage, facts::Lesson, openai::refusal,
-        sampling::Sampling, source::Reply,
-    },
+    model::{Delta, Ending, Finish, Message, Request, Thoughts, Usage, facts::Lesson, openai::refusal, source::Reply},
     store::turns::Begun,
     time::Timestamp,
-    tools::{Tool, Toolbox, call::Call, client},
+    tools::{Toolbox, call::Call},
 };
 
 /// Model calls one turn may make unless its agent says otherwise.
@@ -49,8 +44,6 @@ pub(super) const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// How often a model call is made again because the conversation was too long.
 pub(super) const OVERFLOW_RETRIES_MAX: u32 = 2;
-/// Of a prompt that was too long so much is kept at most, in per cent of its tokens as they are estimated.
-const OVERFLOW_KEPT: u64 = 75;
 /// How often a response's journal says that it still runs. Its readers are told once nothing was sent since the last time, so nobody
 /// waits for more than twice as long.
 const BEAT_INTERVAL: Duration = Duration::from_millis(7_500);
@@ -69,8 +62,8 @@ pub(super) struct Run {
     /// Writes the turn down; its handle is the engine's too.
     pub out: Scribe,
     pub progress: Progress,
-    /// Tools that whoever asks runs.
-    pub tools: Vec<Tool>,
+    /// What whoever asks says of the reply.
+    pub asked: Asked,
 }
 
 enum Ended {
@@ -89,7 +82,7 @@ impl Run {
     /// Runs the turn to its end.
     pub async fn run(mut self) {
         let turn = self.out.turn().clone();
-        let is_response = self.asker.by == By::Responses;
+        let is_response = self.asker.by == By::Responses && self.begun.session.is_some();
         let mut ended = tokio::select! {
             stop = turn.stopped() => Ended::Stopped(stop),
             never = turn.beat(BEAT_INTERVAL), if is_response => match never {},
@@ -115,22 +108,8 @@ impl Run {
             // Whatever fails from here on does not undo it.
             self.progress.head = None;
         }
-        let client = self.client_tools()?;
-        let toolbox = self.services.tools.of(&self.asker.tenant, &self.resolved.agent, client)?;
-        self.progress.tools_left_out = toolbox.left_out;
-        self.progress.tools_unavailable.clone_from(&toolbox.unavailable);
-        let settings = &self.resolved.agent.settings;
-        let mut request = Request {
-            model: self.resolved.model.name.clone(),
-            messages: Vec::new(),
-            tools: toolbox.tools.iter().map(Tool::spec).collect(),
-            sampling: Sampling {
-                temperature: settings.temperature,
-                top_p: settings.top_p,
-                reasoning_effort: settings.reasoning_effort.clone(),
-                ..Sampling::default()
-            },
-        };
+        let toolbox = self.toolbox()?;
+        let mut request = self.request(&toolbox);
         let room = self.room(&request.tools);
         if self.begun.is_final {
             // What people answered is acted on first: the model reads what came of it.
@@ -144,19 +123,13 @@ impl Run {
         }
         let dynamic = toolbox.tools.iter().filter(|tool| is_dynamic(tool)).map(|tool| tool.name.clone());
         let mut step = Step::new(fold::call_ids(self.begun.continued_parts.as_deref())?).with_dynamic(dynamic);
-        for _ in 0..self.resolved.agent.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
+        for _ in 0..self.resolved.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
             if let Next::Finish(finish) = self.step(&mut request, &toolbox, &mut step).await? {
                 return Ok(finish);
             }
         }
         self.close_with_words(&mut step, "I have used all the steps allowed for one reply. Ask me to continue.");
         Ok(Finish::Length)
-    }
-
-    /// The tools that whoever asks runs: the request's, and those of the agent. Another agent or program that asks runs none.
-    fn client_tools(&mut self) -> Result<Vec<Tool>> {
-        let kept = self.resolved.agent.client_tools.as_deref().filter(|_| self.asker.by == By::Chat);
-        client::with_kept(std::mem::take(&mut self.tools), kept).map_err(Error::internal)
     }
 
     /// The calls of this turn, and what they need of it.
@@ -174,49 +147,9 @@ impl Run {
         }
     }
 
-    /// Puts as much of the history into a request as there is room for, before what this turn has added; whether it is less
-    /// than before.
-    fn read_history(&mut self, request: &mut Request, room: Option<Room>) -> Result<bool> {
-        let org = self.services.store.org(&self.asker.tenant);
-        let own = self.progress.answered.as_deref().map(|parts| (&*self.begun.message_id, parts));
-        let Some(session) = &self.begun.session else { return Ok(false) };
-        let cut = self.progress.cut.or(session.cut);
-        let fitted = recall(&org, session.seq, own, &self.resolved.system, room, cut)?;
-        let of_this_turn = request.messages.split_off(self.progress.history_len);
-        let was_longer = self.progress.history_len > fitted.messages.len();
-        request.messages = fitted.messages;
-        self.progress.history_len = request.messages.len();
-        request.messages.extend(of_this_turn);
-        self.progress.dropped = fitted.dropped;
-        self.progress.cut = fitted.cut.or(self.progress.cut);
-        Ok(was_longer)
-    }
-
-    /// What is known of the model's window by now.
-    fn window(&self) -> Window {
-        Window::new(self.resolved.model.context_window, &self.resolved.source.facts(), Timestamp::now())
-    }
-
-    fn room(&self, tools: &[ToolSpec]) -> Option<Room> {
-        self.window().room(self.resolved.agent.settings.output_tokens_max, tools)
-    }
-
-    /// Shortens a conversation that was too long; false if nothing more can be left out.
-    fn shorten(&mut self, request: &mut Request, prompt_tokens: Option<u32>) -> Result<bool> {
-        let measured = prompt_tokens.and_then(|tokens| Window::measure(history::text_bytes(request), tokens.into()));
-        if let Some(bytes) = measured {
-            self.resolved.source.learn(Lesson::BytesPerToken { bytes });
-        }
-        let window = self.window();
-        let (bytes_per_token, output_bytes) = (window.bytes_per_token, window.output_bytes());
-        let sent = history::tokens_in(&request.messages, bytes_per_token);
-        let tokens = self.room(&request.tools).map_or(u64::MAX, |room| room.tokens).min(sent * OVERFLOW_KEPT / 100);
-        self.read_history(request, Some(Room { tokens, bytes_per_token, output_bytes }))
-    }
-
     fn start(&mut self) -> Result<()> {
-        let (model, agent) = (&self.resolved.model.id, &self.resolved.agent.id);
-        let mut metadata = metadata::of_start(self.begun.session_id(), model, Some(agent), Timestamp::now());
+        let (model, agent) = (&self.resolved.model.id, self.resolved.agent_id());
+        let mut metadata = metadata::of_start(self.begun.session_id(), model, agent, Timestamp::now());
         metadata::note_dropped(&mut metadata, self.progress.dropped);
         let message_id = self.begun.message_id.clone();
         let before = replay::chunks_of(&fold::stored_parts(self.begun.continued_parts.as_deref())?);
@@ -301,6 +234,7 @@ impl Run {
             match self.resolved.source.start(request, &mut loading).await {
                 Ok(reply) => {
                     self.progress.omitted.extend(reply.omitted());
+                    self.out.turn().ignore(reply.omitted().iter().map(|field| (*field).to_owned()));
                     return Ok(reply);
                 }
                 Err(Error::TooLong { model, window, prompt }) => {
@@ -333,7 +267,7 @@ impl Run {
             let ending = tokio::select! {
                 ending = reply.next(&mut deltas) => ending,
                 () = self.out.checkpoint_due() => {
-                    self.out.checkpoint();
+                    self.checkpoint();
                     None
                 }
             };
@@ -345,6 +279,18 @@ impl Run {
                 return Ending::new(Finish::Length);
             }
         }
+    }
+
+    /// Keeps what a crash must not take: what was said, or of a turn that is not stored what it costs.
+    fn checkpoint(&mut self) {
+        if self.begun.session.is_some() {
+            return self.out.checkpoint();
+        }
+        let mut bill = self.bill.clone();
+        if let Some(OpenCall { prompt_tokens, said }) = &self.progress.call {
+            bill.add(None, *prompt_tokens, &said.all());
+        }
+        self.out.count(&bill.usage());
     }
 
     /// Puts the running model call on the bill, by the upstream's own count if it gave one.
