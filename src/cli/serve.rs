@@ -116,11 +116,7 @@ impl Serve {
             if let Some(slug) = &self.org {
                 print_new_org(&server.handle().ensure_org(slug).await?);
             }
-            for folder in [Some(globals.folder()?), globals.key_folder()?].into_iter().flatten() {
-                if let Ok(Some(open)) = open_to_writers(&folder) {
-                    tracing::warn!("{}", others_may_write(&open));
-                }
-            }
+            warn_of_writers(globals)?;
             // Whoever reads that it listens may tell it to go at once.
             let told = signal();
             if let Some(address) = server.local_addr() {
@@ -133,6 +129,16 @@ impl Serve {
         });
         served.map_err(server::Error::into_inner)
     }
+}
+
+/// Says so if others may write where the file and its key are.
+fn warn_of_writers(globals: &Globals) -> Result<()> {
+    for folder in [Some(globals.folder()?), globals.key_folder()?].into_iter().flatten() {
+        if let Ok(Some(open)) = open_to_writers(&folder) {
+            tracing::warn!("{}", others_may_write(&open));
+        }
+    }
+    Ok(())
 }
 
 impl Serve {

@@ -43,3 +43,17 @@ pub enum ToolChoice {
     /// This one.
     Named(String),
 }
+
+#[cfg(test)]
+impl Sampling {
+    /// One that tunes what an agent may.
+    pub(crate) fn tuned() -> Self {
+        Sampling {
+            temperature: Some(0.5),
+            top_p: Some(0.9),
+            reasoning_effort: Some("low".into()),
+            output_tokens_max: Some(9),
+            ..Sampling::default()
+        }
+    }
+}

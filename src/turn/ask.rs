@@ -62,6 +62,8 @@ pub struct Asked {
     pub is_whole: bool,
     /// The conversation, if it is not stored.
     pub given: Option<Vec<Message>>,
+    /// How its reply is written then.
+    pub wire: Option<Box<dyn Wire>>,
 }
 
 /// A conversation that whoever asks keeps, and gives whole.
@@ -184,14 +186,14 @@ impl Ask {
         }
     }
 
-    /// Parts what its turn needs from what begins it; and the wire of a reply that is not stored.
-    pub(super) fn split(&mut self) -> (Asked, Option<Box<dyn Wire>>) {
+    /// Parts what its turn needs from what begins it.
+    pub(super) fn split(&mut self) -> Asked {
         let (given, wire) = match self.given.take() {
             Some(Given { messages, wire }) => (Some(messages), Some(wire)),
             None => (None, None),
         };
         let (tools, sampling) = (std::mem::take(&mut self.tools), std::mem::take(&mut self.sampling));
-        (Asked { tools, sampling, is_whole: self.is_whole || given.is_some(), given }, wire)
+        Asked { tools, sampling, is_whole: self.is_whole || given.is_some(), given, wire }
     }
 
     /// The first words that are posted, on one line: the label of a session that is created for them.

@@ -3,6 +3,7 @@
 //! Rule: at most one turn runs in a session; the file refuses a second one, and the map here only finds the first.
 
 mod answered; // conversations that go on with answers
+mod begun; // what is written down before a turn runs, and what it runs with
 mod responses; // turns of responses, by their rows
 
 pub use self::responses::RESPONSE_KEEP;
@@ -18,18 +19,13 @@ use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    ask::{Ask, Asked, Asker, SessionRef},
+    ask::Ask,
     bill::Bill,
     chunk::Chunk,
-    errand::Errands,
-    fold::{self, Fold},
-    history, plan,
-    progress::Progress,
     recovery, replay,
-    resolve::{Resolved, resolve},
+    resolve::resolve,
     run::Run,
     running::{RunningTurn, Stop},
-    scribe::Scribe,
     services::{Services, TOOL_PLACES},
     stats::Stats,
     stored::now_or_later,
@@ -38,19 +34,9 @@ use super::{
 use crate::{
     catalog::Catalog,
     error::{Error, Result},
-    id,
-    model::Message,
-    store::{
-        Store, Tenant, TurnRow,
-        sessions::NewSession,
-        turns::{Begun, NewTurn},
-        unstored::{NewUnstored, TurnKind},
-    },
+    store::{Store, Tenant, TurnRow, turns::Begun},
     time::Timestamp,
-    tools::{
-        Tool, Tools,
-        call::{Agents, Call},
-    },
+    tools::Tools,
 };
 
 /// Turns that may run at once.
@@ -145,7 +131,7 @@ impl Engine {
         let caps = [ask.sampling.output_tokens_max, resolved.settings.output_tokens_max];
         let cap = caps.into_iter().flatten().min().unwrap_or_else(|| window.output_tokens());
         let mut bill = Bill::new(resolved.model.pricing, cap);
-        let (asker, (asked, wire)) = (ask.asker.clone(), ask.split());
+        let (asker, asked) = (ask.asker.clone(), ask.split());
         let is_background = ask.response.as_ref().is_some_and(|response| response.is_background);
         let begun = match &asked.given {
             Some(given) => self.commit_unstored(&asker, given, &asked.tools, &resolved, &bill).await?,
@@ -156,8 +142,7 @@ impl Engine {
         // Nobody waits for one in the background: it fails like one that has begun.
         let failed_early = (!is_background).then_some(failed_early);
         let (test_mode, model) = (resolved.test_mode, Some(resolved.model.id.clone()));
-        let turn = wire.map_or_else(RunningTurn::new, RunningTurn::in_wire);
-        let run = self.prepare(turn, asker.clone(), asked, resolved, begun.clone(), bill, head)?;
+        let run = self.prepare(asker.clone(), asked, resolved, begun.clone(), bill, head)?;
         let turn = self.spawn(run, slot);
         if let Some(failed_early) = failed_early {
             self.await_head(&asker.tenant, &begun, &turn, failed_early).await?;
@@ -165,119 +150,6 @@ impl Engine {
         let (session_id, session_is_new) = (begun.session_id().to_owned(), begun.session_is_new);
         let turn_id = Some(begun.turn_id);
         Ok(Started { turn, turn_id, session_id, session_is_new, model, test_mode })
-    }
-
-    /// Question, turn and hold, durable when this returns. What was posted moves into the writer's job.
-    async fn commit(&self, ask: Ask, resolved: &Resolved, bill: &Bill) -> Result<Begun> {
-        let Asker { tenant, claim, .. } = &ask.asker;
-        let org = self.services.store.org(tenant).once(claim.as_ref());
-        let prompt_bytes = match (&resolved.session, resolved.model.is_free()) {
-            (Some(session), false) => org.content_bytes(session.seq)?,
-            _ => 0,
-        };
-        let posted_bytes = ask.messages.iter().map(|message| fold::content_bytes(&message.parts)).sum::<usize>();
-        let stored = resolved.session.as_ref().map_or(0, |session| session.message_count.unsigned_abs());
-        let prompt_tokens = history::tokens_at_most(
-            prompt_bytes + posted_bytes as u64 + resolved.system.len() as u64,
-            stored + ask.messages.len() as u64 + 1,
-        );
-        let keep = self.responses_keep();
-        let new = NewTurn {
-            id: id::generate(),
-            session: NewSession {
-                id: match &ask.session {
-                    SessionRef::Existing(id) | SessionRef::Client(id) => Some(id.clone()),
-                    SessionRef::After(_) | SessionRef::New => None,
-                },
-                agent_id: resolved.agent_id().map(str::to_owned),
-                project_id: resolved.project_id.clone(),
-                label: ask.label(),
-                metadata: ask.asker.by.metadata(),
-                origin: Some(ask.asker.by.origin()),
-                kept_until: ask.response.as_ref().map(|_| Timestamp::now().plus(keep)),
-            },
-            agent_id: resolved.agent_id().map(str::to_owned),
-            project_id: resolved.project_id.clone(),
-            model: resolved.model.id.clone(),
-            message_id: id::generate(),
-            hold: bill.hold_for(prompt_tokens),
-            decider: ask.asker.decider.clone(),
-            response: ask.response.clone(),
-            keep,
-        };
-        let decider = ask.asker.decider.clone();
-        org.begin_turn(new, move |history| plan::plan(ask.messages, &ask.trigger, &decider, history)).await
-    }
-
-    /// Turn and hold alone, durable when this returns.
-    async fn commit_unstored(
-        &self,
-        asker: &Asker,
-        given: &[Message],
-        tools: &[Tool],
-        resolved: &Resolved,
-        bill: &Bill,
-    ) -> Result<Begun> {
-        let specs: Vec<_> = tools.iter().map(Tool::spec).collect();
-        let prompt_tokens = history::tokens_of_prompt(given)
-            + history::tokens_of_text(&resolved.system)
-            + history::tokens_of_tools(&specs, history::TOKEN_BYTES as f64);
-        let new = NewUnstored {
-            id: id::generate(),
-            agent_id: resolved.agent_id().map(str::to_owned),
-            project_id: resolved.project_id.clone(),
-            model: resolved.model.id.clone(),
-            message_id: id::generate(),
-            kind: TurnKind::Chat,
-            hold: bill.hold_for(prompt_tokens),
-        };
-        self.services.store.org(&asker.tenant).once(asker.claim.as_ref()).begin_unstored(new).await
-    }
-
-    fn prepare(
-        self: &Arc<Self>,
-        turn: Arc<RunningTurn>,
-        asker: Asker,
-        asked: Asked,
-        resolved: Resolved,
-        begun: Begun,
-        bill: Bill,
-        head: oneshot::Sender<Error>,
-    ) -> Result<Run> {
-        let fold = Fold::with_parts(fold::stored_parts(begun.continued_parts.as_deref())?);
-        let (store, tenant) = (self.services.store.clone(), asker.tenant.clone());
-        let (session_id, agents) = (begun.session_id().to_owned(), self.errands(&asker, &resolved, &begun));
-        let call = Call { store: store.clone(), tenant: tenant.clone(), session_id, id: String::new(), agents };
-        Ok(Run {
-            call,
-            services: self.services.clone(),
-            asker,
-            out: Scribe::new(turn, fold, store, tenant, begun.turn, begun.session.is_some()),
-            begun,
-            resolved,
-            bill,
-            progress: Progress::new(head),
-            asked,
-        })
-    }
-
-    /// What the agent of a turn may ask others.
-    fn errands(self: &Arc<Self>, asker: &Asker, resolved: &Resolved, begun: &Begun) -> Option<Arc<dyn Agents>> {
-        let (session, agent) = (begun.session.as_ref()?, resolved.agent.as_ref()?);
-        let engine = self.clone();
-        let begin = move |ask| {
-            let engine = engine.clone();
-            async move { engine.begin(ask).await.map(|started| (started.session_id, started.turn)) }.boxed()
-        };
-        Some(Arc::new(Errands {
-            begin: Box::new(begin),
-            store: self.services.store.clone(),
-            asker: asker.clone(),
-            session_id: session.id.clone(),
-            project_id: resolved.project_id.clone(),
-            agent_id: agent.id.clone(),
-            one: Default::default(),
-        }))
     }
 
     /// Runs the turn in a task that no connection owns.

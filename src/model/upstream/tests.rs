@@ -390,14 +390,7 @@ async fn a_connection_is_used_again_if_little_followed_the_reply() {
 #[tokio::test]
 async fn a_request_is_changed_so_often_and_no_more_often() {
     let names = ["temperature", "top_p", "reasoning_effort", "stream_options", "max_tokens"];
-    let sampling = Sampling {
-        temperature: Some(0.5),
-        top_p: Some(0.5),
-        reasoning_effort: Some("low".into()),
-        output_tokens_max: Some(9),
-        ..Sampling::default()
-    };
-    let full = Request { sampling, ..request() };
+    let full = Request { sampling: Sampling::tuned(), ..request() };
     for (count, fits) in [(REPAIRS_MAX - 1, true), (REPAIRS_MAX, true), (REPAIRS_MAX + 1, false)] {
         let refusal = |name| format!("HTTP/1.1 400 No\r\ncontent-length: {}\r\n\r\nno {name}", 3 + str::len(name));
         let server = Server::responding(move |n, _| if n < count as usize { refusal(names[n]) } else { whole() });

@@ -1,3 +1,5 @@
+//! What is kept of responses, and for how long.
+
 use std::time::Duration;
 
 use super::*;

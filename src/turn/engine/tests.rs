@@ -26,8 +26,12 @@ use crate::{
     store::{
         messages::{NewMessage, Role},
         providers::{Provider, ProviderModel},
+        sessions::NewSession,
     },
-    turn::{ask::Posted, parts, run},
+    turn::{
+        ask::{Asker, Posted, SessionRef},
+        parts, run,
+    },
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -369,13 +369,11 @@ const LEFT_OUT: [(&str, &str, &str); 30] = [
 mod tests {
     use std::collections::BTreeSet;
 
-    use rusqlite::Connection;
-
     use super::*;
 
     #[test]
     fn every_column_of_the_schema_travels_or_is_left_out_for_a_reason() {
-        let connection = Connection::open_in_memory().unwrap();
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
         crate::store::file::schema::create(&connection).unwrap();
         let mut statement = connection
             .prepare(

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     model::{Content, Message, Usage, sampling::Sampling},
     turn::{
-        ask::{By, Given},
+        ask::{Asker, By, Given},
         running::Stop,
         wire::Wire,
     },
