@@ -79,8 +79,13 @@ fn one(name: &str, given: &Value) -> Result<Tool, String> {
         Some(schema @ Value::Object(_)) => schema.clone(),
         Some(_) => return Err(format!("{name}: inputSchema must be an object")),
     };
+    Ok(tool(name, description, input_schema))
+}
+
+/// One whose name, description and schema were looked at.
+pub fn tool(name: &str, description: &str, input_schema: Value) -> Tool {
     let definition = json!({ "name": name, "description": description, "inputSchema": input_schema });
-    Ok(Tool {
+    Tool {
         name: name.into(),
         title: None,
         description: description.into(),
@@ -94,7 +99,7 @@ fn one(name: &str, given: &Value) -> Result<Tool, String> {
         price: 0,
         time_max: Duration::ZERO,
         way: Way::Client,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::{
             envelope::ApiError,
         },
     },
+    turn::chunk::ErrorData,
 };
 
 /// The four words that there are for what went wrong: whose fault it is.
@@ -117,6 +118,25 @@ impl Fault {
     /// Ours, or a panic. The message is completed with the request's id.
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", "something went wrong inside the server")
+    }
+
+    /// Of a reply that failed after its head.
+    pub fn of_stream(data: &ErrorData) -> Self {
+        Self::in_stream(&data.code, &data.message)
+    }
+
+    /// The same by the code and the sentence of the other API.
+    pub fn in_stream(code: &str, message: &str) -> Self {
+        let failed = |status, kind, code| Fault::new(status, kind, Some(code), message);
+        match code {
+            "PAYMENT_REQUIRED" => failed(StatusCode::TOO_MANY_REQUESTS, INSUFFICIENT_QUOTA, "insufficient_quota"),
+            "VALIDATION_ERROR" => {
+                failed(StatusCode::BAD_REQUEST, INVALID_REQUEST, "context_length_exceeded").param("messages")
+            }
+            "SERVICE_UNAVAILABLE" => failed(StatusCode::SERVICE_UNAVAILABLE, SERVER, "overloaded"),
+            "INTERNAL" => Fault::internal(),
+            _ => failed(StatusCode::BAD_GATEWAY, SERVER, "model_unavailable"),
+        }
     }
 
     /// Names the field.

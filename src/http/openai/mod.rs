@@ -29,11 +29,18 @@ use super::{
 };
 
 mod call;
+pub mod chat;
+pub mod chat_wire; // chunks as chat completions
+pub mod client_tools; // tools that a request brings
 pub mod error;
+pub mod fields; // the fields of an object, taken one by one
+pub mod given; // a conversation that a client gives whole
+pub mod ignored; // what was left out
 pub mod messages_error; // failures as Anthropic's clients read them
 pub mod messages_wire; // a reply as Anthropic's events
 mod models;
 mod place;
+pub mod sampling; // how a reply is to be made
 
 /// What a client that has an alias of its own for a key sends it in.
 const KEY_ALIAS: HeaderName = HeaderName::from_static("api-key");

@@ -1,0 +1,181 @@
+//! A conversation that a client gives whole, as a model reads it.
+//!
+//! Rule: the client's leading system messages are one text in front. A later one goes where it stood, as words to the model in
+//! front of the next question: templates of widely used models refuse a second system message, and to move it to the front would spoil
+//! what a model's server remembers of the prompt.
+//! Rule: a call and its outputs stand together, and a call that nothing answers is left out.
+
+use std::collections::HashMap;
+
+use super::error::Fault;
+use crate::model::{Content, Message, Thoughts, ToolCall};
+
+/// Between system texts that become one.
+const BETWEEN: &str = "\n\n";
+
+/// A conversation as it is read, message by message.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    system: Vec<String>,
+    said: Vec<Message>,
+    /// Later system texts that no question has followed yet.
+    waiting: Vec<String>,
+    /// Which message made the last call of an id.
+    called_by: HashMap<String, usize>,
+    /// What came of the calls of each message.
+    outputs: HashMap<usize, Vec<(String, String)>>,
+}
+
+impl Conversation {
+    /// One in which nothing was said.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Instructions.
+    pub fn system(&mut self, text: String) {
+        match self.said.is_empty() {
+            _ if text.is_empty() => {}
+            true => self.system.push(text),
+            false => self.waiting.push(format!("<system>\n{text}\n</system>")),
+        }
+    }
+
+    /// A question.
+    pub fn user(&mut self, contents: Vec<Content>) {
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(Content::Text);
+        self.said.push(Message::User(waiting.chain(contents).collect()));
+    }
+
+    /// What a model said and called.
+    pub fn assistant(&mut self, text: String, thoughts: Option<Thoughts>, calls: Vec<ToolCall>) {
+        self.flush();
+        self.called_by.extend(calls.iter().map(|call| (call.id.clone(), self.said.len())));
+        self.said.push(Message::Assistant { text, thoughts, calls });
+    }
+
+    /// What came of a call; `at` is the path of its id. A second output of a call takes the place of the first.
+    pub fn tool(&mut self, call_id: String, output: String, at: &str) -> Result<(), Fault> {
+        let Some(by) = self.called_by.get(&call_id) else {
+            return Err(Fault::invalid_value(at, "must be the id of a call before it"));
+        };
+        let outputs = self.outputs.entry(*by).or_default();
+        outputs.retain(|(id, _)| *id != call_id);
+        outputs.push((call_id, output));
+        Ok(())
+    }
+
+    /// Whether a model is to go on with its own last words.
+    pub fn ends_with_assistant(&self) -> bool {
+        matches!(self.said.last(), Some(Message::Assistant { .. }))
+            && !self.outputs.contains_key(&(self.said.len() - 1))
+    }
+
+    /// The leading system text, and the rest.
+    pub fn finish(mut self) -> (String, Vec<Message>) {
+        self.flush();
+        let mut messages = Vec::with_capacity(self.said.len());
+        for (at, message) in self.said.into_iter().enumerate() {
+            let Message::Assistant { text, thoughts, mut calls } = message else {
+                messages.push(message);
+                continue;
+            };
+            let mut outputs = self.outputs.remove(&at).unwrap_or_default();
+            calls.retain(|call| outputs.iter().any(|(id, _)| *id == call.id));
+            let ids: Vec<_> = calls.iter().map(|call| call.id.clone()).collect();
+            messages.push(Message::Assistant { text, thoughts, calls });
+            for id in ids {
+                let Some(output) = outputs.iter().position(|(of, _)| *of == id) else { continue };
+                let (call_id, output) = outputs.swap_remove(output);
+                messages.push(Message::Tool { call_id, output });
+            }
+        }
+        (self.system.join(BETWEEN), messages)
+    }
+
+    fn flush(&mut self) {
+        if !self.waiting.is_empty() {
+            self.user(Vec::new());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(text: &str) -> Vec<Content> {
+        vec![Content::Text(text.into())]
+    }
+
+    fn call(id: &str) -> ToolCall {
+        ToolCall { id: id.into(), name: "f".into(), arguments: "{}".into(), beside: None }
+    }
+
+    /// Who says what, in short.
+    fn shown(conversation: Conversation) -> (String, Vec<String>) {
+        let (system, messages) = conversation.finish();
+        let short = messages.iter().map(|message| match message {
+            Message::System(text) => format!("s:{text}"),
+            Message::User(contents) => {
+                let texts = contents.iter().map(|content| match content {
+                    Content::Text(text) => text.replace('\n', " "),
+                    Content::File { media_type, .. } => media_type.clone(),
+                });
+                format!("u:{}", texts.collect::<Vec<_>>().join("+"))
+            }
+            Message::Assistant { text, calls, .. } => {
+                format!("a:{text}{:?}", calls.iter().map(|call| &*call.id).collect::<Vec<_>>())
+            }
+            Message::Tool { call_id, output } => format!("t:{call_id}={output}"),
+        });
+        (system, short.collect())
+    }
+
+    #[test]
+    fn leading_system_texts_are_one_and_later_ones_stand_before_the_next_question() {
+        let mut talk = Conversation::new();
+        talk.system("a".into());
+        talk.system(String::new());
+        talk.system("b".into());
+        talk.user(user("1"));
+        talk.system("later".into());
+        talk.user(user("2"));
+        talk.assistant("3".into(), None, Vec::new());
+        talk.system("then".into());
+        talk.assistant("4".into(), None, Vec::new());
+        talk.system("last".into());
+        let (system, said) = shown(talk);
+        assert_eq!(system, "a\n\nb");
+        let wrapped = |text: &str| format!("u:<system> {text} </system>");
+        let expected =
+            ["u:1".into(), wrapped("later") + "+2", "a:3[]".into(), wrapped("then"), "a:4[]".into(), wrapped("last")];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn calls_stand_with_their_outputs_and_without_one_they_are_left_out() {
+        let mut talk = Conversation::new();
+        talk.user(user("1"));
+        talk.assistant("x".into(), None, vec![call("a"), call("b"), call("c")]);
+        talk.tool("c".into(), "old".into(), "").unwrap();
+        talk.system("between".into());
+        talk.tool("c".into(), "3".into(), "").unwrap();
+        talk.tool("a".into(), "1".into(), "").unwrap();
+        assert!(!talk.ends_with_assistant());
+        talk.assistant(String::new(), None, vec![call("a")]);
+        assert!(talk.ends_with_assistant());
+        talk.tool("a".into(), "again".into(), "").unwrap();
+        let (_, said) = shown(talk);
+        let between = "u:<system> between </system>";
+        let first = ["u:1", "a:x[\"a\", \"c\"]", "t:a=1", "t:c=3"];
+        assert_eq!(said, [&first[..], &[between, "a:[\"a\"]", "t:a=again"]].concat());
+    }
+
+    #[test]
+    fn an_output_needs_its_call() {
+        let mut talk = Conversation::new();
+        talk.user(user("1"));
+        assert!(talk.tool("a".into(), "1".into(), "messages[1].tool_call_id").is_err());
+    }
+}
