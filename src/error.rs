@@ -74,6 +74,8 @@ pub enum Error {
 pub enum Refused {
     /// It does not take the request: a field, a file.
     Request,
+    /// It does not take this field, which whoever asks cannot do without.
+    Field(&'static str),
     /// It does not answer to such words.
     Content,
     /// It does not take the provider's key.
@@ -86,7 +88,7 @@ impl Refused {
     /// Its word in a stream.
     pub fn as_str(self) -> &'static str {
         match self {
-            Refused::Request => "request",
+            Refused::Request | Refused::Field(_) => "request",
             Refused::Content => "content",
             Refused::Credentials => "credentials",
             Refused::Limited { .. } => "limited",

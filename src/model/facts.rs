@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ThoughtsField;
 use crate::time::Timestamp;
 
 /// What a server said of its models is read again after this, and never on the way of a chat.
@@ -97,6 +98,8 @@ pub enum Lesson {
     ReplyTokens { tokens: u32 },
     /// Whether its template opens the tag of its thoughts, so that only the end of it comes.
     OpensThoughts { opens: bool },
+    /// The name under which it sends its thoughts, if they may go back to it.
+    ThoughtsAt { field: String },
     /// How many bytes of a prompt made one of its tokens.
     BytesPerToken { bytes: f64 },
 }
@@ -180,6 +183,14 @@ impl Facts {
     /// Whether its template opens the tag of its thoughts.
     pub fn opens_thoughts(&self, now: Timestamp) -> bool {
         self.lessons(now).any(|lesson| lesson.value == Lesson::OpensThoughts { opens: true })
+    }
+
+    /// The name under which it sends its thoughts; absent: it has sent none.
+    pub fn thoughts_field(&self, now: Timestamp) -> Option<ThoughtsField> {
+        self.lessons(now).find_map(|lesson| match &lesson.value {
+            Lesson::ThoughtsAt { field } => ThoughtsField::of(field),
+            _ => None,
+        })
     }
 
     /// The fields that it refuses, each with the name that it wants instead.
@@ -301,6 +312,11 @@ mod tests {
         assert!(facts.learn(refused("max_tokens", Some("max_completion_tokens")), now()));
         let fields: Vec<_> = facts.refused(now()).collect();
         assert_eq!(fields, [("temperature", None), ("max_tokens", Some("max_completion_tokens"))]);
+        assert_eq!(facts.thoughts_field(now()), None);
+        for field in [ThoughtsField::Reasoning, ThoughtsField::ReasoningContent] {
+            assert!(facts.learn(Lesson::ThoughtsAt { field: field.name().into() }, now()));
+            assert_eq!(facts.thoughts_field(now()), Some(field));
+        }
     }
 
     #[test]

@@ -35,6 +35,19 @@ pub struct Request {
     pub tools: Vec<ToolSpec>,
     /// How it is to answer.
     pub sampling: Sampling,
+    /// What of this it cannot do without.
+    pub needs: Needs,
+}
+
+/// What of a request is its asker's own: a server that refuses it refuses the request. What is ours is left out instead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Tools.
+    pub tools: bool,
+    /// Files.
+    pub files: bool,
+    /// The shape of the reply.
+    pub format: bool,
 }
 
 /// One message as a model sees it.

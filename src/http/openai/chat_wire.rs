@@ -147,7 +147,7 @@ impl Wire for ChatWire {
                 self.put(&Delta { annotations, ..Delta::default() }, frames);
             }
             Chunk::DataError { data, .. } => self.fault = Some(data.clone()),
-            Chunk::Error { error_text } => self.fail(error_text, frames),
+            Chunk::Error { .. } => self.fail(frames),
             Chunk::Abort => self.finish("stop", frames),
             Chunk::Finish { finish_reason, .. } => self.finish(finish_reason, frames),
             _ => {}
@@ -256,10 +256,10 @@ impl ChatWire {
     }
 
     /// A failed reply that came as one object has a status of its own, and no body of this wire.
-    fn fail(&mut self, sentence: &str, frames: &mut Vec<u8>) {
+    fn fail(&mut self, frames: &mut Vec<u8>) {
         self.failed = true;
         if let Form::Stream { .. } = self.form {
-            let fault = self.fault.as_ref().map_or_else(|| Fault::in_stream("", sentence), Fault::of_stream);
+            let fault = self.fault.as_ref().map_or_else(Fault::internal, Fault::of_stream);
             write_event(&fault.object(), frames);
         }
     }

@@ -120,22 +120,23 @@ impl Fault {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", "something went wrong inside the server")
     }
 
-    /// Of a reply that failed after its head.
+    /// Of a reply that failed after its head: the same words, by what the other API's stream says.
     pub fn of_stream(data: &ErrorData) -> Self {
-        Self::in_stream(&data.code, &data.message)
-    }
-
-    /// The same by the code and the sentence of the other API.
-    pub fn in_stream(code: &str, message: &str) -> Self {
-        let failed = |status, kind, code| Fault::new(status, kind, Some(code), message);
-        match code {
+        let failed = |status, kind, code| Fault::new(status, kind, Some(code), &*data.message);
+        match &*data.code {
+            "MODEL_UNAVAILABLE" => match data.reason.as_deref() {
+                Some("request") => failed(StatusCode::BAD_REQUEST, INVALID_REQUEST, "upstream_refused"),
+                Some("content") => failed(StatusCode::BAD_REQUEST, INVALID_REQUEST, "content_filter"),
+                Some("credentials") => failed(StatusCode::BAD_GATEWAY, SERVER, "upstream_credentials"),
+                Some("limited") => failed(StatusCode::TOO_MANY_REQUESTS, RATE_LIMIT, "upstream_rate_limited"),
+                _ => failed(StatusCode::BAD_GATEWAY, SERVER, "model_unavailable"),
+            },
             "PAYMENT_REQUIRED" => failed(StatusCode::TOO_MANY_REQUESTS, INSUFFICIENT_QUOTA, "insufficient_quota"),
             "VALIDATION_ERROR" => {
                 failed(StatusCode::BAD_REQUEST, INVALID_REQUEST, "context_length_exceeded").param("messages")
             }
             "SERVICE_UNAVAILABLE" => failed(StatusCode::SERVICE_UNAVAILABLE, SERVER, "overloaded"),
-            "INTERNAL" => Fault::internal(),
-            _ => failed(StatusCode::BAD_GATEWAY, SERVER, "model_unavailable"),
+            _ => Fault::internal(),
         }
     }
 
@@ -188,6 +189,9 @@ fn refused_by_model(why: Refused, text: String) -> Fault {
         Refused::Request => {
             let text = "the model's server refused the request: a field or file it does not take";
             Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, "upstream_refused", text)
+        }
+        Refused::Field(param) => {
+            Fault::unsupported_parameter(param, "the model's server does not take it for this model")
         }
         Refused::Content => Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, "content_filter", text),
         Refused::Credentials => Fault::new(StatusCode::BAD_GATEWAY, SERVER, "upstream_credentials", text).no_retry(),
@@ -279,6 +283,7 @@ mod tests {
         let fault = |why| Fault::from(Error::ModelRefused { why, message: "the provider up refused".into() });
         for (why, status, code) in [
             (Refused::Request, 400, "upstream_refused"),
+            (Refused::Field("tools"), 400, "unsupported_parameter"),
             (Refused::Content, 400, "content_filter"),
             (Refused::Credentials, 502, "upstream_credentials"),
         ] {

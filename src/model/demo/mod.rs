@@ -39,6 +39,8 @@ type Act = (fn(&Prompt) -> bool, fn(&Prompt, &mut Script));
 
 /// What is played when: the first act whose cue fits.
 const ACTS: &[Act] = &[
+    (|a| a.tool_due().is_some(), call_due),
+    (|a| a.shape().is_some() && (a.tool_named().is_none() || !a.tool_results().is_empty()), take_shape),
     (|a| !a.tool_results().is_empty(), report_tool_results),
     (|a| !a.files().is_empty(), decline_files),
     (|a| a.has_word(&["help"]) || a.says(&["what can you do", "what can you show"]), |_, s| s.say(texts::HELP)),
@@ -136,6 +138,18 @@ fn call_named(prompt: &Prompt, script: &mut Script) {
     let Some(tool) = prompt.tool_named() else { return };
     let input = prompt.object().map_or_else(|| smallest(&tool.parameters).to_string(), str::to_owned);
     script.call(prompt.call_id(1), &tool.name, &input);
+}
+
+/// The tool that has to be called, whatever was said.
+fn call_due(prompt: &Prompt, script: &mut Script) {
+    let Some(tool) = prompt.tool_due() else { return };
+    script.call(prompt.call_id(1), &tool.name, &smallest(&tool.parameters).to_string());
+}
+
+/// The smallest reply of the shape that was asked for.
+fn take_shape(prompt: &Prompt, script: &mut Script) {
+    let shape = prompt.shape().map_or_else(|| json!({}), |schema| smallest(&schema));
+    script.say(&shape.to_string());
 }
 
 /// Somebody's own tool: those ask before they run, unless they only read.

@@ -2,9 +2,9 @@
 //!
 //! Rule: only reads.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::model::{Content, Message, Request, ToolSpec};
+use crate::model::{Content, Message, Request, ToolSpec, sampling::ToolChoice};
 
 /// A request, with the last thing the person said taken out of it.
 pub(super) struct Prompt<'a> {
@@ -86,6 +86,26 @@ impl<'a> Prompt<'a> {
         // The longest name wins: one tool's name may begin another's.
         let named = self.request.tools.iter().filter(|tool| wants_call && self.text.contains(&tool.name));
         named.max_by_key(|tool| tool.name.len())
+    }
+
+    /// The tool that has to be called: the one that is named, else the one that the person named, else the first.
+    pub(super) fn tool_due(&self) -> Option<&'a ToolSpec> {
+        let tools = &self.request.tools;
+        match self.request.sampling.tool_choice.as_ref()? {
+            ToolChoice::Named(name) => tools.iter().find(|tool| tool.name == *name),
+            ToolChoice::Required => self.tool_named().or_else(|| tools.first()),
+            ToolChoice::Auto | ToolChoice::None => None,
+        }
+    }
+
+    /// The schema of the JSON that the reply has to be; any object fits an empty one.
+    pub(super) fn shape(&self) -> Option<Value> {
+        let format = self.request.sampling.response_format.as_ref()?;
+        match format["type"].as_str()? {
+            "json_schema" => Some(format["json_schema"]["schema"].clone()),
+            "json_object" => Some(json!({ "type": "object" })),
+            _ => None,
+        }
     }
 
     /// The JSON object that the person wrote, if it is one.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Content, Delta, Ending, Finish, Message, ToolSpec, sampling::Sampling};
+use crate::model::{
+    Content, Delta, Ending, Finish, Message, ToolSpec,
+    sampling::{Sampling, ToolChoice},
+};
 
 fn user(text: &str) -> Message {
     Message::User(vec![Content::Text(text.into())])
@@ -243,4 +246,47 @@ fn a_number_is_thought_about_up_to_a_bound() {
     for number in [0, 1, PRIME_MAX + 1] {
         assert!(said(number).starts_with("No, 221 is not prime"), "{}", said(number));
     }
+}
+
+/// A request in which a reply is wanted so.
+fn wanted(text: &str, tools: &[&str], sampling: Sampling) -> Request {
+    Request { tools: tools.iter().map(|name| tool(name)).collect(), sampling, ..ask(text) }
+}
+
+#[test]
+fn a_tool_that_has_to_be_called_is_called_with_its_smallest_input_whatever_was_said() {
+    let choose = |choice| Sampling { tool_choice: Some(choice), ..Sampling::default() };
+    for (text, choice, name) in [
+        ("hello", ToolChoice::Required, "a"),
+        ("call b", ToolChoice::Required, "b"),
+        ("call a", ToolChoice::Named("b".into()), "b"),
+    ] {
+        let (_, ending) = perform(&wanted(text, &["a", "b"], choose(choice)));
+        let [call] = ending.calls.as_slice() else { panic!("{text}: one call") };
+        assert_eq!((&*call.name, &*call.arguments, ending.finish), (name, "{}", Finish::ToolCalls), "{text}");
+    }
+    for choice in [ToolChoice::Auto, ToolChoice::None] {
+        assert!(perform(&wanted("hello", &["a"], choose(choice))).1.calls.is_empty());
+    }
+    assert!(perform(&wanted("hello", &[], choose(ToolChoice::Required))).1.calls.is_empty(), "there is none to call");
+}
+
+#[test]
+fn a_reply_has_the_smallest_shape_that_was_asked_for() {
+    let schema =
+        json!({ "type": "object", "properties": { "n": { "type": "integer", "minimum": 3 } }, "required": ["n"] });
+    let schema = json!({ "type": "json_schema", "json_schema": { "name": "x", "schema": schema } });
+    for (format, said) in [(schema.clone(), r#"{"n":3}"#), (json!({ "type": "json_object" }), "{}")] {
+        let format = Sampling { response_format: Some(format), ..Sampling::default() };
+        assert_eq!(text_of(&wanted("hello", &[], format)), said);
+    }
+    let plain = Sampling { response_format: Some(json!({ "type": "text" })), ..Sampling::default() };
+    assert_eq!(text_of(&wanted("hello", &[], plain)), text_of(&ask("hello")));
+    // A tool that was asked for comes first, and what it says is answered in the shape.
+    let mut request = wanted("call a", &["a"], Sampling { response_format: Some(schema), ..Sampling::default() });
+    let calls = perform(&request).1.calls;
+    assert_eq!(calls.len(), 1);
+    let output = Message::Tool { call_id: calls[0].id.clone(), output: "done".into() };
+    request.messages.extend([Message::Assistant { text: String::new(), thoughts: None, calls }, output]);
+    assert_eq!(text_of(&request), r#"{"n":3}"#);
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    error::{Error, Refused},
     model::{
         Content, Message, Request, ToolCall,
         facts::{Facts, Lesson},
@@ -92,6 +93,20 @@ pub enum Field {
     Temperature,
     /// `max_tokens`, by either name.
     OutputCap,
+    /// `presence_penalty`.
+    PresencePenalty,
+    /// `frequency_penalty`.
+    FrequencyPenalty,
+    /// `seed`.
+    Seed,
+    /// `stop`.
+    Stop,
+    /// `response_format`.
+    ResponseFormat,
+    /// `parallel_tool_calls`.
+    ParallelToolCalls,
+    /// `tool_choice`.
+    ToolChoice,
     /// Thoughts of earlier replies.
     Thoughts,
     /// The role of instructions, which then begin the first question.
@@ -104,12 +119,19 @@ pub enum Field {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Field; 9] = [
+    pub const ALL: [Field; 16] = [
         Field::StreamOptions,
         Field::ReasoningEffort,
         Field::TopP,
         Field::Temperature,
         Field::OutputCap,
+        Field::PresencePenalty,
+        Field::FrequencyPenalty,
+        Field::Seed,
+        Field::Stop,
+        Field::ResponseFormat,
+        Field::ParallelToolCalls,
+        Field::ToolChoice,
         Field::Thoughts,
         Field::System,
         Field::Files,
@@ -124,6 +146,13 @@ impl Field {
             Field::TopP => "top_p",
             Field::Temperature => "temperature",
             Field::OutputCap => "max_tokens",
+            Field::PresencePenalty => "presence_penalty",
+            Field::FrequencyPenalty => "frequency_penalty",
+            Field::Seed => "seed",
+            Field::Stop => "stop",
+            Field::ResponseFormat => "response_format",
+            Field::ParallelToolCalls => "parallel_tool_calls",
+            Field::ToolChoice => "tool_choice",
             Field::Thoughts => "reasoning",
             Field::System => "system",
             Field::Files => "files",
@@ -136,6 +165,13 @@ impl Field {
         Field::ALL.into_iter().find(|field| field.name() == name)
     }
 
+    /// The refusal of a request that cannot do without it, by a provider of that name.
+    pub fn refused(self, who: &str) -> Error {
+        let param = if self == Field::Files { "messages" } else { self.name() };
+        let message = format!("{param}: {who} does not take {} for this model", self.name());
+        Error::ModelRefused { why: Refused::Field(param), message }
+    }
+
     /// Whether a refusal, in lower case, speaks of it.
     pub(super) fn is_told_of_in(self, text: &str) -> bool {
         self.signs().iter().any(|sign| text.contains(sign))
@@ -145,6 +181,7 @@ impl Field {
     pub(super) fn is_named_in(self, path: &str) -> bool {
         match self {
             Field::System => path.ends_with("role"),
+            Field::Stop => path.ends_with("stop"),
             Field::Files => self.is_told_of_in(path) || path.contains("content"),
             _ => self.is_told_of_in(path),
         }
@@ -160,6 +197,15 @@ impl Field {
             Field::TopP => &["top_p"],
             Field::Temperature => &["temperature"],
             Field::OutputCap => &["max_tokens", "max_completion_tokens", "max_output_tokens"],
+            Field::PresencePenalty => &["presence_penalty"],
+            Field::FrequencyPenalty => &["frequency_penalty"],
+            Field::Seed => &["seed"],
+            Field::Stop => &["'stop'", "\"stop\"", "`stop`", "stop sequence", "stop word", ": stop"],
+            Field::ResponseFormat => {
+                &["response_format", "response format", "json_schema", "json_object", "json mode", "structured output"]
+            }
+            Field::ParallelToolCalls => &["parallel_tool_calls", "parallel tool calls", "parallel tool use"],
+            Field::ToolChoice => &["tool_choice", "tool choice"],
             Field::Thoughts => &["reasoning_content", "reasoning_details", "reasoning", "thinking", "extra_content"],
             Field::System => &[
                 "system role",
@@ -234,14 +280,27 @@ impl Dialect {
         self.cap = cap;
     }
 
-    /// Whether a request in this dialect has the field.
+    /// Whether a request in this dialect has the field. One that it cannot do without is sent, whatever is known of the model: a
+    /// guess of ours must not be what refuses it.
     pub fn sends(&self, field: Field, request: &Request) -> bool {
-        !self.omitted.contains(&field) && has(request, field)
+        has(request, field) && (!self.omitted.contains(&field) || is_needed(request, field))
     }
 
     /// The fields that a request has and the model is not sent, by name.
     pub fn omits(&self, request: &Request) -> Vec<&'static str> {
-        self.omitted.iter().filter(|field| has(request, **field)).map(|field| field.name()).collect()
+        let left_out = self.omitted.iter().filter(|field| has(request, **field) && !self.sends(**field, request));
+        left_out.map(|field| field.name()).collect()
+    }
+}
+
+/// Whether a reply to the request without the field would be a wrong one.
+pub fn is_needed(request: &Request, field: Field) -> bool {
+    match field {
+        Field::Tools => request.needs.tools,
+        Field::Files => request.needs.files,
+        Field::ResponseFormat => request.needs.format,
+        Field::ToolChoice => true,
+        _ => false,
     }
 }
 
@@ -254,6 +313,13 @@ fn has(request: &Request, field: Field) -> bool {
         Field::TopP => request.sampling.top_p.is_some(),
         Field::Temperature => request.sampling.temperature.is_some(),
         Field::OutputCap => request.sampling.output_tokens_max.is_some(),
+        Field::PresencePenalty => request.sampling.presence_penalty.is_some(),
+        Field::FrequencyPenalty => request.sampling.frequency_penalty.is_some(),
+        Field::Seed => request.sampling.seed.is_some(),
+        Field::Stop => !request.sampling.stop.is_empty(),
+        Field::ResponseFormat => request.sampling.response_format.is_some(),
+        Field::ParallelToolCalls => request.sampling.parallel_tool_calls.is_some() && !request.tools.is_empty(),
+        Field::ToolChoice => request.sampling.tool_choice.is_some() && !request.tools.is_empty(),
         Field::Thoughts => any(has_thoughts),
         Field::System => any(|message| matches!(message, Message::System(text) if !text.is_empty())),
         Field::Files => any(|message| match message {

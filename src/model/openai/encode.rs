@@ -12,12 +12,12 @@ use super::{
     dialect::{CapField, Dialect, Field},
     prompt::{Arranged, CallIds, arrange, joined},
 };
-use crate::model::{Content, Request, ThoughtsField, ToolCall, ToolSpec};
+use crate::model::{Content, Request, ThoughtsField, ToolCall, ToolSpec, sampling::ToolChoice};
 
 /// The body of `POST …/chat/completions` that asks the provider of that name for a streamed reply.
 pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
-    let sends = |field| dialect.sends(field, request);
-    let asked = request.sampling.output_tokens_max.filter(|_| sends(Field::OutputCap));
+    let (sends, sampling) = (|field| dialect.sends(field, request), &request.sampling);
+    let asked = sampling.output_tokens_max.filter(|_| sends(Field::OutputCap));
     let asked = asked.map(|tokens| dialect.cap_max.map_or(tokens, |most| tokens.min(most)));
     let cap = |name| asked.filter(|_| dialect.cap == name);
     let shown = Shown { files: sends(Field::Files), thoughts: sends(Field::Thoughts), provider };
@@ -41,13 +41,21 @@ pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
         model: &request.model,
         messages,
         tools: tools.map(|tool| Wrapped::new(WireTool::from(tool))).collect(),
-        temperature: request.sampling.temperature.filter(|_| sends(Field::Temperature)),
-        top_p: request.sampling.top_p.filter(|_| sends(Field::TopP)),
-        reasoning_effort: request.sampling.reasoning_effort.as_deref().filter(|_| sends(Field::ReasoningEffort)),
+        temperature: sampling.temperature.filter(|_| sends(Field::Temperature)),
+        top_p: sampling.top_p.filter(|_| sends(Field::TopP)),
+        reasoning_effort: sampling.reasoning_effort.as_deref().filter(|_| sends(Field::ReasoningEffort)),
         max_tokens: cap(CapField::MaxTokens),
         max_completion_tokens: cap(CapField::MaxCompletionTokens),
+        stop: if sends(Field::Stop) { &sampling.stop } else { &[] },
+        seed: sampling.seed.filter(|_| sends(Field::Seed)),
+        presence_penalty: sampling.presence_penalty.filter(|_| sends(Field::PresencePenalty)),
+        frequency_penalty: sampling.frequency_penalty.filter(|_| sends(Field::FrequencyPenalty)),
+        parallel_tool_calls: sampling.parallel_tool_calls.filter(|_| sends(Field::ParallelToolCalls)),
+        tool_choice: sampling.tool_choice.as_ref().filter(|_| sends(Field::ToolChoice)).map(Choice::from),
+        response_format: sampling.response_format.as_ref().filter(|_| sends(Field::ResponseFormat)),
         stream: true,
         stream_options: sends(Field::StreamOptions).then_some(StreamOptions { include_usage: true }),
+        extra: &sampling.extra,
     };
     serde_json::to_vec(&body).expect("the body has string keys only, and a Vec takes every write")
 }
@@ -68,9 +76,49 @@ struct Body<'a> {
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<&'a Value>,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
+    #[serde(flatten)]
+    extra: &'a Map<String, Value>,
+}
+
+/// Which tools may be called: a word, or the one that must be.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Choice<'a> {
+    Word(&'static str),
+    Function(Wrapped<'a, Named<'a>>),
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+}
+
+impl<'a> From<&'a ToolChoice> for Choice<'a> {
+    fn from(choice: &'a ToolChoice) -> Self {
+        match choice {
+            ToolChoice::Auto => Choice::Word("auto"),
+            ToolChoice::None => Choice::Word("none"),
+            ToolChoice::Required => Choice::Word("required"),
+            ToolChoice::Named(name) => Choice::Function(Wrapped::new(Named { name })),
+        }
+    }
 }
 
 #[derive(Serialize)]

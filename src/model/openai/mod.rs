@@ -19,7 +19,7 @@ mod voice; // what the model says, of the pieces that come
 mod wire; // a chunk as servers write it
 
 pub use decode::Decoder;
-pub use dialect::{CapField, Dialect, Field, Repair};
+pub use dialect::{CapField, Dialect, Field, Repair, is_needed};
 pub use encode::encode;
 pub use fault::{TOO_LONG, explain, is_loading, refusal};
 pub use mend::sound_json;

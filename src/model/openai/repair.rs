@@ -50,7 +50,7 @@ pub fn repair(status: u16, said: &str, request: &Request, dialect: &Dialect) -> 
     // Servers and their templates fail over roles, images and tools in many ways, over plain fields only in two.
     let candidates: &[Field] = match status {
         400 | 422 => &Field::ALL,
-        404 | 415 | 500 | 501 => &[Field::System, Field::Files, Field::Tools],
+        404 | 415 | 500 | 501 => &[Field::ResponseFormat, Field::ToolChoice, Field::System, Field::Files, Field::Tools],
         _ => return None,
     };
     let sent = |field: &Field| dialect.sends(*field, request);
@@ -212,6 +212,7 @@ mod tests {
                 output_tokens_max: Some(16_384),
                 ..Sampling::default()
             },
+            ..Request::default()
         }
     }
 
@@ -256,6 +257,37 @@ mod tests {
             (500, error("Jinja Exception: Conversation roles must alternate user/assistant"), Field::Tools),
         ] {
             assert_eq!(asked(status, &said), Some(Repair::Omit { field, always: true }), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_only_tunes_is_left_out_and_what_cannot_be_missed_is_told_from_it() {
+        let mut tuned = whole();
+        tuned.sampling = Sampling {
+            stop: vec!["END".into()],
+            seed: Some(7),
+            presence_penalty: Some(0.5),
+            frequency_penalty: Some(0.5),
+            parallel_tool_calls: Some(true),
+            tool_choice: Some(crate::model::sampling::ToolChoice::Required),
+            response_format: Some(json!({ "type": "json_object" })),
+            ..Sampling::default()
+        };
+        let param = |name: &str| json!({ "error": { "message": "no", "param": name } }).to_string();
+        for (said, field) in [
+            (error("Unsupported parameter: 'stop' is not supported with this model."), Field::Stop),
+            (param("stop"), Field::Stop),
+            (error("Unrecognized request argument supplied: seed"), Field::Seed),
+            (error("presence_penalty is not supported"), Field::PresencePenalty),
+            (error("'frequency_penalty' is not supported"), Field::FrequencyPenalty),
+            (error("parallel_tool_calls is not allowed"), Field::ParallelToolCalls),
+            (error("tool_choice required is not supported"), Field::ToolChoice),
+            (error("This response_format type is unavailable now"), Field::ResponseFormat),
+            (error("json mode is not supported"), Field::ResponseFormat),
+            (error("this model does not support tools"), Field::Tools),
+        ] {
+            let change = repair(400, &said, &tuned, &Dialect::default());
+            assert_eq!(change, Some(Repair::Omit { field, always: true }), "{said}");
         }
     }
 

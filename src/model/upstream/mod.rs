@@ -37,7 +37,7 @@ use super::{
     Delta, Ending, Request,
     facts::Lesson,
     known::Known,
-    openai::{Decoder, TooLong, encode, repair},
+    openai::{Decoder, Repair, TooLong, encode, is_needed, repair},
 };
 use crate::{
     error::Result,
@@ -120,6 +120,11 @@ impl Upstreams {
                 Err(unanswered) => unanswered,
             };
             let change = failure.status().and_then(|status| repair(status, &said, request, &dialect));
+            if let Some(Repair::Omit { field, .. }) = change
+                && is_needed(request, field)
+            {
+                return Err(field.refused(&endpoint.who()));
+            }
             let Some(change) = change.filter(|_| repairs < REPAIRS_MAX) else {
                 tracing::warn!(authority, ?failure, "a provider did not reply");
                 if let Failure::TooLong(TooLong { window: Some(tokens), .. }) = failure {
@@ -168,7 +173,7 @@ impl Upstreams {
             let response = self.send(endpoint, &authority, http, &mut |_| ()).await;
             let response = response.map_err(|unanswered| unanswered.failure)?;
             reached();
-            json_of(response).await
+            unpack::json(response, MODELS_BYTES_MAX).await
         };
         let list = timeout(MODELS_TIMEOUT, list).await.unwrap_or(Err(Failure::HeadTimeout));
         let list = list.and_then(|list| if entries(&list).is_some() { Ok(list) } else { Err(Failure::NoList) });
@@ -249,15 +254,6 @@ impl Upstreams {
     }
 }
 
-/// A whole body of JSON, up to the longest list.
-async fn json_of(response: Response<Body>) -> Result<Value, Failure> {
-    let (head, mut body) = response.into_parts();
-    let json = body.read_up_to(MODELS_BYTES_MAX + 1).await.map_err(|_| Failure::Lost)?;
-    let json = unpack::whole(json, &head.headers, MODELS_BYTES_MAX + 1);
-    let json = (json.len() <= MODELS_BYTES_MAX).then_some(json).ok_or(Failure::NoList)?;
-    serde_json::from_slice(&json).map_err(|_| Failure::NoList)
-}
-
 /// A running reply. Dropping it closes the provider's connection at once.
 pub struct Reply {
     who: String,
@@ -295,6 +291,9 @@ impl Reply {
         }
         if let (Some(_), Some(opens)) = (&ending, self.decoder.opens_thoughts()) {
             self.known.learn(Lesson::OpensThoughts { opens });
+        }
+        if let Some(field) = ending.as_ref().and_then(|ending| ending.thoughts_field) {
+            self.known.learn(Lesson::ThoughtsAt { field: field.name().into() });
         }
         ending
     }

@@ -8,7 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Endpoint, Upstreams, json_of, unpack::entries};
+use super::{
+    Endpoint, MODELS_BYTES_MAX, Upstreams,
+    unpack::{self, entries},
+};
 use crate::{
     error::Result,
     model::facts::Said,
@@ -131,7 +134,7 @@ impl Upstreams {
         let authority = native.authority().ok()?;
         let http = native.request(method, path, body.unwrap_or_default()).ok()?;
         let response = self.send_once(native, &authority, http, Connection::Any).await.ok()?;
-        json_of(response).await.ok()
+        unpack::json(response, MODELS_BYTES_MAX).await.ok()
     }
 }
 

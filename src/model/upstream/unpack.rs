@@ -3,12 +3,16 @@
 //! Rule: what a body is says its beginning, and its header where that does not; what comes out of one piece of it goes on
 //! in pieces of a bounded size. Brotli and the rest are named and not read.
 
-use std::io::{Result, Write};
+use std::io::{self, Write};
 
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::Value;
 
-use crate::outbound::http::{HeaderMap, header};
+use super::failure::Failure;
+use crate::outbound::{
+    Body,
+    http::{HeaderMap, Response, header},
+};
 
 /// What is unpacked at once: a thousand times as much may come out.
 const PIECE_BYTES: usize = 1024;
@@ -53,7 +57,7 @@ impl Unpacker {
     }
 
     /// Takes the next bytes and calls `on_bytes` with what they are.
-    pub(super) fn feed(&mut self, bytes: &[u8], mut on_bytes: impl FnMut(&[u8])) -> Result<()> {
+    pub(super) fn feed(&mut self, bytes: &[u8], mut on_bytes: impl FnMut(&[u8])) -> io::Result<()> {
         if let State::Begun(begun) = &mut self.state {
             begun.extend_from_slice(bytes);
             if begun.len() < GZIP.len() && (self.is_deflate || begun.first() == Some(&GZIP[0])) {
@@ -67,14 +71,14 @@ impl Unpacker {
     }
 
     /// The body is over: calls `on_bytes` with what was too short to tell.
-    pub(super) fn finish(&mut self, mut on_bytes: impl FnMut(&[u8])) -> Result<()> {
+    pub(super) fn finish(&mut self, mut on_bytes: impl FnMut(&[u8])) -> io::Result<()> {
         if let State::Begun(begun) = &mut self.state {
             on_bytes(&std::mem::take(begun));
         }
         Ok(())
     }
 
-    fn unpack(&mut self, bytes: &[u8], on_bytes: &mut impl FnMut(&[u8])) -> Result<()> {
+    fn unpack(&mut self, bytes: &[u8], on_bytes: &mut impl FnMut(&[u8])) -> io::Result<()> {
         for piece in bytes.chunks(PIECE_BYTES) {
             let unpacked = match &mut self.state {
                 State::Gzip(decoder) => written(decoder, piece).map(|()| std::mem::take(decoder.get_mut()))?,
@@ -94,7 +98,7 @@ impl Unpacker {
 }
 
 /// Unpacks a piece so that all of it comes out.
-fn written(decoder: &mut impl Write, piece: &[u8]) -> Result<()> {
+fn written(decoder: &mut impl Write, piece: &[u8]) -> io::Result<()> {
     decoder.write_all(piece)?;
     decoder.flush()
 }
@@ -138,6 +142,15 @@ pub(super) fn entries(list: &Value) -> Option<&Vec<Value>> {
     list.get("data").unwrap_or(list).as_array()
 }
 
+/// A whole body of JSON, of so many bytes at most.
+pub(super) async fn json(response: Response<Body>, bytes_max: usize) -> Result<Value, Failure> {
+    let (head, mut body) = response.into_parts();
+    let json = body.read_up_to(bytes_max + 1).await.map_err(|_| Failure::Lost)?;
+    let json = whole(json, &head.headers, bytes_max + 1);
+    let json = (json.len() <= bytes_max).then_some(json).ok_or(Failure::NoList)?;
+    serde_json::from_slice(&json).map_err(|_| Failure::NoList)
+}
+
 #[cfg(test)]
 mod tests {
     use flate2::{
@@ -172,7 +185,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn unpacked<'a>(coding: &'static str, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>> {
+    fn unpacked<'a>(coding: &'static str, pieces: impl IntoIterator<Item = &'a [u8]>) -> io::Result<Vec<u8>> {
         let (mut unpacker, mut out) = (Unpacker::new(&headers(coding)), Vec::new());
         pieces.into_iter().try_for_each(|piece| unpacker.feed(piece, |bytes| out.extend_from_slice(bytes)))?;
         unpacker.finish(|bytes| out.extend_from_slice(bytes))?;

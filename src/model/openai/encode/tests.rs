@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{super::prompt::call_id, *};
 use crate::{
-    model::{Beside, Message, Thoughts, facts::Facts, openai::Repair, sampling::Sampling},
+    model::{Beside, Message, Needs, Thoughts, facts::Facts, openai::Repair, sampling::Sampling},
     time::Timestamp,
 };
 
@@ -291,4 +291,56 @@ fn instructions_begin_the_first_question_where_their_role_is_refused() {
     assert_eq!(parts[0]["content"].as_array().unwrap().len(), 3);
     let request = Request { messages: vec![Message::System("Be brief.".into())], ..Request::default() };
     assert_eq!(body(&request, &without)["messages"], json!([{ "role": "user", "content": "Be brief." }]));
+}
+
+#[test]
+fn what_a_caller_tunes_has_its_field_and_what_nobody_here_knows_goes_as_it_came() {
+    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {}}});
+    let sampling = Sampling {
+        stop: vec!["END".into()],
+        seed: Some(7),
+        presence_penalty: Some(0.5),
+        frequency_penalty: Some(-0.5),
+        parallel_tool_calls: Some(false),
+        tool_choice: Some(ToolChoice::Required),
+        response_format: Some(format.clone()),
+        extra: json!({"top_k": 5}).as_object().unwrap().clone(),
+        ..Sampling::default()
+    };
+    let tools = vec![ToolSpec { name: "f".into(), description: "d".into(), parameters: json!({}) }];
+    let request = Request { tools, sampling, ..Request::default() };
+    let expected = json!({"stop": ["END"], "seed": 7, "presence_penalty": 0.5, "frequency_penalty": -0.5,
+        "parallel_tool_calls": false, "tool_choice": "required", "response_format": format, "top_k": 5});
+    let sent = body(&request, &Dialect::default());
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(sent[name], *value, "{name}");
+    }
+    let alone = Request { tools: Vec::new(), ..request.clone() };
+    let sent = body(&alone, &Dialect::default());
+    assert!(sent.get("tool_choice").is_none() && sent.get("parallel_tool_calls").is_none(), "only beside tools");
+    let named = Sampling { tool_choice: Some(ToolChoice::Named("f".into())), ..Sampling::default() };
+    let sent = body(&Request { sampling: named, ..request }, &Dialect::default());
+    assert_eq!(sent["tool_choice"], json!({"type": "function", "function": {"name": "f"}}));
+}
+
+#[test]
+fn what_a_request_cannot_do_without_is_sent_whatever_is_known_of_the_model() {
+    let tools = vec![ToolSpec { name: "f".into(), description: "d".into(), parameters: json!({}) }];
+    let sampling = Sampling {
+        response_format: Some(json!({"type": "json_object"})),
+        tool_choice: Some(ToolChoice::Required),
+        seed: Some(1),
+        ..Sampling::default()
+    };
+    let asked = vec![Message::User(vec![file("image/png", "data:image/png;base64,AA==", None)])];
+    let ours = Request { tools, sampling, messages: asked, ..Request::default() };
+    let own = Request { needs: Needs { tools: true, files: true, format: true }, ..ours.clone() };
+    let without = without(Field::ALL);
+    let (ours_sent, own_sent) = (body(&ours, &without), body(&own, &without));
+    for (name, value) in [("tools", json!(1)), ("response_format", json!(1)), ("seed", Value::Null)] {
+        assert!(ours_sent.get(name).is_none(), "{name}");
+        assert_eq!(own_sent.get(name).is_some(), !value.is_null(), "{name}");
+    }
+    assert!(ours_sent["messages"][0]["content"].is_string() && own_sent["messages"][0]["content"].is_array());
+    assert_eq!(without.omits(&own), ["stream_options", "seed"]);
 }
