@@ -184,7 +184,8 @@ impl Org<'_> {
                 return Ok((known, false));
             }
             sessions::refuse_running(c, session.seq)?;
-            waiting::refuse_waiting(c, session.seq)?;
+            let last = last(c, session.seq)?.map(|last| last.id);
+            waiting::refuse_open(c, session.seq, last.as_deref())?;
             insert(c, session.seq, None, &new)?;
             touch(c, session.seq)?;
             let kept = find(c, session.seq, &new.id)?.ok_or(Error::NotFound("message"))?;

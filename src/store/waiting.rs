@@ -42,11 +42,20 @@ pub(super) fn awaits(c: &Connection, session: SessionRow, message_id: &str) -> R
     Ok(statement.exists((session, message_id))?)
 }
 
-/// Refuses what must not come between a call that waits and its answer.
-pub(super) fn refuse_waiting(c: &Connection, session: SessionRow) -> Result<()> {
+/// Refuses what must not come between a call of the last message and what becomes of it.
+pub(super) fn refuse_open(c: &Connection, session: SessionRow, last: Option<&str>) -> Result<()> {
     match waiting(c, session)? {
-        0 => Ok(()),
-        1 => Err(Error::Conflict("1 call waits for an answer in this session.".into())),
-        n => Err(Error::Conflict(format!("{n} calls wait for an answer in this session."))),
+        0 => {}
+        1 => return Err(Error::Conflict("1 call waits for an answer in this session.".into())),
+        n => return Err(Error::Conflict(format!("{n} calls wait for an answer in this session."))),
     }
+    let mut open = c.prepare_cached(
+        "SELECT 1 FROM tool_call WHERE session = ?1 AND status IN ('waiting', 'approved', 'called') AND status <> 'waiting'",
+    )?;
+    if open.exists([session])? || last.map_or(Ok(false), |last| awaits(c, session, last))? {
+        return Err(Error::Conflict(
+            "a reply of this session is to go on: resume it, or post a message to /chat".into(),
+        ));
+    }
+    Ok(())
 }

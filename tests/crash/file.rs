@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,14 +14,19 @@ use crate::{
 };
 
 /// What no row may be, each as a question that counts the rows that are. No turn runs when they are asked.
-const NONE_MAY_BE: [(&str, &str); 14] = [
+const NONE_MAY_BE: [(&str, &str); 22] = [
     ("a turn is running that nobody runs", "SELECT count(*) FROM turn WHERE status = 'running'"),
     ("a journal of a turn that is over", "SELECT count(*) FROM turn_journal"),
     ("a session is running", "SELECT count(*) FROM session WHERE status = 'running'"),
     (
         "a session says other than its last turn how that ended",
-        "SELECT count(*) FROM session s WHERE (s.status = 'interrupted') IS NOT coalesce(
+        "SELECT count(*) FROM session s WHERE s.status <> 'awaiting_approval' AND (s.status = 'interrupted') IS NOT coalesce(
              (SELECT status = 'interrupted' FROM turn WHERE session = s.seq ORDER BY seq DESC LIMIT 1), FALSE)",
+    ),
+    (
+        "a session waits for an answer to nothing",
+        "SELECT count(*) FROM session s WHERE status = 'awaiting_approval' AND NOT EXISTS (SELECT 1 FROM tool_call t
+             WHERE t.session = s.seq AND (t.status = 'waiting' OR t.status IN ('approved', 'denied') AND t.decided_turn IS NULL))",
     ),
     (
         "a session miscounts its messages",
@@ -45,6 +50,49 @@ const NONE_MAY_BE: [(&str, &str); 14] = [
         "a call waits in a session that does not",
         "SELECT count(*) FROM tool_call t JOIN session s ON s.seq = t.session
          WHERE t.status = 'waiting' AND s.status <> 'awaiting_approval'",
+    ),
+    (
+        "a call that is open is not shown as what it is",
+        "SELECT count(*) FROM tool_call t WHERE t.status IN ('waiting', 'approved', 'called') AND NOT EXISTS (
+             SELECT 1 FROM message m, json_each(m.parts) p WHERE m.session = t.session AND m.id = t.message_id
+                 AND m.superseded_by IS NULL AND p.value ->> 'toolCallId' = t.call_id
+                 AND CASE t.status WHEN 'called' THEN p.value ->> 'state' IN ('input-available', 'approval-responded')
+                     WHEN 'waiting' THEN p.value ->> 'state' = 'approval-requested' AND p.value -> 'approval' ->> 'id' = t.id
+                     ELSE p.value ->> 'state' IN ('approval-requested', 'approval-responded') END)",
+    ),
+    (
+        "a call that may have happened does not say so",
+        "SELECT count(*) FROM tool_call t, message m, json_each(m.parts) p
+         WHERE t.status = 'unknown' AND m.session = t.session AND m.id = t.message_id AND m.superseded_by IS NULL
+             AND p.value ->> 'toolCallId' = t.call_id
+             AND coalesce(p.value ->> 'errorText', '') NOT LIKE '%may have taken effect%'",
+    ),
+    (
+        "a call that may have happened is not in its message",
+        "SELECT count(*) FROM tool_call t, message m WHERE t.status IN ('done', 'failed', 'unknown') AND m.session = t.session
+             AND m.id = t.message_id AND m.superseded_by IS NULL
+             AND NOT EXISTS (SELECT 1 FROM json_each(m.parts) p WHERE p.value ->> 'toolCallId' = t.call_id)",
+    ),
+    (
+        "a call was allowed in a session that does not go on with it",
+        "SELECT count(*) FROM tool_call t JOIN session s ON s.seq = t.session
+         WHERE t.status = 'approved' AND s.status NOT IN ('awaiting_approval', 'interrupted')",
+    ),
+    (
+        "a message asks about a call that does not wait",
+        "SELECT count(*) FROM message m, json_each(m.parts) p WHERE m.superseded_by IS NULL
+             AND p.value ->> 'state' IN ('approval-requested', 'approval-responded') AND NOT EXISTS (SELECT 1 FROM tool_call t
+                 WHERE t.session = m.session AND t.message_id = m.id AND t.call_id = p.value ->> 'toolCallId'
+                     AND (t.status IN ('waiting', 'approved', 'called') OR t.status = 'denied' AND t.decided_turn IS NULL))",
+    ),
+    (
+        "a turn of a free model cost other than the calls that it made first",
+        "SELECT count(*) FROM turn t WHERE model IN ('up/free', 'demo/ala')
+             AND cost <> (SELECT coalesce(sum(cost), 0) FROM tool_call WHERE called_turn = t.seq)",
+    ),
+    (
+        "a turn cost less than the calls that it made first",
+        "SELECT count(*) FROM turn t WHERE cost < (SELECT coalesce(sum(cost), 0) FROM tool_call WHERE called_turn = t.seq)",
     ),
     (
         "a balance is not the sum of its ledger",
@@ -134,6 +182,15 @@ impl File {
     pub fn count(&self, question: &str) -> usize {
         let found: i64 = self.connection.query_row(question, [], |row| row.get(0)).unwrap();
         usize::try_from(found).unwrap()
+    }
+
+    /// Every row of an answer.
+    pub fn each(&self, question: &str, mut row: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) {
+        let mut statement = self.connection.prepare(question).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(found) = rows.next().unwrap() {
+            row(found).unwrap();
+        }
     }
 
     /// Writes every message, superseded ones too, as the API would show it: one a line.

@@ -22,6 +22,8 @@ pub struct Heard {
     pub committed: bool,
     /// All of the answer was heard.
     pub whole: bool,
+    /// A call was asked about.
+    pub asks: bool,
     /// `[DONE]` was.
     pub done: bool,
     /// What the answer cost, if that was told. Microcents.
@@ -62,6 +64,7 @@ impl Heard {
     fn take(&mut self, chunk: &Value) {
         match chunk["type"].as_str().unwrap() {
             "start" => self.message_id = chunk["messageId"].as_str().map(str::to_owned),
+            "tool-approval-request" => self.asks = true,
             "text-delta" => self.text += chunk["delta"].as_str().unwrap(),
             // They are written after the commit.
             "finish" | "abort" | "error" => {

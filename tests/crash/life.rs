@@ -28,6 +28,8 @@ pub enum Moment {
     Asks,
     /// Someone heard that a tool is about to run.
     ToolCall,
+    /// Someone answers a call that waits for it.
+    Answers,
     /// Someone heard `[DONE]`.
     Done,
 }
@@ -66,11 +68,12 @@ impl End {
     fn draw(rng: &mut StdRng) -> Self {
         let mut ms = |range| Duration::from_millis(rng.random_range(range));
         let (short, long, lingers) = (ms(5..400), ms(400..2_500), ms(0..8));
-        let (after, moment) = match rng.random_range(0..20) {
+        let (after, moment) = match rng.random_range(0..24) {
             0..2 => (long, None),
             2..5 => (short, Some(Moment::Asks)),
-            5..8 => (short, Some(Moment::ToolCall)),
-            8..11 => (short, Some(Moment::Done)),
+            5..10 => (short, Some(Moment::ToolCall)),
+            10..13 => (short, Some(Moment::Answers)),
+            13..16 => (short, Some(Moment::Done)),
             _ => (short, None),
         };
         End { after, moment, lingers }

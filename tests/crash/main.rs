@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers; // what is said to calls that wait
 mod file; // what no client can see
 mod heard; // a reply, as far as it was heard
 mod life; // from ready to killed
@@ -20,6 +21,7 @@ mod person; // who uses it
 mod server; // the process
 mod starts; // starts that write, killed
 mod talk; // one session, and what must be in it
+mod tools; // tools that count
 
 use std::{path::Path, str::FromStr, time::Duration};
 
@@ -30,6 +32,7 @@ use operator::Operator;
 use person::{Counts, Person};
 use server::Server;
 use support::client::Client;
+use tools::Tools;
 
 /// Kills of a plain `cargo test`; the suite `tests/run crash` asks for hundreds.
 const KILLS_DEFAULT: usize = 12;
@@ -49,11 +52,12 @@ fn whenever_it_is_killed_nothing_acknowledged_is_lost_and_nothing_is_half_done()
     println!("crash: {kills_wanted} kills from ALM_CRASH_SEED={seed}");
     let (mut rng, folder) = (StdRng::seed_from_u64(seed), tempfile::tempdir().unwrap());
     let folder = folder.path();
-    let model = model::start(seed);
+    let (model, tools) = (model::start(seed), Tools::start(folder, seed));
     let mut operator = Operator::new(folder.into(), ORGS.map(|(slug, _)| slug.to_owned()).to_vec());
     let mut people = Vec::new();
     for (slug, usd) in ORGS {
         let key = operator.set_up(slug, usd, &model.base_url());
+        tools.declare(&operator, slug, folder);
         let someone = |seed| Person::new(Client::new("", Some(key.clone())), StdRng::seed_from_u64(seed));
         people.extend((0..PEOPLE).map(|_| someone(rng.random())));
     }
@@ -68,22 +72,26 @@ fn whenever_it_is_killed_nothing_acknowledged_is_lost_and_nothing_is_half_done()
         kills += 1 + died;
         kills_while_starting += died;
         let all = kills / LOOK_KILLS > looked || kills >= kills_wanted;
-        check(folder, &server, &mut people, &operator, all);
+        check(folder, &server, &mut people, &operator, &tools, all);
         if all {
             println!("crash: {kills} kills");
         }
     }
+    server.stop();
+    tools.check_processes(server.process());
     println!("proof: crash.seed {seed}");
     println!("proof: crash.kills {kills}");
     println!("proof: crash.kills_while_starting {kills_while_starting}");
-    report(folder, &people, &operator, restarts);
+    report(folder, &people, &operator, &tools, restarts);
 }
 
 /// Everything that must hold after a restart; of histories those that were touched, or all.
-fn check(folder: &Path, server: &Server, people: &mut [Person], operator: &Operator, all: bool) {
+fn check(folder: &Path, server: &Server, people: &mut [Person], operator: &Operator, tools: &Tools, all: bool) {
     let file = File::open(folder);
     file.check();
     file.check_operator(operator);
+    tools.check(&file);
+    tools.check_processes(server.process());
     operator.check(server.url(), all);
     for person in people {
         person.check(server.url(), all);
@@ -91,14 +99,16 @@ fn check(folder: &Path, server: &Server, people: &mut [Person], operator: &Opera
     }
     if all {
         File::check_search(folder);
+        operator.run(&["ledger", "verify"]);
     }
 }
 
 /// One line for each figure, for `docs/proofs.md`.
-fn report(folder: &Path, people: &[Person], operator: &Operator, mut restarts: Vec<Duration>) {
+fn report(folder: &Path, people: &[Person], operator: &Operator, tools: &Tools, mut restarts: Vec<Duration>) {
     let file = File::open(folder);
     let sum = |of: fn(&Counts) -> usize| people.iter().map(|person| of(&person.counts)).sum::<usize>();
     restarts.sort();
+    let (calls, made_again) = tools.made();
     let slow = restarts.iter().filter(|took| **took > RESTART_PROMISED).count();
     let figures = [
         ("answers_heard_to_the_end", sum(|counts| counts.answers)),
@@ -114,6 +124,12 @@ fn report(folder: &Path, people: &[Person], operator: &Operator, mut restarts: V
         ("keys_made", operator.keys()),
         ("keys_revoked", operator.revoked()),
         ("requests_repeated_by_their_key", sum(|counts| counts.repeated)),
+        ("calls_made", calls),
+        ("calls_made_again_as_they_may_be", made_again),
+        ("calls_that_may_have_happened", file.count("SELECT count(*) FROM tool_call WHERE status = 'unknown'")),
+        ("calls_allowed_and_denied", sum(|counts| counts.calls_answered)),
+        ("calls_that_still_waited_after_a_kill", sum(|counts| counts.calls_still_waiting)),
+        ("calls_paid_for", file.count("SELECT count(*) FROM tool_call WHERE cost > 0")),
         ("histories_compared", sum(|counts| counts.compared)),
         ("ledger_entries", file.count("SELECT count(*) FROM ledger_entry")),
         ("file_bytes", file.count("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")),

@@ -7,6 +7,7 @@ use crate::support::{
     asked::Asked,
     fake_model::{Answer, FakeModel, call, delta, finish, usage},
 };
+use crate::tools;
 
 /// Words of an answer that outlives a checkpoint or two.
 const LONG_WORDS: usize = 400;
@@ -22,7 +23,7 @@ fn answer(rng: &mut StdRng, n: usize, asked: &Asked) -> Answer {
     // What has called a tool and got its output speaks, or a turn might call for ever.
     let has_output =
         asked.json["messages"].as_array().is_some_and(|all| all.last().is_some_and(|m| m["role"] == "tool"));
-    let kind = rng.random_range(if has_output { 0..12 } else { 0..20 });
+    let kind = rng.random_range(if has_output { 0..12 } else { 0..26 });
     let words = rng.random_range(1..40);
     let end = |answer: Answer| answer.chunk(finish("stop")).chunk(usage(10, 5)).done();
     match kind {
@@ -35,7 +36,7 @@ fn answer(rng: &mut StdRng, n: usize, asked: &Asked) -> Answer {
         6..12 => end(say(Answer::empty(), n, words, rng)),
         12 => Answer::status(401),
         13 => end(say(Answer::empty(), n, words, rng)).late(),
-        kind => calls(say(Answer::empty(), n, words / 8, rng), n, kind % 2 + 1),
+        kind => calls(say(Answer::empty(), n, words / 8, rng), n, kind % 3 + 1, rng),
     }
 }
 
@@ -56,20 +57,19 @@ fn think(n: usize, rng: &mut StdRng) -> Answer {
     say(Answer::empty().chunk(thought.clone()).wait().chunk(thought), n, 5, rng)
 }
 
-/// One or two calls, whose arguments come in pieces.
-fn calls(answer: Answer, n: usize, count: usize) -> Answer {
+/// A few calls, whose arguments come in pieces. Each has a word of its own.
+fn calls(answer: Answer, n: usize, count: usize, rng: &mut StdRng) -> Answer {
+    let names: Vec<_> = tools::names().chain(["search_history", "current_time"]).collect();
     let answer = (0..count).fold(answer, |answer, at| {
-        let (name, arguments) = match at {
-            0 => ("search_history", ["{\"query\":", "\"then\"}"]),
-            _ => ("current_time", ["{", "}"]),
+        let name = names[rng.random_range(..names.len())];
+        let (begin, end) = match name {
+            "search_history" => ("{\"query\":", "\"then\"}".to_owned()),
+            "current_time" => ("{", "}".to_owned()),
+            _ => ("{\"n\":", format!("\"w{n}-{at}\"}}")),
         };
         let id = format!("call-{n}-{at}");
-        answer.chunk(call(Some(at), Some(&id), Some(name), arguments[0])).wait().chunk(call(
-            Some(at),
-            None,
-            None,
-            arguments[1],
-        ))
+        let begun = answer.chunk(call(Some(at), Some(&id), Some(name), begin));
+        begun.wait().chunk(call(Some(at), None, None, &end))
     });
     answer.chunk(finish("tool_calls")).chunk(usage(10, 5)).done()
 }

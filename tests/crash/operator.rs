@@ -97,7 +97,11 @@ impl Operator {
         self.keys.last_mut().unwrap().revoked = true;
     }
 
-    fn run(&self, arguments: &[&str]) -> Value {
-        Ran::of(alm(arguments).arg("--json").env("ALM_DATA_DIR", &self.folder)).json()
+    /// What a command says.
+    pub fn run(&self, arguments: &[&str]) -> Value {
+        // What stands after -- is another command's.
+        let (own, more) =
+            arguments.split_at(arguments.iter().position(|word| *word == "--").unwrap_or(arguments.len()));
+        Ran::of(alm(own).arg("--json").args(more).env("ALM_DATA_DIR", &self.folder)).json()
     }
 }

@@ -37,6 +37,10 @@ pub struct Counts {
     pub writes: usize,
     /// Requests with an `Idempotency-Key` that were sent again after a restart.
     pub repeated: usize,
+    /// Calls that were allowed or denied.
+    pub calls_answered: usize,
+    /// Calls that waited for an answer when a server was there again.
+    pub calls_still_waiting: usize,
     /// Histories compared with what they must be.
     pub compared: usize,
 }
@@ -87,6 +91,7 @@ impl Person {
             let served = (reply.status != 404).then(|| reply.ok(200)["items"].as_array().unwrap().clone());
             talk.compare(served.as_deref()).unwrap_or_else(|what| panic!("{what}"));
             self.counts.compared += 1;
+            self.counts.calls_still_waiting += talk.asks().len();
         }
         // One that a chat would have made, and did not, is nothing to talk in.
         self.talks.retain(|talk| talk.made);
@@ -104,13 +109,18 @@ impl Person {
             return Ok(());
         }
         let last = talk.history.last();
+        let (asks, is_open) = (!talk.asks().is_empty(), talk.is_open());
         match self.rng.random_range(0..100) {
             _ if !talk.made => self.submit(life, at),
-            0..15 => self.append(at, Known::question(id::generate(), "A note.".into())),
+            _ if talk.answered => self.answer_calls(life, at),
+            0..65 if asks => self.answer_calls(life, at),
+            0..15 if !is_open => self.append(at, Known::question(id::generate(), "A note.".into())),
             15..30 if last.is_some() => self.regenerate(life, at),
             30..40 if last.is_some() => self.edit(life, at),
-            40..50 => self.answer_own_tool(life, at),
-            50..80 if last.is_some_and(|last| last.is_interrupted() || last.role == "user") => self.resume(life, at),
+            40..50 if !asks && !is_open => self.answer_own_tool(life, at),
+            40..80 if !asks && last.is_some_and(|last| last.is_interrupted() || last.role == "user") => {
+                self.resume(life, at)
+            }
             80..90 => self.ask_once(life, at),
             _ => self.submit(life, at),
         }

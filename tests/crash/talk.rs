@@ -51,6 +51,8 @@ pub struct Talk {
     pub made: bool,
     /// Whether anything was asked since its history was last compared.
     pub touched: bool,
+    /// Whether the calls of its last message were answered apart from a turn, so that it may go on by itself.
+    pub answered: bool,
 }
 
 impl Known {
@@ -76,12 +78,12 @@ impl Known {
 
     fn is(&self, served: &Value) -> bool {
         match &self.shown {
-            Some(shown) => shown == served || unanswered(shown, served),
+            Some(shown) => shown == served || closed(shown, served),
             None => {
                 (self.id.is_empty() || served["id"] == *self.id)
                     && (served["role"] == self.role && served["content"] == *self.content)
                     && served["status"] != "interrupted"
-                    && served["parts"].as_array().unwrap().starts_with(&self.parts)
+                    && grew(&self.parts, served["parts"].as_array().unwrap())
             }
         }
     }
@@ -89,7 +91,23 @@ impl Known {
 
 impl Talk {
     pub fn new(id: String, made: bool) -> Self {
-        Talk { id, history: Vec::new(), doubt: None, made, touched: true }
+        Talk { id, history: Vec::new(), doubt: None, made, touched: true, answered: false }
+    }
+
+    /// The ids of the calls that its last message asks about.
+    pub fn asks(&self) -> Vec<String> {
+        let parts = self.history.last().map(|last| &*last.parts).unwrap_or_default();
+        let asked = parts.iter().filter(|part| part["state"] == "approval-requested");
+        asked.map(|part| part["approval"]["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Whether its last message has a call that is made again once it goes on.
+    pub fn is_open(&self) -> bool {
+        let parts = self.history.last().map(|last| &*last.parts).unwrap_or_default();
+        parts.iter().any(|part| {
+            let state = part["state"].as_str().unwrap_or_default();
+            part["type"] == "dynamic-tool" && ["input-available", "approval-responded"].contains(&state)
+        })
     }
 
     /// The answer that is in doubt.
@@ -113,8 +131,8 @@ impl Talk {
                 self.history.push(message);
                 true
             }
-            // An answer without words may have been nothing at all.
-            Some(Doubt::Turn(turn)) if turn.heard.text.is_empty() || !turn.heard.whole => {
+            // An answer without words may have been nothing at all, and calls have ends that are not heard here.
+            Some(Doubt::Turn(turn)) if turn.heard.text.is_empty() || !turn.heard.whole || turn.has_calls() => {
                 self.doubt = Some(Doubt::Turn(turn));
                 false
             }
@@ -140,12 +158,17 @@ impl Talk {
         let Some(served) = served else {
             return if self.made { Err(self.wrong("there is no such session", &[])) } else { Ok(()) };
         };
+        // A reply that is being written is in no list.
+        if self.answered && self.history.split_last().is_some_and(|(_, before)| are(before, served)) {
+            return Ok(());
+        }
         let as_before = self.doubt.is_none() || self.may_not_have_begun();
         if !(as_before && are(&self.history, served)) {
             self.compare_doubt(served).map_err(|what| self.wrong(what, served))?;
         }
         self.history = served.iter().map(Known::of).collect();
         self.doubt = None;
+        self.answered &= !self.asks().is_empty();
         self.made = true;
         self.touched = false;
         Ok(())
@@ -161,6 +184,7 @@ impl Talk {
 
     fn compare_doubt(&self, served: &[Value]) -> Result<(), &'static str> {
         match &self.doubt {
+            None if self.answered => self.compare_answered(served),
             None => Err("the history is not what it was"),
             Some(Doubt::Append(message)) => {
                 let all: Vec<_> = self.history.iter().cloned().chain([message.clone()]).collect();
@@ -175,6 +199,16 @@ impl Talk {
         }
     }
 
+    /// The last message may have gone on by itself.
+    fn compare_answered(&self, served: &[Value]) -> Result<(), &'static str> {
+        let (Some((last, before)), Some((now, rest))) = (self.history.split_last(), served.split_last()) else {
+            return Err("messages are missing");
+        };
+        let goes_on = now["id"] == *last.id && grew(&last.parts, now["parts"].as_array().unwrap());
+        let is_same = are(before, rest) && goes_on && text(now, "content").starts_with(&last.content);
+        is_same.then_some(()).ok_or("the answer whose calls were answered is not what it was before them")
+    }
+
     fn wrong(&self, what: &str, served: &[Value]) -> String {
         let served: Vec<_> = served.iter().map(Value::to_string).collect();
         format!("{what}\nsession {}\nserved:\n{}\nknown: {self:#?}", self.id, served.join("\n"))
@@ -182,6 +216,11 @@ impl Talk {
 }
 
 impl Turn {
+    fn has_calls(&self) -> bool {
+        let had = |before: &Known| before.parts.iter().any(is_open_call);
+        self.heard.asks || self.continues.as_ref().is_some_and(had)
+    }
+
     /// Compares what follows the question: nothing, or the answer as far as it came.
     fn compare(&self, rest: &[Value]) -> Result<(), &'static str> {
         let heard = &self.heard;
@@ -196,7 +235,7 @@ impl Turn {
             return Err("the answer is another one");
         }
         let (before, parts) = self.continues.as_ref().map(|known| (&*known.content, &*known.parts)).unwrap_or_default();
-        if !answer["parts"].as_array().unwrap().starts_with(parts) {
+        if !grew(parts, answer["parts"].as_array().unwrap()) {
             return Err("the answer lost parts that it had before it went on");
         }
         let said = text(answer, "content").strip_prefix(before).ok_or("the answer lost what it had said before")?;
@@ -219,15 +258,30 @@ fn are(known: &[Known], served: &[Value]) -> bool {
     known.len() == served.len() && known.iter().zip(served).all(|(known, served)| known.is(served))
 }
 
-/// The message once the conversation went on without an output of the client's own tool: kept anew, with a sentence for it.
-fn unanswered(shown: &Value, served: &Value) -> bool {
-    let mut closed = shown.clone();
-    closed["createdAt"] = served["createdAt"].clone();
-    for part in closed["parts"].as_array_mut().unwrap().iter_mut().filter(|part| part["state"] == "input-available") {
-        part["state"] = "output-error".into();
-        part["errorText"] = "Nobody answered this call.".into();
-    }
-    closed == *served
+/// The message once the conversation went on without answers to its calls: kept anew, with a sentence for each.
+fn closed(shown: &Value, served: &Value) -> bool {
+    let parts = |message: &Value| message["parts"].as_array().unwrap().clone();
+    let (before, now) = (parts(shown), parts(served));
+    let without = |message: &Value| {
+        let mut rest = message.clone();
+        (rest["parts"], rest["createdAt"]) = (Value::Null, Value::Null);
+        rest
+    };
+    let is_closed = now.iter().all(|part| !is_open_call(part));
+    is_closed && without(shown) == without(served) && before.len() == now.len() && grew(&before, &now)
+}
+
+/// Whether these parts are those, and more: calls that were open may have ended, or been answered.
+fn grew(before: &[Value], now: &[Value]) -> bool {
+    let same_call = |before: &Value, now: &Value| {
+        is_open_call(before) && ["type", "toolCallId", "input"].iter().all(|key| before[*key] == now[*key])
+    };
+    now.len() >= before.len() && before.iter().zip(now).all(|(before, now)| before == now || same_call(before, now))
+}
+
+fn is_open_call(part: &Value) -> bool {
+    let state = part["state"].as_str().unwrap_or_default();
+    ["input-available", "approval-requested", "approval-responded"].contains(&state)
 }
 
 fn text<'a>(message: &'a Value, key: &str) -> &'a str {
