@@ -182,6 +182,20 @@ fn all_waiting_calls_of_a_message_are_answered_together() {
 }
 
 #[test]
+fn an_answer_says_why_its_conversation_does_not_go_on() {
+    let asking = asking(Policy::Ask, one_call());
+    let id = approval_id(&asking.ask());
+    let slug = asking.app.slug("acme");
+    asking.app.alm(&["providers", "remove", "--org", &slug, "up"]).ok();
+    let decided = asking.acme.post(&format!("/approvals/{id}"), json!({ "approved": true })).ok(200);
+    assert_eq!((&decided["remaining"], &decided["resumed"]), (&json!(0), &json!(false)));
+    assert!(decided["refusal"].as_str().is_some_and(|why| why.contains("up/free")), "{decided}");
+    // It waits for the turn that acts on the answer, and nothing comes between them.
+    assert_eq!(asking.status(), "awaiting_approval");
+    asking.acme.post("/sessions/c/messages", json!({ "role": "user", "content": "x" })).fails(409, "CONFLICT");
+}
+
+#[test]
 fn a_conversation_that_goes_on_withdraws_what_nobody_answered() {
     let asking = asking(Policy::Ask, one_call());
     let id = approval_id(&asking.ask());

@@ -134,7 +134,7 @@ type CallToAnswer = {
   decidedBy?: any;
 };
 /** What became of an answer. */
-type CallAnswer = { approval: CallToAnswer; remaining: number; resumed: boolean };
+type CallAnswer = { approval: CallToAnswer; remaining: number; resumed: boolean; refusal: string | null };
 /** What a test of an MCP server found. */
 type ServerTestResult = {
   ok: boolean;

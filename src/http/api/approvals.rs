@@ -20,7 +20,7 @@ use crate::{
         wire::{
             check::{Checks, page_limit},
             data::{Data, Items},
-            envelope::ApiError,
+            envelope::{ApiError, Refusal},
             moment::{Moment, StoredJson},
         },
     },
@@ -159,6 +159,9 @@ struct Decided {
     remaining: i64,
     /// Whether the conversation goes on: `GET /chat/{sessionId}/stream` reads it.
     resumed: bool,
+    /// Why it does not, though all its calls are answered. It is tried again now and then.
+    #[oai(nullable)]
+    refusal: Option<String>,
 }
 
 impl From<ToolCall> for WaitingApproval {
@@ -238,11 +241,14 @@ impl Approvals {
         let answered = answered
             .into_iter()
             .find(|answered| answered.tenant.org_id == caller.tenant.org_id && answered.session_id == session_id);
-        let resumed = match answered {
-            Some(answered) => caller.app.engine.go_on(answered).await.is_ok(),
-            None => false,
+        let (resumed, refusal) = match answered {
+            Some(answered) => match caller.app.engine.go_on(answered).await {
+                Ok(_) => (true, None),
+                Err(error) => (false, Some(Refusal::from(&error).message)),
+            },
+            None => (false, None),
         };
         let approval = caller.org().tool_call(&decided.call.id)?.into();
-        Ok(Data::of(&Decided { approval, remaining: decided.remaining, resumed }))
+        Ok(Data::of(&Decided { approval, remaining: decided.remaining, resumed, refusal }))
     }
 }

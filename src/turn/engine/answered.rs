@@ -2,11 +2,15 @@
 //!
 //! Rule: answers are acted on by one turn. The same answers again, in whatever way they come, find that turn.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
 
-use super::{Engine, Started};
+use super::{Engine, SessionKey, Started};
 use crate::{
     error::{Error, Result},
     id,
@@ -26,6 +30,17 @@ use crate::{
 
 /// How often answers are looked for that were given elsewhere: at the command line, or by the inbox right before a crash.
 const ANSWERS_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a conversation that cannot go on waits at most until it is tried again.
+const ANSWERS_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// A conversation that could not go on with its answers.
+#[derive(Default)]
+struct Refused {
+    times: u32,
+    /// When it is tried again.
+    next: Option<Instant>,
+}
+
 /// Answers to calls that a request brings.
 struct Given {
     asker: Asker,
@@ -47,6 +62,25 @@ impl Given {
         let session_id = session_id.clone();
         (!approvals.is_empty()).then(|| Given { asker: ask.asker.clone(), session_id, approvals })
     }
+}
+
+impl Refused {
+    /// Says so once, unless it was over at the second look.
+    fn note(&mut self, session: &str, error: &Error) {
+        self.times += 1;
+        self.next = Some(Instant::now() + wait_after(self.times));
+        match self.times {
+            2 => {
+                tracing::warn!(%error, session, "a conversation cannot go on with the answers to its calls: it is tried again")
+            }
+            _ => tracing::debug!(%error, session, "a conversation cannot go on yet"),
+        }
+    }
+}
+
+/// How long a conversation waits that was refused so often: twice as long each time.
+fn wait_after(times: u32) -> Duration {
+    ANSWERS_INTERVAL.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(ANSWERS_WAIT_MAX)
 }
 
 impl Engine {
@@ -96,20 +130,30 @@ impl Engine {
 
     /// Begins the turns of conversations whose waiting calls were all answered elsewhere, as long as the process lives.
     pub async fn watch_answers(self: Arc<Self>) {
+        let mut refused = HashMap::new();
         loop {
             tokio::time::sleep(ANSWERS_INTERVAL).await;
             match self.services.store.answered() {
-                Ok(answered) => stream::iter(answered).for_each(|answered| self.go_on_quietly(answered)).await,
+                Ok(answered) => self.go_on_with(answered, &mut refused).await,
                 Err(error) => tracing::warn!(%error, "answers to calls could not be read"),
             }
         }
     }
 
-    async fn go_on_quietly(self: &Arc<Self>, answered: Answered) {
-        let session = answered.session_id.clone();
-        match self.go_on(answered).await {
-            Ok(_) => tracing::info!(session, "a conversation goes on with the answers to its calls"),
-            Err(error) => tracing::debug!(%error, session, "a conversation cannot go on yet"),
+    /// Tries each of them, but for those that were refused a moment ago.
+    async fn go_on_with(self: &Arc<Self>, answered: Vec<Answered>, refused: &mut HashMap<SessionKey, Refused>) {
+        let key = |answered: &Answered| (answered.tenant.org_id.clone(), answered.session_id.clone());
+        let keys: HashSet<_> = answered.iter().map(key).collect();
+        refused.retain(|key, _| keys.contains(key));
+        for answered in answered {
+            let (key, session) = (key(&answered), answered.session_id.clone());
+            if refused.get(&key).and_then(|refused| refused.next).is_some_and(|next| next > Instant::now()) {
+                continue;
+            }
+            match self.go_on(answered).await {
+                Ok(_) => tracing::info!(session, "a conversation goes on with the answers to its calls"),
+                Err(error) => refused.entry(key).or_default().note(&session, &error),
+            }
         }
     }
 
@@ -118,5 +162,17 @@ impl Engine {
         let asker = Asker::new(answered.tenant, id::generate());
         let (session, trigger) = (SessionRef::Existing(answered.session_id), Trigger::Resume(Answers::default()));
         self.begin(Ask { session, trigger, model: Some(answered.model), ..Ask::new(asker) }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversation_that_cannot_go_on_is_tried_ever_more_rarely() {
+        let waits: Vec<_> = (1..=9).map(|times| wait_after(times).as_secs()).collect();
+        assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        assert_eq!(wait_after(u32::MAX), ANSWERS_WAIT_MAX);
     }
 }

@@ -156,9 +156,9 @@ export function approvalCard(waiting, { isOwner, head, label, decided }) {
  * @param {boolean} approved
  * @param {CallAnswer} answer
  */
-function said(approved, { remaining, resumed }) {
+function said(approved, { remaining, resumed, refusal }) {
   const verb = approved ? "Allowed" : "Denied";
   return remaining > 0
     ? `${verb}. ${count(remaining, "more call waits", "more calls wait")} before the reply goes on.`
-    : `${verb}. ${resumed ? "The reply goes on." : "The reply goes on shortly."}`;
+    : `${verb}. ${resumed ? "The reply goes on." : (refusal ?? "The reply goes on shortly.")}`;
 }
