@@ -56,8 +56,11 @@ interface SessionActions {
 /** What is known of a call that waits before the server was asked about it. */
 type WaitingCall = Pick<CallToAnswer, "approvalId" | "toolName" | "input"> & Partial<CallToAnswer>;
 
-/** The card of a part that waits for an answer, if it has one. */
-type CardOf = (part: any) => HTMLElement | undefined;
+/** What is known of calls that wait for an answer, or did: the card of one, and why one was denied. */
+interface Answers {
+  cardOf(part: any): HTMLElement | undefined;
+  reasonOf(part: any): string | undefined;
+}
 
 /** What the parts of the section of tools share. */
 interface ToolContext {

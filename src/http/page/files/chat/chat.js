@@ -142,7 +142,7 @@ export class Chat {
 
   /** @param {ShownMessage} message */
   viewOf(message) {
-    return messageView(message, this.who(message), (part) => this.waiting.cardOf(part));
+    return messageView(message, this.who(message), this.waiting);
   }
 
   /** @param {ShownMessage} message */

@@ -8,12 +8,12 @@ import { code, link, showMarkdown } from "./markdown.js";
 import { json, toolView } from "./tool.js";
 
 /**
- * The element of a message, and `update(message, who)`, which shows what has come since. `cardOf` gives the card of a call that waits.
+ * The element of a message, and `update(message, who)`, which shows what has come since. `answers` knows of calls that wait, or did.
  * @param {ShownMessage} message
  * @param {string} who
- * @param {CardOf} [cardOf]
+ * @param {Answers} [answers]
  */
-export function messageView(message, who, cardOf) {
+export function messageView(message, who, answers) {
   const body = h("div.parts");
   const sources = el("ul.sources", { "aria-label": "Sources", hidden: true });
   const foot = h("p.foot");
@@ -33,7 +33,7 @@ export function messageView(message, who, cardOf) {
     views = shown.map((part, at) => {
       const kind = kindOf(part);
       const known = views[at]?.kind === kind ? views[at] : undefined;
-      const view = known ?? { kind, ...kinds[kind](message, cardOf) };
+      const view = known ?? { kind, ...kinds[kind](message, answers) };
       if (!known) body.insertBefore(view.element, views[at]?.element ?? null);
       if (!known && views[at]) views[at].element.remove();
       view.update(part);
@@ -53,7 +53,7 @@ function kindOf({ type }) {
   return type.startsWith("data-") ? "data" : undefined;
 }
 
-/** @type {Record<string, (message: ShownMessage, cardOf?: CardOf) => { element: HTMLElement, update: (part: any) => unknown }>} */
+/** @type {Record<string, (message: ShownMessage, answers?: Answers) => { element: HTMLElement, update: (part: any) => unknown }>} */
 const kinds = {
   text: (message) => {
     const element = h(message.role === "user" ? "div.plain" : "div.prose");

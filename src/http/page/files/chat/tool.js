@@ -20,11 +20,11 @@ const STATES = {
 };
 
 /**
- * The view of such a part of a message; `cardOf` gives the card of one that waits.
+ * The view of such a part of a message; `answers` knows the card of one that waits, and why one was denied.
  * @param {ShownMessage} message
- * @param {CardOf} [cardOf]
+ * @param {Answers} [answers]
  */
-export function toolView(message, cardOf) {
+export function toolView(message, answers) {
   const title = h("summary");
   const content = h("div");
   const details = h("details.aside", title, content);
@@ -34,8 +34,8 @@ export function toolView(message, cardOf) {
     /** @param {any} part */
     update(part) {
       fill(title, "Tool ", h("code", nameOf(part)), ` · ${stateOf(part, message)}`);
-      fill(content, contentOf(part));
-      const shown = (part.state === "approval-requested" && cardOf?.(part)) || details;
+      fill(content, contentOf(part, answers?.reasonOf(part)));
+      const shown = (part.state === "approval-requested" && answers?.cardOf(part)) || details;
       if (shown.parentElement !== element) fill(element, shown);
     },
   };
@@ -54,11 +54,14 @@ function stateOf({ state }, { status, state: progress }) {
   return state === "input-available" && isWhole ? "for the program that asked" : (STATES[state] ?? state);
 }
 
-/** @param {any} part */
-function contentOf({ input, rawInput, output, errorText, approval }) {
+/**
+ * @param {any} part
+ * @param {string} [reason]
+ */
+function contentOf({ input, rawInput, output, errorText, approval }, reason) {
   const sections = [
     ["Arguments", input ?? rawInput],
-    ["Reason", approval?.reason],
+    ["Reason", approval?.reason ?? reason],
     ["Result", output],
     ["Error", errorText],
   ];

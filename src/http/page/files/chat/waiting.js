@@ -24,6 +24,8 @@ export class Waiting {
     this.chat = chat;
     /** @type {Map<string, Card>} */
     this.cards = new Map();
+    /** Why calls were denied: a stream does not say it. @type {Map<string, string>} */
+    this.reasons = new Map();
     this.isLooking = false;
     listen((list) => this.compare(list), chat.signal);
   }
@@ -44,7 +46,10 @@ export class Waiting {
         isOwner: this.chat.isOwner,
         label: name,
         head: h("h4", "Call ", h("code", name), "?"),
-        decided: ({ remaining }) => remaining === 0 && this.goOn(),
+        decided: ({ remaining }, _, reason) => {
+          if (reason) this.reasons.set(id, reason);
+          if (remaining === 0) this.goOn();
+        },
       },
     );
     this.cards.set(id, card);
@@ -52,6 +57,14 @@ export class Waiting {
     if (!this.isLooking) queueMicrotask(() => this.look());
     this.isLooking = true;
     return card.element;
+  }
+
+  /**
+   * Why a call was denied, as far as that was heard here.
+   * @param {any} part
+   */
+  reasonOf(part) {
+    return part.state === "output-denied" ? this.reasons.get(part.approval?.id) : undefined;
   }
 
   /** Whether a call on the page waits for an answer. */
@@ -102,6 +115,7 @@ export class Waiting {
       const past = all.find(({ approvalId }) => approvalId === id);
       if (one) card.update(one);
       else if (past) card.settle(answered(past));
+      if (past?.reason) this.reasons.set(id, past.reason);
     }
     if (open.length > 0 && waiting.length === 0 && !this.chat.running) this.goOn();
   }

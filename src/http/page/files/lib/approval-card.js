@@ -29,9 +29,9 @@ export const inPlainSight = (value) =>
 
 /**
  * The card, `update(waiting)` for what is known of the call later, and `settle(text)` for one that waits no longer. `decided` is called
- * with what the server answered, and that in words.
+ * with what the server answered, that in words, and the reason of a no.
  * @param {CallToAnswer | WaitingCall} waiting
- * @param {{ isOwner: boolean, head: Child, label: string, decided: (answer: CallAnswer, text: string) => unknown }} options
+ * @param {{ isOwner: boolean, head: Child, label: string, decided: (answer: CallAnswer, text: string, reason?: string) => unknown }} options
  */
 export function approvalCard(waiting, { isOwner, head, label, decided }) {
   const text = inPlainSight(waiting.input);
@@ -54,7 +54,7 @@ export function approvalCard(waiting, { isOwner, head, label, decided }) {
         const answer = await call("POST", `/approvals/${waiting.approvalId}`, decision);
         const text = said(decision.approved, answer);
         settle(text);
-        decided(answer, text);
+        decided(answer, text, decision.reason);
       } catch (error) {
         alert.textContent = sentence(error.message);
         alert.hidden = false;

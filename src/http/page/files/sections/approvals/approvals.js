@@ -23,7 +23,7 @@ export async function approvals(page) {
     h("div.head", h("h2", "What was called"), log.filter),
     log.element,
   );
-  listen(inbox(waiting, page, log.reload), page.signal);
+  listen(inbox(waiting, page, log), page.signal);
   const again = async () => {
     const error = await look();
     if (error) fill(waiting, failure(error, again));
@@ -35,9 +35,9 @@ export async function approvals(page) {
  * Keeps the cards in `element`: one that is being answered stays as it is while others come and go.
  * @param {HTMLElement} element
  * @param {Page} page
- * @param {() => unknown} changed
+ * @param {ReturnType<typeof callLog>} log
  */
-function inbox(element, page, changed) {
+function inbox(element, page, log) {
   /** @type {Map<string, { item: HTMLElement, card: ReturnType<typeof approvalCard> }>} */
   const cards = new Map();
   const list = el("ul.cards", { "aria-label": "Waiting calls" });
@@ -51,7 +51,7 @@ function inbox(element, page, changed) {
       head: headOf(waiting),
       decided: (_, text) => {
         notify(text);
-        changed();
+        log.reload();
       },
     });
     const item = h("li.card", card.element);
@@ -75,7 +75,7 @@ function inbox(element, page, changed) {
     more.textContent = hasMore ? "More wait; they are shown when these are answered." : "";
     const shown = cards.size > 0 ? list : none;
     if (shown.parentElement !== element) fill(element, shown, more);
-    if (left.length > 0) changed();
+    if (left.length > 0 || log.moves) log.reload();
     if (focused) /** @type {HTMLElement} */ (list.querySelector("article") ?? page.main).focus();
   };
 }

@@ -22,11 +22,14 @@ const STATES = {
   unknown: "outcome unknown",
 };
 
+/** States that pass by themselves. */
+const MOVING = ["approved", "called"];
+
 /** @type {Record<string, string>} */
 const WAYS = { "sign-in": "in a browser", "command line": "on the command line" };
 
 /**
- * The list, its filter, and `reload()`.
+ * The list, its filter, `reload()`, and whether it is worth one.
  * @param {Page} page
  */
 export function callLog(page) {
@@ -37,6 +40,7 @@ export function callLog(page) {
   /** @type {string | null} */
   let cursor = null;
   let asked = new AbortController();
+  let moves = false;
   /** @param {string | null} [after] */
   const load = async (after) => {
     asked.abort();
@@ -63,11 +67,21 @@ export function callLog(page) {
     if (after) rows.append(...items.map(row));
     else fill(rows, items.map(row));
     cursor = nextCursor;
+    // Who reads on in the list is not brought back to its beginning.
+    moves = !after && items.some(({ status }) => MOVING.includes(status));
     more.hidden = !hasMore;
     fill(element, rows.childElementCount > 0 ? [table(rows), more] : h("p.quiet", "No calls."));
   };
   status.addEventListener("change", () => load());
-  return { element, filter: status, reload: () => load() };
+  return {
+    element,
+    filter: status,
+    reload: () => load(),
+    /** Whether something that is shown will soon be otherwise. */
+    get moves() {
+      return moves && !element.contains(document.activeElement);
+    },
+  };
 }
 
 /** @param {HTMLElement} rows */
