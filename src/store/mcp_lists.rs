@@ -7,12 +7,20 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::{
     Org, Store,
-    mcp::{McpServer, McpTool, tools_of},
+    mcp::{McpServer, McpTool, Transport, tools_of},
 };
 use crate::{
     error::{Error, Result},
     time::Timestamp,
 };
+
+/// A server, as far as its state asks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerKind {
+    pub id: String,
+    pub transport: Transport,
+    pub is_active: bool,
+}
 
 /// What a server told of itself with a list.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,6 +43,17 @@ impl Store {
             let mut statement =
                 c.prepare_cached("SELECT org_id, id FROM mcp_server WHERE is_active = 1 ORDER BY id")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Every server of every organization, as its state is told.
+    pub fn all_mcp_servers(&self) -> Result<Vec<ServerKind>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached("SELECT id, transport, is_active FROM mcp_server")?;
+            let rows = statement.query_map([], |row| {
+                Ok(ServerKind { id: row.get(0)?, transport: row.get(1)?, is_active: row.get(2)? })
+            })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }

@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, Row, named_params};
 
-use super::{Org, Page, SessionRow, TurnRow, sessions::VISIBLE, tools::Policy, words::words};
+use super::{Org, Page, SessionRow, Store, TurnRow, sessions::VISIBLE, tools::Policy, words::words};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -232,6 +232,16 @@ impl OpenCall {
     }
 }
 
+impl Store {
+    /// How many calls wait for a person, in all organizations.
+    pub fn approvals_waiting(&self) -> Result<i64> {
+        self.read(|c| {
+            let count = "SELECT count(*) FROM tool_call WHERE status = 'waiting'";
+            Ok(c.prepare_cached(count)?.query_row([], |row| row.get(0))?)
+        })
+    }
+}
+
 impl Org<'_> {
     /// The calls of a message that have not ended, and those that were denied since it was written.
     pub fn open_calls_of(&self, session: Option<SessionRow>, message_id: &str) -> Result<Vec<OpenCall>> {
@@ -244,6 +254,21 @@ impl Org<'_> {
             ))?;
             let parameters = named_params! { ":session": session, ":org": self.tenant.org_id, ":message": message_id };
             let rows = statement.query_map(parameters, OpenCall::from_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// How many calls ended because that turn began, by how: denied or withdrawn; of one that was running nobody knows.
+    pub fn calls_ended_by(&self, turn: TurnRow) -> Result<Vec<(Origin, CallStatus, u64)>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT origin, status, count(*) FROM tool_call
+                 WHERE decided_turn = :turn AND org_id = :org AND status IN ('denied', 'withdrawn', 'unknown')
+                 GROUP BY origin, status",
+            )?;
+            let parameters = named_params! { ":turn": turn, ":org": self.tenant.org_id };
+            let rows = statement
+                .query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.unsigned_abs())))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }

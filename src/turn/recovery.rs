@@ -3,7 +3,7 @@
 //! Rule: what was streamed and journaled is kept as an `interrupted` message; what was held is
 //! charged for what was said, or released.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use super::{
     history,
     metadata::DROPPED_MESSAGES,
     services::Services,
+    stats::OverCall,
     stored::now_or_later,
     window::OUTPUT_TOKENS_DEFAULT,
 };
@@ -56,23 +57,30 @@ pub(super) async fn recover(services: &Arc<Services>, is_orphan: impl Fn(TurnRow
 }
 
 async fn end(services: &Services, orphan: &Orphan) -> Result<()> {
-    let ended = match recovered(services, orphan) {
+    let org = services.store.org(&orphan.tenant);
+    let open = org.open_calls_of(orphan.session, &orphan.message_id)?;
+    let ended = match recovered(services, orphan, &open) {
         Err(error) if !matches!(error, Error::Unavailable { .. }) => {
             // What cannot be read any more must not keep its session and its money for ever.
             tracing::error!(%error, turn = orphan.turn_id, "what an interrupted turn said is lost");
-            EndedTurn { calls: lost_calls(services, orphan)?, ..empty_end(orphan) }
+            EndedTurn { calls: lost_calls(&open), ..empty_end(orphan) }
         }
         ended => ended?,
     };
-    services.store.org(&orphan.tenant).end_turn(ended).await
+    let calls = ended.calls.clone();
+    org.end_turn(ended).await?;
+    for call in &calls {
+        let Some(row) = open.iter().find(|row| row.id == call.id) else { continue };
+        let over = OverCall::of(&orphan.turn_id, &row.tool, row.origin, call, Duration::ZERO);
+        over.iter().for_each(|call| services.stats.note_call(call));
+    }
+    Ok(())
 }
 
 /// The calls of a turn of which nothing can be read.
-fn lost_calls(services: &Services, orphan: &Orphan) -> Result<Vec<EndedCall>> {
-    let mut calls = services.store.org(&orphan.tenant).open_calls_of(orphan.session, &orphan.message_id)?;
-    calls.retain(|call| call.status == CallStatus::Called);
-    let lost = calls.into_iter().map(|call| EndedCall::made(call.id, CallStatus::Unknown, server_stopped()));
-    Ok(lost.collect())
+fn lost_calls(open: &[OpenCall]) -> Vec<EndedCall> {
+    let lost = open.iter().filter(|call| call.status == CallStatus::Called);
+    lost.map(|call| EndedCall::made(call.id.clone(), CallStatus::Unknown, server_stopped())).collect()
 }
 
 /// An end without a message, which costs nothing.
@@ -166,7 +174,7 @@ fn bill_of(services: &Services, orphan: &Orphan) -> Bill {
 }
 
 /// The message that the journal holds, and an estimate of what it cost.
-fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
+fn recovered(services: &Services, orphan: &Orphan, open: &[OpenCall]) -> Result<EndedTurn> {
     let Some(session) = orphan.session else { return counted(services, orphan) };
     let before = fold::stored_parts(orphan.continued_parts.as_deref())?;
     let (parts_before, text_before) = (before.len(), fold::content(&before).len());
@@ -179,7 +187,7 @@ fn recovered(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
         fold.apply(&chunk);
     }
     let org = services.store.org(&orphan.tenant);
-    let ended = end_calls(&mut fold, &org.open_calls_of(orphan.session, &orphan.message_id)?);
+    let ended = end_calls(&mut fold, open);
     fold.close(Outcome::Interrupted);
     let parts = fold.into_parts();
     let content = fold::content(&parts);

@@ -235,6 +235,7 @@ fn requests_are_counted_by_pattern_and_never_by_path() {
     let counted = r#"alm_requests_total{method="GET",path="/api/v1/agents/:param0",status="404"} 1"#;
     assert!(text.contains(counted), "{text}");
     assert!(text.contains(r#"alm_tool_calls_total{origin="builtin",outcome="done"} 1"#), "{text}");
+    assert!(text.contains(r#"alm_tool_seconds_total{origin="builtin"} 0."#), "{text}");
     assert!(!text.contains("very-secret"), "{text}");
 }
 

@@ -1,8 +1,13 @@
-//! The audit: who may read which calls.
+//! What became of calls: the audit and who may read it, the counters, the log.
 
+use alm::{store::tools::Policy, tools::connect::Place};
 use serde_json::{Value, json};
 
-use crate::support::harness::{App, column, user};
+use crate::support::{
+    client::Client,
+    fake_model::{Answer, FakeModel, nobody},
+    harness::{App, column, user, wait},
+};
 
 #[test]
 fn calls_are_listed_newest_first_and_by_what_they_are() {
@@ -50,4 +55,56 @@ fn a_call_is_as_visible_as_its_session() {
     assert_eq!(member.get("/tool-calls").ok(200)["items"], json!([]));
     key.delete("/sessions/mine").ok(200);
     assert_eq!(key.get("/tool-calls").ok(200)["items"], json!([]), "it went with its session");
+}
+
+#[test]
+fn calls_are_counted_and_logged_by_how_they_came_to_their_end() {
+    let metrics = nobody().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    let app = App::start(&["--metrics-listen", &metrics, "--log-format", "json"]);
+    let search = |input: &str| Answer::call("t", "search_history", input);
+    let model = FakeModel::start([
+        search(r#"{"query":"very-secret"}"#),
+        Answer::text("As you wish."),
+        search(r#"{"query":7}"#),
+        Answer::text("I am sorry."),
+        search(r#"{"query":"very-secret"}"#),
+        Answer::text("Never mind."),
+        search(r#"{"query":"very-secret"}"#),
+    ]);
+    let acme = app.org_asking("acme", &model);
+    let tenant = app.tenant("acme");
+    let asks = |agent: &mut alm::store::agents::Agent| {
+        agent.settings.tool_approval = Some(Policy::Ask);
+        Ok(())
+    };
+    wait(app.store().org(&tenant).update_agent("ala".into(), asks)).unwrap();
+    app.mcp_server("acme", "files", Place::Url("https://mcp.example.com/".into()));
+
+    let ask = |session: &str| acme.chat(json!({ "id": session, "messages": [user("Go")] }));
+    let asked = ask("denied");
+    let id = asked.one("tool-approval-request")["approvalId"].as_str().unwrap().to_owned();
+    let no = json!({ "approvals": [{ "approvalId": id, "approved": false }] });
+    assert!(acme.post("/chat/denied/resume", no).text.contains("tool-output-denied"));
+    ask("refused");
+    ask("withdrawn");
+    ask("withdrawn");
+    ask("waiting");
+
+    let text = Client::new(&format!("http://{metrics}"), None).get("/metrics").text;
+    for (outcome, calls) in [("denied", 1), ("refused", 1), ("withdrawn", 1)] {
+        let counted = format!(r#"alm_tool_calls_total{{origin="builtin",outcome="{outcome}"}} {calls}"#);
+        assert!(text.contains(&counted), "{counted} in {text}");
+    }
+    for line in [
+        "alm_approvals_waiting 1",
+        "alm_tool_outputs_cut_total 0",
+        "alm_mcp_restarts_total 0",
+        r#"alm_mcp_servers{transport="http",state="idle"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    let logged = app.output();
+    let line = logged.lines().find(|line| line.contains("a tool was called")).unwrap_or_default();
+    assert!(line.contains(r#""tool":"search_history""#) && line.contains(r#""outcome":"refused""#), "{logged}");
+    assert!(!logged.contains("very-secret") && !text.contains("search_history"), "{logged}\n{text}");
 }

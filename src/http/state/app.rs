@@ -90,10 +90,10 @@ impl App {
         admission: Admission,
     ) -> Self {
         App {
+            metrics: Metrics::new(store.clone(), tools.clone(), engine.clone()),
             store,
             catalog,
             tools,
-            metrics: Metrics::new(engine.clone()),
             engine,
             bridge: Bridge::for_scans(),
             hashing: Bridge::for_passwords(),

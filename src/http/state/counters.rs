@@ -14,6 +14,7 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
     metrics::{
+        MetricType,
         counter::{ConstCounter, Counter},
         family::Family,
         gauge::ConstGauge,
@@ -22,7 +23,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::turn::engine::Engine;
+use crate::{store::Store, tools::Tools, turn::engine::Engine};
 
 /// What is counted.
 pub struct Metrics {
@@ -38,13 +39,14 @@ struct RequestLabels {
 }
 
 impl Metrics {
-    /// Counters of requests, beside those that the engine keeps.
-    pub fn new(engine: Arc<Engine>) -> Self {
+    /// Counters of requests, beside those that others keep.
+    pub fn new(store: Store, tools: Arc<Tools>, engine: Arc<Engine>) -> Self {
         let mut registry = Registry::with_prefix("alm");
         let requests = Family::default();
         registry.register("build", "The running binary", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register("requests", "Requests by method, path pattern and status", requests.clone());
-        registry.register_collector(Box::new(Turns(engine)));
+        registry.register_collector(Box::new(Turns(engine.clone())));
+        registry.register_collector(Box::new(Calls { store, tools, engine }));
         Metrics { registry, requests }
     }
 
@@ -86,16 +88,6 @@ impl Collector for Turns {
         for (outcome, count) in engine.stats().ended() {
             ConstCounter::new(count).encode(ended.encode_family(&[("status", outcome.as_str())])?)?;
         }
-        let mut calls = encoder.encode_descriptor(
-            "tool_calls",
-            "Calls of tools that ran, by origin and how they ended",
-            None,
-            any.metric_type(),
-        )?;
-        for (origin, outcome, count) in engine.stats().tool_calls() {
-            let labels = [("origin", origin.as_str()), ("outcome", outcome.as_str())];
-            ConstCounter::new(count).encode(calls.encode_family(&labels)?)?;
-        }
         let (input, output) = engine.stats().tokens();
         for (name, help, count) in
             [("input_tokens", "Tokens of prompts", input), ("output_tokens", "Tokens of replies", output)]
@@ -103,6 +95,55 @@ impl Collector for Turns {
             let tokens = ConstCounter::new(count);
             let counter = encoder.encode_descriptor(name, help, None, tokens.metric_type())?;
             tokens.encode(counter)?;
+        }
+        Ok(())
+    }
+}
+
+/// What tools did, and how they are. What the file does not tell, since it cannot be read now, is left out.
+struct Calls {
+    store: Store,
+    tools: Arc<Tools>,
+    engine: Arc<Engine>,
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Calls")
+    }
+}
+
+impl Collector for Calls {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let stats = self.engine.stats();
+        let help = "Calls of tools, by origin and how they came to their end";
+        let mut calls = encoder.encode_descriptor("tool_calls", help, None, MetricType::Counter)?;
+        for (origin, outcome, count) in stats.tool_calls() {
+            let labels = [("origin", origin.as_str()), ("outcome", outcome.as_str())];
+            ConstCounter::new(count).encode(calls.encode_family(&labels)?)?;
+        }
+        let help = "Seconds that calls of tools took, by origin";
+        let mut seconds = encoder.encode_descriptor("tool_seconds", help, None, MetricType::Counter)?;
+        for (origin, took) in stats.tool_seconds() {
+            ConstCounter::new(took).encode(seconds.encode_family(&[("origin", origin.as_str())])?)?;
+        }
+        for (name, help, count) in [
+            ("tool_outputs_cut", "Outputs of tools that were too long for a prompt", stats.outputs_cut()),
+            ("mcp_restarts", "Starts of MCP servers after they had ended by themselves", self.tools.mcp().restarts()),
+        ] {
+            ConstCounter::new(count).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        if let Ok(waiting) = self.store.approvals_waiting() {
+            let help = "Calls that wait for a person";
+            let gauge = encoder.encode_descriptor("approvals_waiting", help, None, MetricType::Gauge)?;
+            ConstGauge::new(waiting).encode(gauge)?;
+        }
+        let states = self.tools.mcp().states().unwrap_or_default();
+        let help = "MCP servers by transport and state";
+        let mut servers = encoder.encode_descriptor("mcp_servers", help, None, MetricType::Gauge)?;
+        for ((transport, state), count) in states {
+            let labels = [("transport", transport), ("state", state.word())];
+            ConstGauge::new(count as i64).encode(servers.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -133,6 +133,11 @@ impl Opening {
         kept.open(&self.sealer, &format!("mcp/{}", row.id), from_environment).map_err(|shut| shut.to_string())
     }
 
+    /// How often commands that had ended by themselves were started again.
+    pub(super) fn restarts(&self) -> u64 {
+        self.commands.as_ref().map_or(0, |commands| commands.restarts())
+    }
+
     /// The process of a command that runs.
     pub(super) fn pid(&self, server_id: &str) -> Option<u32> {
         self.commands.as_ref()?.pid(server_id)

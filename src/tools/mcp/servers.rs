@@ -4,7 +4,7 @@
 //! Rule: a call that was refused before it was run may be made once more, and no other.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -182,9 +182,24 @@ impl Servers {
         self.opening.log(server_id)
     }
 
-    /// How many servers there are in each state, by transport.
-    pub fn states(&self) -> HashMap<String, State> {
-        self.all_known().iter().map(|(id, known)| (id.clone(), known.seen().state)).collect()
+    /// How many servers there are, by transport and state.
+    pub fn states(&self) -> Result<BTreeMap<(&'static str, State), u64>> {
+        let mut states = BTreeMap::new();
+        let rows = self.store.all_mcp_servers()?;
+        let known = self.all_known();
+        for row in rows {
+            let state = match row.is_active {
+                true => known.get(&row.id).map_or(State::Idle, |known| known.seen().state),
+                false => State::Off,
+            };
+            *states.entry((row.transport.as_str(), state)).or_default() += 1;
+        }
+        Ok(states)
+    }
+
+    /// How often commands that had ended by themselves were started again.
+    pub fn restarts(&self) -> u64 {
+        self.opening.restarts()
     }
 
     /// Ends what runs for a server whose row has changed or is gone.

@@ -5,7 +5,7 @@
 
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout};
 
 use super::{
     Checked, check, input_chunk, keep_written,
@@ -33,8 +33,10 @@ use crate::{
         ask::{Asker, By, NOBODY_TO_ASK},
         bill::Bill,
         chunk::Chunk,
+        history::TOOL_PROMPT_BYTES_MAX,
         scribe::Scribe,
         services::Services,
+        stats::OverCall,
     },
 };
 
@@ -105,7 +107,12 @@ impl<'a> Round<'a> {
         for (call, fate) in ending.calls.iter().zip(fates) {
             match fate {
                 Fate::Refused(sentence) => {
-                    let dynamic = self.toolbox.find(&call.name).is_some_and(is_dynamic);
+                    let tool = self.toolbox.find(&call.name);
+                    // A name that a model made up is no tool, and stays out of the log.
+                    tool.iter().for_each(|tool| {
+                        self.services.stats.note_call(&OverCall::refused(&self.begun.turn_id, &tool.name, tool.origin))
+                    });
+                    let dynamic = tool.is_some_and(is_dynamic);
                     let (tool_call_id, error_text) = (call.id.clone(), sentence.clone());
                     self.out.write(&[Chunk::ToolOutputError { tool_call_id, error_text, dynamic }]);
                     outputs.push((call.id.clone(), sentence));
@@ -194,6 +201,8 @@ impl<'a> Round<'a> {
             }
             _ => (sentence.clone(), EndedCall::not_made(row.id.clone(), CallStatus::Failed, sentence)),
         };
+        let over = OverCall::of(&self.begun.turn_id, &row.tool, row.origin, &ended, Duration::ZERO);
+        over.iter().for_each(|call| self.services.stats.note_call(call));
         self.so_far.ended(&row.id);
         let (tool_call_id, dynamic) = (row.call_id.clone(), is_foreign(row.origin));
         self.out.end_call(ended, &[Chunk::ToolOutputError { tool_call_id, error_text, dynamic }]);
@@ -314,26 +323,32 @@ impl<'a> Round<'a> {
             id: call.id.clone(),
             call_id: call.call_id.clone(),
             is_idempotent: call.tool.is_idempotent,
-            is_builtin: call.tool.origin == Origin::Builtin,
             is_read_only: call.tool.is_read_only,
-            dynamic: is_dynamic(call.tool),
+            tool: call.tool.name.clone(),
+            origin: call.tool.origin,
+            began: Instant::now(),
         }));
         let (services, asked) = (self.services, self.call);
         let runs = stream::iter(ready).map(|ready| async move {
             let call = Call { id: ready.id.clone(), ..asked.clone() };
+            let began = Instant::now();
             let ended = run_one(services, ready.tool, &ready.input, call).await;
-            (ready, ended)
+            (ready, ended, began.elapsed())
         });
         let mut runs = runs.buffer_unordered(CALLS_AT_ONCE).boxed();
         let mut outputs = Vec::new();
-        while let Some((ready, ended)) = runs.next().await {
+        while let Some((ready, ended, took)) = runs.next().await {
             match &ended {
                 Ended::Failed(_) => self.so_far.note_failed(&ready.tool.name, &fingerprint(&ready.input)),
                 Ended::Unknown(_) => self.so_far.note_unknown(&ready.tool.name),
                 Ended::Done { .. } => {}
             }
             let Shown { chunks, output, ended } = show(&ready, ended);
-            self.services.stats.count_call(ready.tool.origin, ended.status);
+            let over = OverCall::of(&self.begun.turn_id, &ready.tool.name, ready.tool.origin, &ended, took);
+            over.iter().for_each(|call| self.services.stats.note_call(call));
+            if output.len() > TOOL_PROMPT_BYTES_MAX {
+                self.services.stats.count_cut();
+            }
             self.so_far.ended(&ready.id);
             self.out.end_call(ended, &chunks);
             outputs.push((ready.call_id, output));

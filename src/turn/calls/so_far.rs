@@ -2,8 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use tokio::time::Instant;
+
 use super::shown::is_foreign;
-use crate::store::{tool_calls::OpenCall, turn_calls::NewCall};
+use crate::store::{
+    tool_calls::{OpenCall, Origin},
+    turn_calls::NewCall,
+};
 
 /// Calls of one step.
 pub const CALLS_PER_STEP_MAX: usize = 32;
@@ -46,9 +51,10 @@ pub struct RunningCall {
     pub id: String,
     pub call_id: String,
     pub is_idempotent: bool,
-    pub is_builtin: bool,
     pub is_read_only: bool,
-    pub dynamic: bool,
+    pub tool: String,
+    pub origin: Origin,
+    pub began: Instant,
 }
 
 impl From<&NewCall> for UnwrittenCall {

@@ -1,5 +1,7 @@
 //! The end of a turn: stored in one commit, then streamed.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{Ended, Run};
@@ -8,7 +10,7 @@ use crate::{
     model::Finish,
     store::{
         messages::{NewMessage, Role},
-        tool_calls::{CallStatus, EndedCall},
+        tool_calls::{CallStatus, EndedCall, Origin},
         turns::{EndedTurn, Outcome},
     },
     turn::{
@@ -19,6 +21,7 @@ use crate::{
         ending::Ending,
         fold, metadata,
         running::Stop,
+        stats::OverCall,
         stored::{STORE_RETRY, until_stored},
     },
 };
@@ -92,12 +95,14 @@ impl Run {
             self.leave_call(call.call_id, call.dynamic, EndedCall::not_made(call.id, status, NOT_MADE.into()));
         }
         for call in std::mem::take(&mut self.progress.calls.running) {
-            if outcome == Outcome::Interrupted && call.is_idempotent && !call.is_builtin {
+            if outcome == Outcome::Interrupted && call.is_idempotent && call.origin != Origin::Builtin {
                 self.out.keep_open([call.call_id]);
                 continue;
             }
             let (status, text) = unknown(why, call.is_read_only);
-            self.leave_call(call.call_id, call.dynamic, EndedCall::made(call.id, status, text));
+            let ended = EndedCall::made(call.id, status, text);
+            self.note_call(&call.tool, call.origin, &ended, call.began.elapsed());
+            self.leave_call(call.call_id, is_foreign(call.origin), ended);
         }
     }
 
@@ -118,8 +123,14 @@ impl Run {
                 }
                 _ => continue,
             };
+            self.note_call(&call.tool, call.origin, &ended, Duration::ZERO);
             self.leave_call(call.call_id, is_foreign(call.origin), ended);
         }
+    }
+
+    fn note_call(&self, tool: &str, origin: Origin, ended: &EndedCall, took: Duration) {
+        let over = OverCall::of(&self.begun.turn_id, tool, origin, ended, took);
+        over.iter().for_each(|call| self.services.stats.note_call(call));
     }
 
     fn leave_call(&mut self, tool_call_id: String, dynamic: bool, ended: EndedCall) {

@@ -25,6 +25,7 @@ use super::{
     running::Stop,
     scribe::Scribe,
     services::Services,
+    stats::CallOutcome,
     step::Step,
     window::Window,
 };
@@ -112,6 +113,7 @@ impl Run {
         let mut request = self.request(&toolbox);
         let room = self.room(&request.tools);
         if self.begun.is_final {
+            self.count_answered()?;
             // What people answered is acted on first: the model reads what came of it.
             self.start()?;
             self.round(&toolbox).of_message().await?;
@@ -130,6 +132,15 @@ impl Run {
         }
         self.close_with_words(&mut step, "I have used all the steps allowed for one reply. Ask me to continue.");
         Ok(Finish::Length)
+    }
+
+    /// Counts the calls that no longer wait since this turn began.
+    fn count_answered(&self) -> Result<()> {
+        for (origin, status, calls) in self.services.store.org(&self.asker.tenant).calls_ended_by(self.begun.turn)? {
+            let outcome = CallOutcome::of(status, true);
+            outcome.iter().for_each(|outcome| self.services.stats.count_calls(origin, *outcome, calls));
+        }
+        Ok(())
     }
 
     /// The calls of this turn, and what they need of it.
