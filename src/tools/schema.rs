@@ -1,4 +1,4 @@
-//! JSON Schemas of tools: whether one will do, and whether an input fits it.
+//! JSON Schemas: whether one will do, and whether an input, or a reply, fits it.
 //!
 //! Rule: the only place that names the checker. A schema is a stranger's text: checking it opens no file and no socket, and
 //! its patterns run in linear time.
@@ -21,24 +21,23 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Checks and compiles a tool's schema; a refusal says what is wrong with it.
+    /// Checks and compiles a schema; a refusal says what it is, as in `is not of type object`.
     pub fn compile(schema: &Value) -> Result<Self, String> {
         if !schema.is_object() || schema.get("type").is_some_and(|kind| kind != "object") {
-            return Err("its input schema is not of type object".into());
+            return Err("is not of type object".into());
         }
         if schema.to_string().len() > TOOL_SCHEMA_BYTES_MAX {
-            return Err(format!("its input schema is larger than {} KiB", TOOL_SCHEMA_BYTES_MAX / 1024));
+            return Err(format!("is larger than {} KiB", TOOL_SCHEMA_BYTES_MAX / 1024));
         }
         if !is_within(TOOL_SCHEMA_DEPTH_MAX, schema) {
-            return Err(format!("its input schema is nested deeper than {TOOL_SCHEMA_DEPTH_MAX}"));
+            return Err(format!("is nested deeper than {TOOL_SCHEMA_DEPTH_MAX}"));
         }
         if let Some(reference) = foreign_reference(schema) {
-            return Err(format!("its input schema refers to {reference}, which is not in it"));
+            return Err(format!("refers to {reference}, which is not in it"));
         }
         let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
-        let validator = options
-            .build(schema)
-            .map_err(|error| format!("its input schema is no JSON Schema: {}", shortened(&error.to_string())))?;
+        let validator =
+            options.build(schema).map_err(|error| format!("is no JSON Schema: {}", shortened(&error.to_string())))?;
         Ok(Schema { validator })
     }
 

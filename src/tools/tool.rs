@@ -117,7 +117,7 @@ impl Tool {
     pub fn refuse(&self, input: &Value) -> Option<String> {
         let faults = match Schema::compile(&self.input_schema) {
             Ok(schema) => schema.faults(input),
-            Err(fault) => vec![fault],
+            Err(fault) => vec![format!("its input schema {fault}")],
         };
         (!faults.is_empty()).then(|| format!("{}: {}.", self.name, faults.join("; ")))
     }

@@ -25,6 +25,8 @@ pub(super) const TRUNCATED_BY_SERVER: &str = "truncatedByServer";
 const TOOLS_LEFT_OUT: &str = "toolsLeftOut";
 /// Where they name the servers whose tools were not offered.
 const TOOLS_UNAVAILABLE: &str = "toolsUnavailable";
+/// Where they say whether the reply has the shape that its agent asks for.
+const STRUCTURED: &str = "structured";
 /// Where they say what tools cost.
 const TOOL_COST: &str = "toolCostMicrocents";
 
@@ -64,6 +66,9 @@ pub(super) fn of_end(
     }
     if !progress.tools_unavailable.is_empty() {
         metadata[TOOLS_UNAVAILABLE] = json!(progress.tools_unavailable);
+    }
+    if let Some(structured) = &progress.structured {
+        metadata[STRUCTURED] = structured.clone();
     }
     if bill.tools() > 0 {
         metadata[TOOL_COST] = bill.tools().into();

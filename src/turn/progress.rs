@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::calls::so_far::CallsSoFar;
+use super::{calls::so_far::CallsSoFar, structured::Shape};
 use crate::{
     error::Error,
     model::{Delta, ThoughtsField, openai::TOO_LONG},
@@ -40,6 +40,10 @@ pub(super) struct Progress {
     pub tools_left_out: usize,
     /// Servers whose tools it did not offer, since they do not answer.
     pub tools_unavailable: Vec<String>,
+    /// The shape that its words were asked to have.
+    pub shape: Option<Shape>,
+    /// What is told of the shape that they have.
+    pub structured: Option<Value>,
     /// The model call that runs, so that one that is cut off is paid for what it said.
     pub call: Option<OpenCall>,
 }
@@ -59,6 +63,11 @@ pub(super) struct Said {
 }
 
 impl Progress {
+    /// Notes whether a reply has the shape that it was asked to have.
+    pub fn judge(&mut self, reply: &str) {
+        self.structured = self.shape.as_ref().map(|shape| shape.judge(reply));
+    }
+
     /// Of a turn that has just begun; `head` waits for the model's first sign of life.
     pub fn new(head: oneshot::Sender<Error>) -> Self {
         Progress {
@@ -76,6 +85,8 @@ impl Progress {
             calls: CallsSoFar::default(),
             tools_left_out: 0,
             tools_unavailable: Vec::new(),
+            shape: None,
+            structured: None,
             call: None,
         }
     }

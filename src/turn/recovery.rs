@@ -154,14 +154,14 @@ fn show_again(fold: &mut Fold, call: &OpenCall) {
 }
 
 /// The bill of a turn of which only counts are left. Its calls' outputs nobody has.
-fn counted(services: &Services, orphan: &Orphan) -> Result<EndedTurn> {
+fn counted(services: &Services, orphan: &Orphan, open: &[OpenCall]) -> Result<EndedTurn> {
     let org = services.store.org(&orphan.tenant);
     let mut bill = bill_of(services, orphan);
     let Counts { input_tokens, cache_read_tokens, output_tokens } = orphan.counts;
     bill.add(Some(Usage { input_tokens, cache_read_tokens, output_tokens, reasoning_tokens: 0 }), 0, "");
     bill.add_tools(org.cost_of_calls(orphan.turn)?);
-    let calls = lost_calls(services, orphan)?;
-    Ok(EndedTurn { input_tokens, cache_read_tokens, output_tokens, cost: bill.charge(), calls, ..empty_end(orphan) })
+    let (cost, calls) = (bill.charge(), lost_calls(open));
+    Ok(EndedTurn { input_tokens, cache_read_tokens, output_tokens, cost, calls, ..empty_end(orphan) })
 }
 
 /// What it held, and nothing spent. A model that is gone since then costs nothing: its price is unknown.
@@ -175,7 +175,7 @@ fn bill_of(services: &Services, orphan: &Orphan) -> Bill {
 
 /// The message that the journal holds, and an estimate of what it cost.
 fn recovered(services: &Services, orphan: &Orphan, open: &[OpenCall]) -> Result<EndedTurn> {
-    let Some(session) = orphan.session else { return counted(services, orphan) };
+    let Some(session) = orphan.session else { return counted(services, orphan, open) };
     let before = fold::stored_parts(orphan.continued_parts.as_deref())?;
     let (parts_before, text_before) = (before.len(), fold::content(&before).len());
     let mut fold = Fold::with_parts(before);

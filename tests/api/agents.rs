@@ -4,6 +4,7 @@ use alm::key::{Env, Scope};
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Stream,
     fake_model::{Answer, FakeModel},
     harness::{App, column, user},
 };
@@ -98,6 +99,28 @@ fn every_field_out_of_range_is_named() {
     let mut expected = vec!["name", "description", "slug", "model", "allowedTools", "settings.temperature"];
     expected.extend(["settings.topP", "settings.maxOutputTokens", "settings.maxSteps"]);
     assert_eq!(fields, expected);
+}
+
+#[test]
+fn a_shape_of_replies_is_kept_as_it_was_given() {
+    let app = App::shared();
+    let acme = app.org("acme");
+    let schema =
+        json!({ "type": "object", "required": ["z", "a"], "properties": { "z": {}, "a": { "type": "string" } } });
+    let format = json!({ "name": "two", "schema": schema, "strict": true });
+    let made = acme.post("/agents", json!({ "name": "Shaped", "settings": { "responseFormat": format } })).ok(201);
+    assert_eq!(made["settings"].to_string(), json!({ "responseFormat": format }).to_string());
+    let changed = acme.patch("/agents/shaped", json!({ "settings": { "maxSteps": 2 } })).ok(200);
+    assert_eq!(changed["settings"], json!({ "maxSteps": 2 }));
+    for (format, field) in [
+        (json!({ "name": "a b", "schema": { "type": "object" } }), "name"),
+        (json!({ "name": "x", "schema": { "type": "array" } }), "schema"),
+        (json!({ "name": "x", "schema": { "type": "object", "properties": { "a": { "type": "strin" } } } }), "schema"),
+        (json!({ "name": "x", "schema": { "type": "object", "$ref": "https://example.com/a.json" } }), "schema"),
+    ] {
+        let reply = acme.patch("/agents/shaped", json!({ "settings": { "responseFormat": format } }));
+        assert_eq!(reply.invalid(), [format!("settings.responseFormat.{field}")], "{format}");
+    }
 }
 
 #[test]
@@ -200,4 +223,28 @@ fn an_agents_client_tools_are_offered_and_those_of_a_request_win_by_name() {
     };
     assert_eq!(offered(json!([])), ["getLocation Where.", "openDoor Opens."]);
     assert_eq!(offered(json!([tool("openDoor", "Mine.")])), ["openDoor Mine.", "getLocation Where."]);
+}
+
+#[test]
+fn a_reply_of_a_shape_is_asked_for_and_told_whether_it_fits() {
+    let replies = [r#"{"city":"Bern"}"#, "Bern", r#"{"city":7}"#, "Noon."];
+    let (app, model) = (App::shared(), FakeModel::start(replies.map(Answer::text)));
+    let acme = app.org_asking("acme", &model);
+    let schema = json!({ "type": "object", "required": ["city"], "properties": { "city": { "type": "string" } } });
+    let settings = json!({ "responseFormat": { "name": "place", "schema": schema, "strict": true } });
+    acme.post("/agents", json!({ "name": "Shaped", "allowedTools": [], "settings": settings })).ok(201);
+    let ask = || acme.chat(json!({ "agentId": "shaped", "messages": [user("Where?")] }));
+    let told = |stream: &Stream| stream.one("finish")["messageMetadata"]["structured"].clone();
+    assert_eq!(told(&ask()), json!({ "valid": true }));
+    assert_eq!(told(&ask()), json!({ "valid": false, "error": "The reply is not JSON." }));
+    let wrong = told(&ask());
+    assert!(wrong["error"].as_str().unwrap().starts_with("city: "), "{wrong}");
+    let format = json!({ "name": "place", "schema": schema, "strict": true });
+    let asked = model.chats().pop().unwrap();
+    assert_eq!(asked["response_format"], json!({ "type": "json_schema", "json_schema": format }));
+    // Several servers refuse both.
+    acme.patch("/agents/shaped", json!({ "allowedTools": null })).ok(200);
+    assert_eq!(told(&ask()), Value::Null);
+    let asked = model.chats().pop().unwrap();
+    assert!(asked.get("response_format").is_none() && asked["tools"].is_array(), "{asked}");
 }

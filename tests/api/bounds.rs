@@ -63,6 +63,11 @@ fn an_agents_fields_are_taken_up_to_their_bounds() {
     of("allowedTools", ("agents::TOOL_NAME_CHARS_MAX", 64), &|size| json!(["x".repeat(size)]));
     of("settings.maxOutputTokens", ("agent_settings::OUTPUT_TOKENS_MAX", 1_000_000), &|size| json!(size));
     of("settings.maxSteps", ("agent_settings::STEPS_MAX", 50), &|size| json!(size));
+    let format = |size: usize| json!({ "name": "x".repeat(size), "schema": { "type": "object" } });
+    for (size, over) in around(("agent_settings::FORMAT_NAME_CHARS_MAX", 64)) {
+        let body = json!({ "name": format!("Format {size}"), "settings": { "responseFormat": format(size) } });
+        assert_eq!(refused(&acme, "/agents", body, "settings.responseFormat.name"), over, "{size}");
+    }
     for field in ["maxOutputTokens", "maxSteps"] {
         let body = |value: u32| json!({ "name": format!("{field} {value}"), "settings": { field: value } });
         assert!(refused(&acme, "/agents", body(0), &format!("settings.{field}")));

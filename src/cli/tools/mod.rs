@@ -153,7 +153,8 @@ async fn tried(globals: &Globals, reach: &Reach, org: &str, name: &str, input: &
     let tenant = store.org_by_slug(org)?.tenant();
     let tool = store.org(&tenant).http_tool(name)?;
     let schema = serde_json::from_str(&tool.input_schema).unwrap_or_default();
-    let faults = Schema::compile(&schema).map_err(Error::failed)?.faults(&input);
+    let faults =
+        Schema::compile(&schema).map_err(|fault| Error::failed(format!("its input schema {fault}")))?.faults(&input);
     if !faults.is_empty() {
         return Err(Error::invalid("INPUT", faults.join("; ")));
     }

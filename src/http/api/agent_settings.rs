@@ -1,13 +1,19 @@
 //! How an agent replies, as the wire has it.
 
-use poem_openapi::{Enum, Object};
+use poem_openapi::{Enum, Object, types::ParseFromJSON};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::tools::Approval;
-use crate::{http::wire::check::Checks, store::agents as stored};
+use crate::{
+    http::wire::{check::Checks, moment::StoredJson},
+    store::agents as stored,
+    tools::schema::Schema,
+};
 
 const OUTPUT_TOKENS_MAX: u32 = 1_000_000;
 const STEPS_MAX: u32 = 50;
+const FORMAT_NAME_CHARS_MAX: usize = 64;
 
 /// How an agent replies. An absent field takes the model's or the server's default.
 #[derive(Debug, Default, Object, Serialize)]
@@ -31,6 +37,24 @@ pub(super) struct AgentSettings {
     /// The least that its tools ask of people: the stricter of this and a tool's own counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tool_approval: Option<Approval>,
+    /// Replies are JSON of this shape, as text: the message's metadata say whether they are (`structured`). Asked of the model
+    /// where it has no tools to call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response_format: Option<ResponseFormat>,
+}
+
+/// A shape of replies.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ResponseFormat {
+    /// 1 to 64 of `A-Z`, `a-z`, `0-9`, `_` and `-`.
+    name: String,
+    /// A JSON Schema of an object.
+    schema: StoredJson,
+    /// Whether the model's server is to hold the model to it: some take only a part of JSON Schema then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
 }
 
 /// How much a model reasons.
@@ -53,6 +77,7 @@ impl From<stored::Settings> for AgentSettings {
             reasoning_effort: stored.reasoning_effort.and_then(effort),
             max_steps: stored.steps_max,
             tool_approval: stored.tool_approval.map(Into::into),
+            response_format: stored.response_format.and_then(ResponseFormat::of_text),
         }
     }
 }
@@ -66,8 +91,14 @@ impl From<AgentSettings> for stored::Settings {
             reasoning_effort: settings.reasoning_effort.map(|effort| effort.as_str().into()),
             steps_max: settings.max_steps,
             tool_approval: settings.tool_approval.map(Into::into),
-            ..stored::Settings::default()
+            response_format: settings.response_format.map(|format| json!(format).to_string()),
         }
+    }
+}
+
+impl ResponseFormat {
+    fn of_text(stored: String) -> Option<Self> {
+        Self::parse_from_json(serde_json::from_str(&stored).ok()).ok()
     }
 }
 
@@ -90,4 +121,19 @@ pub(super) fn check(checks: &mut Checks, settings: &stored::Settings) {
     let tokens = settings.output_tokens_max.into_iter();
     tokens.for_each(|value| checks.range("settings.maxOutputTokens", value, 1..=OUTPUT_TOKENS_MAX));
     settings.steps_max.into_iter().for_each(|value| checks.range("settings.maxSteps", value, 1..=STEPS_MAX));
+    if let Some(format) = &settings.response_format {
+        check_format(checks, &serde_json::from_str(format).unwrap_or_default());
+    }
+}
+
+fn check_format(checks: &mut Checks, format: &Value) {
+    let name = format["name"].as_str().unwrap_or_default();
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let is_name = (1..=FORMAT_NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(known);
+    checks.that(is_name, "settings.responseFormat.name", || {
+        format!("must be 1 to {FORMAT_NAME_CHARS_MAX} letters, digits, _ or -")
+    });
+    if let Err(fault) = Schema::compile(&format["schema"]) {
+        checks.that(false, "settings.responseFormat.schema", || fault);
+    }
 }

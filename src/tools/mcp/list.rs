@@ -119,7 +119,8 @@ fn fault_of(name: &str, raw: &Value) -> Option<String> {
 
 fn fault_of_schema(schema: &Value) -> Option<String> {
     let Value::Object(fields) = schema else { return Some("it has no schema of its input".into()) };
-    Schema::compile(&offered(schema.clone())).err().or_else(|| param_headers::fault(fields))
+    let fault = Schema::compile(&offered(schema.clone())).err();
+    fault.map(|fault| format!("its input schema {fault}")).or_else(|| param_headers::fault(fields))
 }
 
 /// A schema as a model gets it.

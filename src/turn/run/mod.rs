@@ -208,7 +208,10 @@ impl Run {
         let left = self.round(tools).of_step(&ending).await?;
         self.out.write(&[Chunk::FinishStep]);
         let mut outputs = match left {
-            Left::Nothing => return Ok(Next::Finish(ending.finish)),
+            Left::Nothing => {
+                self.progress.judge(&said.text);
+                return Ok(Next::Finish(ending.finish));
+            }
             Left::Waits => return Ok(Next::Finish(Finish::ToolCalls)),
             Left::Outputs(outputs) => outputs,
         };

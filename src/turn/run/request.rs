@@ -11,6 +11,7 @@ use crate::{
         ask::By,
         history::{self, Room},
         recall::recall,
+        structured::Shape,
         window::Window,
     },
 };
@@ -20,11 +21,16 @@ const OVERFLOW_KEPT: u64 = 75;
 
 impl Run {
     /// The request, without the conversation.
-    pub(super) fn request(&self, toolbox: &Toolbox) -> Request {
+    pub(super) fn request(&mut self, toolbox: &Toolbox) -> Request {
+        let mut sampling = self.sampling();
+        if sampling.response_format.is_none() && toolbox.tools.is_empty() {
+            self.progress.shape = self.resolved.settings.response_format.as_deref().and_then(Shape::of_text);
+            sampling.response_format = self.progress.shape.as_ref().map(Shape::asked);
+        }
         Request {
             model: self.resolved.model.name.clone(),
             tools: toolbox.tools.iter().map(Tool::spec).collect(),
-            sampling: self.sampling(),
+            sampling,
             ..Request::default()
         }
     }

@@ -26,13 +26,15 @@ const names = (value) =>
     : "";
 
 /** @param {any} metadata */
-function leftOut({ fieldsOmitted, droppedMessages, truncatedByServer, toolsLeftOut, toolsUnavailable }) {
+function leftOut(metadata) {
+  const { fieldsOmitted, droppedMessages, truncatedByServer, toolsLeftOut, toolsUnavailable, structured } = metadata;
   return [
     names(fieldsOmitted) && `sent without ${names(fieldsOmitted)}, which the model refuses`,
     isNumber(droppedMessages) && droppedMessages > 0 && `${count(droppedMessages, "earlier message")} left out`,
     truncatedByServer === true && "its server read only a part of the conversation",
     isNumber(toolsLeftOut) && toolsLeftOut > 0 && `${count(toolsLeftOut, "tool")} left out`,
     names(toolsUnavailable) && `without ${names(toolsUnavailable)}, which cannot be reached`,
+    structured?.valid === false && `not in the format of the agent: ${structured.error}`,
   ];
 }
 

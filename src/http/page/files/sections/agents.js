@@ -152,6 +152,7 @@ function editAgent(agent, models, tools) {
  */
 function fieldsOf(agent, isAla, models, tools) {
   const settings = agent?.settings ?? {};
+  const schema = settings.responseFormat?.schema;
   const known = models.map(({ id }) => [id, id]);
   // A model may have gone since it was chosen; it must not be lost by looking at it.
   if (agent?.model && known.every(([id]) => id !== agent.model))
@@ -187,6 +188,11 @@ function fieldsOf(agent, isAla, models, tools) {
         "Model calls per reply, from 1 to 50",
       ),
     ),
+    field(
+      "Reply format",
+      textarea("schema", { value: schema ? JSON.stringify(schema, null, 2) : "", rows: 3, spellcheck: "false" }),
+      "A JSON Schema that replies have to fit, for an agent without tools. Leave it empty for text.",
+    ),
   ];
 }
 
@@ -216,6 +222,7 @@ function bodyOf(values, agent, isAla) {
   const settings = { ...agent?.settings };
   settings.temperature = numberIn(values, "temperature", 0, 2);
   settings.maxSteps = numberIn(values, "maxSteps", 1, 50);
+  settings.responseFormat = formatIn(values.schema, settings.responseFormat);
   const allowed = allowedTools(values);
   /** @type {Api.AgentPatch} */
   const body = {
@@ -229,6 +236,20 @@ function bodyOf(values, agent, isAla) {
   if (isAla) return body;
   if (!values.name.trim()) throw new FieldError("name", "Enter a name.");
   return { ...body, name: values.name, model: values.model || (agent ? null : undefined) };
+}
+
+/**
+ * A schema with the name that it has, or needs.
+ * @param {string} text
+ * @param {any} before
+ */
+function formatIn(text, before) {
+  if (!text.trim()) return undefined;
+  try {
+    return { name: "reply", ...before, schema: JSON.parse(text) };
+  } catch (error) {
+    throw new FieldError("schema", `This is no JSON: ${error.message}`);
+  }
 }
 
 /**
