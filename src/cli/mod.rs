@@ -11,6 +11,7 @@ mod address;
 mod approvals;
 mod backup;
 mod child;
+mod clients;
 mod demo;
 mod deposit;
 mod doctor;
@@ -66,6 +67,8 @@ enum Command {
     Providers(providers::Providers),
     /// List an organization's models
     Models(models::Models),
+    /// Show how to connect the commonest clients
+    Clients(clients::Clients),
     /// Add, try and set the tools of agents
     #[command(subcommand)]
     Tools(tools::Tools),
@@ -113,6 +116,7 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => command.run(&globals),
         Command::Providers(command) => command.run(&globals),
         Command::Models(command) => command.run(&globals),
+        Command::Clients(command) => command.run(&globals),
         Command::Tools(command) => command.run(&globals),
         Command::Mcp(command) => command.run(&globals),
         Command::Approvals(command) => command.run(&globals),

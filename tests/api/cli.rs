@@ -43,6 +43,18 @@ fn an_organization_is_made_listed_and_used_beside_a_running_server() {
 }
 
 #[test]
+fn the_commonest_clients_are_shown_ready_to_copy() {
+    let app = App::start(&[]);
+    let listed = app.alm(&["clients", "--url", "https://alm.example", "--agent", "ada", "--json"]).json();
+    let slugs: Vec<_> = listed.as_array().unwrap().iter().map(|client| client["slug"].as_str().unwrap()).collect();
+    assert_eq!(slugs, ["python", "node", "ai-sdk", "codex", "claude-code"]);
+    let all = app.alm(&["clients", "--base-url", "https://alm.example/v1", "--agent", "ada"]);
+    let one = app.alm(&["clients", "codex", "--url", "https://alm.example", "--agent", "ada"]);
+    assert!(one.ok().contains("base_url = \"https://alm.example/v1\"") && all.ok().contains(one.ok().trim()));
+    assert!(app.alm(&["clients", "nobody"]).fails(1).contains("python, node, ai-sdk, codex, claude-code"));
+}
+
+#[test]
 fn an_organization_needs_a_slug_an_address_and_a_password() {
     let app = App::start(&[]);
     let (password, empty) = (file(&app, "password", "long enough\n"), file(&app, "empty", "\n"));

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { status, text } from "../clients/fake-upstream.mjs";
+import clients from "../../src/http/page/files/lib/clients.json" with { type: "json" };
 import { EMAIL, ORG, PASSWORD, asPerson, open, startOwned } from "./person.mjs";
 
 let alm;
@@ -110,6 +111,26 @@ test("every preset fills in its address", async () => {
       await page.getByRole("button", { name, exact: true }).click();
       assert.match(await page.getByLabel("Base URL").inputValue(), /^https?:\/\/.+\/v1$/, name);
     }
+  });
+});
+
+test("an agent says how each client is connected to it, and shows no key", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "agents");
+    await page.getByRole("button", { name: "Connect to Ala" }).click();
+    const { origin } = new URL(page.url());
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText(`${origin}/v1`, { exact: true }).waitFor();
+    const texts = await dialog.getByRole("region").allInnerTexts();
+    const values = { origin, baseUrl: `${origin}/v1`, key: "alm_live_YOUR_KEY", model: "ala" };
+    const filled = (text) => text.join("\n").replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+    assert.deepEqual(
+      texts,
+      clients.map(({ text }) => filled(text)),
+    );
+    await dialog.getByRole("link", { name: "API keys" }).click();
+    await page.getByRole("heading", { name: "API keys" }).waitFor();
+    assert.equal(await dialog.count(), 0);
   });
 });
 

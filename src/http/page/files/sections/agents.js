@@ -3,6 +3,7 @@
 // Agents. Ala is always there and always first; the others are created, changed, deactivated and deleted here.
 
 import { call, pages } from "../lib/api.js";
+import { connect } from "../lib/clients.js";
 import { ask, dialog } from "../lib/dialog.js";
 import { el, fill, h, notify } from "../lib/dom.js";
 import { field, form, input, select, textarea, FieldError } from "../lib/form.js";
@@ -66,6 +67,11 @@ function card(agent, edit, reload) {
           "a.button.small",
           { href: `#sessions/new/${slug}`, "aria-label": `Chat with ${name}`, hidden: !isActive },
           "Chat",
+        ),
+        el(
+          "button.small",
+          { type: "button", "aria-label": `Connect to ${name}`, hidden: !isActive, onclick: () => connect(name, slug) },
+          "Connect",
         ),
         el("button.small", { type: "button", "aria-label": `Edit ${name}`, onclick: () => edit(agent) }, "Edit"),
         slug !== ALA &&
