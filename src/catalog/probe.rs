@@ -173,6 +173,7 @@ fn like_a_chat(model: &str) -> Request {
             parameters: json!({ "type": "object", "properties": {}, "additionalProperties": false }),
         }],
         sampling: Sampling { output_tokens_max: Some(TEST_OUTPUT_TOKENS), ..Sampling::default() },
+        ..Request::default()
     }
 }
 

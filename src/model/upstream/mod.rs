@@ -9,35 +9,30 @@ mod answered;
 pub mod embeddings; // vectors for texts
 mod endpoint;
 mod failure;
+mod reply; // one that runs
 mod told; // what servers tell of their models
 mod unpack;
 
 #[cfg(test)]
 mod tests;
 
-use std::{
-    cell::RefCell,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use serde_json::Value;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::{
     answered::Answered,
     failure::{Failure, Purpose},
-    unpack::{Unpacker, entries},
+    unpack::entries,
 };
-pub use self::{endpoint::Endpoint, told::Listed};
+pub use self::{endpoint::Endpoint, reply::Reply, told::Listed};
 use super::{
-    Delta, Ending, Request,
+    Request,
     facts::Lesson,
     known::Known,
-    openai::{Decoder, Repair, TooLong, encode, is_needed, repair},
+    openai::{Repair, TooLong, encode, is_needed, repair},
 };
 use crate::{
     error::Result,
@@ -48,18 +43,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// One read takes at most this much, some 40 events.
-const READ_BYTES: usize = 16 * 1024;
 /// What is read of an error: for the log, and for what could be left out of the request.
 const ERROR_BYTES_MAX: usize = 16 * 1024;
 const ERROR_TIMEOUT: Duration = Duration::from_millis(500);
 /// The longest list of models; the longest known is under 1 MiB.
 const MODELS_BYTES_MAX: usize = 4 * 1024 * 1024;
 const MODELS_TIMEOUT: Duration = Duration::from_secs(15);
-/// What a body may still bring after `[DONE]`, and how long its end may take.
-const END_BYTES_MAX: usize = 1024;
-const END_TIMEOUT: Duration = Duration::from_millis(250);
-
 /// How often one request is changed because the server refused something of it.
 const REPAIRS_MAX: u32 = 4;
 /// How long a server may load its model, and how often it is asked meanwhile.
@@ -145,24 +134,7 @@ impl Upstreams {
         if endpoint.is_local() {
             self.answered.note(&authority);
         }
-        let unpacker = Unpacker::new(response.headers());
-        Ok(Reply {
-            who: endpoint.who(),
-            authority,
-            body: Some(response.into_body()),
-            unpacker,
-            decoder: Decoder::in_thoughts(known.facts().opens_thoughts(Timestamp::now())),
-            known: known.clone(),
-            omitted: dialect.omits(request),
-            read_at: Instant::now(),
-            silence_max: match endpoint.is_local() {
-                // A local model reads its prompt before it says a word.
-                true => self.clients.0.head_timeout(),
-                false => self.clients.0.idle_timeout(),
-            },
-            idle_timeout: self.clients.0.idle_timeout(),
-            idle: Box::pin(sleep(self.clients.0.idle_timeout())),
-        })
+        Ok(Reply::new(endpoint, authority, known.clone(), response, dialect.omits(request), &self.clients.0))
     }
 
     /// The list at `/models`; `reached` is called when the provider begins to answer.
@@ -173,7 +145,7 @@ impl Upstreams {
             let response = self.send(endpoint, &authority, http, &mut |_| ()).await;
             let response = response.map_err(|unanswered| unanswered.failure)?;
             reached();
-            unpack::json(response, MODELS_BYTES_MAX).await
+            unpack::json(response, MODELS_BYTES_MAX).await.map_err(|_| Failure::Lost)?.ok_or(Failure::NoList)
         };
         let list = timeout(MODELS_TIMEOUT, list).await.unwrap_or(Err(Failure::HeadTimeout));
         let list = list.and_then(|list| if entries(&list).is_some() { Ok(list) } else { Err(Failure::NoList) });
@@ -251,147 +223,5 @@ impl Upstreams {
         let said = endpoint.redacted(&said);
         tracing::debug!(authority, status = response.status().as_u16(), said, "refused");
         Err(Unanswered { failure: failure.explained(&said), said })
-    }
-}
-
-/// A running reply. Dropping it closes the provider's connection at once.
-pub struct Reply {
-    who: String,
-    authority: String,
-    /// None once the reply is over.
-    body: Option<Body>,
-    unpacker: Unpacker,
-    decoder: Decoder,
-    known: Known,
-    /// Fields of the request that the model was not sent.
-    omitted: Vec<&'static str>,
-    read_at: Instant,
-    /// How long nothing may come before the first delta; after it, `idle_timeout`.
-    silence_max: Duration,
-    idle_timeout: Duration,
-    /// Re-armed only when it fires: a timer moved with every token would cost more than the token.
-    idle: Pin<Box<Sleep>>,
-}
-
-/// What became of one wait.
-enum Step {
-    Read,
-    End,
-    Broken(String),
-}
-
-impl Reply {
-    /// Waits until something has arrived and appends it to `deltas`; the ending when the reply is over,
-    /// which is the time to drop it.
-    pub async fn next(&mut self, deltas: &mut Vec<Delta>) -> Option<Ending> {
-        let known = deltas.len();
-        let ending = self.next_unless_idle(deltas).await;
-        if deltas.len() > known {
-            self.silence_max = self.idle_timeout;
-        }
-        if let (Some(_), Some(opens)) = (&ending, self.decoder.opens_thoughts()) {
-            self.known.learn(Lesson::OpensThoughts { opens });
-        }
-        if let Some(field) = ending.as_ref().and_then(|ending| ending.thoughts_field) {
-            self.known.learn(Lesson::ThoughtsAt { field: field.name().into() });
-        }
-        ending
-    }
-
-    /// Fields of the request that the model was not sent, since it refuses them.
-    pub fn omitted(&self) -> &[&'static str] {
-        &self.omitted
-    }
-
-    async fn next_unless_idle(&mut self, deltas: &mut Vec<Delta>) -> Option<Ending> {
-        let known = deltas.len();
-        loop {
-            // A provider that is faster than us never makes a read wait; the other tasks of this worker should not.
-            tokio::task::coop::consume_budget().await;
-            match std::future::poll_fn(|cx| self.poll_step(cx, deltas)).await {
-                Step::Read if self.decoder.is_done() => {
-                    if let Some(body) = self.body.take() {
-                        let_end(body);
-                    }
-                    return Some(self.decoder.finish(deltas));
-                }
-                Step::Read if deltas.len() == known => continue,
-                Step::Read => return None,
-                Step::End => {
-                    self.body = None;
-                    return Some(self.decoder.finish(deltas));
-                }
-                Step::Broken(sentence) => {
-                    self.body = None;
-                    return Some(self.cut(sentence, deltas));
-                }
-            }
-        }
-    }
-
-    /// One read, decoded where it lands: a buffer for each worker, not for each reply.
-    fn poll_step(&mut self, cx: &mut Context, deltas: &mut Vec<Delta>) -> Poll<Step> {
-        thread_local! {
-            static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
-        }
-        let Reply { body: Some(body), unpacker, decoder, .. } = self else { return Poll::Ready(Step::End) };
-        let read = BUFFER.with_borrow_mut(|buffer| {
-            let read = body.poll_read(cx, buffer);
-            if let Poll::Ready(Ok(n)) = read {
-                let unpacked = match n {
-                    0 => unpacker.finish(|bytes| decoder.feed(bytes, deltas)),
-                    n => unpacker.feed(&buffer[..n], |bytes| decoder.feed(bytes, deltas)),
-                };
-                if unpacked.is_err() {
-                    decoder.spoil(deltas);
-                }
-            }
-            read
-        });
-        match read {
-            Poll::Pending => self.poll_idle(cx),
-            Poll::Ready(Ok(0)) => Poll::Ready(Step::End),
-            Poll::Ready(Ok(_)) => {
-                self.read_at = Instant::now();
-                Poll::Ready(Step::Read)
-            }
-            Poll::Ready(Err(error)) => {
-                tracing::debug!(authority = self.authority, %error, "a reply broke");
-                Poll::Ready(Step::Broken(format!("the connection to {} broke in the middle of the reply", self.who)))
-            }
-        }
-    }
-
-    fn poll_idle(&mut self, cx: &mut Context) -> Poll<Step> {
-        while self.idle.as_mut().poll(cx).is_ready() {
-            let deadline = self.read_at + self.silence_max;
-            if deadline <= Instant::now() {
-                let seconds = self.silence_max.as_secs_f32();
-                let sentence = format!("{} sent nothing for {seconds} seconds: the reply was abandoned", self.who);
-                return Poll::Ready(Step::Broken(sentence));
-            }
-            self.idle.as_mut().reset(deadline);
-        }
-        Poll::Pending
-    }
-
-    /// Ends a reply whose body did not end. If all of it had come but the goodbye, nothing is wrong with it.
-    fn cut(&mut self, sentence: String, deltas: &mut Vec<Delta>) -> Ending {
-        let known = deltas.len();
-        let ending = self.decoder.finish(deltas);
-        // Ours says more than the decoder's, which only sees that there is no end.
-        if let Some(Delta::Fault(fault)) = deltas[known..].iter_mut().find(|delta| matches!(delta, Delta::Fault(_))) {
-            *fault = sentence;
-        }
-        ending
-    }
-}
-
-/// Reads the end of a body whose reply is over: only a connection that was read to its end goes back to the pool.
-fn let_end(mut body: Body) {
-    let mut end = Box::pin(async move { body.read_up_to(END_BYTES_MAX + 1).await });
-    if (&mut end).now_or_never().is_none() {
-        // The last chunk often comes a packet later.
-        tokio::spawn(timeout(END_TIMEOUT, end));
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     error::Error,
     model::{
-        Finish,
+        Delta, Ending, Finish,
         openai::Dialect,
         sampling::Sampling,
         scripted::{Server, self_signed},
@@ -69,10 +69,7 @@ async fn all(mut reply: Reply) -> (Vec<Delta>, Ending) {
 /// The whole reply, or the sentence of the failure.
 async fn ask(upstreams: &Upstreams, endpoint: &Endpoint) -> Result<(Vec<Delta>, Finish), String> {
     match upstreams.start(endpoint, &Known::default(), &request(), &mut |_| ()).await {
-        Ok(reply) => {
-            let (deltas, ending) = all(reply).await;
-            Ok((deltas, ending.finish))
-        }
+        Ok(reply) => Ok(all(reply).await).map(|(deltas, ending)| (deltas, ending.finish)),
         Err(Error::ModelUnavailable(sentence) | Error::ModelRefused { message: sentence, .. }) => Err(sentence),
         Err(other) => panic!("{other:?}"),
     }
@@ -376,12 +373,14 @@ async fn a_list_of_models_is_read_up_to_its_bound() {
 
 #[tokio::test]
 async fn a_connection_is_used_again_if_little_followed_the_reply() {
-    for (bytes, connections) in [(END_BYTES_MAX - 1, 1), (END_BYTES_MAX, 1), (END_BYTES_MAX + 1, 2)] {
+    for (bytes, connections) in
+        [(reply::END_BYTES_MAX - 1, 1), (reply::END_BYTES_MAX, 1), (reply::END_BYTES_MAX + 1, 2)]
+    {
         let server = Server::responding(move |_, _| chunked(&[&"x".repeat(bytes)]) + "0\r\n\r\n");
         let upstreams = upstreams();
         for _ in 0..2 {
             let request = at(&server).request(Method::GET, "/", Vec::new()).unwrap();
-            let_end(upstreams.clients.0.send(request, Connection::Any).await.unwrap().into_body());
+            reply::let_end(upstreams.clients.0.send(request, Connection::Any).await.unwrap().into_body());
         }
         assert_eq!(server.connections(), connections, "{bytes}");
     }

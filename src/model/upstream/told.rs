@@ -134,7 +134,7 @@ impl Upstreams {
         let authority = native.authority().ok()?;
         let http = native.request(method, path, body.unwrap_or_default()).ok()?;
         let response = self.send_once(native, &authority, http, Connection::Any).await.ok()?;
-        unpack::json(response, MODELS_BYTES_MAX).await.ok()
+        unpack::json(response, MODELS_BYTES_MAX).await.ok().flatten()
     }
 }
 

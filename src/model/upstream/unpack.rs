@@ -8,7 +8,6 @@ use std::io::{self, Write};
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::Value;
 
-use super::failure::Failure;
 use crate::outbound::{
     Body,
     http::{HeaderMap, Response, header},
@@ -142,13 +141,11 @@ pub(super) fn entries(list: &Value) -> Option<&Vec<Value>> {
     list.get("data").unwrap_or(list).as_array()
 }
 
-/// A whole body of JSON, of so many bytes at most.
-pub(super) async fn json(response: Response<Body>, bytes_max: usize) -> Result<Value, Failure> {
+/// A whole body of JSON, of so many bytes at most; `None`: it is something else, or longer.
+pub(super) async fn json(response: Response<Body>, bytes_max: usize) -> io::Result<Option<Value>> {
     let (head, mut body) = response.into_parts();
-    let json = body.read_up_to(bytes_max + 1).await.map_err(|_| Failure::Lost)?;
-    let json = whole(json, &head.headers, bytes_max + 1);
-    let json = (json.len() <= bytes_max).then_some(json).ok_or(Failure::NoList)?;
-    serde_json::from_slice(&json).map_err(|_| Failure::NoList)
+    let json = whole(body.read_up_to(bytes_max + 1).await?, &head.headers, bytes_max + 1);
+    Ok(if json.len() <= bytes_max { serde_json::from_slice(&json).ok() } else { None })
 }
 
 #[cfg(test)]

@@ -168,16 +168,20 @@ impl Run {
         Ok(())
     }
 
-    /// One model call and the tools it asks for.
-    async fn step(&mut self, request: &mut Request, tools: &Toolbox, step: &mut Step) -> Result<Next> {
-        let prompt_tokens = history::tokens_of_prompt(&request.messages);
+    /// Holds what a model call with that prompt may cost; answers the cap of its reply, in tokens.
+    async fn afford(&mut self, prompt_tokens: u64) -> Result<u32> {
         if let Some(hold) = self.bill.hold_for(prompt_tokens) {
             let org = self.services.store.org(&self.asker.tenant);
             let held = org.hold_more(self.begun.turn_id.clone(), self.resolved.model.id.clone(), hold).await?;
             self.bill.add_hold(held);
         }
-        let cap = self.bill.output_cap(prompt_tokens);
-        request.sampling.output_tokens_max = Some(self.window().beside(prompt_tokens, cap));
+        Ok(self.window().beside(prompt_tokens, self.bill.output_cap(prompt_tokens)))
+    }
+
+    /// One model call and the tools it asks for.
+    async fn step(&mut self, request: &mut Request, tools: &Toolbox, step: &mut Step) -> Result<Next> {
+        let prompt_tokens = history::tokens_of_prompt(&request.messages);
+        request.sampling.output_tokens_max = Some(self.afford(prompt_tokens).await?);
         let mut reply = self.ask(request).await?;
         // From here on the client has a stream.
         self.progress.head = None;
