@@ -28,10 +28,12 @@ use super::{
     },
 };
 
+mod answer; // an object, or events
 mod call;
 pub mod chat;
 pub mod chat_wire; // chunks as chat completions
 pub mod client_tools; // tools that a request brings
+mod conversations; // sessions under another name
 pub mod error;
 pub mod fields; // the fields of an object, taken one by one
 pub mod given; // a conversation that a client gives whole
@@ -40,6 +42,8 @@ pub mod messages_error; // failures as Anthropic's clients read them
 pub mod messages_wire; // a reply as Anthropic's events
 mod models;
 mod place;
+mod responses;
+pub mod responses_wire; // chunks as a response
 pub mod sampling; // how a reply is to be made
 
 /// What a client that has an alias of its own for a key sends it in.
@@ -54,7 +58,18 @@ const VERSION: (HeaderName, HeaderValue) =
 
 /// Every operation. A path is below `/v1`; `{id…}` is the rest of it.
 fn routes() -> Vec<Route> {
-    vec![get("/models", "list_v1_models", models::list), get("/models/{id…}", "get_v1_model", models::retrieve)]
+    vec![
+        get("/models", "list_v1_models", models::list),
+        get("/models/{id…}", "get_v1_model", models::retrieve),
+        post("/responses", "create_v1_response", responses::create),
+        get("/responses/{id}", "get_v1_response", responses::retrieve),
+        delete("/responses/{id}", "delete_v1_response", responses::delete),
+        post("/responses/{id}/cancel", "cancel_v1_response", responses::cancel),
+        get("/responses/{id}/input_items", "list_v1_response_input_items", responses::input_items),
+        post("/conversations", "create_v1_conversation", conversations::create),
+        get("/conversations/{id}", "get_v1_conversation", conversations::retrieve),
+        delete("/conversations/{id}", "delete_v1_conversation", conversations::delete),
+    ]
 }
 
 /// One operation.
@@ -78,6 +93,13 @@ where
     F: Future<Output = Result<Response, Fault>> + Send + 'static,
 {
     route(Method::POST, path, operation::<Chat>(id), handler)
+}
+
+fn delete<F>(path: &'static str, id: &'static str, handler: fn(Call<Chat>) -> F) -> Route
+where
+    F: Future<Output = Result<Response, Fault>> + Send + 'static,
+{
+    route(Method::DELETE, path, Operation { repeats: Repeats::Executed, ..operation::<Chat>(id) }, handler)
 }
 
 /// The operation of that id, for those who have the access `A`.

@@ -124,7 +124,8 @@ impl Run {
             self.start()?;
         }
         let dynamic = toolbox.tools.iter().filter(|tool| is_dynamic(tool)).map(|tool| tool.name.clone());
-        let mut step = Step::new(fold::call_ids(self.begun.continued_parts.as_deref())?).with_dynamic(dynamic);
+        let step = Step::new(fold::call_ids(self.begun.continued_parts.as_deref())?).with_dynamic(dynamic);
+        let mut step = step.apart(self.asker.by == By::Responses);
         for _ in 0..self.resolved.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
             if let Next::Finish(finish) = self.step(&mut request, &toolbox, &mut step).await? {
                 return Ok(finish);

@@ -20,6 +20,8 @@ pub struct Step {
     renamed: HashMap<String, String>,
     /// The tools that clients do not know, by name.
     dynamic: HashSet<String>,
+    /// Whether a call ends the words before it.
+    is_apart: bool,
 }
 
 /// The part that takes the next delta. There is one at most: reasoning ends text, and text ends reasoning.
@@ -38,6 +40,12 @@ impl Step {
     /// The same, where clients do not know the tools of these names.
     pub fn with_dynamic(self, names: impl IntoIterator<Item = String>) -> Self {
         Self { dynamic: names.into_iter().collect(), ..self }
+    }
+
+    /// The same, where a call ends the words before it if `is_apart`: a wire without open parts beside one another has them in the
+    /// order in which they are stored.
+    pub fn apart(self, is_apart: bool) -> Self {
+        Self { is_apart, ..self }
     }
 
     /// Begins the next model call.
@@ -78,7 +86,10 @@ impl Step {
                 );
             }
             Delta::ToolStart { id, name } => {
-                self.end_reasoning(out);
+                match self.is_apart {
+                    true => self.end(out),
+                    false => self.end_reasoning(out),
+                }
                 let dynamic = self.dynamic.contains(&name);
                 out.push(Chunk::ToolInputStart { tool_call_id: self.call_id(&id), tool_name: name, dynamic });
             }
