@@ -14,9 +14,38 @@ pub const SLUG_CHARS_MAX: usize = 64;
 pub const EMAIL_BYTES_MAX: usize = 254;
 
 /// First words of the server's own paths: an organization's pages live below its slug.
-const RESERVED_SLUGS: [&str; 24] = [
-    "admin", "alm", "api", "app", "assets", "auth", "docs", "favicon", "health", "healthz", "help", "livez", "login",
-    "logout", "metrics", "new", "openapi", "page", "pages", "readyz", "robots", "setup", "static", "v1",
+const RESERVED_SLUGS: [&str; 31] = [
+    "admin",
+    "alm",
+    "api",
+    "app",
+    "assets",
+    "auth",
+    "chat",
+    "completions",
+    "docs",
+    "embeddings",
+    "favicon",
+    "health",
+    "healthz",
+    "help",
+    "invite",
+    "livez",
+    "login",
+    "logout",
+    "mcp",
+    "metrics",
+    "models",
+    "new",
+    "openapi",
+    "page",
+    "pages",
+    "readyz",
+    "responses",
+    "robots",
+    "setup",
+    "static",
+    "v1",
 ];
 
 /// A new id. Later ids sort after earlier ones, so they are kind to an index.

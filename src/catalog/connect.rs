@@ -50,6 +50,9 @@ impl Catalog {
     /// A provider as it will be kept.
     pub fn prepare(&self, new: NewProvider) -> Result<Provider> {
         check_slug(&new.slug)?;
+        if RESERVED_SLUGS.contains(&&*new.slug) {
+            return Err(Error::invalid("slug", format!("{} is reserved: choose another", new.slug)));
+        }
         let preset = || PRESETS.iter().find(|preset| preset.slug == new.slug).map(|preset| preset.base_url.to_owned());
         let base_url = new.base_url.or_else(preset);
         let base_url = base_url.ok_or_else(|| {
@@ -138,6 +141,9 @@ impl Catalog {
         self.change(provider, ProviderChange { models: Some(models), ..Default::default() })
     }
 }
+
+/// What stands before a slash in a model's id and is no provider: `agent/ala` is an agent. An older provider of such a name keeps it.
+const RESERVED_SLUGS: [&str; 2] = ["agent", "local"];
 
 /// Whether a provider that was not made here could have been; answers its base URL as it is kept.
 pub fn vet(provider: &Provider) -> Result<String> {
@@ -229,6 +235,8 @@ mod tests {
         for (slug, url, wrong) in [
             ("A b", Some("http://h/v1"), "slug"),
             ("demo", Some("http://h/v1"), "slug"),
+            ("agent", Some("http://h/v1"), "slug"),
+            ("local", Some("http://h/v1"), "slug"),
             ("x", None, "baseUrl"),
             ("x", Some("ftp://h"), "baseUrl"),
             ("x", Some("http://"), "baseUrl"),

@@ -30,13 +30,16 @@ pub(super) struct Serve {
     /// Chats that a person may start in a minute
     #[arg(long, default_value = "60", value_name = "PER MINUTE")]
     chat_rate: NonZeroU32,
+    /// Requests to models on /v1 that a person may make in a minute
+    #[arg(long, default_value = "600", value_name = "PER MINUTE")]
+    v1_rate: NonZeroU32,
     /// How long running replies may take to finish after SIGTERM, SIGINT, SIGHUP or SIGQUIT
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     drain: Duration,
     /// How long responses are kept after the last turn of their conversation
     #[arg(long, default_value = "30days", value_parser = humantime::parse_duration, value_name = "DURATION")]
     responses_keep: Duration,
-    /// An origin whose web pages may call the API; repeat, or separate with commas
+    /// An origin whose web pages may call the API, or * for any on /v1 alone; repeat, or separate with commas
     #[arg(long, value_delimiter = ',', value_name = "ORIGIN")]
     cors_origin: Vec<String>,
     /// A name by which a server on loopback is reached, such as through a proxy; repeat, or separate with commas
@@ -91,6 +94,7 @@ impl Serve {
             .secret_key_file(globals.key_file()?)
             .listen(self.listen.socket)
             .chats_per_minute(self.chat_rate.get())
+            .v1_per_minute(self.v1_rate.get())
             .drain(self.drain)
             .responses_keep(self.responses_keep)
             .variables(|name| std::env::var(name).ok())

@@ -35,6 +35,9 @@ use crate::{
 const READERS_MAX: u32 = 16;
 /// Chats that a person may start in a minute unless the host says otherwise.
 const CHATS_PER_MINUTE: u32 = 60;
+/// What a person may ask models in a minute on the OpenAI-compatible face, unless the host says otherwise: clients ask
+/// once for each step of a tool.
+const V1_PER_MINUTE: u32 = 600;
 /// How long running replies may take to finish unless the host says otherwise.
 const DRAIN: Duration = Duration::from_secs(30);
 /// What a drained connection gets on top of its turn's drain, to send the last words.
@@ -54,6 +57,7 @@ pub struct Builder {
     listen: SocketAddr,
     metrics_listen: Option<SocketAddr>,
     chats_per_minute: u32,
+    v1_per_minute: u32,
     drain: Duration,
     responses_keep: Duration,
     cors_origins: Vec<String>,
@@ -80,6 +84,7 @@ impl Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             metrics_listen: None,
             chats_per_minute: CHATS_PER_MINUTE,
+            v1_per_minute: V1_PER_MINUTE,
             drain: DRAIN,
             responses_keep: RESPONSE_KEEP,
             cors_origins: Vec::new(),
@@ -129,6 +134,12 @@ impl Builder {
         self
     }
 
+    /// Requests to models on the OpenAI-compatible face that a person may make in a minute; 600 by default.
+    pub fn v1_per_minute(mut self, requests: u32) -> Self {
+        self.v1_per_minute = requests;
+        self
+    }
+
     /// How long running replies may take to finish when the server goes down; 30 seconds by default.
     pub fn drain(mut self, patience: Duration) -> Self {
         self.drain = patience;
@@ -141,7 +152,8 @@ impl Builder {
         self
     }
 
-    /// An origin whose web pages may call the API, such as `https://app.example.com`. None by default.
+    /// An origin whose web pages may call the API, such as `https://app.example.com`. None by default. `*` lets every page call the
+    /// OpenAI-compatible face at `/v1`, and nothing else.
     pub fn cors_origin(mut self, origin: impl Into<String>) -> Self {
         self.cors_origins.push(origin.into());
         self
@@ -244,12 +256,14 @@ impl Builder {
     /// tokio runtime with time and I/O.
     pub async fn build(self) -> Result<Server, Error> {
         let options = self.outbound()?;
-        let cors = Cors::new(parse_origins(&self.cors_origins)?);
+        let cors = parse_origins(&self.cors_origins)?;
         let proxies = Proxies::new(&self.trust_proxies)?;
         let chats_per_minute = NonZeroU32::new(self.chats_per_minute)
             .ok_or_else(|| Cause::invalid("chats_per_minute", "must be at least 1"))?;
         let folder =
             self.data_dir.ok_or_else(|| Cause::invalid("data_dir", "name the folder that holds everything"))?;
+        let v1_per_minute =
+            NonZeroU32::new(self.v1_per_minute).ok_or_else(|| Cause::invalid("v1_per_minute", "must be at least 1"))?;
         let (key_file, wants_setup) = (self.secret_key_file, self.setup_link);
         let commands = Arc::new(Commands::new(folder.clone(), Children::new(self.program)));
         let (store, lock, sealer, cookie, setup) = blocking(move || {
@@ -273,7 +287,7 @@ impl Builder {
         engine.recover().await?;
         tools.mcp().start_all()?;
         let hosts = Hosts::of_listener(self.listen.ip(), &self.allow_hosts);
-        let admission = Admission { cors, hosts, proxies, cookie, setup, chats_per_minute };
+        let admission = Admission { cors, hosts, proxies, cookie, setup, chats_per_minute, v1_per_minute };
         let mut app = App::new(store, catalog, tools, engine.clone(), admission);
         if let Some(count) = self.log_lines_lost {
             app.metrics.add_log_lines_lost(count);
@@ -311,12 +325,14 @@ fn url_of(address: SocketAddr) -> String {
     format!("http://{reached}")
 }
 
-fn parse_origins<T: std::str::FromStr>(origins: &[String]) -> Fallible<Vec<T>> {
+/// Named origins, and `*` for any on the OpenAI-compatible face.
+fn parse_origins(origins: &[String]) -> Fallible<Cors> {
+    let (any, named): (Vec<_>, Vec<_>) = origins.iter().partition(|origin| *origin == "*");
     let parse = |origin: &String| {
         let whole = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
         let wrong =
             || Cause::invalid("cors_origin", format!("{origin} is not an origin such as https://app.example.com"));
         if whole { origin.parse().map_err(|_| wrong()) } else { Err(wrong()) }
     };
-    origins.iter().map(parse).collect()
+    Ok(Cors::new(named.into_iter().map(parse).collect::<Fallible<_>>()?, !any.is_empty()))
 }

@@ -212,3 +212,59 @@ fn a_fault_of_ours_names_the_request_and_not_its_cause() {
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("trace-1") && !message.contains("provider"), "{message}");
 }
+
+fn preflight(client: &Client, path: &str, origin: &str, names: &str) -> Option<String> {
+    let asks = client.bare().header("origin", origin).header("access-control-request-method", "POST");
+    let reply = asks.header("access-control-request-headers", names).send("OPTIONS", path, None);
+    reply.header("access-control-allow-origin").map(|allowed| {
+        assert_eq!((reply.status, allowed), (204, origin));
+        reply.header("access-control-allow-headers").unwrap().to_owned()
+    })
+}
+
+#[test]
+fn pages_of_a_named_origin_send_what_headers_they_name() {
+    let app = App::start(&["--cors-origin", "https://named.example"]);
+    let acme = app.org("acme");
+    let names = "authorization,content-type,x-stainless-os,x-stainless-retry-count";
+    for path in ["/v1/chat/completions", "/chat/completions"] {
+        assert_eq!(preflight(&acme, path, "https://named.example", names).as_deref(), Some(names));
+    }
+    assert_ne!(preflight(&acme, "/api/v1/chat", "https://named.example", names).as_deref(), Some(names));
+    for other in ["https://other.example", "null"] {
+        assert_eq!(preflight(&acme, "/v1/chat/completions", other, names), None);
+        assert_eq!(acme.header("origin", other).get("/v1/models").header("access-control-allow-origin"), None);
+    }
+    let reply = acme.header("origin", "https://named.example").get("/v1/models");
+    let exposed = reply.header("access-control-expose-headers").unwrap();
+    for name in [
+        "x-request-id",
+        "openai-processing-ms",
+        "x-alm-model",
+        "x-alm-ignored",
+        "x-ratelimit-remaining-requests",
+        "retry-after",
+    ] {
+        assert!(exposed.split(", ").any(|header| header == name), "{name}: {exposed}");
+    }
+}
+
+#[test]
+fn a_star_opens_v1_to_every_page_and_nothing_else() {
+    let app = App::start(&["--cors-origin", "*"]);
+    let acme = app.org("acme").bare();
+    for origin in ["https://any.example", "null", "app://obsidian.md"] {
+        for path in ["/v1/models", "/models", "/v1/nothing"] {
+            let reply = acme.header("origin", origin).get(path);
+            assert_eq!(reply.header("access-control-allow-origin"), Some(origin), "{path}");
+            assert_eq!(preflight(&acme, path, origin, "x-y").as_deref(), Some("x-y"), "{path}");
+        }
+        for path in ["/api/v1/models", "/mcp", "/openapi.json", "/"] {
+            let reply = acme.header("origin", origin).get(path);
+            assert_eq!(reply.header("access-control-allow-origin"), None, "{path}");
+            assert_eq!(preflight(&acme, path, origin, "x-y"), None, "{path}");
+        }
+    }
+    let browser = app.browser("acme").header("origin", "https://any.example");
+    browser.get("/v1/models").fault(401, "authentication_error", "invalid_api_key");
+}

@@ -52,7 +52,7 @@ const HTTP_MAY_USE: &str = "
     edge        wire state auth body
     api         wire state auth body
     mcp         wire state auth body
-    openai      wire auth body
+    openai      wire serve state auth body
     page        assets
     docs        assets
     document    api

@@ -91,10 +91,10 @@ const fn row(
     repeats: Repeats,
     admits: fn(&Request) -> Result<()>,
 ) -> Operation {
-    Operation { id, body_bytes_max, repeats, admits: Some(admits), counted: false }
+    Operation { id, body_bytes_max, repeats, admits: Some(admits), counted: None }
 }
 
 /// One whose handler looks at the cookie itself, if there has to be one.
 const fn of_sign_in(id: &'static str) -> Operation {
-    Operation { id, body_bytes_max: BODY_BYTES_MAX, repeats: Executed, admits: None, counted: false }
+    Operation { id, body_bytes_max: BODY_BYTES_MAX, repeats: Executed, admits: None, counted: None }
 }

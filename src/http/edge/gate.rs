@@ -13,7 +13,11 @@ use crate::{
     http::{
         auth::identity::{Identity, Speaker, app_of},
         body::Arrival,
-        wire::{envelope::ApiError, operation::Operation},
+        state::rate_limit::Left,
+        wire::{
+            envelope::ApiError,
+            operation::{Operation, Rate},
+        },
     },
 };
 
@@ -48,19 +52,27 @@ impl Gate {
     }
 }
 
-/// Counts a request towards its person's rate of chats, or refuses it.
-pub struct Counted(pub BoxEndpoint<'static>);
+/// Counts a request towards its person's rate, or refuses it.
+pub struct Counted(pub BoxEndpoint<'static>, pub Rate);
 
 impl Endpoint for Counted {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        count(&request).map_err(ApiError)?;
+        count(&request, self.1).map_err(ApiError)?;
         self.0.call(request).await
     }
 }
 
-fn count(request: &Request) -> Result<()> {
+fn count(request: &Request, rate: Rate) -> Result<()> {
     let who = Identity::of(request)?.user_id().ok_or_else(|| Error::internal("nobody was counted"))?;
-    app_of(request)?.chat_rate.count(&who)
+    let app = app_of(request)?;
+    let (allowance, counted) = match rate {
+        Rate::Chats => app.chat_rate.take(&who),
+        Rate::V1 => app.v1_rate.take(&who),
+    };
+    if let Some(left) = request.data::<Left>() {
+        left.tell(allowance);
+    }
+    counted
 }

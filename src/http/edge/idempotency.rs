@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use poem::{
     Body, Endpoint, Request, Response,
     endpoint::BoxEndpoint,
@@ -30,6 +31,7 @@ use crate::{
         wire::{
             data::AnswerBytes,
             envelope::ApiError,
+            face,
             operation::{Operation, Repeats},
             request_id::RequestId,
             stream::stream_response,
@@ -39,7 +41,7 @@ use crate::{
         Tenant,
         idempotency::{Answer, Claim, Done},
     },
-    turn::running::RunningTurn,
+    turn::{reader::Reader, running::RunningTurn},
 };
 
 /// The header.
@@ -68,16 +70,21 @@ impl Endpoint for IdempotencyLayer {
         let Some(Named { app, tenant, name }) = named(&request).map_err(ApiError)? else {
             return self.inner.call(request).await;
         };
+        let is_openai = face::is_openai(request.uri().path());
         let sent = request.take_body();
         let claim = claim(&tenant, name, &request, sent).await.map_err(ApiError)?;
         match app.in_flight.begin(&claim, || app.store.done_request(&name)).map_err(ApiError)? {
             Lookup::Running(live, head) => return Ok(with_head(Body::from_bytes_stream(live.reader()), head)),
-            Lookup::Done(done) => return Ok(replay(&app, done, tenant, &request).await.map_err(ApiError)?),
+            Lookup::Done(done) => {
+                // The stored message is no stream of this face.
+                let done = if is_openai { Done { turn: None, ..done } } else { done };
+                return Ok(replay(&app, done, tenant, &request).await.map_err(ApiError)?);
+            }
             Lookup::Nothing => {}
         }
         request.set_data(claim.clone());
-        let (inner, first) =
-            (self.inner.clone(), First { app, claim, keeps_answer: self.operation.repeats == Repeats::Replayed });
+        let keeps_answer = self.operation.repeats == Repeats::Replayed;
+        let (inner, first) = (self.inner.clone(), First { app, claim, keeps_answer, is_openai });
         let answered = tokio::spawn(async move { first.answer(inner.call(request).await).await });
         answered.await.map_err(|error| ApiError(Error::internal(error)))?
     }
@@ -95,6 +102,8 @@ struct First {
     app: Arc<App>,
     claim: Claim,
     keeps_answer: bool,
+    /// Whether a reply is kept as it was sent: on the OpenAI-compatible face.
+    is_openai: bool,
 }
 
 impl First {
@@ -105,11 +114,16 @@ impl First {
         }
         let head = (response.status(), response.headers().clone());
         if let Some(live) = response.data::<Arc<RunningTurn>>().cloned() {
-            self.keep(&head, Bytes::new()).await;
-            self.app.in_flight.join(&self.claim.name, (live.clone(), head));
+            if !self.is_openai {
+                self.keep(&head, Bytes::new()).await;
+            }
+            self.app.in_flight.join(&self.claim.name, (live.clone(), head.clone()));
             tokio::spawn(async move {
-                live.ended().await;
-                drop(self);
+                if self.is_openai {
+                    self.keep_stream(&head, live.reader()).await;
+                } else {
+                    live.ended().await;
+                }
             });
             return Ok(response);
         }
@@ -117,6 +131,18 @@ impl First {
         self.keep(&head, body.clone()).await;
         response.set_body(body);
         Ok(response)
+    }
+
+    /// Keeps a stream, once it is over.
+    async fn keep_stream(&self, head: &Head, mut frames: Reader) {
+        let mut sent = Vec::new();
+        while let Some(Ok(piece)) = frames.next().await {
+            // What is too long is read to its end all the same: until then its name is taken.
+            if sent.len() <= ANSWER_BYTES_MAX {
+                sent.extend_from_slice(&piece);
+            }
+        }
+        self.keep(head, sent.into()).await;
     }
 
     /// Keeps a response. The request is done and noted whether or not this comes to pass.

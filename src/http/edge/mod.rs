@@ -16,7 +16,10 @@ use tracing::Instrument;
 use self::linger::linger;
 use crate::http::{
     state::{App, cors::Cors, counters::Metrics},
-    wire::request_id::{REQUEST_ID, RequestId},
+    wire::{
+        face,
+        request_id::{REQUEST_ID, RequestId},
+    },
 };
 
 mod answer;
@@ -63,6 +66,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         let request_id = RequestId::of(&request);
         let method = request.method().clone();
         let origin = self.app.cors.origin(&request);
+        let is_openai = face::is_openai(request.uri().path());
         let preflight = origin.as_ref().and_then(|_| Cors::preflight(&request));
         linger(&mut request);
         request.set_data(request_id.clone());
@@ -74,7 +78,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
             None => self.inner.get_response(request).instrument(span).await,
         };
         let pattern = response.data::<PathPattern>().map_or_else(|| NO_ROUTE.into(), |pattern| pattern.0.clone());
-        finish_headers(response.headers_mut(), &request_id, origin);
+        finish_headers(response.headers_mut(), &request_id, origin.map(|origin| (origin, is_openai)));
         if self.app.draining.load(Ordering::Relaxed) {
             // The client's next request is to reach a server that stays.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -86,13 +90,13 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
     }
 }
 
-fn finish_headers(headers: &mut HeaderMap, request_id: &RequestId, origin: Option<HeaderValue>) {
+fn finish_headers(headers: &mut HeaderMap, request_id: &RequestId, origin: Option<(HeaderValue, bool)>) {
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(value);
     }
     headers.extend(HeaderValue::from_str(request_id.as_str()).ok().map(|id| (REQUEST_ID, id)));
-    if let Some(origin) = origin {
-        Cors::allow(origin, headers);
+    if let Some((origin, is_openai)) = origin {
+        Cors::allow(origin, is_openai, headers);
     }
 }
 

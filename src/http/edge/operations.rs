@@ -46,7 +46,10 @@ impl Rules {
     }
 
     fn around(&self, endpoint: BoxEndpoint<'static>, row: Operation) -> BoxEndpoint<'static> {
-        let endpoint = if row.counted { Counted(endpoint).boxed() } else { endpoint };
+        let endpoint = match row.counted {
+            Some(rate) => Counted(endpoint, rate).boxed(),
+            None => endpoint,
+        };
         let inner = match row.repeats {
             Repeats::Executed => endpoint,
             Repeats::Replayed | Repeats::Refused => IdempotencyLayer::new(Arc::new(endpoint), row).boxed(),

@@ -50,7 +50,7 @@ pub const OPERATION: Operation = Operation {
     body_bytes_max: BODY_BYTES_MAX,
     repeats: Repeats::Executed,
     admits: Some(auth::admits::<Program>),
-    counted: false,
+    counted: None,
 };
 
 /// How long a client may keep the list of tools, in milliseconds: it changes with the program and with the key alone.

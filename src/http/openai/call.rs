@@ -3,7 +3,10 @@
 //! Rule: when its client is gone, a handler and the body of its response are dropped, unless an `Idempotency-Key` asks for the
 //! work to run to its end. So dropping is stopping.
 
-use poem::{Endpoint, Request, RequestBody, Response, http::StatusCode};
+use poem::{
+    Endpoint, Request, RequestBody, Response,
+    http::{StatusCode, header},
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -51,6 +54,11 @@ impl<A> Call<A> {
 
     /// The JSON object that was posted.
     pub async fn body(&mut self) -> Result<HistoryBody<Map<String, Value>>, Fault> {
+        let encoding = self.request.header(header::CONTENT_ENCODING).map_or("", str::trim);
+        if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+            let text = format!("send the body as it is, without `Content-Encoding: {encoding}`");
+            return Err(Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, None, text));
+        }
         body::object(&self.request, &mut self.body).await.map_err(|error| match error {
             Error::BadRequest(text) => Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_json", text),
             error => error.into(),

@@ -12,10 +12,12 @@ use poem::{
 };
 use serde_json::{Value, json};
 
+use super::messages_error;
 use crate::{
     error::{Error, Invalid, Refused},
     http::{
         auth::OTHER_ORG,
+        state::{in_flight::OTHER_BODY, rate_limit::Allowance},
         wire::{
             data::{JSON, json_of},
             envelope::ApiError,
@@ -40,6 +42,13 @@ const LIMITED_RETRY_MAX: Duration = Duration::from_secs(120);
 
 /// Tells SDKs whether to try again by themselves, whatever the status says.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Whose clients read a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    OpenAi,
+    Anthropic,
+}
 
 /// One failure, as it will be sent.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -166,16 +175,39 @@ impl Fault {
     }
 
     /// The response.
-    pub fn into_response(mut self, request_id: &str) -> Response {
+    pub fn into_response(mut self, request_id: &str, shape: Shape) -> Response {
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             self.message = format!("{}: its log has the cause under the request id {request_id}", self.message);
         }
-        let mut response = Response::builder().status(self.status).content_type(JSON).body(json_of(&self.object()));
+        let body = match shape {
+            Shape::OpenAi => self.object(),
+            Shape::Anthropic => {
+                messages_error::json(self.status.as_u16(), self.code.unwrap_or_default(), &self.message, request_id)
+            }
+        };
+        let mut response = Response::builder().status(self.status).content_type(JSON).body(json_of(&body));
         response
             .headers_mut()
             .extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)).collect::<Vec<_>>());
         response
     }
+}
+
+/// What every answer says to somebody who may ask only so often.
+pub fn rate_headers(left: Allowance) -> [(HeaderName, HeaderValue); 3] {
+    let whole_in = left.whole_in.as_millis().div_ceil(1000) as u64;
+    let reset = match (whole_in / 60, whole_in % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    };
+    [
+        (HeaderName::from_static("x-ratelimit-limit-requests"), left.limit.into()),
+        (HeaderName::from_static("x-ratelimit-remaining-requests"), left.remaining.into()),
+        (
+            HeaderName::from_static("x-ratelimit-reset-requests"),
+            HeaderValue::try_from(reset).expect("digits and letters are visible"),
+        ),
+    ]
 }
 
 /// Whole seconds, at least one.
@@ -249,7 +281,8 @@ impl From<Error> for Fault {
 /// The first field is named, and all of them are told.
 fn invalid(fields: &[Invalid], text: String) -> Fault {
     let first = fields.first().map_or("", |invalid| &*invalid.field);
-    let code = if first == "Idempotency-Key" { "idempotency_key_reused" } else { "invalid_value" };
+    let is_reused = fields.iter().any(|invalid| invalid.message == OTHER_BODY);
+    let code = if is_reused { "idempotency_key_reused" } else { "invalid_value" };
     Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, code, text).param(first)
 }
 
@@ -306,6 +339,7 @@ mod tests {
         for (error, status, kind, code) in [
             (Error::BadRequest("x".into()), 400, INVALID_REQUEST, None),
             (Error::invalid("a", "b"), 400, INVALID_REQUEST, Some("invalid_value")),
+            (Error::invalid("Idempotency-Key", OTHER_BODY), 400, INVALID_REQUEST, Some("idempotency_key_reused")),
             (
                 Error::TooLong { model: "m".into(), window: None, prompt: None },
                 400,
@@ -353,6 +387,17 @@ mod tests {
             Fault::from(Error::TooManyRequests { retry_after: wait }).message,
             "too many requests: try again in 3s"
         );
+    }
+
+    #[test]
+    fn a_wait_is_told_in_minutes_and_seconds() {
+        let reset = |ms| {
+            let left = Allowance { limit: 600, remaining: 599, whole_in: Duration::from_millis(ms) };
+            let [limit, remaining, (_, reset)] = rate_headers(left);
+            assert_eq!((limit.1, remaining.1), ("600".parse().unwrap(), "599".parse().unwrap()));
+            reset.to_str().unwrap().to_owned()
+        };
+        assert_eq!([reset(100), reset(1_000), reset(59_001), reset(123_000)], ["1s", "1s", "1m0s", "2m3s"]);
     }
 
     #[test]

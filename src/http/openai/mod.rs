@@ -8,23 +8,27 @@
 
 use std::{panic::AssertUnwindSafe, time::Instant};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use poem::{
-    Endpoint, EndpointExt, PathPattern, Request, Response,
+    Body, Endpoint, EndpointExt, PathPattern, Request, Response,
     endpoint::BoxEndpoint,
-    http::{HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
 };
 
 pub use self::{call::Call, error::Fault};
 use self::{
     call::{Handler, Params},
+    error::Shape,
     place::Segments,
 };
 use super::{
     auth::{self, Access, Chat, ReadOrChat},
+    serve::{Bound, Client},
+    state::rate_limit::Left,
     wire::{
-        operation::{HISTORY_BYTES_MAX, Operation, Repeats},
+        operation::{HISTORY_BYTES_MAX, Operation, Rate, Repeats},
         request_id::RequestId,
+        stream::EVENT_STREAM,
     },
 };
 
@@ -52,6 +56,8 @@ const KEY_ALIAS: HeaderName = HeaderName::from_static("api-key");
 const API_KEY: HeaderName = HeaderName::from_static(auth::identity::API_KEY_HEADER);
 /// The milliseconds until an answer began.
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+/// What Anthropic's clients call the request's id.
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// The version of the API that is spoken.
 const VERSION: (HeaderName, HeaderValue) =
     (HeaderName::from_static("openai-version"), HeaderValue::from_static("2020-10-01"));
@@ -92,7 +98,7 @@ pub fn post<F>(path: &'static str, id: &'static str, handler: fn(Call<Chat>) -> 
 where
     F: Future<Output = Result<Response, Fault>> + Send + 'static,
 {
-    route(Method::POST, path, operation::<Chat>(id), handler)
+    route(Method::POST, path, Operation { counted: Some(Rate::V1), ..operation::<Chat>(id) }, handler)
 }
 
 fn delete<F>(path: &'static str, id: &'static str, handler: fn(Call<Chat>) -> F) -> Route
@@ -109,7 +115,7 @@ const fn operation<A: Access>(id: &'static str) -> Operation {
         body_bytes_max: HISTORY_BYTES_MAX,
         repeats: Repeats::Replayed,
         admits: Some(auth::admits::<A>),
-        counted: false,
+        counted: None,
     }
 }
 
@@ -190,27 +196,49 @@ impl<E: Endpoint<Output = Response>> Endpoint for Seam<E> {
         let started = Instant::now();
         let request_id = request.data::<RequestId>().cloned();
         let request_id = request_id.as_ref().map_or("", RequestId::as_str);
+        let shape = Segments::of(request.uri().path()).shape();
         know_by_key_alone(&mut request);
+        let (bound, left) = (bound(&request), Left::default());
+        request.set_data(left.clone());
         let answered = AssertUnwindSafe(self.0.call(request)).catch_unwind().await;
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 let pattern = error.data::<PathPattern>().cloned();
-                let mut response = error::fault_of(error).into_response(request_id);
+                let mut response = error::fault_of(error).into_response(request_id, shape);
                 pattern.into_iter().for_each(|pattern| response.set_data(pattern));
                 response
             }
             Err(_panic) => {
                 tracing::error!("a handler panicked");
-                Fault::internal().into_response(request_id)
+                Fault::internal().into_response(request_id, shape)
             }
         };
+        if let Some(bound) = bound.filter(|_| is_stream(&response)) {
+            let body = response.take_body().into_bytes_stream();
+            response.set_body(Body::from_bytes_stream(body.inspect(move |_| _ = &bound)));
+        }
         let (version, value) = VERSION;
         let headers = response.headers_mut();
+        if shape == Shape::Anthropic {
+            headers.extend(HeaderValue::from_str(request_id).ok().map(|id| (ANTHROPIC_REQUEST_ID, id)));
+        }
         headers.insert(version, value);
         headers.insert(PROCESSING_MS, (started.elapsed().as_millis() as u64).into());
+        headers.extend(left.told().into_iter().flat_map(error::rate_headers).collect::<HeaderMap>());
         Ok(response)
     }
+}
+
+/// A POST ends with its client, in its handler and in its stream, unless an `Idempotency-Key` asks that it be done once.
+fn bound(request: &Request) -> Option<Bound> {
+    let is_once = request.header("idempotency-key").is_some_and(|key| !key.trim().is_empty());
+    let ends = request.method() == Method::POST && !is_once;
+    request.data::<Client>().filter(|_| ends).map(Client::bind)
+}
+
+fn is_stream(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE) == Some(&HeaderValue::from_static(EVENT_STREAM))
 }
 
 /// Leaves of what says who is calling the keys alone, under the names that are read everywhere.

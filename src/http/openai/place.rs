@@ -7,7 +7,7 @@ use poem::{
     http::{StatusCode, header},
 };
 
-use super::error::{Fault, INVALID_REQUEST};
+use super::error::{Fault, INVALID_REQUEST, Shape};
 
 /// Parts of OpenAI's API that are not served, by the first words of their paths.
 const ABSENT: [&str; 15] = [
@@ -41,6 +41,11 @@ impl<'a> Segments<'a> {
             below.remove(0);
         }
         Segments { below }
+    }
+
+    /// Whose clients are here.
+    pub fn shape(&self) -> Shape {
+        if self.below.first() == Some(&"messages") { Shape::Anthropic } else { Shape::OpenAi }
     }
 
     /// What a route's `{…}` stand for here, if it is the route of this path.
@@ -132,6 +137,13 @@ mod tests {
         assert_eq!(params("/responses/r%201/cancel", "/responses/{id}/cancel"), Some(vec!["r 1".to_owned()]));
         assert_eq!(params("/responses/r/cancel/x", "/responses/{id}/cancel"), None);
         assert_eq!(params("/responses/r", "/responses/{id}/cancel"), None);
+    }
+
+    #[test]
+    fn a_path_says_whose_clients_read_its_failures() {
+        let shape = |path: &str| Segments::of(path).shape();
+        assert_eq!([shape("/v1/messages"), shape("/v1//messages/count_tokens")], [Shape::Anthropic; 2]);
+        assert_eq!([shape("/v1/models"), shape("/v1"), shape("/v1/threads/messages")], [Shape::OpenAi; 3]);
     }
 
     #[test]

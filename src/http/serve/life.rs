@@ -7,7 +7,10 @@
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -26,6 +29,9 @@ pub(super) const PROGRESS_BYTES: usize = 1024;
 pub(super) struct Life {
     state: Mutex<State>,
     told: Notify,
+    /// Work that ends with the client.
+    bound: AtomicUsize,
+    gone: Notify,
 }
 
 /// How a connection ends.
@@ -148,7 +154,8 @@ impl State {
 
 impl Life {
     pub(super) fn new() -> Self {
-        Life { state: Mutex::new(State::new(Instant::now())), told: Notify::new() }
+        let state = Mutex::new(State::new(Instant::now()));
+        Life { state, told: Notify::new(), bound: AtomicUsize::new(0), gone: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -195,6 +202,30 @@ impl Life {
     /// Waits until it is told.
     pub(super) async fn told(&self) {
         self.told.notified().await;
+    }
+
+    /// Some work ends with the client from now on.
+    pub(super) fn bind(&self) {
+        self.bound.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn unbind(&self) {
+        self.bound.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether some work ends with the client.
+    pub(super) fn is_bound(&self) -> bool {
+        self.bound.load(Ordering::Relaxed) > 0
+    }
+
+    /// The client sends no more, and some work was bound to it.
+    pub(super) fn leave(&self) {
+        self.gone.notify_one();
+    }
+
+    /// Waits until the client of bound work is gone.
+    pub(super) async fn gone(&self) {
+        self.gone.notified().await;
     }
 
     /// Waits until it has gone on for too long. It is to be polled by the task that polls the connection: what that task sees

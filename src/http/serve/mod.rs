@@ -6,7 +6,8 @@
 //! Rule: nothing here looks at a path, a header or a body, and every wait has a bound in [`Limits`]; `life.rs` says which bound
 //! a connection is under, `places.rs` who makes room.
 //! Rule: a client that shuts its half of the socket has asked and still listens. One that is gone looks the same until
-//! something is said to it, which a silent stream does every few seconds.
+//! something is said to it, which a silent stream does every few seconds. Who needs to know sooner binds its work to the client
+//! ([`Client::bind`]), and then the end of what it sends is the end of the connection.
 //! Deliberately absent: TLS (a proxy's work), and a limit on slow request bodies (who reads a body bounds it).
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -28,14 +29,19 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+pub use self::{
+    client::{Bound, Client},
+    limits::Limits,
+    places::Sharing,
+};
 use self::{
     life::End,
     places::{Place, Places},
     watched::{Running, Socket, Watched},
 };
-pub use self::{limits::Limits, places::Sharing};
 use crate::error::{Error, Reason, Result};
 
+mod client;
 mod life;
 mod limits;
 mod places;
@@ -205,9 +211,11 @@ impl<E: Endpoint + 'static> Server<E> {
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let running = Running::begin(life, request.version() == Version::HTTP_2);
             let (local, remote) = (LocalAddr(self.local_addr.into()), RemoteAddr(peer.into()));
-            let (server, request) = (self.clone(), (request, local, remote, Scheme::HTTP));
+            let (server, client) = (self.clone(), Client::new(life));
             async move {
-                let response: hyper::Response<_> = server.endpoint.get_response(request.into()).await.into();
+                let mut request = poem::Request::from((request, local, remote, Scheme::HTTP));
+                request.set_data(client);
+                let response: hyper::Response<_> = server.endpoint.get_response(request).await.into();
                 Ok::<_, Infallible>(response.map(|body| Watched::new(body, running)))
             }
         });
@@ -217,6 +225,7 @@ impl<E: Endpoint + 'static> Server<E> {
             biased;
             _ = connection.as_mut() => return,
             end = life.overdue(&self.limits) => if end == End::Drop { return },
+            () = life.gone() => return,
             () = life.told() => {}
             _ = stopped.changed() => {}
             () = sleep(self.limits.connection_age_max) => {}
@@ -227,6 +236,7 @@ impl<E: Endpoint + 'static> Server<E> {
             // An error here is a client that left: there is nobody to tell.
             _ = connection => {}
             () = life.left(&self.limits) => {}
+            () = life.gone() => {}
         }
     }
 }

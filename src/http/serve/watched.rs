@@ -1,6 +1,7 @@
 //! The socket and the responses of one connection, which tell its [`Life`] what they see.
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     sync::Arc,
@@ -15,15 +16,62 @@ use tokio::{
 
 use super::life::Life;
 
+/// What is read ahead of a client whose work ends with it; past that it is looked at no further.
+pub(super) const AHEAD_BYTES_MAX: usize = 64 * 1024;
+/// What is read at once of that.
+const AHEAD_PIECE_BYTES: usize = 1024;
+
 /// A socket that is watched.
 pub(super) struct Socket {
     tcp: TcpStream,
     life: Arc<Life>,
+    /// Bytes that came while nobody wanted them.
+    ahead: VecDeque<u8>,
+    /// How the client's bytes ended, if they did behind those.
+    ended: Option<io::Result<()>>,
 }
 
 impl Socket {
     pub(super) fn new(tcp: TcpStream, life: Arc<Life>) -> Self {
-        Socket { tcp, life }
+        Socket { tcp, life, ahead: VecDeque::new(), ended: None }
+    }
+
+    /// Looks for the client's end while work is bound to it. hyper reads nothing of a connection that it answers, so what comes is
+    /// kept for it.
+    fn look_ahead(&mut self, context: &mut Context<'_>) {
+        while self.ended.is_none() && self.ahead.len() < AHEAD_BYTES_MAX && self.life.is_bound() {
+            let mut piece = [0; AHEAD_PIECE_BYTES];
+            let mut into = ReadBuf::new(&mut piece);
+            match Pin::new(&mut self.tcp).poll_read(context, &mut into) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) if !into.filled().is_empty() => self.ahead.extend(into.filled()),
+                Poll::Ready(end) => {
+                    self.ended = Some(end);
+                    self.life.leave();
+                }
+            }
+            // Whoever waited for these bytes is to look again.
+            context.waker().wake_by_ref();
+        }
+    }
+
+    /// The same where no byte can be written, for then nobody flushes.
+    fn look_ahead_of(&mut self, written: &Poll<io::Result<usize>>, context: &mut Context<'_>) {
+        if written.is_pending() {
+            self.look_ahead(context);
+        }
+    }
+
+    /// What was read ahead, if anything was.
+    fn take_ahead(&mut self, into: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return self.ended.take();
+        }
+        let piece = self.ahead.as_slices().0;
+        let bytes = piece.len().min(into.remaining());
+        into.put_slice(&piece[..bytes]);
+        self.ahead.drain(..bytes);
+        Some(Ok(()))
     }
 
     fn wrote(&self, written: &Poll<io::Result<usize>>) {
@@ -38,6 +86,12 @@ impl Socket {
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
+        if let Some(ahead) = self.take_ahead(into) {
+            if into.filled().len() > before {
+                self.life.read();
+            }
+            return Poll::Ready(ahead);
+        }
         ready!(Pin::new(&mut self.tcp).poll_read(context, into))?;
         if into.filled().len() > before {
             self.life.read();
@@ -50,6 +104,7 @@ impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write(context, bytes);
         self.wrote(&written);
+        self.look_ahead_of(&written, context);
         written
     }
 
@@ -60,6 +115,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write_vectored(context, slices);
         self.wrote(&written);
+        self.look_ahead_of(&written, context);
         written
     }
 
@@ -68,6 +124,8 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Whenever a connection is looked at, it is flushed.
+        self.look_ahead(context);
         Pin::new(&mut self.tcp).poll_flush(context)
     }
 

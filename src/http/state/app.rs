@@ -60,6 +60,8 @@ pub struct App {
     pub draining: AtomicBool,
     /// Chats, by the person who asks.
     pub chat_rate: RateLimit<String>,
+    /// What is asked of models on the OpenAI-compatible face, by the person who asks.
+    pub v1_rate: RateLimit<String>,
     pub failed_keys: RateLimit<IpAddr>,
     /// Passwords and setup codes that were wrong.
     pub throttle: Throttle,
@@ -78,6 +80,7 @@ pub struct Admission {
     /// What makes the first organization; absent where there is one.
     pub setup: Option<SetupCode>,
     pub chats_per_minute: NonZeroU32,
+    pub v1_per_minute: NonZeroU32,
 }
 
 impl App {
@@ -107,6 +110,7 @@ impl App {
             setup: admission.setup,
             draining: AtomicBool::new(false),
             chat_rate: RateLimit::per_minute(admission.chats_per_minute),
+            v1_rate: RateLimit::per_minute(admission.v1_per_minute),
             failed_keys: RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
             throttle: Throttle::default(),
             in_flight: InFlight::default(),

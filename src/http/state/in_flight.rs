@@ -73,8 +73,11 @@ impl InFlight {
     }
 }
 
+/// What is wrong with a key that names another request already.
+pub const OTHER_BODY: &str = "was used with a different body: choose a new key";
+
 fn other_body() -> Error {
-    Error::invalid("Idempotency-Key", "was used with a different body: choose a new key")
+    Error::invalid("Idempotency-Key", OTHER_BODY)
 }
 
 #[cfg(test)]

@@ -5,12 +5,15 @@
 use std::{
     hash::Hash,
     num::NonZeroU32,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+    time::Duration,
 };
 
 use governor::{
-    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    Quota, RateLimiter,
     clock::{Clock, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::keyed::DefaultKeyedStateStore,
 };
 
 use crate::error::{Error, Result};
@@ -19,9 +22,36 @@ use crate::error::{Error, Result};
 /// again, which costs less than a memory without a bound, or a look at all of them for each request.
 const KEYS_MAX: usize = 16_384;
 
+/// What is left of a key's minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    pub limit: u32,
+    pub remaining: u32,
+    /// When nothing of it will be used any more.
+    pub whole_in: Duration,
+}
+
+/// What a request was found to have left, for those around the layer that counts it.
+#[derive(Clone, Default)]
+pub struct Left(Arc<OnceLock<Allowance>>);
+
+impl Left {
+    /// Says it.
+    pub fn tell(&self, allowance: Allowance) {
+        self.0.get_or_init(|| allowance);
+    }
+
+    /// What was said; nothing of a request that was not counted.
+    pub fn told(&self) -> Option<Allowance> {
+        self.0.get().copied()
+    }
+}
+
+type Limiter<K> = RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock, StateInformationMiddleware>;
+
 /// A limit of so many a minute, the whole minute's worth at once if need be.
 pub struct RateLimit<K: Clone + Hash + Eq> {
-    limiter: RwLock<DefaultKeyedRateLimiter<K>>,
+    limiter: RwLock<Limiter<K>>,
     quota: Quota,
     clock: DefaultClock,
 }
@@ -30,11 +60,16 @@ impl<K: Clone + Hash + Eq> RateLimit<K> {
     /// `per_minute` for each key.
     pub fn per_minute(per_minute: NonZeroU32) -> Self {
         let quota = Quota::per_minute(per_minute);
-        RateLimit { limiter: RwLock::new(RateLimiter::keyed(quota)), quota, clock: DefaultClock::default() }
+        RateLimit { limiter: RwLock::new(limiter(quota)), quota, clock: DefaultClock::default() }
     }
 
     /// Counts one for `key`, or says how long to wait.
     pub fn count(&self, key: &K) -> Result<()> {
+        self.take(key).1
+    }
+
+    /// The same, with what is left of the key's minute.
+    pub fn take(&self, key: &K) -> (Allowance, Result<()>) {
         let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
         let is_full = limiter.len() >= KEYS_MAX;
         let counted = limiter.check_key(key);
@@ -42,7 +77,16 @@ impl<K: Clone + Hash + Eq> RateLimit<K> {
         if is_full {
             self.forget();
         }
-        counted.map_err(|not_yet| Error::TooManyRequests { retry_after: not_yet.wait_time_from(self.clock.now()) })
+        let (remaining, wait) = match counted {
+            Ok(snapshot) => (snapshot.remaining_burst_capacity(), None),
+            Err(not_yet) => (0, Some(not_yet.wait_time_from(self.clock.now()))),
+        };
+        let limit = self.quota.burst_size().get();
+        // One is there again after the wait; each of the others takes as long as one does.
+        let missing = (limit - remaining).saturating_sub(u32::from(wait.is_some()));
+        let whole_in = self.quota.replenish_interval().saturating_mul(missing) + wait.unwrap_or_default();
+        let counted = wait.map_or(Ok(()), |retry_after| Err(Error::TooManyRequests { retry_after }));
+        (Allowance { limit, remaining, whole_in }, counted)
     }
 
     fn forget(&self) {
@@ -52,9 +96,13 @@ impl<K: Clone + Hash + Eq> RateLimit<K> {
         }
         limiter.retain_recent();
         if limiter.len() > KEYS_MAX / 2 {
-            *limiter = RateLimiter::keyed(self.quota);
+            *limiter = self::limiter(self.quota);
         }
     }
+}
+
+fn limiter<K: Clone + Hash + Eq>(quota: Quota) -> Limiter<K> {
+    RateLimiter::keyed(quota).with_middleware()
 }
 
 #[cfg(test)]
@@ -70,11 +118,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_falls_by_one_and_says_when_it_is_whole_again() {
+        let limit = RateLimit::per_minute(NonZeroU32::new(3).unwrap());
+        for remaining in [2, 1, 0] {
+            let (left, counted) = limit.take(&"a");
+            assert_eq!(
+                (left.limit, left.remaining, left.whole_in.as_secs()),
+                (3, remaining, 20 * u64::from(3 - remaining))
+            );
+            counted.unwrap();
+        }
+        let (left, counted) = limit.take(&"a");
+        let Err(Error::TooManyRequests { retry_after }) = counted else { panic!("not refused") };
+        assert_eq!((left.remaining, left.whole_in), (0, retry_after + Duration::from_secs(40)));
+    }
+
+    #[test]
     fn keys_at_rest_are_forgotten_when_there_are_too_many() {
         for (known, kept) in [(KEYS_MAX - 1, true), (KEYS_MAX, false), (KEYS_MAX + 1, false)] {
             // So many a minute that every key is at rest again at once.
             let limit = RateLimit::per_minute(NonZeroU32::MAX);
-            (0..known).for_each(|key| limit.limiter.read().unwrap().check_key(&key).unwrap());
+            (0..known).for_each(|key| drop(limit.limiter.read().unwrap().check_key(&key).unwrap()));
             limit.count(&usize::MAX).unwrap();
             assert_eq!(limit.limiter.read().unwrap().len() > known, kept, "{known}");
         }

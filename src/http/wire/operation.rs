@@ -22,14 +22,23 @@ pub struct Operation {
     pub repeats: Repeats,
     /// Refuses everyone whom its handler would refuse, from the request's head. Absent where people sign in.
     pub admits: Option<fn(&Request) -> Result<()>>,
-    /// Whether it counts towards the person's rate of chats.
-    pub counted: bool,
+    /// What it counts towards, if anything.
+    pub counted: Option<Rate>,
+}
+
+/// What a person does only so often in a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    /// Chats, and messages that are appended.
+    Chats,
+    /// What a model is asked on the OpenAI-compatible face.
+    V1,
 }
 
 impl Operation {
     /// One that counts towards the person's rate of chats.
     pub const fn counted(self) -> Self {
-        Operation { counted: true, ..self }
+        Operation { counted: Some(Rate::Chats), ..self }
     }
 }
 
