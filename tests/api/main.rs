@@ -49,6 +49,7 @@ mod money;
 mod odd_replies;
 mod once;
 mod openai_door;
+mod openai_kept;
 mod openai_responses;
 mod projects;
 mod providers;

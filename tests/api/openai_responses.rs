@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader};
 
-use alm::key::{Env, Scope};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -12,34 +11,34 @@ use crate::support::{
 };
 
 /// Answers of the model `up/free`: the first text, then the next, and so on.
-fn asking(app: &App, texts: &'static [&'static str]) -> (Client, FakeModel) {
+pub fn asking(app: &App, texts: &'static [&'static str]) -> (Client, FakeModel) {
     let model = FakeModel::start(texts.iter().map(|text| Answer::text(text)));
     (app.org_asking("acme", &model), model)
 }
 
 #[track_caller]
-fn create(client: &Client, body: Value) -> Value {
+pub fn create(client: &Client, body: Value) -> Value {
     let reply = client.post("/v1/responses", body);
     assert_eq!(reply.status, 200, "{}", reply.text);
     reply.json()
 }
 
 #[track_caller]
-fn get(client: &Client, id: &Value) -> Value {
+pub fn get(client: &Client, id: &Value) -> Value {
     let reply = client.get(&format!("/v1/responses/{}", id.as_str().unwrap()));
     assert_eq!(reply.status, 200, "{}", reply.text);
     reply.json()
 }
 
 #[track_caller]
-fn refused(reply: Reply, status: u16, code: &str) -> Value {
+pub fn refused(reply: Reply, status: u16, code: &str) -> Value {
     assert_eq!(reply.status, status, "{}", reply.text);
     let error = reply.json()["error"].take();
     assert_eq!(error["code"], code, "{}", reply.text);
     error
 }
 
-fn text_of(response: &Value) -> &str {
+pub fn text_of(response: &Value) -> &str {
     response["output"][0]["content"][0]["text"].as_str().unwrap()
 }
 
@@ -157,29 +156,6 @@ fn a_previous_response_that_is_not_there_is_a_404() {
         assert_eq!(error["param"], "previous_response_id");
     }
     refused(app.org("globex").get(&path(&kept["id"])), 404, "not_found");
-}
-
-#[test]
-fn a_conversation_is_a_session() {
-    let app = App::shared();
-    let (client, _model) = asking(&app, &["one", "two"]);
-    let made = client.post("/v1/conversations", json!({"metadata": {"topic": "x"}})).json();
-    let id = made["id"].as_str().unwrap();
-    assert_eq!((&made["object"], &made["metadata"]), (&json!("conversation"), &json!({"topic": "x"})));
-    for (conversation, text) in [(json!(id), "1"), (json!({"id": id}), "2")] {
-        let response = create(&client, json!({"model": "ala", "input": text, "conversation": conversation}));
-        assert_eq!(response["conversation"], json!({"id": id}));
-    }
-    let session = id.strip_prefix("conv_").unwrap();
-    let said: Vec<_> = client.history(session).into_iter().map(|(_, text)| text).collect();
-    assert_eq!(said, ["1", "one", "2", "two"]);
-    assert_eq!(client.get(&format!("/v1/conversations/{id}")).json(), made);
-    let body = json!({"model": "ala", "input": "x", "conversation": "conv_nothing"});
-    refused(client.post("/v1/responses", body), 404, "not_found");
-    refused(app.org("globex").get(&format!("/v1/conversations/{id}")), 404, "not_found");
-    let gone = client.delete(&format!("/v1/conversations/{id}")).json();
-    assert_eq!(gone, json!({"id": id, "object": "conversation.deleted", "deleted": true}));
-    refused(client.get(&format!("/v1/conversations/{id}")), 404, "not_found");
 }
 
 #[test]
@@ -387,35 +363,4 @@ fn what_a_crash_leaves_is_a_failed_response() {
     let after = get(&client.at(app.url()), &begun["id"]);
     assert_eq!((&after["status"], text_of(&after)), (&json!("failed"), "Half a"));
     assert_eq!(after["output"][0]["status"], "incomplete");
-}
-
-#[test]
-fn old_responses_go_with_their_sessions_and_conversations_stay() {
-    let app = App::start(&["--responses-keep", "0s"]);
-    let (client, _model) = asking(&app, &["one", "two"]);
-    let old = create(&client, json!({"model": "ala", "input": "Zanzibar"}));
-    let conversation = client.post("/v1/conversations", json!({})).json()["id"].clone();
-    let kept = create(&client, json!({"model": "ala", "input": "x", "conversation": conversation}));
-    let app = app.crash();
-    let client = client.at(app.url());
-    let path = format!("/v1/responses/{}", old["id"].as_str().unwrap());
-    until("the old response to go", || (client.get(&path).status == 404).then_some(()));
-    until("its words to go", || {
-        let sql = "SELECT count(*) FROM message WHERE content = 'Zanzibar'";
-        let left: i64 = app.file().query_row(sql, [], |row| row.get(0)).unwrap();
-        (left == 0).then_some(())
-    });
-    assert_eq!(text_of(&get(&client, &kept["id"])), "two");
-}
-
-#[test]
-fn a_key_that_may_only_read_reads_and_does_not_ask() {
-    let app = App::shared();
-    let (client, _model) = asking(&app, &["one"]);
-    let response = create(&client, json!({"model": "ala", "input": "1"}));
-    let reader = app.key("acme", Env::Live, &[Scope::Read]);
-    assert_eq!(get(&reader, &response["id"]), response);
-    refused(reader.post("/v1/responses", json!({"model": "ala", "input": "1"})), 403, "insufficient_scope");
-    let path = format!("/v1/responses/{}", response["id"].as_str().unwrap());
-    refused(reader.delete(&path), 403, "insufficient_scope");
 }

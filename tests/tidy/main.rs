@@ -46,7 +46,7 @@ const HTTP_MAY_USE: &str = "
     wire
     serve
     assets
-    state
+    state       wire
     auth        wire state
     body        wire state
     edge        wire state auth body

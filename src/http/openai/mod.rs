@@ -37,7 +37,7 @@ mod call;
 pub mod chat;
 pub mod chat_wire; // chunks as chat completions
 pub mod client_tools; // tools that a request brings
-mod conversations; // sessions under another name
+pub mod conversations; // sessions under another name
 pub mod error;
 pub mod fields; // the fields of an object, taken one by one
 pub mod given; // a conversation that a client gives whole

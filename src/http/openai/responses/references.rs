@@ -1,6 +1,6 @@
 //! Items of earlier responses that a request names instead of repeating them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use serde_json::Value;
 
@@ -30,9 +30,9 @@ pub fn read(org: &Org<'_>, input: &[Input]) -> Result<HashMap<String, Vec<Value>
     for item in input {
         let Input::Reference { id, .. } = item else { continue };
         let Some(turn) = turn_of(id) else { continue };
-        if !read.contains_key(&turn) {
-            let items = items_of(org, &turn)?;
-            read.insert(turn, items);
+        if let Entry::Vacant(place) = read.entry(turn) {
+            let items = items_of(org, place.key())?;
+            place.insert(items);
         }
     }
     Ok(read)

@@ -1,3 +1,5 @@
+//! Turns as the events of a response, against golden files.
+
 use std::{fs, path::Path};
 
 use super::*;

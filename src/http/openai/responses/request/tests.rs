@@ -1,3 +1,5 @@
+//! What a request for a response may hold.
+
 use super::*;
 
 fn read(body: Value) -> Result<ResponseRequest, Fault> {
