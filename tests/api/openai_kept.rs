@@ -34,7 +34,8 @@ fn a_conversation_is_a_session() {
 
 #[test]
 fn a_conversation_begins_with_as_many_items_as_it_may_and_no_more() {
-    let client = App::shared().org("acme");
+    let app = App::shared();
+    let client = app.org("acme");
     for (count, status) in [(ITEMS_MAX - 1, 200), (conversations::ITEMS_MAX, 200), (ITEMS_MAX + 1, 400)] {
         let items = vec![json!({"type": "message", "role": "user", "content": "hi"}); count];
         assert_eq!(client.post("/v1/conversations", json!({ "items": items })).status, status, "{count}");
