@@ -111,6 +111,7 @@ impl Tools {
     /// The tools of a turn of that agent, `client` being those that whoever asks runs. Read from the file alone: no server is
     /// waited for.
     pub fn of(&self, tenant: &Tenant, agent: &Agent, client: Vec<Tool>) -> Result<Toolbox> {
+        let own = client.len();
         let mut tools = client;
         let (listed, unavailable) = self.listed(tenant)?;
         for tool in listed {
@@ -121,7 +122,8 @@ impl Tools {
             }
             tools.push(Tool { policy, ..tool });
         }
-        let offered = within_bounds(&tools);
+        // Whoever asks counts on theirs: ours make room.
+        let offered = within_bounds(&tools).max(own);
         let left_out = tools.len() - offered;
         tools.truncate(offered);
         Ok(Toolbox { tools, left_out, unavailable })

@@ -11,6 +11,7 @@ pub use self::responses::RESPONSE_KEEP;
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
@@ -107,9 +108,13 @@ impl Engine {
 
     /// Begins a turn of its own; returns once its model replies, or after [`HEAD_WAIT`].
     ///
-    /// It runs in a task of its own, so that a caller who leaves in the middle leaves nothing half begun.
+    /// It runs in a task of its own, so that a caller who leaves in the middle leaves nothing half begun. A turn that is not stored
+    /// is stopped then: nobody will ever read it.
     async fn begin_new(self: &Arc<Self>, ask: Ask) -> Result<Started> {
-        tokio::spawn(self.clone().begin_owned(ask)).await.map_err(Error::internal)?
+        let (stays, left) = oneshot::channel();
+        let begun = tokio::spawn(self.clone().begin_owned(ask, left)).await.map_err(Error::internal)?;
+        let _ = stays.send(());
+        begun
     }
 
     /// Whether the model that is asked for, by the chat, its agent or its organization, may have come since its provider was last
@@ -118,7 +123,7 @@ impl Engine {
         self.services.catalog.ask_again_for(ask.model.as_deref()).await
     }
 
-    async fn begin_owned(self: Arc<Self>, mut ask: Ask) -> Result<Started> {
+    async fn begin_owned(self: Arc<Self>, mut ask: Ask, left: oneshot::Receiver<()>) -> Result<Started> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| Error::Unavailable {
             message: "this server runs as many turns as it can: try again in a moment",
             retry_after: TURNS_FULL_RETRY,
@@ -145,7 +150,15 @@ impl Engine {
         let run = self.prepare(asker.clone(), asked, resolved, begun.clone(), bill, head)?;
         let turn = self.spawn(run, slot);
         if let Some(failed_early) = failed_early {
-            self.await_head(&asker.tenant, &begun, &turn, failed_early).await?;
+            let mut headed = pin!(self.await_head(&asker.tenant, &begun, &turn, failed_early));
+            tokio::select! {
+                headed = &mut headed => headed?,
+                // It is waited for all the same: what fails now is undone by it.
+                Err(_) = left, if begun.session.is_none() => {
+                    turn.stop(Stop::Requested);
+                    headed.await?;
+                }
+            }
         }
         let (session_id, session_is_new) = (begun.session_id().to_owned(), begun.session_is_new);
         let turn_id = Some(begun.turn_id);

@@ -14,6 +14,7 @@ pub mod ending; // how a response ended, as it is kept
 pub mod engine; // begins, finds, stops and drains turns
 mod errand; // what one agent asks another
 pub mod fold; // chunks → parts of the stored message
+mod given; // a conversation that whoever asks gives whole
 pub mod history; // the stored history → what a model gets
 pub mod journal; // what a running turn has streamed
 pub mod line; // chunks on lines that every reader takes

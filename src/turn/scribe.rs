@@ -7,10 +7,11 @@ use tokio::{
     time::{Duration, Instant, Sleep, sleep},
 };
 
-use super::{chunk::Chunk, fold::Fold, running::RunningTurn};
+use super::{calls::clients::Clients, chunk::Chunk, fold::Fold, running::RunningTurn};
 use crate::{
     model::Usage,
     store::{Answered, Store, Tenant, TurnRow, tool_calls::EndedCall, turns::Outcome, unstored::Counts},
+    tools::Toolbox,
 };
 
 /// Time between two checkpoints of a turn: what a crash may cost at most.
@@ -38,6 +39,8 @@ pub struct Scribe {
     is_kept: bool,
     /// The count on its way to the file.
     counting: Option<Answered<()>>,
+    /// Whose its calls are.
+    clients: Clients,
 }
 
 impl Scribe {
@@ -57,6 +60,7 @@ impl Scribe {
             ended: Vec::new(),
             is_kept,
             counting: None,
+            clients: Clients::default(),
         }
     }
 
@@ -71,13 +75,28 @@ impl Scribe {
         self.turn.journal().begin(start, before);
     }
 
-    /// Writes chunks, the same for everyone.
+    /// Takes down the tools of a step; `any`: whoever asks brought some.
+    pub fn offered(&mut self, toolbox: &Toolbox, any: bool) {
+        self.clients.offered(toolbox, any);
+    }
+
+    /// Whose its calls are.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// Writes chunks, the same for everyone. Who keeps a conversation is shown the calls that they run, and none of ours.
     pub fn write(&mut self, chunks: &[Chunk]) {
         if chunks.is_empty() {
             return;
         }
         chunks.iter().for_each(|chunk| self.fold.apply(chunk));
-        self.turn.journal().push(chunks);
+        if self.is_kept {
+            return self.turn.journal().push(chunks);
+        }
+        let clients = &mut self.clients;
+        let shown: Vec<_> = chunks.iter().filter(|chunk| clients.see(chunk)).cloned().collect();
+        self.turn.journal().push(&shown);
     }
 
     /// Writes the last chunks, after the turn was stored; the fold is done by then.

@@ -33,6 +33,7 @@ use super::{
 };
 
 mod answer; // an object, or events
+pub mod begin; // a reply that is not stored
 mod call;
 pub mod chat;
 pub mod chat_wire; // chunks as chat completions
@@ -75,6 +76,7 @@ fn routes() -> Vec<Route> {
         post("/conversations", "create_v1_conversation", conversations::create),
         get("/conversations/{id}", "get_v1_conversation", conversations::retrieve),
         delete("/conversations/{id}", "delete_v1_conversation", conversations::delete),
+        post("/chat/completions", "create_chat_completion", chat::create),
     ]
 }
 

@@ -9,6 +9,7 @@ use crate::{
     model::{
         Content, Message, Request, ToolCall,
         facts::{Facts, Lesson},
+        sampling::ToolChoice,
     },
     time::Timestamp,
 };
@@ -319,7 +320,11 @@ fn has(request: &Request, field: Field) -> bool {
         Field::Stop => !request.sampling.stop.is_empty(),
         Field::ResponseFormat => request.sampling.response_format.is_some(),
         Field::ParallelToolCalls => request.sampling.parallel_tool_calls.is_some() && !request.tools.is_empty(),
-        Field::ToolChoice => request.sampling.tool_choice.is_some() && !request.tools.is_empty(),
+        // What is `auto` anyway need not be said.
+        Field::ToolChoice => {
+            let bound = matches!(request.sampling.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
+            bound && !request.tools.is_empty()
+        }
         Field::Thoughts => any(has_thoughts),
         Field::System => any(|message| matches!(message, Message::System(text) if !text.is_empty())),
         Field::Files => any(|message| match message {

@@ -15,6 +15,7 @@ use crate::{
     tools::{Tool, Toolbox, schema::is_within},
 };
 
+pub mod clients; // whose a call is
 pub(super) mod round; // the calls of one step, written down and run
 pub(super) mod shown; // how a call that ended is shown and kept
 pub(super) mod so_far; // what a turn's calls have come to
@@ -61,6 +62,18 @@ pub fn check<'a>(call: &ToolCall, tools: &'a Toolbox, finish: Finish) -> Checked
 /// Arguments as JSON. Models leave line ends unescaped in it, and some servers halve a character.
 fn read(arguments: &str) -> Option<Value> {
     serde_json::from_str(arguments).or_else(|_| serde_json::from_str(&sound_json(arguments))).ok()
+}
+
+/// The chunk for the arguments of a call that whoever asks runs, and judges.
+pub fn theirs_chunk(call: &ToolCall) -> Chunk {
+    let read = read(&call.arguments).map(clean_json).filter(|input| is_within(DEPTH_MAX, input));
+    Chunk::ToolInputAvailable {
+        tool_call_id: call.id.clone(),
+        tool_name: call.name.clone(),
+        input: read.unwrap_or_else(|| Value::String(call.arguments.clone())),
+        provider_metadata: call.beside.as_deref().map(beside::to_metadata),
+        dynamic: false,
+    }
 }
 
 /// The chunk for a call's arguments.

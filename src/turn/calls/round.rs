@@ -11,6 +11,7 @@ use super::{
     Checked, check, input_chunk, keep_written,
     shown::{Ready, Shown, is_dynamic, is_foreign, show},
     so_far::{CallsSoFar, FAILURES_MAX, RunningCall, UnwrittenCall},
+    theirs_chunk,
 };
 use crate::{
     error::{Error, Result},
@@ -87,11 +88,22 @@ impl<'a> Round<'a> {
         let mut fates = Vec::with_capacity(ending.calls.len());
         let mut inputs = Vec::with_capacity(ending.calls.len());
         let mut due = 0;
+        let is_over = self.begun.session.is_none() && ending.calls.iter().any(|call| self.is_theirs(call, ending));
         for (nth, call) in ending.calls.iter().enumerate() {
-            let checked = check(call, self.toolbox, ending.finish);
-            let dynamic = self.toolbox.find(&call.name).is_some_and(is_dynamic);
-            let mut input = input_chunk(call, &checked, dynamic);
-            let fate = self.fate(nth, call, checked, &mut due).await?;
+            let (mut input, fate) = match () {
+                () if self.is_theirs(call, ending) => (theirs_chunk(call), Fate::Client),
+                () => {
+                    let checked = check(call, self.toolbox, ending.finish);
+                    let dynamic = self.toolbox.find(&call.name).is_some_and(is_dynamic);
+                    let input = input_chunk(call, &checked, dynamic);
+                    // Nobody goes on with a step that is not kept but whoever asks: what it ran would be lost.
+                    let fate = match is_over {
+                        true => Fate::Refused("This was not run: another call of the step ended the reply.".into()),
+                        false => self.fate(nth, call, checked, &mut due).await?,
+                    };
+                    (input, fate)
+                }
+            };
             if matches!(fate, Fate::Client) && self.asker.by == By::Responses {
                 keep_written(&mut input, &call.arguments);
             }
@@ -206,6 +218,11 @@ impl<'a> Round<'a> {
         self.so_far.ended(&row.id);
         let (tool_call_id, dynamic) = (row.call_id.clone(), is_foreign(row.origin));
         self.out.end_call(ended, &[Chunk::ToolOutputError { tool_call_id, error_text, dynamic }]);
+    }
+
+    /// Whether whoever asks runs a call, whatever its arguments.
+    fn is_theirs(&self, call: &ToolCall, ending: &Ending) -> bool {
+        ending.finish.allows_calls() && self.out.clients().run(&call.name)
     }
 
     /// Decides what becomes of a call.

@@ -126,8 +126,11 @@ impl Run {
         let dynamic = toolbox.tools.iter().filter(|tool| is_dynamic(tool)).map(|tool| tool.name.clone());
         let step = Step::new(fold::call_ids(self.begun.continued_parts.as_deref())?).with_dynamic(dynamic);
         let mut step = step.apart(self.asker.by == By::Responses);
-        for _ in 0..self.resolved.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
-            if let Next::Finish(finish) = self.step(&mut request, &toolbox, &mut step).await? {
+        let first = self.first_step(&toolbox);
+        for n in 0..self.resolved.settings.steps_max.unwrap_or(STEPS_DEFAULT) {
+            let offered = first.as_ref().filter(|_| n == 0).unwrap_or(&toolbox);
+            self.offer(&mut request, offered, n == 0);
+            if let Next::Finish(finish) = self.step(&mut request, offered, &mut step).await? {
                 return Ok(finish);
             }
         }
@@ -221,6 +224,9 @@ impl Run {
             Left::Outputs(outputs) => outputs,
         };
         if !ending.finish.allows_calls() {
+            if self.is_program() {
+                return Ok(Next::Finish(ending.finish));
+            }
             self.close_with_words(step, "My reply was cut off before a tool call in it was complete.");
             return Ok(Next::Finish(ending.finish));
         }

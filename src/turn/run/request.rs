@@ -3,12 +3,17 @@
 use super::Run;
 use crate::{
     error::{Error, Result},
-    model::{Message, Request, ToolSpec, facts::Lesson, sampling::Sampling},
+    model::{
+        Content, Message, Needs, Request, ToolSpec,
+        facts::Lesson,
+        sampling::{Sampling, ToolChoice},
+    },
     store::tools::Policy,
     time::Timestamp,
     tools::{Tool, Toolbox, Way, builtin::Builtin, client},
     turn::{
         ask::By,
+        given,
         history::{self, Room},
         recall::recall,
         structured::Shape,
@@ -47,15 +52,53 @@ impl Run {
         }
     }
 
+    /// Whether a program asks that speaks another API, and mends its own calls.
+    pub(super) fn is_program(&self) -> bool {
+        matches!(self.asker.by, By::Responses | By::Completions)
+    }
+
+    /// The tools of the first step alone, if whoever asks has chosen: their own, of which one has to be called. A choice that bound
+    /// every step would never end.
+    pub(super) fn first_step(&self, toolbox: &Toolbox) -> Option<Toolbox> {
+        let (ToolChoice::Required | ToolChoice::Named(_)) = self.asked.sampling.tool_choice.as_ref()? else {
+            return None;
+        };
+        let theirs = toolbox.tools.iter().filter(|tool| is_theirs(tool)).cloned();
+        Some(Toolbox { tools: theirs.collect(), ..Toolbox::default() })
+    }
+
+    /// Offers the tools of a step, and says what of the request its asker cannot do without.
+    pub(super) fn offer(&mut self, request: &mut Request, toolbox: &Toolbox, is_first: bool) {
+        request.tools = toolbox.tools.iter().map(Tool::spec).collect();
+        if !is_first {
+            request.sampling.tool_choice = None;
+        }
+        if !self.is_program() {
+            return;
+        }
+        let brings_tools = toolbox.tools.iter().any(is_theirs);
+        self.out.offered(toolbox, brings_tools);
+        let is_file = |content: &Content| matches!(content, Content::File { .. });
+        let has_files = request.messages.iter().any(|message| match message {
+            Message::User(contents) => contents.iter().any(is_file),
+            _ => false,
+        });
+        let format = self.asked.sampling.response_format.is_some();
+        request.needs = Needs { tools: brings_tools, files: has_files, format };
+    }
+
     /// The tools of the turn. Those that a person would have to allow are not offered where nobody can be asked, nor is any other
     /// agent to a conversation that is not kept: what it is asked would be.
     pub(super) fn toolbox(&mut self) -> Result<Toolbox> {
         let client = self.client_tools()?;
+        if self.asked.sampling.tool_choice == Some(ToolChoice::None) {
+            return Ok(Toolbox::default());
+        }
         let Some(agent) = &self.resolved.agent else { return Ok(Toolbox { tools: client, ..Toolbox::default() }) };
         let mut toolbox = self.services.tools.of(&self.asker.tenant, agent, client)?;
         self.progress.tools_left_out = toolbox.left_out;
         self.progress.tools_unavailable.clone_from(&toolbox.unavailable);
-        if matches!(self.asker.by, By::Responses | By::Completions) {
+        if self.is_program() {
             let is_kept = self.begun.session.is_some();
             let is_offered = |tool: &mut Tool| {
                 let asks_agents = matches!(tool.way, Way::Builtin(Builtin::AskAgent));
@@ -79,7 +122,9 @@ impl Run {
     /// than before.
     pub(super) fn read_history(&mut self, request: &mut Request, room: Option<Room>) -> Result<bool> {
         let Some(session) = &self.begun.session else {
-            let given = std::mem::take(&mut self.asked.given).unwrap_or_default();
+            let mut given = std::mem::take(&mut self.asked.given).unwrap_or_default();
+            let field = self.resolved.source.facts().thoughts_field(Timestamp::now());
+            given::bind(&mut given, &self.resolved.model.provider, field);
             let system = &self.resolved.system;
             let system = (!system.is_empty()).then(|| Message::System(system.clone()));
             request.messages.splice(..0, system.into_iter().chain(given));
@@ -128,4 +173,9 @@ impl Run {
         let tokens = self.room(&request.tools).map_or(u64::MAX, |room| room.tokens).min(sent * OVERFLOW_KEPT / 100);
         self.read_history(request, Some(Room { tokens, bytes_per_token, output_bytes }))
     }
+}
+
+/// Whether whoever asks runs a tool.
+fn is_theirs(tool: &Tool) -> bool {
+    matches!(tool.way, Way::Client)
 }

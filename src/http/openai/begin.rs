@@ -1,0 +1,129 @@
+//! A reply that is not stored, from the question to the response: streamed, or as one object.
+//!
+//! Rule: the connection is its life. When the response is dropped, or the wait for it, the turn is stopped.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use poem::{
+    Body, Response,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+};
+
+use super::{error::Fault, ignored::Ignored, models::Asked};
+use crate::{
+    http::{
+        auth::{Caller, Chat},
+        wire::data::{AnswerBytes, JSON},
+    },
+    key::Env,
+    turn::{
+        ask::{Ask, Asker, By},
+        engine::Started,
+        reader::Reader,
+        running::{RunningTurn, Stop},
+    },
+};
+
+/// Which model answers: `provider/model`.
+const MODEL: HeaderName = HeaderName::from_static("x-alm-model");
+/// Says that the built-in model stands in for a paid one.
+const TEST_MODE: HeaderName = HeaderName::from_static("x-alm-test-mode");
+/// What of the request was left out.
+const IGNORED: HeaderName = HeaderName::from_static("x-alm-ignored");
+/// Keeps proxies from collecting a stream before they send it on.
+const UNBUFFERED: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+/// The instructions' role is another name for the same words.
+const NOT_LEFT_OUT: &str = "system";
+/// Of what a model's server refused these are the agent's: the client's own would have refused the request.
+const AGENTS: &str = "tools";
+
+/// Asks what `asked` means, as the program of that caller.
+pub fn ask(caller: &Caller<Chat>, asked: &Asked, by: By) -> Ask {
+    let asker = Asker {
+        tenant: caller.tenant.clone(),
+        test: caller.env == Env::Test,
+        key_id: caller.key_id.clone(),
+        request_id: caller.request_id.as_str().to_owned(),
+        claim: caller.claim.clone(),
+        by,
+        decider: caller.decider(),
+    };
+    let (agent, model) = match asked.clone() {
+        Asked::Agent(id) => (Some(id), None),
+        Asked::Raw(id) => (None, Some(id)),
+    };
+    Ask { agent, raw: model.is_some(), model, ..Ask::new(asker) }
+}
+
+/// Whether it is a provider's model itself, and one that costs nothing.
+pub fn is_free(caller: &Caller<Chat>, asked: &Asked) -> Result<bool, Fault> {
+    let Asked::Raw(id) = asked else { return Ok(false) };
+    Ok(caller.app.catalog.resolve(&caller.tenant, id)?.model.is_free())
+}
+
+/// Begins a turn that is not stored, and answers with its reply in its own wire.
+pub async fn begin(caller: &Caller<Chat>, ask: Ask, mut ignored: Ignored, stream: bool) -> Result<Response, Fault> {
+    let Started { turn, model, test_mode, .. } = caller.app.engine.begin(ask).await?;
+    let life = Life(turn.clone());
+    let response = match stream {
+        true => Response::builder()
+            .content_type("text/event-stream")
+            .header(header::CACHE_CONTROL, "no-cache")
+            .header(UNBUFFERED.0, UNBUFFERED.1)
+            .body(Body::from_bytes_stream(Living { reader: turn.reader(), _life: life })),
+        false => {
+            turn.ended().await;
+            if let Some(error) = turn.take_failure() {
+                return Err(error.into());
+            }
+            let json = turn.journal().since(0);
+            let bytes = AnswerBytes(json.len());
+            let mut response = Response::builder().content_type(JSON).body(json);
+            response.set_data(bytes);
+            response
+        }
+    };
+    let left_out = turn.ignored().into_iter().filter(|what| what != NOT_LEFT_OUT);
+    left_out.for_each(|what| ignored.add(if what == AGENTS { "agent.tools".to_owned() } else { what }));
+    Ok(with_headers(response, model.as_deref(), test_mode, &ignored))
+}
+
+/// The same response, which says what answered and what was left out.
+pub fn with_headers(mut response: Response, model: Option<&str>, test_mode: bool, ignored: &Ignored) -> Response {
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.extend(model.and_then(|model| HeaderValue::from_str(model).ok()).map(|model| (MODEL, model)));
+    headers.extend(test_mode.then(|| (TEST_MODE, HeaderValue::from_static("true"))));
+    let ignored = ignored.header().and_then(|ignored| HeaderValue::from_bytes(ignored.as_bytes()).ok());
+    headers.extend(ignored.map(|ignored| (IGNORED, ignored)));
+    response
+}
+
+/// Stops a turn that still runs when it is dropped.
+struct Life(Arc<RunningTurn>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.stop(Stop::Requested);
+    }
+}
+
+/// The stream of a turn that ends with it.
+struct Living {
+    reader: Reader,
+    _life: Life,
+}
+
+impl Stream for Living {
+    type Item = std::io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.reader).poll_next(context)
+    }
+}
