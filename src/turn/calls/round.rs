@@ -119,14 +119,7 @@ impl<'a> Round<'a> {
         for (call, fate) in ending.calls.iter().zip(fates) {
             match fate {
                 Fate::Refused(sentence) => {
-                    let tool = self.toolbox.find(&call.name);
-                    // A name that a model made up is no tool, and stays out of the log.
-                    tool.iter().for_each(|tool| {
-                        self.services.stats.note_call(&OverCall::refused(&self.begun.turn_id, &tool.name, tool.origin))
-                    });
-                    let dynamic = tool.is_some_and(is_dynamic);
-                    let (tool_call_id, error_text) = (call.id.clone(), sentence.clone());
-                    self.out.write(&[Chunk::ToolOutputError { tool_call_id, error_text, dynamic }]);
+                    self.tell_refused(call, sentence.clone());
                     outputs.push((call.id.clone(), sentence));
                 }
                 Fate::Client | Fate::Waits(_) => waits = true,
@@ -145,6 +138,16 @@ impl<'a> Round<'a> {
             Some(Message::Tool { call_id, output })
         });
         Ok(Left::Outputs(in_order.collect()))
+    }
+
+    /// Tells that a call was not made, and counts it. A name that a model made up is no tool, and stays out of the log.
+    fn tell_refused(&mut self, call: &ToolCall, error_text: String) {
+        let tool = self.toolbox.find(&call.name);
+        if let Some(tool) = tool {
+            self.services.stats.note_call(&OverCall::refused(&self.begun.turn_id, &tool.name, tool.origin));
+        }
+        let (tool_call_id, dynamic) = (call.id.clone(), tool.is_some_and(is_dynamic));
+        self.out.write(&[Chunk::ToolOutputError { tool_call_id, error_text, dynamic }]);
     }
 
     /// Runs what a person has allowed in an earlier turn of this message, and what a crash left to be made again.
