@@ -20,7 +20,7 @@ pub mod secrets; // what a tool is sent and nobody is shown
 pub mod template; // URLs with places for an input
 mod tool; // a tool, wherever it comes from
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use serde_json::Value;
 
@@ -53,6 +53,8 @@ pub struct Toolbox {
     pub left_out: usize,
     /// Servers whose tools are not offered as long as they do not answer, by slug.
     pub unavailable: Vec<String>,
+    /// What servers say of how they want to be used, by slug, where a person lets models read it.
+    pub said: BTreeMap<String, String>,
 }
 
 /// All tools there are: what they need to run, once a process.
@@ -113,7 +115,7 @@ impl Tools {
     pub fn of(&self, tenant: &Tenant, agent: &Agent, client: Vec<Tool>) -> Result<Toolbox> {
         let own = client.len();
         let mut tools = client;
-        let (listed, unavailable) = self.listed(tenant)?;
+        let mcp::Offered { tools: listed, unavailable, said } = self.listed(tenant)?;
         for tool in listed {
             let is_taken = tools.iter().any(|other| other.name == tool.name);
             let policy = tool.policy.max(agent.settings.tool_approval.unwrap_or(Policy::Never));
@@ -126,15 +128,15 @@ impl Tools {
         let offered = within_bounds(&tools).max(own);
         let left_out = tools.len() - offered;
         tools.truncate(offered);
-        Ok(Toolbox { tools, left_out, unavailable })
+        Ok(Toolbox { tools, left_out, unavailable, said })
     }
 
-    /// Every tool of the organization that can be offered, in the order in which they are; and the servers that do not answer.
-    fn listed(&self, tenant: &Tenant) -> Result<(Vec<Tool>, Vec<String>)> {
+    /// Every tool of the organization that can be offered, in the order in which they are; and what there is to say of servers.
+    fn listed(&self, tenant: &Tenant) -> Result<mcp::Offered> {
         let of_http = self.store.org(tenant).http_tools()?.into_iter().filter(|tool| tool.is_active);
         let of_servers = self.mcp.offered(tenant)?;
         let tools = Builtin::ALL.into_iter().map(Tool::from).chain(of_http.map(Tool::from)).chain(of_servers.tools);
-        Ok((tools.collect(), of_servers.unavailable))
+        Ok(mcp::Offered { tools: tools.collect(), ..of_servers })
     }
 
     /// Calls a tool once for its owner, who allows the call by asking for it.
@@ -147,7 +149,7 @@ impl Tools {
                 None => self.http.try_once(&row, input, &id::generate()).await,
             });
         }
-        let ended = match self.listed(tenant)?.0.into_iter().find(|tool| tool.name == name) {
+        let ended = match self.listed(tenant)?.tools.into_iter().find(|tool| tool.name == name) {
             Some(tool) => match tool.refuse(input) {
                 Some(faults) => Ended::Failed(faults),
                 None => self.run(&tool, input, self.call_of_nobody(tenant)).await,
@@ -182,6 +184,17 @@ impl Toolbox {
     pub fn find(&self, name: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.name == name)
     }
+
+    /// What the servers of these tools say of how they want to be used, each under its slug; empty if nothing.
+    pub fn instructions(&self) -> String {
+        let is_offered = |slug: &str| self.tools.iter().any(|tool| tool.server.as_deref() == Some(slug));
+        let said = self.said.iter().filter(|(slug, _)| is_offered(slug));
+        let texts: Vec<_> = said.map(|(slug, text)| format!("# {slug}\n\n{text}")).collect();
+        match texts.is_empty() {
+            true => String::new(),
+            false => format!("What the servers of tools say of their use:\n\n{}", texts.join("\n\n")),
+        }
+    }
 }
 
 /// What came of a call that sent no request of an HTTP tool.
@@ -205,6 +218,18 @@ mod tests {
 
     fn tool(name: &str, description: &str) -> Tool {
         Tool { name: name.into(), description: description.into(), ..Builtin::CurrentTime.into() }
+    }
+
+    #[test]
+    fn what_a_server_says_of_its_use_is_read_with_a_tool_of_it_and_not_without() {
+        let said = [("a", "First a."), ("b", "Then b.")].map(|(slug, text)| (slug.to_owned(), text.to_owned()));
+        let of = |slugs: &[&str]| {
+            let tools = slugs.iter().map(|slug| Tool { server: Some((*slug).into()), ..tool("t", "") }).collect();
+            Toolbox { tools, said: BTreeMap::from(said.clone()), ..Toolbox::default() }.instructions()
+        };
+        assert_eq!(of(&["c"]), "");
+        assert_eq!(of(&["b"]), "What the servers of tools say of their use:\n\n# b\n\nThen b.");
+        assert!(of(&["b", "a"]).ends_with("# a\n\nFirst a.\n\n# b\n\nThen b."));
     }
 
     #[test]

@@ -85,12 +85,11 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
     if test_mode {
         model = services.catalog.resolve(tenant, catalog::DEMO_MODEL)?;
     }
-    let prompts = [
+    let system = prompt(&[
         project.as_ref().map_or("", |project| &project.prompt),
         agent.as_ref().map_or("", |agent| &agent.system_prompt),
         &ask.system,
-    ];
-    let system = prompts.into_iter().filter(|prompt| !prompt.is_empty()).collect::<Vec<_>>().join("\n\n");
+    ]);
     let project_id = project.map(|project| project.id);
     let settings = agent.as_ref().map(|agent| agent.settings.clone()).unwrap_or_default();
     Ok(Resolved { session, agent, settings, project_id, system, model: model.model, source: model.source, test_mode })
@@ -104,4 +103,9 @@ fn refuse_other(what: &str, own: Option<&str>, asked: &str) -> Result<()> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// The prompts of a turn as one text.
+pub(super) fn prompt(parts: &[&str]) -> String {
+    parts.iter().copied().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }

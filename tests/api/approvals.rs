@@ -306,3 +306,28 @@ fn a_tool_of_the_clients_own_is_run_by_the_client() {
     let (role, told) = model.last_messages().pop().unwrap();
     assert_eq!((&*role, told.contains("Rome")), ("tool", true));
 }
+
+#[test]
+fn whoever_asks_over_mcp_is_told_what_waits_and_hears_the_rest_once_it_is_allowed() {
+    let asking = asking(Policy::Ask, Answer::call("t1", SEARCH.0, SEARCH.1));
+    let call = |tool: &str, arguments: Value| {
+        let params = json!({ "name": tool, "arguments": arguments });
+        let asked = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        asking.acme.post("/mcp", asked).json()["result"]["structuredContent"].clone()
+    };
+    let told = call("ask_agent", json!({ "agent": "ala", "message": "Go" }));
+    assert_eq!((&told["status"], &told["finishReason"]), (&json!("awaiting_approval"), &json!("tool-calls")), "{told}");
+    let waiting = &asking.acme.get("/approvals").ok(200)["items"][0];
+    let expected = json!([{ "approvalId": waiting["approvalId"], "toolName": SEARCH.0 }]);
+    assert_eq!(told["approvals"], expected);
+
+    let path = format!("/approvals/{}", waiting["approvalId"].as_str().unwrap());
+    asking.acme.post(&path, json!({ "approved": true })).ok(200);
+    let session = told["sessionId"].as_str().unwrap();
+    let read = until("the reply to go on", || {
+        let read = call("read_session", json!({ "sessionId": session }));
+        (read["status"] == "idle").then_some(read)
+    });
+    let last = read["messages"].as_array().unwrap().last().unwrap();
+    assert!(last["text"].as_str().unwrap().ends_with("done"), "{read}");
+}

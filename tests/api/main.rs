@@ -11,6 +11,7 @@ mod support;
 mod fake_mcp;
 
 mod absence;
+mod addresses;
 mod agents;
 mod api_keys;
 mod approvals;

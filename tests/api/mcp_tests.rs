@@ -3,7 +3,11 @@
 use alm::tools::connect::Place;
 use serde_json::json;
 
-use crate::support::{fake_model::nobody, harness::App};
+use crate::support::{
+    counting::{Counting, Says},
+    fake_model::nobody,
+    harness::App,
+};
 
 #[test]
 fn a_server_that_does_not_answer_says_so_in_its_test_and_after_it() {
@@ -21,4 +25,17 @@ fn a_server_that_does_not_answer_says_so_in_its_test_and_after_it() {
     }
     owner.post("/mcp/servers/gone/test", json!({})).fails(404, "NOT_FOUND");
     assert_eq!(owner.get("/mcp/servers/away").ok(200)["log"], "");
+}
+
+#[test]
+fn a_server_of_the_transport_before_is_told_what_to_do_instead() {
+    let app = App::shared();
+    let old = Counting::start(|_, came| match &*came.method {
+        "GET" => Says::Response(200, "text/event-stream", "event: endpoint\ndata: /messages?session=1\n\n".into()),
+        _ => Says::Response(405, "text/plain", "Method Not Allowed".into()),
+    });
+    app.mcp_server("acme", "old", Place::Url(old.url("/sse")));
+    let tested = app.browser("acme").post("/mcp/servers/old/test", json!({})).ok(200);
+    let error = tested["stages"].as_array().unwrap().last().unwrap()["error"].as_str().unwrap().to_owned();
+    assert!(error.starts_with("old speaks HTTP+SSE") && error.contains("mcp-remote"), "{error}");
 }

@@ -210,3 +210,23 @@ fn a_tool_that_tells_another_story_asks_before_it_runs_again() {
     let stream = acme.ask("after", "call srv__search {}");
     assert_eq!((stream.all("tool-output-available").len(), fake.server.calls("search")), (1, 2));
 }
+
+#[test]
+fn what_a_server_says_of_its_use_is_read_by_models_where_its_owner_lets_it() {
+    let (acme, fake) = (Acme::start(), FakeMcp::start(Era::Legacy));
+    acme.add("srv", &fake);
+    let reads = |question: Value| {
+        acme.client.chat(question);
+        acme.model.chats().pop().unwrap()["messages"].to_string().contains("# srv\\n\\nBe kind.")
+    };
+    let ask = || json!({ "model": "up/free", "messages": [user("Hello")] });
+    assert!(!reads(ask()), "it is a stranger's text");
+    let owner = acme.app.browser("acme");
+    owner.patch("/mcp/servers/srv", json!({ "useInstructions": true })).ok(200);
+    assert!(reads(ask()));
+    let none = acme.client.post("/agents", json!({ "name": "Alone", "allowedTools": ["current_time"] })).ok(201);
+    assert!(
+        !reads(json!({ "agentId": none["id"], "model": "up/free", "messages": [user("Hello")] })),
+        "without its tools"
+    );
+}

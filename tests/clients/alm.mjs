@@ -51,6 +51,7 @@ export async function startAlm() {
 
   return {
     base: server.base,
+    pid: server.pid,
     cli,
     /** A fresh organization with a key. `upstream` is the script of its model `fake/m`; `price` its price, as `IN/OUT`. */
     async org({ upstream: replies, price } = {}) {
@@ -202,6 +203,7 @@ async function serve(data, env, { flags = [], listen = "127.0.0.1:0" } = {}) {
   child.stdout.resume();
   return {
     base,
+    pid: child.pid,
     /** What matches in the log, as soon as it is there. */
     async logged(pattern) {
       for (; !pattern.test(log); await once(child.stderr, "data")) {

@@ -17,6 +17,7 @@ import { call, orgWithServer } from "./mcp-chats.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const run = promisify(execFile);
+const EVERYTHING = join(here, "node_modules/@modelcontextprotocol/server-everything/dist/index.js");
 
 let app;
 let python;
@@ -69,8 +70,7 @@ const SERVERS = {
   "server-everything, of the old protocol": {
     era: "2025-11-25",
     async start(port) {
-      const file = join(here, "node_modules/@modelcontextprotocol/server-everything/dist/index.js");
-      const command = [process.execPath, file, "streamableHttp"];
+      const command = [process.execPath, EVERYTHING, "streamableHttp"];
       return startServer(command, { PORT: String(port) }, /listening on port/);
     },
     adds: { tool: "get-sum", input: { a: 2, b: 3 }, told: "The sum of 2 and 3 is 5." },
@@ -127,6 +127,22 @@ for (const [name, kind] of Object.entries(SERVERS)) {
     });
   });
 }
+
+test("a server of the transport before is refused with what to do instead", async () => {
+  const port = await freePort();
+  const command = [process.execPath, EVERYTHING, "sse"];
+  const server = await startServer(command, { PORT: String(port) }, /running on port/);
+  try {
+    const org = await app.org();
+    const added = app.cli("mcp", "add", "old", `http://127.0.0.1:${port}/sse`, "--org", org.slug, "--yes");
+    await assert.rejects(added, ({ stdout, stderr }) => {
+      assert.match(`${stdout}${stderr}`, /old speaks HTTP\+SSE, the transport of 2024.*mcp-remote/s);
+      return true;
+    });
+  } finally {
+    await server.stop();
+  }
+});
 
 test("an error of the tool is told to the model, and the reply goes on", async () => {
   const port = await freePort();

@@ -1,5 +1,7 @@
 //! What came back from an HTTP server: what it was asked, and what its answer means.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use rmcp::{
     model::{ClientJsonRpcMessage, ClientRequest, ServerJsonRpcMessage},
@@ -11,6 +13,7 @@ use sse_stream::Sse;
 use super::{
     envelope,
     failed::{Events, Failed, Failure},
+    questions::Questions,
     result::ERROR_CHARS_MAX,
 };
 use crate::outbound::{
@@ -20,6 +23,10 @@ use crate::outbound::{
 
 /// Of a failed response, this much is read: enough to find an error of the protocol in it.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+/// Who says when to come back for the rest of an answer is asked for it no sooner than after this.
+pub const RESUME_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// And after this at the latest.
+pub const RESUME_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The code of a lost session, from servers that answer it with 400.
 const SESSION_LOST: i64 = -32_000;
 
@@ -61,17 +68,26 @@ impl Asked {
 
 /// The events of an answer, each message in its envelope. An event's id is passed on only where the server says when to come back for
 /// the rest: else a connection that broke is an answer that will not come.
-pub(super) fn opened(events: Events, asked: Asked) -> Events {
+pub(super) fn opened(events: Events, asked: Asked, questions: Questions) -> Events {
     let mut resumes = false;
     let closed = events.map(move |event| {
         let event = event?;
         resumes |= event.retry.is_some();
         let message = event.data.and_then(|data| serde_json::from_str(&data).ok());
         // The library takes any answer for the last event.
-        let data = message.filter(|message| asked.fits(message)).map(|message| asked.close(message).to_string());
-        Ok(Sse { data, id: event.id.filter(|_| resumes), ..event })
+        let message = message.filter(|message| asked.fits(message)).map(|message| asked.close(message));
+        let message = message.filter(|message| match message.get("method") {
+            Some(_) => serde_json::from_value(message.clone()).is_ok_and(|message| questions.admits(&message)),
+            None => true,
+        });
+        let retry = event.retry.map(|ms| resume_pause(Duration::from_millis(ms)).as_millis() as u64);
+        Ok(Sse { data: message.map(|message| message.to_string()), id: event.id.filter(|_| resumes), retry, ..event })
     });
     closed.boxed()
+}
+
+fn resume_pause(asked: Duration) -> Duration {
+    asked.clamp(RESUME_PAUSE_MIN, RESUME_PAUSE_MAX)
 }
 
 /// What a failed response means.
@@ -134,4 +150,23 @@ pub(super) fn header_text(response: &Response<Body>, name: &str) -> Option<Strin
 pub(super) fn media_type(response: &Response<Body>) -> String {
     let text = header_text(response, header::CONTENT_TYPE.as_str()).unwrap_or_default();
     text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_an_answer_is_asked_for_when_its_server_says_within_bounds() {
+        let ms = Duration::from_millis(1);
+        for (asked, pause) in [
+            (Duration::ZERO, RESUME_PAUSE_MIN),
+            (RESUME_PAUSE_MIN - ms, RESUME_PAUSE_MIN),
+            (RESUME_PAUSE_MIN + ms, RESUME_PAUSE_MIN + ms),
+            (RESUME_PAUSE_MAX, RESUME_PAUSE_MAX),
+            (RESUME_PAUSE_MAX + ms, RESUME_PAUSE_MAX),
+        ] {
+            assert_eq!(resume_pause(asked), pause);
+        }
+    }
 }

@@ -95,3 +95,22 @@ async fn recorded_conversations_of_both_eras_go_as_they_went() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_starts_slowly_may_answer_the_question_for_its_era_late() {
+    let (ours, theirs) = duplex(64 * 1024);
+    tokio::spawn(async move {
+        let mut theirs = BufReader::new(theirs);
+        // The second comes once the first has been waited for.
+        let (probe, greeting) = (next(&mut theirs).await, next(&mut theirs).await);
+        assert_eq!((&probe["method"], &greeting["method"]), (&json!("server/discover"), &json!("initialize")));
+        let unknown = json!({"code": -32601, "message": "Method not found"});
+        say(&mut theirs, &json!({"jsonrpc": "2.0", "id": probe["id"], "error": unknown})).await;
+        let greeted = json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "slow", "version": "1"}});
+        say(&mut theirs, &json!({"jsonrpc": "2.0", "id": greeting["id"], "result": greeted})).await;
+        while theirs.read_line(&mut String::new()).await.is_ok_and(|bytes| bytes > 0) {}
+    });
+    let (stdout, stdin) = tokio::io::split(ours);
+    let link = Link::begin(Lines::new(stdout, stdin), None, None, Arc::default(), PATIENCE).await.unwrap();
+    assert_eq!(link.told.era, wire::Era::Legacy);
+}

@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 
 const RESULT: &str = "alm/result";
 const ERROR: &str = "alm/error";
+/// An answer that says neither.
+const NOTHING: &str = "alm/nothing";
 /// The code of an answer that was too long to read.
 pub(super) const TOO_LONG: i64 = -1;
 
@@ -39,7 +41,7 @@ pub(super) fn close(mut message: Value, request: Option<&Value>) -> Value {
     let closed = match (fields.shift_remove("result"), fields.shift_remove("error")) {
         (_, Some(error)) => single(ERROR, error),
         (Some(result), None) => single(RESULT, result),
-        (None, None) => return message,
+        (None, None) => single(NOTHING, Value::Null),
     };
     fields.insert("result".into(), closed);
     message
@@ -115,6 +117,15 @@ mod tests {
         assert_eq!(close(nobodys.clone(), None), nobodys);
         let spoofed = json!({"jsonrpc": "2.0", "id": 1, "error": {"code": TOO_LONG, "message": "m", "data": 1}});
         assert_eq!(passed(spoofed, None), Some(Reply::Error { code: TOO_LONG, message: "m".into() }));
+    }
+
+    #[test]
+    fn an_answer_without_a_result_is_one_all_the_same() {
+        let text = close(json!({"jsonrpc": "2.0", "id": 7}), None).to_string();
+        let read: ServerJsonRpcMessage = serde_json::from_str(&text).unwrap();
+        let ServerJsonRpcMessage::Response(response) = read else { panic!("{read:?}") };
+        let ServerResult::CustomResult(raw) = response.result else { panic!("{:?}", response.result) };
+        assert_eq!(open(raw.0), None);
     }
 
     #[test]

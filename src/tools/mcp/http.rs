@@ -29,6 +29,7 @@ use super::{
     events::{self, MCP_LINE_BYTES_MAX},
     failed::{Events, Failed, Failure},
     param_headers,
+    questions::{Questions, is_answer},
 };
 use crate::outbound::{
     Body, Client,
@@ -58,11 +59,13 @@ struct Inner {
     marked: RwLock<HashMap<String, Arc<Map<String, Value>>>>,
     /// How often in a row the stream of notices failed.
     notices_failed: AtomicU32,
+    questions: Questions,
 }
 
 impl Http {
     pub(super) fn new(client: Client, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Http(Arc::new(Inner { client, headers, marked: RwLock::default(), notices_failed: AtomicU32::new(0) }))
+        let (marked, notices_failed) = (RwLock::default(), AtomicU32::new(0));
+        Http(Arc::new(Inner { client, headers, marked, notices_failed, questions: Questions::default() }))
     }
 
     /// Remembers the schema of a tool that is about to be called.
@@ -128,6 +131,7 @@ impl Http {
         let body = serde_json::to_vec(message)?;
         let asked = Asked::of(message);
         let sent = self.send(Method::POST, uri, session, headers, body.into(), !asked.is_call).await;
+        self.0.questions.sent(is_answer(message));
         let mut response = sent.map_err(Failure::Client)?;
         if !response.status().is_success() {
             return refusal(&mut response, &asked, session.is_some()).await;
@@ -139,7 +143,7 @@ impl Http {
         let max = limits.max_json_response_size;
         if media_type(&response) == events::MEDIA_TYPE {
             let events = events::read(response.into_body(), limits.max_sse_event_size, asked.id.clone());
-            return Ok(StreamableHttpPostResponse::Sse(opened(events, asked), new_session));
+            return Ok(StreamableHttpPostResponse::Sse(opened(events, asked, self.0.questions.clone()), new_session));
         }
         // One byte more tells a longer body.
         let bytes = response.body_mut().read_up_to(max + 1).await.map_err(|_| Failure::Client(Failed::Cut))?;
@@ -153,6 +157,19 @@ impl Http {
         };
         let message = serde_json::from_value(message).map_err(|_| Failure::Client(Failed::NotJson))?;
         Ok(StreamableHttpPostResponse::Json(message, new_session))
+    }
+
+    /// Whether there is a server of the transport before this one: it says at once where to post.
+    pub(super) async fn speaks_sse(&self, uri: &str) -> bool {
+        let first = async {
+            let response = self.send(Method::GET, uri, None, HashMap::new(), Bytes::new(), true).await.ok()?;
+            if !response.status().is_success() || media_type(&response) != events::MEDIA_TYPE {
+                return None;
+            }
+            events::read(response.into_body(), MCP_LINE_BYTES_MAX, None).next().await?.ok()
+        };
+        let first = tokio::time::timeout(REACH_TIMEOUT, first).await;
+        first.is_ok_and(|event| event.is_some_and(|event| event.event.as_deref() == Some("endpoint")))
     }
 
     /// The stream of notices of a session. One that fails is tried again, ever more slowly, and does nothing else.
@@ -177,7 +194,8 @@ impl Http {
             return Ok(stream::empty().boxed());
         }
         let (began, inner) = (Instant::now(), self.0.clone());
-        let events = events::read(response.into_body(), MCP_LINE_BYTES_MAX, None).map(move |event| {
+        let events = events::read(response.into_body(), MCP_LINE_BYTES_MAX, None);
+        let events = opened(events, Asked::default(), self.0.questions.clone()).map(move |event| {
             if began.elapsed() > NOTICES_LASTED {
                 inner.notices_failed.store(0, Ordering::Relaxed);
             }
@@ -257,8 +275,8 @@ impl StreamableHttpClient for Http {
         if !response.status().is_success() || media_type(&response) != events::MEDIA_TYPE {
             return Err(Failure::ServerDoesNotSupportSse);
         }
-        let asked = Asked::default();
-        Ok(opened(events::read(response.into_body(), MCP_LINE_BYTES_MAX, None), asked))
+        let events = events::read(response.into_body(), MCP_LINE_BYTES_MAX, None);
+        Ok(opened(events, Asked::default(), self.0.questions.clone()))
     }
 }
 

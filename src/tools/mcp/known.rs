@@ -214,6 +214,11 @@ impl Known {
         }
     }
 
+    /// Whether somebody looks after it.
+    pub(super) fn is_kept(&self) -> bool {
+        locked(&self.keeper).as_ref().is_some_and(|keeper| !keeper.is_finished())
+    }
+
     pub(super) async fn end(&self) {
         if let Some(keeper) = locked(&self.keeper).take() {
             keeper.abort();

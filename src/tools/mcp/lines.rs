@@ -2,7 +2,7 @@
 //!
 //! Rule: what cannot be read is passed over. `child` gives whole lines that may be messages, and says when it dropped one.
 
-use std::{collections::HashSet, io, sync::Arc};
+use std::{io, sync::Arc};
 
 use rmcp::{
     RoleClient,
@@ -15,7 +15,10 @@ use tokio::{
     sync::Mutex,
 };
 
-use super::envelope;
+use super::{
+    envelope,
+    questions::{Questions, is_answer},
+};
 
 /// The pipes of a running command.
 pub(super) struct Lines<R, W> {
@@ -23,8 +26,10 @@ pub(super) struct Lines<R, W> {
     /// A line whose end has not come yet.
     line: Vec<u8>,
     writer: Arc<Mutex<W>>,
-    /// Requests of the handshake, whose answers the library reads itself.
-    handshake: HashSet<RequestId>,
+    /// Requests of the handshake, whose answers the library reads itself. It takes the answer to the last one alone: a server that
+    /// starts slowly answers the question for its era when it is asked the next one.
+    handshake: Vec<RequestId>,
+    questions: Questions,
 }
 
 impl<R: AsyncRead, W: AsyncWrite> Lines<R, W> {
@@ -33,7 +38,8 @@ impl<R: AsyncRead, W: AsyncWrite> Lines<R, W> {
             reader: BufReader::new(stdout),
             line: Vec::new(),
             writer: Arc::new(Mutex::new(stdin)),
-            handshake: HashSet::new(),
+            handshake: Vec::new(),
+            questions: Questions::default(),
         }
     }
 }
@@ -41,8 +47,13 @@ impl<R: AsyncRead, W: AsyncWrite> Lines<R, W> {
 impl<R, W> Lines<R, W> {
     fn read(&self, line: &[u8]) -> Option<ServerJsonRpcMessage> {
         let message: Value = serde_json::from_slice(line).ok()?;
-        let of_handshake = self.handshake.iter().any(|id| serde_json::to_value(id).is_ok_and(|id| message["id"] == id));
-        serde_json::from_value(if of_handshake { message } else { envelope::close(message, None) }).ok()
+        let is_of = |id: &RequestId| serde_json::to_value(id).is_ok_and(|id| message["id"] == id);
+        let message = match self.handshake.iter().rposition(is_of) {
+            Some(at) if at + 1 < self.handshake.len() && message.get("method").is_none() => return None,
+            Some(_) => message,
+            None => envelope::close(message, None),
+        };
+        serde_json::from_value(message).ok().filter(|message| self.questions.admits(message))
     }
 }
 
@@ -57,14 +68,15 @@ where
         if let ClientJsonRpcMessage::Request(request) = &message
             && matches!(request.request, ClientRequest::InitializeRequest(_) | ClientRequest::DiscoverRequest(_))
         {
-            self.handshake.insert(request.id.clone());
+            self.handshake.push(request.id.clone());
         }
-        let writer = self.writer.clone();
+        let (writer, questions) = (self.writer.clone(), self.questions.clone());
         async move {
             let mut line = serde_json::to_vec(&message)?;
             line.push(b'\n');
             let mut writer = writer.lock().await;
             writer.write_all(&line).await?;
+            questions.sent(is_answer(&message));
             writer.flush().await
         }
     }

@@ -15,6 +15,10 @@ pub const MCP_TOOLS_MAX: usize = 256;
 pub const DESCRIPTION_CHARS_MAX: usize = 2_048;
 /// Longest name, in characters: the protocol's own bound.
 pub const REMOTE_NAME_CHARS_MAX: usize = 128;
+/// Bytes of a whole list that are taken, as JSON; the rest of it is left out.
+pub const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a tool counts for at least, however small it is as JSON.
+const TOOL_BYTES: usize = 64;
 /// How long a list is taken for true that says nothing of itself.
 pub(super) const TTL_DEFAULT: Duration = Duration::from_secs(10 * 60);
 /// A list that is older in less than this is asked for no sooner.
@@ -41,6 +45,27 @@ pub(super) struct Page {
     pub tools: Vec<Value>,
     pub next_cursor: Option<String>,
     pub ttl: Duration,
+}
+
+/// What is taken of the pages of a list.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub tools: Vec<Value>,
+    bytes: usize,
+}
+
+impl Taken {
+    /// Takes the tools of a page; whether there was room for all of them.
+    pub(super) fn take(&mut self, tools: Vec<Value>) -> bool {
+        for tool in tools {
+            self.bytes += tool.to_string().len().max(TOOL_BYTES);
+            if self.bytes > LIST_BYTES_MAX {
+                return false;
+            }
+            self.tools.push(tool);
+        }
+        true
+    }
 }
 
 /// Reads the result of `tools/list`.
@@ -192,6 +217,20 @@ mod tests {
         assert_eq!(found.len(), 14);
         let large = read_all(json!([{"name": "large", "inputSchema": {"description": "x".repeat(40_000)}}])).remove(0);
         assert_eq!(large.definition["inputSchema"], json!({"type": "object"}), "it is not kept");
+    }
+
+    #[test]
+    fn a_list_may_have_so_many_bytes_and_the_rest_is_left_out() {
+        for (bytes, fits) in [(LIST_BYTES_MAX - 1, true), (LIST_BYTES_MAX, true), (LIST_BYTES_MAX + 1, false)] {
+            let mut taken = Taken::default();
+            // Two of them are the quotes.
+            let rest = Value::String("x".repeat(bytes - 100 - 2));
+            assert!(taken.take(vec![Value::String("x".repeat(98))]));
+            assert_eq!((taken.take(vec![rest]), taken.tools.len()), (fits, 1 + usize::from(fits)));
+        }
+        let mut taken = Taken::default();
+        assert!(!taken.take(vec![json!(0); LIST_BYTES_MAX / TOOL_BYTES + 1]));
+        assert_eq!(taken.tools.len(), LIST_BYTES_MAX / TOOL_BYTES);
     }
 
     #[test]

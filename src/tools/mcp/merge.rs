@@ -70,7 +70,7 @@ fn again(tool: McpTool, listed: Listed) -> McpTool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
@@ -82,7 +82,7 @@ mod tests {
         time::Timestamp,
     };
 
-    fn server(listed: bool, new_tools: NewTools) -> McpServer {
+    pub(in crate::tools::mcp) fn server(listed: bool, new_tools: NewTools) -> McpServer {
         let now = Timestamp::from_millis(1);
         McpServer {
             id: "id".into(),

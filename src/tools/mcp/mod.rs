@@ -17,6 +17,7 @@ mod merge; // what becomes of tools that are listed again
 mod offer; // what a turn is offered
 mod open; // how a server is reached
 mod param_headers; // arguments that are headers too
+mod questions; // what a server asks of us
 mod refusal; // why there is no result
 mod report; // the test of a server
 mod result; // what a call was answered
@@ -29,8 +30,9 @@ mod words; // what is said of a server
 #[cfg(test)]
 mod conversations;
 #[cfg(test)]
-#[allow(dead_code)] // the suites use all of it
 mod fake; // a server that misbehaves
+#[cfg(test)]
+mod served;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,11 @@
 //!
 //! Rule: secrets are opened here and go into the connection and nowhere else.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     http::{self, Http},
@@ -27,6 +31,9 @@ use crate::{
 /// How long a command that has closed its output may take to be gone.
 const END_WAIT: Duration = Duration::from_secs(1);
 
+/// One that starts in less than this has heard which era it is asked for. Another, as one that is fetched first, is started again.
+const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What opens connections.
 pub struct Opening {
     clients: Arc<ToolClients>,
@@ -46,7 +53,14 @@ impl Opening {
         let (link, running) = match &row.url {
             Some(url) => (self.by_url(row, url, known, patience).await?, None),
             None => {
-                let (link, running) = self.by_command(row, known, patience).await?;
+                let began = Instant::now();
+                let started = match self.by_command(row, known, patience).await {
+                    Err(_) if (PROBE_PATIENCE..patience).contains(&began.elapsed()) => {
+                        self.by_command(row, known, patience).await
+                    }
+                    started => started,
+                };
+                let (link, running) = started?;
                 (link, Some(running))
             }
         };
@@ -91,8 +105,11 @@ impl Opening {
         let failed = |why: String| Failure::down(format!("{}: {why}.", row.slug));
         let headers = self.headers(row).map_err(failed)?;
         let http = Http::new(self.client(row, url).map_err(failed)?, headers);
-        let linked = Link::by_url(url, http, known.changed.clone(), patience).await;
-        linked.map_err(|refusal| Failure::of(&row.slug, &refusal))
+        match Link::by_url(url, http.clone(), known.changed.clone(), patience).await {
+            Ok(link) => Ok(link),
+            Err(Refusal::Said(_)) if http.speaks_sse(url).await => Err(Failure::of(&row.slug, &Refusal::OldTransport)),
+            Err(refusal) => Err(Failure::of(&row.slug, &refusal)),
+        }
     }
 
     /// The client that may go where this row may.

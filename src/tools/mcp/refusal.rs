@@ -27,6 +27,8 @@ pub(super) enum Refusal {
     Credentials(u16),
     /// It refused the version that the connection speaks: it was not run.
     Version,
+    /// It speaks HTTP+SSE, the transport of 2024.
+    OldTransport,
     /// An error of the server.
     Said(String),
     /// The answer had more bytes than that.

@@ -40,6 +40,9 @@ pub(super) fn read(name: &str, mut result: Value) -> Answer {
     }
     let blocks = match result.get_mut("content").map(Value::take) {
         Some(Value::Array(blocks)) => blocks,
+        // Against the protocol, and clear all the same.
+        Some(text @ Value::String(_)) => vec![text_block(text)],
+        Some(block @ Value::Object(_)) => vec![block],
         _ => Vec::new(),
     };
     let mut files = Vec::new();
@@ -171,6 +174,9 @@ mod tests {
         assert_eq!(output.as_object().unwrap().len(), 2);
         let (output, _) = done(json!({"content": [], "structuredContent": structured}));
         assert_eq!(text(&output).unwrap(), "{\"temperature\":20}");
+        for one in [json!("20 degrees"), json!({"type": "text", "text": "20 degrees"})] {
+            assert_eq!(text(&done(json!({ "content": one })).0).unwrap(), "20 degrees");
+        }
         for empty in [json!({}), json!({"content": null}), json!({"content": [], "structuredContent": null})] {
             assert_eq!(text(&done(empty).0).unwrap(), "");
         }

@@ -55,6 +55,8 @@ pub struct Offered {
     pub tools: Vec<Tool>,
     /// Servers that do not answer, by slug.
     pub unavailable: Vec<String>,
+    /// What servers say of how they want to be used, by slug, where a person lets models read it.
+    pub said: BTreeMap<String, String>,
 }
 
 impl Servers {
@@ -68,6 +70,7 @@ impl Servers {
         for (org_id, server_id) in self.store.active_mcp_servers()? {
             self.look_after(&Tenant { org_id, user_id: String::new() }, &server_id);
         }
+        self.sweep_always();
         Ok(())
     }
 
@@ -87,6 +90,8 @@ impl Servers {
             reachable.insert(server.id.clone(), is_reachable);
             if !is_reachable {
                 offered.unavailable.push(server.slug.clone());
+            } else if let Some(text) = offer::instructions(server) {
+                offered.said.insert(server.slug.clone(), text);
             }
         }
         offered.unavailable.sort();
@@ -140,7 +145,9 @@ impl Servers {
         match refusal {
             Refusal::Said(text) => return Ended::Failed(result::error(&text)),
             Refusal::TooLong(_) => return Ended::Failed(sentence),
-            Refusal::NotSent(_) | Refusal::Forbidden(_) => known.see(State::Down, Some(sentence.clone())),
+            Refusal::NotSent(_) | Refusal::Forbidden(_) | Refusal::OldTransport => {
+                known.see(State::Down, Some(sentence.clone()))
+            }
             Refusal::Credentials(_) => known.see(State::AuthFailed, Some(sentence.clone())),
             Refusal::Version | Refusal::Cut | Refusal::Silent(_) => {}
         }
@@ -243,6 +250,12 @@ impl Servers {
             .clone()
     }
 
+    /// Those that somebody looks after.
+    pub(super) fn kept_ids(&self) -> Vec<String> {
+        let known = self.all_known();
+        known.iter().filter(|(_, known)| known.is_kept()).map(|(id, _)| id.clone()).collect()
+    }
+
     fn all_known(&self) -> MutexGuard<'_, HashMap<String, Arc<Known>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -322,12 +335,15 @@ impl Servers {
         let read = tokio::task::spawn_blocking(move || list::tools(list.tools));
         let listed = read.await.map_err(Error::internal)?;
         let told = &linked.link.told;
-        let info =
-            told.name.as_ref().map(|(name, version)| serde_json::json!({"name": name, "version": version}).to_string());
+        let named = |text: &str| offer::cut(text, list::REMOTE_NAME_CHARS_MAX);
+        let info = told.name.as_ref().map(|(name, version)| {
+            let (name, version) = (named(name), named(version));
+            serde_json::json!({"name": name, "version": version}).to_string()
+        });
         let told = mcp_lists::Told {
-            era: told.version.clone(),
+            era: named(&told.version),
             info,
-            instructions: told.instructions.clone(),
+            instructions: told.instructions.as_deref().map(|text| offer::cut(text, offer::INSTRUCTIONS_CHARS_MAX)),
             ttl_ms: ttl.as_millis() as i64,
             note: note.or_else(|| listed.is_empty().then(|| format!("{} lists no tools.", row.slug))),
         };

@@ -219,32 +219,38 @@ impl Link {
 impl Server for Link {
     async fn list(&self) -> Result<List, Refusal> {
         let mut list = List { tools: Vec::new(), ttl: list::TTL_MAX, note: None };
-        let mut cursor = None;
+        let (mut taken, mut cursor) = (list::Taken::default(), None);
         let deadline = Instant::now() + LIST_TIMEOUT;
         for page in 1.. {
             let result = match tokio::time::timeout_at(deadline, self.page(cursor.clone())).await {
                 Err(_) => return Err(Refusal::Silent(LIST_TIMEOUT)),
-                Ok(Err(Refusal::Said(_))) if page == 1 && !self.lists() => break,
+                Ok(Err(Refusal::Said(_))) if page == 1 && !self.lists() => {
+                    list.note = Some("It says that it has no tools.");
+                    break;
+                }
                 Ok(result) => result?,
             };
             let read = list::page(result).map_err(Refusal::Said)?;
-            list.tools.extend(read.tools);
+            let is_whole = taken.take(read.tools);
             list.ttl = list.ttl.min(read.ttl);
             match read.next_cursor {
-                None => return Ok(list),
+                _ if !is_whole => {
+                    list.note = Some("Its list has more than 16 MiB: the rest is left out.");
+                    break;
+                }
+                None => break,
                 same if same == cursor => {
                     list.note = Some("Its list begins again and again: what came first is taken.");
-                    return Ok(list);
+                    break;
                 }
                 Some(_) if page == PAGES_MAX => {
                     list.note = Some("Its list has more than 32 pages: the rest is left out.");
-                    return Ok(list);
+                    break;
                 }
                 next => cursor = next,
             }
         }
-        list.note = Some("It says that it has no tools.");
-        Ok(list)
+        Ok(List { tools: taken.tools, ..list })
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Value, Refusal> {
@@ -285,20 +291,27 @@ impl Pending {
         let end = Instant::now() + TOOL_TIME_MAX;
         let mut deadline = Instant::now() + patience;
         let Some(handle) = &mut self.handle else { return Err(Refusal::Cut) };
+        let too_long = || Err(Refusal::TooLong(MCP_LINE_BYTES_MAX as u64));
+        let cuts_before = cuts.as_ref().map(|cuts| *cuts.borrow());
         let answered = loop {
             tokio::select! {
                 answered = &mut handle.rx => break answered,
                 () = self.progressed.notified() => deadline = Instant::now() + patience,
-                () = cut(&mut cuts) => return Err(Refusal::TooLong(MCP_LINE_BYTES_MAX as u64)),
+                () = cut(&mut cuts) => return too_long(),
                 () = sleep_until(deadline.min(end)) => return Err(Refusal::Silent(patience.min(TOOL_TIME_MAX))),
             }
         };
         self.handle = None;
-        match answered {
+        let answer = match answered {
             Ok(Ok(ServerResult::CustomResult(closed))) => opened(closed.0),
             Ok(Ok(_)) => Err(Refusal::Said("The answer is none to this question.".into())),
             Ok(Err(error)) => Err(of_service(error)),
             Err(_) => Err(Refusal::Cut),
+        };
+        match answer {
+            // Whoever waited beside it may have ended the connection for it first.
+            Err(Refusal::Cut) if cuts.map(|cuts| *cuts.borrow()) > cuts_before => too_long(),
+            answer => answer,
         }
     }
 }

@@ -11,6 +11,10 @@ pub(super) fn refusal(slug: &str, refusal: &Refusal) -> String {
         Refusal::Forbidden(sentence) => sentence.clone(),
         Refusal::Credentials(status) => format!("{slug} refused its credentials (HTTP {status}): give them again."),
         Refusal::Version => format!("{slug} refuses the version of the protocol that it said it speaks."),
+        Refusal::OldTransport => format!(
+            "{slug} speaks HTTP+SSE, the transport of 2024, which alm does not: give the URL of its Streamable HTTP, which often \
+             ends in /mcp, or add a bridge on the machine: alm mcp add {slug} -- npx -y mcp-remote URL --transport sse-only"
+        ),
         Refusal::Said(text) => format!("{slug}: {}", text.trim()),
         Refusal::TooLong(bytes_max) => {
             format!("The answer has more than {bytes_max} bytes: it was read no further.")

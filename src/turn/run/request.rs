@@ -16,6 +16,7 @@ use crate::{
         given,
         history::{self, Room},
         recall::recall,
+        resolve::prompt,
         structured::Shape,
         system::one_system,
         window::Window,
@@ -107,6 +108,7 @@ impl Run {
             let left_out: Vec<_> = toolbox.tools.extract_if(.., |tool| !is_offered(tool)).collect();
             self.out.turn().ignore(left_out.iter().map(|tool| format!("agent.{}", tool.name)));
         }
+        self.resolved.system = prompt(&[&self.resolved.system, &toolbox.instructions()]);
         Ok(toolbox)
     }
 

@@ -58,6 +58,9 @@ impl<R> Lines<R> {
         if !self.is_too_long && self.line.len() + piece.len() > MCP_LINE_BYTES_MAX {
             self.is_too_long = true;
             self.line = Vec::new();
+            // At once: it may have no end.
+            self.log.push(format!("alm: a line of more than {MCP_LINE_BYTES_MAX} bytes was left out\n").as_bytes());
+            self.cuts.send_modify(|cuts| *cuts += 1);
         }
         if !self.is_too_long {
             self.line.extend_from_slice(piece);
@@ -70,8 +73,6 @@ impl<R> Lines<R> {
 
     fn end_line(&mut self) {
         if std::mem::take(&mut self.is_too_long) {
-            self.log.push(format!("alm: a line of more than {MCP_LINE_BYTES_MAX} bytes was left out\n").as_bytes());
-            self.cuts.send_modify(|cuts| *cuts += 1);
             return;
         }
         // An array would do for the reader as well.
