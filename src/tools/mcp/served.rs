@@ -157,5 +157,5 @@ async fn a_server_whose_row_is_gone_or_switched_off_is_looked_after_no_more() {
     assert_eq!((house.offered().len(), house.servers.kept_ids().len()), (14, 1));
     house.store.org(&house.tenant).delete_mcp_server("s".into()).await.unwrap();
     house.servers.sweep().await;
-    assert!(house.servers.kept_ids().is_empty() && house.servers.states().is_empty());
+    assert!(house.servers.kept_ids().is_empty() && house.servers.states().unwrap().is_empty());
 }
