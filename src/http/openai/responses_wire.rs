@@ -314,6 +314,25 @@ impl Wire for ResponsesWire {
     }
 }
 
+/// The same reply as one object, which comes at its end.
+#[derive(Debug)]
+pub struct WholeResponse(pub ResponsesWire);
+
+impl Wire for WholeResponse {
+    fn chunk(&mut self, chunk: &Chunk, _frames: &mut Vec<u8>) {
+        self.0.chunk(chunk, &mut Vec::new());
+    }
+
+    fn end(&mut self, usage: &Usage, frames: &mut Vec<u8>) {
+        self.0.end(Some(usage), &mut Vec::new());
+        write_json(&std::mem::take(&mut self.0).into_object(), frames);
+    }
+
+    fn heartbeat(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
 #[derive(Serialize)]
 struct Event<'a, T: Serialize> {
     #[serde(rename = "type")]
@@ -335,13 +354,6 @@ impl<T: Serialize> Event<'_, T> {
         write_json(self, frames);
         frames.extend_from_slice(b"\n\n");
     }
-}
-
-/// The object that the last of these events holds.
-pub fn object_of(frames: &[u8]) -> Option<Value> {
-    let last = frames.split(|byte| *byte == b'\n').rev().find_map(|line| line.strip_prefix(b"data: "))?;
-    let mut event: Map<String, Value> = serde_json::from_slice(last).ok()?;
-    event.remove("response")
 }
 
 /// What usage is to a client.

@@ -139,10 +139,7 @@ impl Run {
         let fitted = recall(&org, session.seq, own, &self.resolved.system, room, cut)?;
         let of_this_turn = request.messages.split_off(self.progress.history_len);
         let was_longer = self.progress.history_len > fitted.messages.len();
-        request.messages = match self.asker.by {
-            By::Responses | By::Completions => one_system(fitted.messages),
-            By::Chat | By::Mcp | By::Agent(_) => fitted.messages,
-        };
+        request.messages = if self.is_program() { one_system(fitted.messages) } else { fitted.messages };
         self.progress.history_len = request.messages.len();
         request.messages.extend(of_this_turn);
         self.progress.dropped = fitted.dropped;

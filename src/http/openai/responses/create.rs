@@ -2,10 +2,7 @@
 //!
 //! Rule: what is kept belongs to the server, and the connection is one reader of it. What is not kept is the connection's.
 
-use std::sync::Arc;
-
-use futures_util::StreamExt;
-use poem::{Body, Response};
+use poem::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::{
@@ -19,21 +16,21 @@ use crate::{
     http::{
         auth::{Caller, Chat},
         openai::{
-            answer::{Facts, events, json},
+            answer::json,
+            begin,
             call::Call,
             error::Fault,
             ignored::Ignored,
             models::{self, Asked},
-            responses_wire::{ResponsesWire, object_of},
+            responses_wire::{ResponsesWire, WholeResponse},
         },
+        wire::stream::SESSION_ID,
     },
-    key::Env,
     model::sampling::Sampling,
     store::responses::{NewResponse, Previous},
     turn::{
-        ask::{Ask, Asker, By, Given, SessionRef, Trigger},
-        engine::Started,
-        running::{RunningTurn, Stop},
+        ask::{Ask, By, Given, SessionRef, Trigger},
+        wire::Wire,
     },
 };
 
@@ -69,7 +66,7 @@ async fn kept(caller: &Caller<Chat>, request: ResponseRequest) -> Result<Respons
         sampling,
         is_whole: !request.truncates,
         response: Some(NewResponse { previous, is_background, asked: request.object.asked() }),
-        ..of(asked, caller)
+        ..begin::ask(caller, &asked, By::Responses)
     };
     let started = caller.app.engine.begin(ask).await.map_err(busy)?;
     let stored = started.turn_id.as_deref().map_or(Ok(None), |turn| caller.org().response(turn))?;
@@ -86,7 +83,9 @@ async fn kept(caller: &Caller<Chat>, request: ResponseRequest) -> Result<Respons
             json(&object(caller, &ended).await?)
         }
     };
-    Ok(told(answer, &started, ignored))
+    started.turn.ignored().into_iter().for_each(|what| ignored.add(what));
+    let answer = begin::with_headers(answer, started.model.as_deref(), started.test_mode, &ignored);
+    Ok(answer.with_header(SESSION_ID, stored.session_id).into_response())
 }
 
 /// One that is not kept: its client gave the conversation whole, and its end is the connection's.
@@ -100,51 +99,17 @@ async fn given(caller: &Caller<Chat>, request: ResponseRequest) -> Result<Respon
     let (system, messages) = conversation.finish();
     let mut ignored = request.ignored;
     let sampling = with_verbosity(request.sampling, request.verbosity, &asked, &mut ignored);
-    let wire = Box::new(ResponsesWire::unnamed(request.object.into_map()));
+    let wire = ResponsesWire::unnamed(request.object.into_map());
+    let wire: Box<dyn Wire> = if request.stream { Box::new(wire) } else { Box::new(WholeResponse(wire)) };
     let ask = Ask {
         tools: request.tools.finish(),
         system,
         sampling,
         is_whole: !request.truncates,
         given: Some(Given { messages, wire }),
-        ..of(asked, caller)
+        ..begin::ask(caller, &asked, By::Responses)
     };
-    let started = caller.app.engine.begin(ask).await?;
-    let stops = StopOnDrop(started.turn.clone());
-    let mut reader = started.turn.reader();
-    if request.stream {
-        let stream = reader.map(move |piece| {
-            let _held = &stops;
-            piece
-        });
-        return Ok(told(events(Body::from_bytes_stream(stream)), &started, ignored));
-    }
-    let mut frames = Vec::new();
-    while let Some(piece) = reader.next().await {
-        frames.extend_from_slice(&piece.map_err(Error::internal)?);
-    }
-    if let Some(error) = started.turn.take_failure() {
-        return Err(error.into());
-    }
-    let object = object_of(&frames).ok_or_else(|| Error::internal("a response ended without an end"))?;
-    Ok(told(json(&object), &started, ignored))
-}
-
-/// Stops a turn that nobody waits for any more. One that is over stays as it is.
-struct StopOnDrop(Arc<RunningTurn>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop(Stop::Requested);
-    }
-}
-
-/// The answer with what is told of the turn beside it.
-fn told(answer: Response, started: &Started, mut ignored: Ignored) -> Response {
-    started.turn.ignored().into_iter().for_each(|what| ignored.add(what));
-    let session_id = (!started.session_id.is_empty()).then_some(&*started.session_id);
-    let facts = Facts { model: started.model.as_deref(), test_mode: started.test_mode, session_id };
-    facts.told_in(answer, &ignored)
+    begin::begin(caller, ask, ignored, request.stream).await
 }
 
 /// How wordy a reply is to be is for a provider's own model.
@@ -155,23 +120,6 @@ fn with_verbosity(mut sampling: Sampling, verbosity: Option<Value>, asked: &Aske
         (None, _) => {}
     }
     sampling
-}
-
-/// A request to that model.
-fn of(asked: Asked, caller: &Caller<Chat>) -> Ask {
-    let asker = Asker {
-        tenant: caller.tenant.clone(),
-        test: caller.env == Env::Test,
-        key_id: caller.key_id.clone(),
-        request_id: caller.request_id.as_str().to_owned(),
-        claim: caller.claim.clone(),
-        by: By::Responses,
-        decider: caller.decider(),
-    };
-    match asked {
-        Asked::Agent(id) => Ask { agent: Some(id), ..Ask::new(asker) },
-        Asked::Raw(id) => Ask { model: Some(id), raw: true, ..Ask::new(asker) },
-    }
 }
 
 /// A session in which another turn runs is free in a moment.

@@ -101,14 +101,16 @@ fn a_response_that_is_not_kept_is_named_by_its_first_chunk_and_its_silence_is_fi
 }
 
 #[test]
-fn the_object_of_a_stream_is_the_one_in_its_last_event() {
+fn a_whole_response_is_the_one_in_the_last_event() {
     for (file, chunks, frames) in goldens() {
-        let mut wire = ResponsesWire::new(object(), TURN);
-        let mut unread = Vec::new();
+        let mut whole = WholeResponse(ResponsesWire::new(object(), TURN));
+        let mut written = Vec::new();
         for chunk in chunks.iter().filter(|chunk| chunk.is_object()) {
-            wire.chunk(&serde_json::from_value(chunk.clone()).unwrap(), &mut unread);
+            whole.chunk(&serde_json::from_value(chunk.clone()).unwrap(), &mut written);
         }
-        wire.end(None, &mut unread);
-        assert_eq!(object_of(&frames), Some(wire.into_object()), "{file}");
+        assert!(written.is_empty() && whole.heartbeat().is_empty());
+        whole.end(&Usage::default(), &mut written);
+        let last = events(&frames).pop().unwrap();
+        assert_eq!(last["response"], serde_json::from_slice::<Value>(&written).unwrap(), "{file}");
     }
 }
