@@ -300,9 +300,11 @@ impl Org<'_> {
 /// Ends calls inside a transaction. One that has ended already stays as it ended.
 pub(super) fn end(c: &Connection, org_id: &str, calls: &[EndedCall]) -> Result<()> {
     for call in calls {
-        // One that was allowed and not run has failed too.
+        // One that was allowed and not run has failed too. Why one failed may quote what came back: of a turn that is not stored it
+        // is not kept.
         c.prepare_cached(
-            "UPDATE tool_call SET status = :status, ended_at = :now, output_bytes = :bytes, reason = coalesce(:reason, reason),
+            "UPDATE tool_call SET status = :status, ended_at = :now, output_bytes = :bytes,
+                 reason = CASE WHEN session IS NULL THEN reason ELSE coalesce(:reason, reason) END,
                  cost = CASE WHEN :made THEN cost ELSE 0 END
              WHERE id = :id AND org_id = :org AND (status = 'called' OR status = 'approved' AND :status = 'failed'
                  OR status = 'waiting' AND :status = 'withdrawn')",

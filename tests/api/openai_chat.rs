@@ -270,7 +270,7 @@ fn what_a_server_refuses_of_ours_is_left_out_and_named_and_of_the_clients_refuse
     );
     let client = app.org_asking("acme", &model);
     let reply = ask(&client, "ala", json!({ "seed": 7 }));
-    assert_eq!((reply.status, reply.header("x-alm-ignored")), (200, Some("agent.tools, seed")), "{}", reply.text);
+    assert_eq!((reply.status, reply.header("x-alm-ignored")), (200, Some("seed, agent.tools")), "{}", reply.text);
     let tools = json!([{ "type": "function", "function": { "name": "f" } }]);
     let content = json!([{ "type": "image_url", "image_url": "data:image/png;base64,iVBORw0KGgo=" }]);
     for (more, param) in [

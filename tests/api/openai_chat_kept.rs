@@ -90,12 +90,10 @@ fn a_crash_in_the_middle_leaves_no_word_and_the_turn_is_charged_and_closed() {
     app.deposit("acme", 1_000_000);
     let body = json!({ "model": "up/paid", "messages": [user(ASKED)], "stream": true }).to_string();
     let response = client.attempt("POST", CHAT, Some(&body)).unwrap();
-    // A checkpoint has written how much there is.
-    until("a checkpoint", || {
-        app.file()
-            .query_row("SELECT count(*) FROM turn WHERE status = 'running'", [], |row| row.get::<_, i64>(0))
-            .ok()
-            .filter(|count| *count == 1)
+    // How much there is has been written down.
+    until("a count", || {
+        let counted = "SELECT count(*) FROM turn WHERE status = 'running' AND input_tokens > 0";
+        app.file().query_row(counted, [], |row| row.get::<_, i64>(0)).ok().filter(|count| *count == 1)
     });
     assert_nowhere(&app);
     let app = app.crash();
@@ -104,6 +102,21 @@ fn a_crash_in_the_middle_leaves_no_word_and_the_turn_is_charged_and_closed() {
     let closed = until("the turn to be closed", || turns(&app).pop().filter(|turn| turn.1 != "running"));
     assert!(closed.3 > 0, "its prompt at least is charged: {closed:?}");
     app.alm(&["ledger", "verify"]).ok();
+}
+
+#[test]
+fn a_call_that_fails_leaves_no_word_of_why() {
+    let api = Counting::start(|_, _| Says::Response(422, "text/plain", RETURNED.into()));
+    let arguments = json!({ "title": GIVEN }).to_string();
+    let (app, model) =
+        (App::start(&[]), FakeModel::start([Answer::call("t", "create_ticket", &arguments), Answer::text(SAID)]));
+    let client = app.org_asking("acme", &model);
+    declare(&app, OPERATOR, "POST", &api.url("/tickets"), json!({}));
+    assert_eq!(message(&ask(&client, "ala", json!({ "messages": [user(ASKED)] })))["content"], SAID);
+    assert!(model.chats()[1].to_string().contains(RETURNED), "the model reads it");
+    assert_nowhere(&app);
+    let status = app.file().query_row("SELECT status FROM tool_call", [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(status, "failed");
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn a_reply_that_says_it_called_and_did_not_has_stopped() {
 fn a_tool_that_asks_is_not_offered_and_is_named() {
     let (app, model) = (App::start(&[]), FakeModel::saying("Fine."));
     let client = app.org_asking("acme", &model);
-    declare(&app, OPERATOR, "POST", "https://example.com/", json!({ "approval": "always" }));
+    declare(&app, OPERATOR, "POST", "https://example.com/", json!({ "approval": "ask" }));
     let reply = ask(&client, "ala", json!({}));
     assert_eq!((reply.status, reply.header("x-alm-ignored")), (200, Some("agent.create_ticket")));
     assert!(!offered(&model.chats()[0]).contains(&"create_ticket".to_owned()));
@@ -259,7 +259,8 @@ fn demo(client: &Client, more: Value) -> Value {
 
 #[test]
 fn the_built_in_model_calls_a_tool_and_fills_a_schema_on_demand() {
-    let client = App::shared().org("acme");
+    let app = App::shared();
+    let client = app.org("acme");
     let schema =
         json!({ "type": "object", "properties": { "n": { "type": "integer", "minimum": 2 } }, "required": ["n"] });
     let tool = json!({ "type": "function", "function": { "name": "count", "parameters": schema } });

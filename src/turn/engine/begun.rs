@@ -13,7 +13,7 @@ use crate::{
     store::{
         sessions::NewSession,
         turns::{Begun, NewTurn},
-        unstored::{NewUnstored, TurnKind},
+        unstored::{Counts, NewUnstored, TurnKind},
     },
     time::Timestamp,
     tools::{
@@ -99,7 +99,12 @@ impl Engine {
             kind: TurnKind::Chat,
             hold: bill.hold_for(prompt_tokens),
         };
-        self.services.store.org(&asker.tenant).once(asker.claim.as_ref()).begin_unstored(new).await
+        let org = || self.services.store.org(&asker.tenant);
+        let begun = org().once(asker.claim.as_ref()).begin_unstored(new).await?;
+        // A crash before the first checkpoint is charged for the prompt. Nobody waits for this: it goes with the next commit.
+        let counts = Counts { input_tokens: prompt_tokens, ..Counts::default() };
+        drop(org().count_turn(begun.turn, counts));
+        Ok(begun)
     }
 
     pub(super) fn prepare(
