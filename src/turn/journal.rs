@@ -313,4 +313,25 @@ mod tests {
             assert_eq!(pieces(&journal, journal.after_event(0)), expected, "{bytes}");
         }
     }
+
+    #[test]
+    fn a_beat_belongs_to_the_event_before_it_and_has_no_number() {
+        let delta = |text: &str| Chunk::TextDelta { id: "p".into(), delta: text.into() };
+        let journal = Journal::default();
+        journal.beat();
+        assert!(journal.is_empty(), "there is no event before it");
+        journal.push(&[delta("a")]);
+        journal.beat();
+        journal.push(&[delta("b")]);
+        let context = Context::from_waker(Waker::noop());
+        let read = |last: usize| {
+            let Poll::Ready(Some(piece)) = journal.poll_read(&mut journal.after_event(last), &context) else {
+                panic!()
+            };
+            String::from_utf8(piece).unwrap()
+        };
+        let whole = read(0);
+        assert!(whole.starts_with("id: 1\n") && whole.contains("\n\n: keep-alive\n\nid: 2\n"), "{whole}");
+        assert!(read(1).starts_with("id: 2\ndata: "));
+    }
 }

@@ -104,6 +104,19 @@ fn a_response_is_answered_streamed_and_read_later_as_the_same_object() {
 }
 
 #[test]
+fn tokens_that_nobody_counted_are_estimated() {
+    let app = App::shared();
+    let model = FakeModel::start([Answer::chunks([delta(json!({"content": "Hello you there."})), finish("stop")])]);
+    let client = app.org_asking("acme", &model);
+    let whole = create(&client, json!({"model": "ala", "input": "Hi"}));
+    let counted = |name: &str| whole["usage"][name].as_u64().unwrap();
+    assert!(
+        counted("output_tokens") > 0 && counted("total_tokens") == counted("input_tokens") + counted("output_tokens")
+    );
+    assert_eq!(get(&client, &whole["id"]), whole);
+}
+
+#[test]
 fn a_chain_goes_on_in_its_session_and_a_fork_has_its_own() {
     let app = App::shared();
     let (client, model) = asking(&app, &["one", "two", "three", "four"]);

@@ -16,6 +16,7 @@ use crate::{
     turn::{
         answers::server_stopped,
         ask::By,
+        bill::usage_json,
         calls::shown::{is_foreign, unknown},
         chunk::{Chunk, ErrorData},
         ending::Ending,
@@ -48,7 +49,11 @@ impl Run {
         self.leave_calls(outcome);
         let is_open = self.out.is_open();
         let parts = self.out.parts(outcome);
-        let metadata = metadata::of_end(&self.resolved, &self.bill, &self.progress, self.out.first_piece(), finish);
+        let mut metadata = metadata::of_end(&self.resolved, &self.bill, &self.progress, self.out.first_piece(), finish);
+        if self.is_program() {
+            // Programs are always told numbers: ours, where the upstream gave none.
+            metadata["usage"] = usage_json(&self.bill.usage());
+        }
         let is_kept = self.begun.session.is_some() && !parts.is_empty();
         let message = is_kept.then(|| NewMessage {
             id: self.begun.message_id.clone(),
