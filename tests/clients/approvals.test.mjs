@@ -324,3 +324,18 @@ for (const { name, sdk } of sdks) {
     });
   });
 }
+
+test("a client tool that an agent has needs no word in the body", async () => {
+  const org = await app.org({ upstream: [fake.toolCalls(["getLocation", {}]), fake.text("In Ulm.")] });
+  const clientTools = [{ name: "getLocation", description: LOCATION.description, inputSchema: LOCATION.parameters }];
+  const agent = await org.data("POST", "/agents", { name: "Here", clientTools });
+  const { id } = await org.data("POST", "/sessions", { label: "test", agentId: agent.id });
+  const { sdk } = sdks[2];
+  const view = open(sdk, org, { id });
+  await view.chat.sendMessage({ text: "Where am I?" });
+  assert.deepEqual(statesOf(view.chat.messages[1]), ["input-available"]);
+  await view.chat.addToolOutput({ tool: "getLocation", toolCallId: "c1", output: WHERE });
+  await settled(view.chat);
+  assert.deepEqual([view.errors, view.posts.length], [[], 2]);
+  assert.equal(textOf(view.chat.messages[1]), "In Ulm.");
+});

@@ -3,7 +3,7 @@
 // The tools of an agent in its form: every one that is on, or those that are ticked.
 
 import { h } from "../lib/dom.js";
-import { checkbox } from "../lib/form.js";
+import { checkbox, field, select } from "../lib/form.js";
 
 /** What the built-in tools are for, as people say it. */
 const BUILT_IN = {
@@ -13,6 +13,14 @@ const BUILT_IN = {
 };
 /** Never meant by "every tool": it is given by name alone. */
 const BY_NAME = ["ask_agent"];
+
+/** What an agent may add to a tool's own policy. */
+const APPROVALS = [
+  ["", "As each tool says"],
+  ["ask", "Each call asks, at least"],
+  ["owner", "Each call asks an owner"],
+  ["off", "No tools"],
+];
 
 /**
  * The fieldset, with names in `tools`, and `everyTool` while none is left out.
@@ -60,6 +68,14 @@ export function toolChoice(all, allowed) {
   });
   return fieldset;
 }
+
+/** @param {string | null | undefined} chosen */
+export const approvalChoice = (chosen) =>
+  field(
+    "Approval",
+    select("toolApproval", APPROVALS, chosen ?? ""),
+    "It can be stricter than a tool's own setting, never laxer.",
+  );
 
 /**
  * What the form says of tools: `null` for every one.

@@ -9,7 +9,7 @@ import { el, fill, h, notify } from "../lib/dom.js";
 import { field, form, input, select, textarea, FieldError } from "../lib/form.js";
 import { moment } from "../lib/format.js";
 import { loading } from "../lib/states.js";
-import { allowedTools, toolChoice } from "./agent-tools.js";
+import { allowedTools, approvalChoice, toolChoice } from "./agent-tools.js";
 
 const ALA = "ala";
 
@@ -177,6 +177,7 @@ function fieldsOf(agent, isAla, models, tools) {
     ),
     !isAla && field("Model", select("model", [["", "Organization default"], ...known], agent?.model ?? "")),
     toolChoice(tools, agent?.allowedTools),
+    approvalChoice(settings.toolApproval),
     h(
       "div.row",
       field(
@@ -228,7 +229,11 @@ function bodyOf(values, agent, isAla) {
   const settings = { ...agent?.settings };
   settings.temperature = numberIn(values, "temperature", 0, 2);
   settings.maxSteps = numberIn(values, "maxSteps", 1, 50);
+<<<<<<< Updated upstream
   settings.responseFormat = formatIn(values.schema, settings.responseFormat);
+=======
+  settings.toolApproval = values.toolApproval || undefined;
+>>>>>>> Stashed changes
   const allowed = allowedTools(values);
   /** @type {Api.AgentPatch} */
   const body = {
