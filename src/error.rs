@@ -41,7 +41,7 @@ pub enum Error {
     #[error("{}", invalid_text(.0))]
     Invalid(Vec<Invalid>),
     /// There is no model of that id.
-    #[error("model: there is no model {0}: GET /models lists them")]
+    #[error("model: {}", unknown_model_text(.0))]
     UnknownModel(String),
     /// A reply waits for answers to these calls: the approval's id (of a client's own tool the call's), and the tool.
     #[error("approvals: required for every call that waits")]
@@ -218,7 +218,11 @@ impl Error {
 
     /// The same of a field that the caller calls otherwise.
     pub fn rename_field(self, inside: &str, outside: &str) -> Self {
-        let Error::Invalid(fields) = self else { return self };
+        let fields = match self {
+            Error::Invalid(fields) => fields,
+            Error::UnknownModel(id) if inside == "model" => return Error::invalid(outside, unknown_model_text(&id)),
+            other => return other,
+        };
         let renamed = |field: Invalid| match field.field == inside {
             true => Invalid { field: outside.into(), ..field },
             false => field,
@@ -263,6 +267,11 @@ impl Error {
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Error::Internal(cause.into())
     }
+}
+
+/// What is wrong with the field that names such a model.
+pub fn unknown_model_text(id: &str) -> String {
+    format!("there is no model {id}: GET /models lists them")
 }
 
 fn too_long_text(model: &str, window: Option<u32>, prompt: Option<u32>) -> String {

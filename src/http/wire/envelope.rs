@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::data::{JSON, json_of};
-use crate::error::{Error, ErrorCode, INTERNAL_TEXT};
+use crate::error::{Error, ErrorCode, INTERNAL_TEXT, unknown_model_text};
 
 /// The envelope of an error.
 #[derive(Debug, Object, Serialize)]
@@ -119,9 +119,8 @@ impl From<&Error> for Refusal {
                 let fields: Vec<_> = fields.iter().map(|i| json!({ "field": i.field, "message": i.message })).collect();
                 refusal.details(json!({ "fields": fields }))
             }
-            Error::UnknownModel(_) => {
-                let text = error.public_text();
-                let message = text.trim_start_matches("model: ");
+            Error::UnknownModel(id) => {
+                let message = unknown_model_text(id);
                 refusal.details(json!({ "fields": [{ "field": "model", "message": message }] }))
             }
             Error::Pending(calls) => {
