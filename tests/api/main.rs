@@ -50,6 +50,7 @@ mod money;
 mod odd_replies;
 mod once;
 mod openai_chat;
+mod openai_chat_gone;
 mod openai_chat_kept;
 mod openai_chat_tools;
 mod openai_door;

@@ -303,6 +303,38 @@ fn a_conversation_that_is_too_long_is_refused_and_never_cut() {
 }
 
 #[test]
+fn early_failures_of_a_models_server_are_told_for_what_they_are_and_leave_nothing() {
+    let (app, model) = (
+        App::start(&[]),
+        FakeModel::deciding(|_, asked| {
+            let status = asked.json["messages"][0]["content"].as_str().and_then(|status| status.parse().ok());
+            Answer::status(status.unwrap())
+        }),
+    );
+    let client = app.org_asking("acme", &model);
+    for (theirs, ours, kind, code) in [
+        (400, 400, "invalid_request_error", "upstream_refused"),
+        (404, 400, "invalid_request_error", "upstream_refused"),
+        (413, 400, "invalid_request_error", "upstream_refused"),
+        (415, 400, "invalid_request_error", "upstream_refused"),
+        (422, 400, "invalid_request_error", "upstream_refused"),
+        (401, 502, "server_error", "upstream_credentials"),
+        (403, 502, "server_error", "upstream_credentials"),
+        (429, 429, "rate_limit_error", "upstream_rate_limited"),
+        (500, 502, "server_error", "model_unavailable"),
+    ] {
+        let reply = ask(&client, "up/free", json!({ "messages": [user(&theirs.to_string())], "stream": true }));
+        let error = reply.fault(ours, kind, code);
+        assert!(!error.to_string().contains("upstream-secret-detail"), "{error}");
+        let should_retry = if theirs == 401 || theirs == 403 { Some("false") } else { None };
+        assert_eq!(reply.header("x-should-retry"), should_retry, "{theirs}");
+        assert_eq!(reply.header("retry-after"), (theirs == 429).then_some("5"), "{theirs}");
+    }
+    let turns = app.file().query_row("SELECT count(*) FROM turn", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(turns, 0);
+}
+
+#[test]
 fn a_failure_after_the_head_is_one_error_event() {
     let cut = Answer::empty().chunk(delta(json!({ "content": "Hel" }))).wait().cut();
     let (app, model) = (App::shared(), FakeModel::start([cut]));

@@ -250,6 +250,18 @@ fn a_tool_that_asks_is_not_offered_and_is_named() {
     assert!(offered(&model.chats()[1]).contains(&"create_ticket".to_owned()), "where somebody can be asked it is");
 }
 
+#[test]
+fn a_clients_tools_are_never_left_out_and_ours_make_room() {
+    let (app, model) = (App::shared(), FakeModel::saying("Fine."));
+    let client = app.org_asking("acme", &model);
+    let large: Vec<_> = (0..100)
+        .map(|n| json!({ "type": "function", "function": { "name": format!("t{n}"), "description": "x".repeat(4_096) } }))
+        .collect();
+    whole(&ask(&client, "ala", json!({ "tools": large })));
+    let names = offered(&model.chats()[0]);
+    assert!(names.len() == 100 && names.iter().all(|name| name.starts_with('t')), "{names:?}");
+}
+
 /// What `demo/ala` says of a request.
 fn demo(client: &Client, more: Value) -> Value {
     let mut body = json!({ "model": "demo/ala", "messages": [user("Hello")] });
