@@ -168,7 +168,13 @@ fn a_previous_response_that_is_not_there_is_a_404() {
         let error = refused(reply, 404, "previous_response_not_found");
         assert_eq!(error["param"], "previous_response_id");
     }
-    refused(app.org("globex").get(&path(&kept["id"])), 404, "not_found");
+    let (other, path) = (app.org("globex"), path(&kept["id"]));
+    for way in ["", "?stream=true", "/input_items"] {
+        refused(other.get(&format!("{path}{way}")), 404, "not_found");
+    }
+    refused(other.post(&format!("{path}/cancel"), json!({})), 404, "not_found");
+    refused(other.delete(&path), 404, "not_found");
+    assert_eq!(get(&client, &kept["id"]), kept);
 }
 
 #[test]
