@@ -37,6 +37,17 @@ pub struct Request {
     pub sampling: Sampling,
     /// What of this it cannot do without.
     pub needs: Needs,
+    /// A text that it goes on with, in place of a conversation.
+    pub legacy: Option<Legacy>,
+}
+
+/// A text that a model goes on with.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Legacy {
+    /// What stands before what it writes.
+    pub prompt: String,
+    /// What stands behind it.
+    pub suffix: Option<String>,
 }
 
 /// What of a request is its asker's own: a server that refuses it refuses the request. What is ours is left out instead.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     id,
-    model::{Message, sampling::Sampling},
+    model::{Legacy, Message, sampling::Sampling},
     store::{
         Tenant,
         decisions::Decider,
@@ -52,6 +52,8 @@ pub struct Ask {
     pub raw: bool,
     /// The conversation, if whoever asks keeps it: then no word of it reaches the file.
     pub given: Option<Given>,
+    /// A text that a model goes on with, in place of what is given.
+    pub legacy: Option<Legacy>,
 }
 
 /// What a running turn still needs of what was asked.
@@ -62,6 +64,8 @@ pub struct Asked {
     pub is_whole: bool,
     /// The conversation, if it is not stored.
     pub given: Option<Vec<Message>>,
+    /// A text that a model goes on with, in its place.
+    pub legacy: Option<Legacy>,
     /// How its reply is written then.
     pub wire: Option<Box<dyn Wire>>,
 }
@@ -183,6 +187,7 @@ impl Ask {
             is_whole: false,
             raw: false,
             given: None,
+            legacy: None,
         }
     }
 
@@ -193,7 +198,8 @@ impl Ask {
             None => (None, None),
         };
         let (tools, sampling) = (std::mem::take(&mut self.tools), std::mem::take(&mut self.sampling));
-        Asked { tools, sampling, is_whole: self.is_whole || given.is_some(), given, wire }
+        let (is_whole, legacy) = (self.is_whole || given.is_some(), self.legacy.take());
+        Asked { tools, sampling, is_whole, given, legacy, wire }
     }
 
     /// The first words that are posted, on one line: the label of a session that is created for them.

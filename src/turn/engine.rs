@@ -4,6 +4,7 @@
 
 mod answered; // conversations that go on with answers
 mod begun; // what is written down before a turn runs, and what it runs with
+pub mod embed; // vectors for texts
 mod responses; // turns of responses, by their rows
 
 pub use self::responses::RESPONSE_KEEP;
@@ -123,11 +124,15 @@ impl Engine {
         self.services.catalog.ask_again_for(ask.model.as_deref()).await
     }
 
+    /// A place for one more turn.
+    fn slot(&self) -> Result<OwnedSemaphorePermit> {
+        let message = "this server runs as many turns as it can: try again in a moment";
+        let retry_after = TURNS_FULL_RETRY;
+        self.slots.clone().try_acquire_owned().map_err(|_| Error::Unavailable { message, retry_after })
+    }
+
     async fn begin_owned(self: Arc<Self>, mut ask: Ask, left: oneshot::Receiver<()>) -> Result<Started> {
-        let slot = self.slots.clone().try_acquire_owned().map_err(|_| Error::Unavailable {
-            message: "this server runs as many turns as it can: try again in a moment",
-            retry_after: TURNS_FULL_RETRY,
-        })?;
+        let slot = self.slot()?;
         let resolved = match resolve(&self.services, &ask) {
             Err(Error::UnknownModel(_)) if self.is_new(&ask).await => resolve(&self.services, &ask)?,
             resolved => resolved?,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Bytes of text a token is taken for, until a model's own number is known.
-pub(super) const TOKEN_BYTES: u64 = 4;
+pub const TOKEN_BYTES: u64 = 4;
 /// Tokens around each message: its role and the model's own marks.
 const MESSAGE_TOKENS: u64 = 4;
 /// Tokens a file is taken for. Its base64 says nothing about what the model makes of it.

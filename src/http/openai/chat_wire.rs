@@ -11,9 +11,9 @@ use std::{borrow::Cow, collections::HashMap};
 
 use serde_json::{Value, json};
 
-pub use self::event::{EXTRA, Head};
+pub use self::event::{EXTRA, Head, write_event};
 use self::{
-    event::{CallDelta, Delta, Event, FunctionDelta, write_event},
+    event::{CallDelta, Delta, Event, FunctionDelta},
     message::Message,
 };
 use super::error::Fault;
@@ -267,7 +267,7 @@ impl ChatWire {
 
 /// Why a reply ended, in one of the four words that clients know. It waits for tools exactly if it called some and came to its
 /// own end, whatever its model's server said.
-fn word(finish: &str, has_calls: bool) -> &'static str {
+pub(super) fn word(finish: &str, has_calls: bool) -> &'static str {
     match finish {
         "length" => "length",
         "content-filter" => "content_filter",
@@ -277,7 +277,7 @@ fn word(finish: &str, has_calls: bool) -> &'static str {
 }
 
 /// The tokens of a reply.
-fn usage(usage: &Usage) -> Value {
+pub(super) fn usage(usage: &Usage) -> Value {
     json!({
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,

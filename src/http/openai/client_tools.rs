@@ -67,6 +67,11 @@ impl ClientTools {
         self.tools.retain(|tool| keep(&tool.name));
     }
 
+    /// Those so far.
+    pub fn all(&self) -> &[Tool] {
+        &self.tools
+    }
+
     /// All of them.
     pub fn finish(self) -> Vec<Tool> {
         self.tools

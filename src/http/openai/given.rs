@@ -8,7 +8,10 @@
 use std::collections::HashMap;
 
 use super::error::Fault;
-use crate::model::{Content, Message, Thoughts, ToolCall};
+use crate::{
+    model::{Content, Message, Thoughts, ToolCall},
+    turn::history,
+};
 
 /// Between system texts that become one.
 const BETWEEN: &str = "\n\n";
@@ -69,6 +72,13 @@ impl Conversation {
     pub fn ends_with_assistant(&self) -> bool {
         matches!(self.said.last(), Some(Message::Assistant { .. }))
             && !self.outputs.contains_key(&(self.said.len() - 1))
+    }
+
+    /// What its words are taken for, in tokens.
+    pub fn tokens(&self) -> u64 {
+        let system = self.system.iter().chain(&self.waiting).map(|text| history::tokens_of_text(text)).sum::<u64>();
+        let outputs = self.outputs.values().flatten().map(|(_, output)| history::tokens_of_text(output)).sum::<u64>();
+        system + outputs + history::tokens_of_prompt(&self.said)
     }
 
     /// The leading system text, and the rest.

@@ -38,11 +38,15 @@ mod call;
 pub mod chat;
 pub mod chat_wire; // chunks as chat completions
 pub mod client_tools; // tools that a request brings
+mod completions;
+mod completions_wire; // a reply as legacy completions
 pub mod conversations; // sessions under another name
+mod embeddings;
 pub mod error;
 pub mod fields; // the fields of an object, taken one by one
 pub mod given; // a conversation that a client gives whole
 pub mod ignored; // what was left out
+mod messages; // Anthropic's
 pub mod messages_error; // failures as Anthropic's clients read them
 pub mod messages_wire; // a reply as Anthropic's events
 mod models;
@@ -77,6 +81,10 @@ fn routes() -> Vec<Route> {
         get("/conversations/{id}", "get_v1_conversation", conversations::retrieve),
         delete("/conversations/{id}", "delete_v1_conversation", conversations::delete),
         post("/chat/completions", "create_chat_completion", chat::create),
+        post("/embeddings", "create_v1_embeddings", embeddings::create),
+        post("/completions", "create_v1_completion", completions::create),
+        post("/messages", "create_v1_message", messages::create),
+        uncounted("/messages/count_tokens", "count_v1_message_tokens", messages::count_tokens),
     ]
 }
 
@@ -101,6 +109,14 @@ where
     F: Future<Output = Result<Response, Fault>> + Send + 'static,
 {
     route(Method::POST, path, Operation { counted: Some(Rate::V1), ..operation::<Chat>(id) }, handler)
+}
+
+/// A POST that asks no model, and changes nothing.
+fn uncounted<F>(path: &'static str, id: &'static str, handler: fn(Call<Chat>) -> F) -> Route
+where
+    F: Future<Output = Result<Response, Fault>> + Send + 'static,
+{
+    route(Method::POST, path, Operation { repeats: Repeats::Executed, ..operation::<Chat>(id) }, handler)
 }
 
 fn delete<F>(path: &'static str, id: &'static str, handler: fn(Call<Chat>) -> F) -> Route

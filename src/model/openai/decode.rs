@@ -230,8 +230,9 @@ impl Reply {
         let Some(choice) = chunk.choices.0.iter().find(is_ours) else { return };
         self.choice = self.choice.or(choice.index.0);
         self.usage.raise(&choice.usage);
-        if let Some(delta) = choice.delta.as_ref().or(choice.message.as_deref()) {
-            self.delta(delta, out);
+        match choice.delta.as_ref().or(choice.message.as_deref()) {
+            Some(delta) => self.delta(delta, out),
+            None => self.say(&choice.text, Kind::Text, out),
         }
         match choice.finish_reason.some() {
             None => {}

@@ -9,6 +9,7 @@ mod decode; // a body as deltas
 mod dialect; // how one model wants to be asked
 mod encode; // a request as a body
 mod fault; // errors in words of ours
+mod legacy; // a text to go on with
 mod lenient; // values on which servers do not agree
 mod mend; // JSON that is almost JSON
 mod prompt; // a conversation as every template takes it
@@ -22,5 +23,6 @@ pub use decode::Decoder;
 pub use dialect::{CapField, Dialect, Field, Repair, is_needed};
 pub use encode::encode;
 pub use fault::{TOO_LONG, explain, is_loading, refusal};
+pub use legacy::question;
 pub use mend::sound_json;
 pub use repair::{TooLong, repair, too_long};

@@ -39,13 +39,16 @@ pub(super) struct Choice<'a> {
     pub delta: Option<Delta<'a>>,
     /// What a server that does not stream sends in place of `delta`; boxed, for it is rare and the choice is moved about.
     pub message: Option<Box<Delta<'a>>>,
+    /// What a server sends that goes on with a text.
+    pub text: Words<'a>,
     pub finish_reason: Text<'a>,
     /// Moonshot's place for usage.
     pub usage: Usage,
 }
 
 fields! {
-    Choice<'a>, "index" => index, "delta" => delta, "message" => message, "finish_reason" => finish_reason, "usage" => usage,
+    Choice<'a>, "index" => index, "delta" => delta, "message" => message, "text" => text, "finish_reason" => finish_reason,
+    "usage" => usage,
 }
 
 #[derive(Debug, Default)]

@@ -32,7 +32,7 @@ use super::{
     Request,
     facts::Lesson,
     known::Known,
-    openai::{Repair, TooLong, encode, is_needed, repair},
+    openai::{Repair, TooLong, is_needed, question, repair},
 };
 use crate::{
     error::Result,
@@ -102,8 +102,8 @@ impl Upstreams {
         dialect.take(&known.facts(), Timestamp::now());
         let (mut lessons, mut repairs) = (Vec::new(), 0);
         let response = loop {
-            let body = encode(request, &dialect, &endpoint.name);
-            let http = endpoint.request(Method::POST, "/chat/completions", body)?;
+            let (path, body) = question(request, &dialect, &endpoint.name);
+            let http = endpoint.request(Method::POST, path, body)?;
             let Unanswered { failure, said } = match self.send(endpoint, &authority, http, &mut *loading).await {
                 Ok(response) => break response,
                 Err(unanswered) => unanswered,

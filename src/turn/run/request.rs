@@ -38,6 +38,7 @@ impl Run {
             model: self.resolved.model.name.clone(),
             tools: toolbox.tools.iter().map(Tool::spec).collect(),
             sampling,
+            legacy: self.asked.legacy.clone(),
             ..Request::default()
         }
     }

@@ -18,7 +18,7 @@ pub enum Event<'a> {
     ContentBlockStop { index: usize },
     MessageDelta { delta: End, usage: Usage },
     MessageStop,
-    Error { error: Fault<'a>, request_id: &'a str },
+    Error { error: Wrong<'a>, request_id: &'a str },
 }
 
 /// A message: empty in its first event, whole where nothing is streamed.
@@ -83,7 +83,7 @@ pub struct Usage {
 
 /// What went wrong.
 #[derive(Debug, Serialize)]
-pub struct Fault<'a> {
+pub struct Wrong<'a> {
     pub r#type: &'static str,
     pub message: &'a str,
 }

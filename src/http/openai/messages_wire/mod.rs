@@ -9,14 +9,17 @@ mod whole; // what they come to
 
 use self::{
     blocks::{Blocks, Kind},
-    event::{End, Event, Fault, Message, Stop, Usage},
+    event::{End, Event, Message, Stop, Usage, Wrong},
     whole::Whole,
 };
-use super::messages_error::type_of_code;
+use super::{error::Fault, messages_error::type_of};
 use crate::{
     error::INTERNAL_TEXT,
     model,
-    turn::chunk::{Chunk, ErrorData},
+    turn::{
+        chunk::{Chunk, ErrorData},
+        wire::Wire,
+    },
 };
 
 /// What is told of a reply before it begins.
@@ -54,9 +57,10 @@ impl MessagesWire {
     pub fn whole(head: Head) -> Self {
         MessagesWire { whole: Some(Whole::default()), ..Self::streamed(head) }
     }
+}
 
-    /// Appends what a chunk makes a client read.
-    pub fn chunk(&mut self, chunk: &Chunk, frames: &mut Vec<u8>) {
+impl Wire for MessagesWire {
+    fn chunk(&mut self, chunk: &Chunk, frames: &mut Vec<u8>) {
         if self.has_failed {
             return;
         }
@@ -65,8 +69,7 @@ impl MessagesWire {
         self.write(&events, frames);
     }
 
-    /// Appends what follows the last chunk.
-    pub fn end(&mut self, usage: &model::Usage, frames: &mut Vec<u8>) {
+    fn end(&mut self, usage: &model::Usage, frames: &mut Vec<u8>) {
         if self.has_failed {
             return;
         }
@@ -78,20 +81,21 @@ impl MessagesWire {
                 let delta = End { stop_reason: Some(stop), stop_sequence: None };
                 events.extend([Event::MessageDelta { delta, usage: Usage::from(usage) }, Event::MessageStop]);
             }
-            None => events.push(fault(type_of_code(""), INTERNAL_TEXT, &request_id)),
+            None => events.push(failure(&Fault::internal(), INTERNAL_TEXT, &request_id)),
         }
         self.write(&events, frames);
     }
 
-    /// What keeps a connection open while nothing is said.
-    pub fn heartbeat(&mut self) -> Vec<u8> {
+    fn heartbeat(&mut self) -> Vec<u8> {
         let mut frames = Vec::new();
         if self.whole.is_none() {
             Event::Ping.write_to(&mut frames);
         }
         frames
     }
+}
 
+impl MessagesWire {
     fn write(&mut self, events: &[Event<'_>], frames: &mut Vec<u8>) {
         for event in events {
             match &mut self.whole {
@@ -139,7 +143,7 @@ impl MessagesWire {
 
     fn fail<'a>(&mut self, error: &'a ErrorData, events: &mut Vec<Event<'a>>) {
         self.has_failed = true;
-        events.push(fault(type_of_code(&error.code), &error.message, &error.request_id));
+        events.push(failure(&Fault::of_stream(error), &error.message, &error.request_id));
     }
 
     /// A reply that came to its own end and calls tools waits for them, whatever its model's server calls that.
@@ -153,8 +157,9 @@ impl MessagesWire {
     }
 }
 
-fn fault<'a>(r#type: &'static str, message: &'a str, request_id: &'a str) -> Event<'a> {
-    Event::Error { error: Fault { r#type, message }, request_id }
+fn failure<'a>(fault: &Fault, message: &'a str, request_id: &'a str) -> Event<'a> {
+    let r#type = type_of(fault.status.as_u16(), fault.code.unwrap_or_default());
+    Event::Error { error: Wrong { r#type, message }, request_id }
 }
 
 #[cfg(test)]
