@@ -7,7 +7,10 @@ use std::sync::LazyLock;
 use poem_openapi::{OpenApi, OpenApiService, registry::Registry};
 use serde_json::{Map, Value, json};
 
-use super::api::{API_PREFIX, Api};
+use super::{
+    api::{API_PREFIX, Api},
+    openai,
+};
 
 const TITLE: &str = "Alumia v1 agent API";
 const DESCRIPTION: &str = "Organizations, agents, sessions with stored history, and chat as an AI SDK v6 UI message \
@@ -61,6 +64,7 @@ fn build() -> String {
             add_headers(operation, method == "post");
         }
     }
+    openai::describe(&mut document);
     let mut text = serde_json::to_string_pretty(&document).expect("a Value is JSON");
     text.push('\n');
     text
@@ -107,10 +111,11 @@ mod tests {
         wire::operation::{Repeats, needs_row},
     };
 
-    /// Every operation of the document, with its method.
+    /// Every operation of the API, with its method. The OpenAI-compatible face has a table of its own.
     fn operations(document: &Value) -> Vec<(&str, &Value)> {
-        let paths = document["paths"].as_object().unwrap().values();
-        paths.flat_map(|path| path.as_object().unwrap()).map(|(method, operation)| (&**method, operation)).collect()
+        let paths = document["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with(API_PREFIX));
+        let paths = paths.flat_map(|(_, path)| path.as_object().unwrap());
+        paths.map(|(method, operation)| (&**method, operation)).collect()
     }
 
     #[test]

@@ -6,14 +6,19 @@ use serde_json::Value;
 
 use crate::support::{browser::PASSWORD, harness::App};
 
-/// Path, method and operation of everything in the document.
+/// Path, method and operation of everything below `/api`. Next door, `openai_document.rs` walks the rest.
 pub fn operations(document: &Value) -> Vec<(String, String, Value)> {
-    let paths = document["paths"].as_object().unwrap();
+    operations_below(document, "/api/")
+}
+
+/// The same below another prefix.
+pub fn operations_below(document: &Value, prefix: &str) -> Vec<(String, String, Value)> {
+    let paths = document["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with(prefix));
     let each = |(path, methods): (&String, &Value)| -> Vec<_> {
         let methods = methods.as_object().unwrap();
         methods.iter().map(|(method, operation)| (path.clone(), method.to_uppercase(), operation.clone())).collect()
     };
-    paths.iter().flat_map(each).collect()
+    paths.flat_map(each).collect()
 }
 
 /// Whether an operation may be called with a key, or else only by a person at a browser.
@@ -140,7 +145,7 @@ fn the_examples_work_as_they_stand() {
     }
 }
 
-fn resolve(document: &Value, schema: &Value) -> Value {
+pub fn resolve(document: &Value, schema: &Value) -> Value {
     match schema["$ref"].as_str() {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).cloned().unwrap_or_default(),
         None => schema.clone(),

@@ -55,7 +55,7 @@ const HTTP_MAY_USE: &str = "
     openai      wire serve state auth body
     page        assets
     docs        assets
-    document    api
+    document    api openai
     mod         wire state edge api mcp openai page docs document
 ";
 

@@ -70,9 +70,11 @@ pub fn is_free(caller: &Caller<Chat>, asked: &Asked) -> Result<bool, Fault> {
 
 /// Begins a turn that is not stored, and answers with its reply in its own wire.
 pub async fn begin(caller: &Caller<Chat>, ask: Ask, mut ignored: Ignored, stream: bool) -> Result<Response, Fault> {
+    // What is to be done once outlives its client, who may come again for it.
+    let is_once = ask.asker.claim.is_some();
     let Started { turn, model, test_mode, .. } = caller.app.engine.begin(ask).await?;
-    let life = Life(turn.clone());
-    let response = match stream {
+    let life = (!is_once).then(|| Life(turn.clone()));
+    let mut response = match stream {
         true => Response::builder()
             .content_type("text/event-stream")
             .header(header::CACHE_CONTROL, "no-cache")
@@ -90,6 +92,9 @@ pub async fn begin(caller: &Caller<Chat>, ask: Ask, mut ignored: Ignored, stream
             response
         }
     };
+    if stream && is_once {
+        response.set_data(turn.clone());
+    }
     let left_out = turn.ignored().into_iter().filter(|what| what != NOT_LEFT_OUT);
     left_out.for_each(|what| ignored.add(if what == AGENTS { "agent.tools".to_owned() } else { what }));
     Ok(with_headers(response, model.as_deref(), test_mode, &ignored))
@@ -117,7 +122,7 @@ impl Drop for Life {
 /// The stream of a turn that ends with it.
 struct Living {
     reader: Reader,
-    _life: Life,
+    _life: Option<Life>,
 }
 
 impl Stream for Living {

@@ -5,7 +5,7 @@
 
 use poem::{
     Endpoint, Request, RequestBody, Response,
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -35,6 +35,9 @@ impl<A: Access> Call<A> {
     /// Of a request that has passed the layers around its route.
     fn of(request: Request) -> Result<Self, Error> {
         let caller = auth::identify::<A>(&request)?;
+        if request.method() == Method::POST {
+            caller.app.refuse_while_draining()?;
+        }
         let params = request.data::<Params>().cloned().unwrap_or_default().0;
         let (request, body) = request.split();
         Ok(Call { caller, params, request, body })

@@ -14,6 +14,7 @@ use poem::{
     endpoint::BoxEndpoint,
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
 };
+use serde_json::{Value, json};
 
 pub use self::{call::Call, error::Fault};
 use self::{
@@ -42,6 +43,7 @@ mod completions;
 mod completions_wire; // a reply as legacy completions
 pub mod conversations; // sessions under another name
 mod embeddings;
+mod described; // the document
 pub mod error;
 pub mod fields; // the fields of an object, taken one by one
 pub mod given; // a conversation that a client gives whole
@@ -158,6 +160,20 @@ pub fn endpoint(
     Door { served: served.collect() }
 }
 
+/// Adds what there is here to the OpenAPI document.
+pub fn describe(document: &mut Value) {
+    for Route { method, path, operation, .. } in routes() {
+        let (path, described) = described::operation(&method, path, operation.id).expect("every route is described");
+        document["paths"][path][method.as_str().to_ascii_lowercase()] = described;
+    }
+    document["components"]["schemas"][described::FAILURE] = described::failure();
+    let tag = json!({
+        "name": described::TAG,
+        "description": "OpenAI's API, and Anthropic's messages, of the same agents and models. The same paths answer without `/v1`.",
+    });
+    document["tags"].as_array_mut().into_iter().for_each(|tags| tags.push(tag.clone()));
+}
+
 /// A route with its layers.
 struct Served {
     method: Method,
@@ -177,7 +193,7 @@ impl Endpoint for Door {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let segments = Segments::of(request.uri().path());
         let there: Vec<_> = self.served.iter().filter_map(|it| Some((it, segments.params(it.path)?))).collect();
-        if there.is_empty() || place::is_upgrade(&request) {
+        if there.is_empty() || segments.absent().is_some() || place::is_upgrade(&request) {
             return Err(segments.nothing_there(&request, &methods_of(&there)).into());
         }
         // Whoever asks for the head alone is answered like a GET, without the body.

@@ -67,17 +67,24 @@ impl<'a> Segments<'a> {
         left.is_empty().then_some(params)
     }
 
+    /// The part of OpenAI's API that is asked for and not served, if it is one.
+    pub fn absent(&self) -> Option<&'static str> {
+        let path = self.below.join("/");
+        let is_asked = |absent: &&'static str| {
+            path.strip_prefix(*absent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        ABSENT.into_iter().find(is_asked)
+    }
+
     /// The refusal where no route is, or a WebSocket is wanted of one; `methods` are those that the path has.
     pub fn nothing_there(&self, request: &Request, methods: &str) -> Fault {
         if is_upgrade(request) {
             return method_not_allowed(if methods.is_empty() { "POST" } else { methods });
         }
         let path = self.below.join("/");
-        let is_absent =
-            |absent: &&&str| path.strip_prefix(**absent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let message = if self.below.first() == Some(&"v1") {
             "the base URL has /v1 twice: take one of them away".into()
-        } else if let Some(absent) = ABSENT.iter().find(is_absent) {
+        } else if let Some(absent) = self.absent() {
             format!("alm does not have {absent}: /openapi.json lists what there is")
         } else {
             format!("no such route: {} /v1/{path}; /openapi.json lists those there are", request.method())

@@ -36,7 +36,6 @@ use crate::{
 
 /// Answers.
 pub async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
-    call.caller.app.refuse_while_draining()?;
     let mut request = call.body().await?.into(request::decode).await?;
     if references::any(&request.input) {
         let input = std::mem::take(&mut request.input);
