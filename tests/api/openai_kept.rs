@@ -7,7 +7,10 @@ use alm::{
 use serde_json::json;
 
 use super::openai_responses::{asking, create, get, refused, text_of};
-use crate::support::harness::{App, until};
+use crate::support::{
+    fake_model::{Answer, FakeModel, delta, finish},
+    harness::{App, until},
+};
 
 #[test]
 fn a_conversation_is_a_session() {
@@ -71,4 +74,40 @@ fn a_key_that_may_only_read_reads_and_does_not_ask() {
     refused(reader.post("/v1/responses", json!({"model": "ala", "input": "1"})), 403, "insufficient_scope");
     let path = format!("/v1/responses/{}", response["id"].as_str().unwrap());
     refused(reader.delete(&path), 403, "insufficient_scope");
+}
+
+#[test]
+fn a_conversation_in_which_a_response_is_being_written_is_busy() {
+    let app = App::shared();
+    let slow = Answer::empty().chunk(delta(json!({"content": "One"}))).wait().chunk(finish("stop")).done();
+    let model = FakeModel::start([slow]);
+    let client = app.org_asking("acme", &model);
+    let conversation = client.post("/v1/conversations", json!({})).json()["id"].clone();
+    let body = json!({"model": "ala", "input": "Hi", "conversation": conversation, "background": true});
+    let running = create(&client, body.clone());
+    refused(client.post("/v1/responses", body), 409, "session_busy");
+    model.go();
+    let done = until("the response to end", || {
+        let now = get(&client, &running["id"]);
+        (now["status"] == "completed").then_some(now)
+    });
+    assert_eq!(text_of(&done), "One");
+}
+
+#[test]
+fn a_providers_model_reads_what_its_client_says_and_nothing_else() {
+    let app = App::shared();
+    let (client, model) = asking(&app, &["one", "two"]);
+    let input = json!([{"role": "developer", "content": "d"}, {"role": "user", "content": "u"}]);
+    let first = create(&client, json!({"model": "up/free", "input": input, "instructions": "i"}));
+    let last = json!([{"role": "system", "content": "later"}, {"role": "user", "content": "v"}]);
+    create(&client, json!({"model": "up/free", "input": last, "previous_response_id": first["id"]}));
+    let said = |nth: usize| model.chats()[nth]["messages"].clone();
+    let text = |role: &str, text: &str| json!({"role": role, "content": text});
+    assert_eq!(said(0), json!([text("system", "i\n\nd"), text("user", "u")]));
+    let asked = said(1);
+    assert_eq!(asked[0], text("system", "d"), "instructions are of one response");
+    let last = asked[3]["content"].to_string();
+    assert!(last.contains("<system>\\nlater\\n</system>") && last.contains('v'), "{asked}");
+    assert!(model.chats()[1].get("tools").is_none());
 }
