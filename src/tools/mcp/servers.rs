@@ -273,7 +273,10 @@ impl Servers {
         if let Some(old) = slot.take() {
             old.close().await;
         }
-        known.see(State::Connecting, None);
+        // One that is down is not offered again before it answers.
+        if !known.seen().state.is_unavailable() {
+            known.see(State::Connecting, None);
+        }
         match self.opening.open(row, known).await {
             Ok(linked) => {
                 known.see_ready(&linked);
