@@ -99,8 +99,10 @@ impl Run {
             let status = if call.waits { CallStatus::Withdrawn } else { CallStatus::Failed };
             self.leave_call(call.call_id, call.dynamic, EndedCall::not_made(call.id, status, NOT_MADE.into()));
         }
+        // One that is not kept is never gone on with.
+        let is_resumed = outcome == Outcome::Interrupted && self.begun.session.is_some();
         for call in std::mem::take(&mut self.progress.calls.running) {
-            if outcome == Outcome::Interrupted && call.is_idempotent && call.origin != Origin::Builtin {
+            if is_resumed && call.is_idempotent && call.origin != Origin::Builtin {
                 self.out.keep_open([call.call_id]);
                 continue;
             }
