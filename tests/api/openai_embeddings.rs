@@ -21,9 +21,8 @@ fn acme(app: &App, model: &FakeModel) -> Client {
 
 /// An answer of these vectors, which counts its tokens if it is told how many there are.
 fn vectors(vectors: Value, tokens: Option<u64>) -> Answer {
-    let data: Vec<_> = vectors.as_array().unwrap().iter().enumerate();
-    let data =
-        data.into_iter().map(|(index, vector)| json!({"object": "embedding", "index": index, "embedding": vector}));
+    let data = vectors.as_array().unwrap().iter().enumerate();
+    let data = data.map(|(index, vector)| json!({"object": "embedding", "index": index, "embedding": vector}));
     let mut answer = json!({"object": "list", "data": data.collect::<Vec<_>>(), "model": "x"});
     if let Some(tokens) = tokens {
         answer["usage"] = json!({"prompt_tokens": tokens, "total_tokens": tokens});

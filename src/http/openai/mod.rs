@@ -42,8 +42,8 @@ pub mod client_tools; // tools that a request brings
 mod completions;
 mod completions_wire; // a reply as legacy completions
 pub mod conversations; // sessions under another name
-mod embeddings;
 mod described; // the document
+mod embeddings;
 pub mod error;
 pub mod fields; // the fields of an object, taken one by one
 pub mod given; // a conversation that a client gives whole

@@ -1,3 +1,5 @@
+//! What a request of Anthropic's may hold.
+
 use serde_json::json;
 
 use super::*;
