@@ -31,6 +31,7 @@ fn a_server_that_does_not_answer_says_so_in_its_test_and_after_it() {
 fn a_server_of_the_transport_before_is_told_what_to_do_instead() {
     let app = App::shared();
     let old = Counting::start(|_, came| match &*came.method {
+        "HEAD" => Says::Cut,
         "GET" => Says::Response(200, "text/event-stream", "event: endpoint\ndata: /messages?session=1\n\n".into()),
         _ => Says::Response(405, "text/plain", "Method Not Allowed".into()),
     });
