@@ -186,11 +186,15 @@ pub fn closed(last: &Message, calls: &[CallView]) -> Result<Option<NewMessage>> 
     let mut is_changed = false;
     for part in &mut parts {
         let Some(fields) = part.as_object_mut() else { continue };
-        let is_ours = row_of(fields, calls).is_some();
+        let row = row_of(fields, calls);
         match fields.get("state").and_then(Value::as_str) {
             Some("approval-requested") => deny(fields, NOBODY_ANSWERED),
+            // One that was allowed, and made, and that a crash left to be made again.
+            Some("approval-responded") if row.is_some_and(|row| row.status == CallStatus::Called) => {
+                fail(fields, &server_stopped());
+            }
             Some("approval-responded") => fail(fields, NOT_RUN),
-            Some("input-available") if is_ours => fail(fields, &server_stopped()),
+            Some("input-available") if row.is_some() => fail(fields, &server_stopped()),
             Some("input-available") if fields.contains_key("toolCallId") => fail(fields, NO_OUTPUT),
             _ => continue,
         }
@@ -275,7 +279,39 @@ fn answer_in(call: &mut Map<String, Value>, approved: bool, reason: Option<&str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::decisions;
+    use crate::{store::decisions, time::Timestamp};
+
+    #[test]
+    fn an_allowed_call_says_whether_it_may_have_happened_once_the_conversation_goes_on() {
+        let part = json!([{ "type": "dynamic-tool", "toolName": "buy", "toolCallId": "c", "state": "approval-responded",
+            "input": {}, "approval": { "id": "a", "approved": true } }]);
+        let last = Message {
+            seq: 1,
+            id: "m".to_owned(),
+            role: Role::Assistant,
+            status: Status::Interrupted,
+            created_at: Timestamp::from_millis(0),
+            metadata: "{}".to_owned(),
+            content: String::new(),
+            parts: part.to_string(),
+        };
+        for (status, said) in [(CallStatus::Approved, NOT_RUN), (CallStatus::Called, MAY_HAVE_HAPPENED)] {
+            let row = CallView {
+                id: "a".into(),
+                call_id: "c".into(),
+                tool: "buy".into(),
+                status,
+                needs_owner: false,
+                asked_at: Timestamp::from_millis(0),
+                decided_at: None,
+                decided_by: None,
+                decided_turn: None,
+                reason: None,
+            };
+            let closed = closed(&last, &[row]).unwrap().unwrap();
+            assert!(closed.parts.contains(said), "{status:?}: {}", closed.parts);
+        }
+    }
 
     #[test]
     fn a_posted_reason_is_kept_up_to_its_bound() {
