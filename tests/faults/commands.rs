@@ -148,6 +148,7 @@ fn a_server_that_nobody_uses_is_stopped_and_one_in_use_is_not() {
         let mut process = commands.start(idle()).await.unwrap();
         let used = process.running.in_use();
         // As often as a thousand times that long.
+        tokio::time::pause();
         tokio::time::advance(Duration::from_secs(50)).await;
         tokio::time::resume();
         process.stdin.write_all(b"1\n").await.unwrap();
