@@ -2,14 +2,14 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpStream},
+    net::TcpStream,
 };
 
 use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Reply},
-    fake_model::{Answer, FakeModel, delta},
+    fake_model::{Answer, FakeModel, delta, finish},
     harness::{App, until},
 };
 
@@ -55,28 +55,6 @@ fn requests_to_models_are_counted_by_person_and_every_answer_says_what_is_left()
 }
 
 #[test]
-fn who_closes_a_connection_stops_the_reply_that_is_not_kept() {
-    let app = App::shared();
-    let word = delta(json!({ "content": "Half" }));
-    // In a stream, in one that has said nothing, and where the whole reply is awaited.
-    for (answer, streams) in [
-        (Answer::empty().chunk(word.clone()).silent(), true),
-        (Answer::empty().silent(), true),
-        (Answer::empty().chunk(word).silent(), false),
-    ] {
-        let model = FakeModel::start([answer]);
-        let acme = app.org_asking("acme", &model);
-        let mut body = given("up/free");
-        body["stream"] = json!(streams);
-        let socket = posted(&acme, "/v1/responses", &body);
-        until("the question", || (!model.asked().is_empty()).then_some(()));
-        // The half that a client cannot be told by from one that is gone.
-        socket.shutdown(Shutdown::Write).unwrap();
-        model.wait_hung_up(1);
-    }
-}
-
-#[test]
 fn a_body_over_its_cap_or_encoded_or_broken_is_refused_in_words() {
     let app = App::shared();
     let acme = app.org("acme");
@@ -106,9 +84,34 @@ fn what_is_asked_once_is_answered_the_same_again() {
 }
 
 #[test]
+fn a_stream_that_is_asked_for_again_is_joined_and_then_told_again() {
+    let app = App::shared();
+    let word = |text: &str| delta(json!({ "content": text }));
+    let model =
+        FakeModel::start([Answer::empty().chunk(word("One ")).wait().chunk(word("two.")).chunk(finish("stop")).done()]);
+    let acme = app.org_asking("acme", &model).header("idempotency-key", &alm::id::generate());
+    let path = "/v1/chat/completions";
+    let body = json!({ "model": "up/free", "messages": [{ "role": "user", "content": "Hi" }], "stream": true });
+    let ask = || acme.attempt("POST", path, Some(&body.to_string())).unwrap().into_body();
+    // The first has begun, since its head is there.
+    let (mut first, mut second) = (ask(), ask());
+    model.go();
+    let (first, second) = (first.read_to_string().unwrap(), second.read_to_string().unwrap());
+    // The answer is kept a moment after its last byte is sent.
+    let third = until("the kept answer", || Some(acme.post(path, body.clone())).filter(|reply| reply.status == 200));
+    assert!(first.contains("One ") && first.contains("two.") && first.contains(r#""finish_reason":"stop""#), "{first}");
+    assert_eq!((&second, &third.text), (&first, &first));
+    assert_eq!(model.asked().len(), 1);
+}
+
+#[test]
 fn a_reply_that_is_asked_for_once_outlives_its_client() {
     let app = App::shared();
-    let model = FakeModel::start([Answer::empty().wait().chunk(delta(json!({ "content": "Late." }))).done()]);
+    let model = FakeModel::start([Answer::empty()
+        .wait()
+        .chunk(delta(json!({ "content": "Late." })))
+        .chunk(finish("stop"))
+        .done()]);
     let key = alm::id::generate();
     let acme = app.org_asking("acme", &model);
     let body = given("up/free").to_string();
@@ -137,6 +140,7 @@ fn who_comes_while_the_server_goes_down_is_refused_and_who_is_there_hears_the_en
         .chunk(delta(json!({ "content": "One " })))
         .wait()
         .chunk(delta(json!({ "content": "two." })))
+        .chunk(finish("stop"))
         .done()]);
     let acme = app.org_asking("acme", &model);
     let keeps = acme.clone();
@@ -147,7 +151,7 @@ fn who_comes_while_the_server_goes_down_is_refused_and_who_is_there_hears_the_en
     until("the question", || (!model.asked().is_empty()).then_some(()));
     app.terminate();
     let refused =
-        until("the end", || Some(keeps.post("/v1/responses", given("ala"))).filter(|reply| reply.status != 200));
+        until("the end", || Some(keeps.post("/v1/responses", given("demo/ala"))).filter(|reply| reply.status != 200));
     refused.fault(503, "server_error", "overloaded");
     assert!(refused.header("retry-after").is_some());
     model.go();
