@@ -268,3 +268,17 @@ fn a_star_opens_v1_to_every_page_and_nothing_else() {
     let browser = app.browser("acme").header("origin", "https://any.example");
     browser.get("/v1/models").fault(401, "authentication_error", "invalid_api_key");
 }
+
+#[test]
+fn anthropics_clients_read_the_models_as_a_page() {
+    let app = App::shared();
+    let page = app.org("acme").header("anthropic-version", "2023-06-01").get("/v1/models").json();
+    assert_eq!(ids(&page), ["ala", "demo/ala"]);
+    assert_eq!(
+        (&page["has_more"], &page["first_id"], &page["last_id"]),
+        (&json!(false), &json!("ala"), &json!("demo/ala"))
+    );
+    let ala = &page["data"][0];
+    assert_eq!((&ala["type"], &ala["display_name"]), (&json!("model"), &json!("Ala")));
+    assert!(ala["created_at"].as_str().unwrap().ends_with('Z'), "{ala}");
+}

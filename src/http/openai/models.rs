@@ -4,6 +4,7 @@
 
 use poem::Response;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{Call, error::Fault};
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
         wire::data::{AnswerBytes, JSON, json_of},
     },
     store::agents::NamedAgent,
+    time::Timestamp,
 };
 
 /// What may stand before an agent's slug.
@@ -54,7 +56,23 @@ pub(super) async fn list(call: Call<ReadOrChat>) -> Result<Response, Fault> {
     let known = Known::of(&call.caller)?;
     let agents = known.agents.iter().map(|agent| known.of_agent(agent));
     let models = known.models.iter().map(|model| known.of_provider(model));
-    Ok(json(&List { object: "list", data: agents.chain(models).collect() }))
+    let data: Vec<_> = agents.chain(models).collect();
+    // Anthropic's clients say which version of its API they speak.
+    Ok(match call.header("anthropic-version") {
+        Some(_) => json(&as_anthropic(&data)),
+        None => json(&List { object: "list", data }),
+    })
+}
+
+/// The list as Anthropic's clients read it, in one page.
+fn as_anthropic(models: &[Model]) -> Value {
+    let entry = |model: &Model| {
+        let created_at = Timestamp::from_millis(model.created * 1000).to_string();
+        json!({ "type": "model", "id": model.id, "display_name": model.name, "created_at": created_at })
+    };
+    let [first, last] = [models.first(), models.last()].map(|model| model.map(|model| &model.id));
+    let data: Vec<_> = models.iter().map(entry).collect();
+    json!({ "data": data, "has_more": false, "first_id": first, "last_id": last })
 }
 
 /// One of them, under the name that it was asked for by.
