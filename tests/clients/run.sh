@@ -5,5 +5,6 @@ cd "$(dirname "$0")"
 
 # Made here: it would take longer than a test may.
 ./python.sh >/dev/null
+./openai/install.sh
 
-exec ./node.sh --test --test-timeout=60000 "$@" ./*.test.mjs
+exec ./node.sh --test --test-timeout=60000 "$@" ./*.test.mjs ./openai/*.test.mjs

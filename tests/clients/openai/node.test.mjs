@@ -1,0 +1,5 @@
+// Clients that are libraries for JavaScript: see expectations.mjs.
+
+import { suite } from "./expectations.mjs";
+
+suite("node");

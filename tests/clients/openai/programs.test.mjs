@@ -1,0 +1,5 @@
+// Clients that are programs: see expectations.mjs.
+
+import { suite } from "./expectations.mjs";
+
+suite("programs");
