@@ -28,6 +28,8 @@ const ALL = ["chat", "stream", "tool", "stop", "halfway", "unknown", "refused", 
 const KEPT = ALL.filter((does) => does !== "stop");
 /** A program streams what it prints, or does not: that is its own affair. */
 const PROGRAM = ALL.filter((does) => does !== "stream");
+/** It asks once, whatever comes. */
+const ONCE = PROGRAM.filter((does) => does !== "busy");
 /** It tries again for minutes, with an empty balance too. */
 const PATIENT = ["chat", "tool", "stop", "unknown", "refused", "long"];
 const MODELS = ["models", ...ALL];
@@ -65,12 +67,12 @@ export const clients = {
     row("Agents SDK for Python", "openai-agents", CHAT, python("newest", "agents_sdk", "Chat")),
     row("Agents SDK for Python", "openai-agents", RESPONSES, python("newest", "agents_sdk", "Responses"), KEPT),
     row("LiteLLM", "litellm", CHAT, python("newest", "litellm_sdk", "Chat")),
-    row("llm", "llm", CHAT, program(llm), PROGRAM),
-    row("aider", "aider-chat", CHAT, program(aider), PROGRAM, { list: "aider" }),
+    row("llm", "llm", CHAT, program(llm), ONCE),
+    row("aider", "aider-chat", CHAT, program(aider), ["chat"], { list: "aider" }),
   ],
   programs: [
     row("Codex", "@openai/codex", RESPONSES, program(codex), PROGRAM, { asks: { refused: 6 } }),
-    row("Claude Code", "@anthropic-ai/claude-code", MESSAGES, program(claudeCode), PROGRAM),
+    row("Claude Code", "@anthropic-ai/claude-code", MESSAGES, program(claudeCode), ["chat", "tool", "stop", "poor"]),
     row("opencode", `opencode-linux-${process.arch}`, CHAT, program(opencode), PATIENT),
   ],
 };
