@@ -70,7 +70,7 @@ const ONLY_IN: &str = "
     clap          cli
     rmcp          tools
     sse_stream    tools
-    jsonschema    tools
+    regex         tools
     std::process::Command  child
     tokio::process         child
 ";
