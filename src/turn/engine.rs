@@ -27,7 +27,7 @@ use super::{
     recovery, replay,
     resolve::resolve,
     run::Run,
-    running::{RunningTurn, Stop},
+    running::{Life, RunningTurn, Stop},
     services::{Services, TOOL_PLACES},
     stats::Stats,
     stored::now_or_later,
@@ -78,6 +78,8 @@ struct Running {
 /// A turn that has begun.
 pub struct Started {
     pub turn: Arc<RunningTurn>,
+    /// Of one that is not stored, nor to be done once: it ends with this.
+    pub life: Option<Life>,
     /// The turn's id; absent if an earlier request began it.
     pub turn_id: Option<String>,
     /// The session's id; empty: it is not stored.
@@ -165,9 +167,12 @@ impl Engine {
                 }
             }
         }
+        // What is to be done once outlives its client, who may come again for it.
+        let ends_with_it = begun.session.is_none() && asker.claim.is_none();
+        let life = ends_with_it.then(|| Life::of(&turn));
         let (session_id, session_is_new) = (begun.session_id().to_owned(), begun.session_is_new);
         let turn_id = Some(begun.turn_id);
-        Ok(Started { turn, turn_id, session_id, session_is_new, model, test_mode })
+        Ok(Started { turn, life, turn_id, session_id, session_is_new, model, test_mode })
     }
 
     /// Runs the turn in a task that no connection owns.

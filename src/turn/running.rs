@@ -37,6 +37,22 @@ struct Told {
     failure: Option<Error>,
 }
 
+/// Stops a turn when it is dropped: that of a reply which nobody else will ever read.
+pub struct Life(Arc<RunningTurn>);
+
+impl Life {
+    /// That of a turn.
+    pub fn of(turn: &Arc<RunningTurn>) -> Self {
+        Life(turn.clone())
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.stop(Stop::Requested);
+    }
+}
+
 impl RunningTurn {
     /// One that has streamed nothing yet.
     pub fn new() -> Arc<Self> {

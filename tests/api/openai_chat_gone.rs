@@ -56,7 +56,9 @@ fn whoever_leaves_stops_the_model_whether_it_speaks_is_silent_or_has_not_begun()
             false => drop(connection),
         }
         model.wait_hung_up(before + 1);
-        until("the turn to be stopped", || ends(&app).get(before).filter(|end| *end == "stopped").cloned());
+        until(&format!("turn {before}, {stream} {is_half}, to be stopped: {:?}", ends(&app)), || {
+            ends(&app).get(before).filter(|end| *end == "stopped").cloned()
+        });
     }
     app.alm(&["ledger", "verify"]).ok();
 }

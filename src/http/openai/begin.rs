@@ -4,7 +4,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -26,7 +25,7 @@ use crate::{
         ask::{Ask, Asker, By},
         engine::Started,
         reader::Reader,
-        running::{RunningTurn, Stop},
+        running::Life,
     },
 };
 
@@ -70,10 +69,8 @@ pub fn is_free(caller: &Caller<Chat>, asked: &Asked) -> Result<bool, Fault> {
 
 /// Begins a turn that is not stored, and answers with its reply in its own wire.
 pub async fn begin(caller: &Caller<Chat>, ask: Ask, mut ignored: Ignored, stream: bool) -> Result<Response, Fault> {
-    // What is to be done once outlives its client, who may come again for it.
-    let is_once = ask.asker.claim.is_some();
-    let Started { turn, model, test_mode, .. } = caller.app.engine.begin(ask).await?;
-    let life = (!is_once).then(|| Life(turn.clone()));
+    let Started { turn, life, model, test_mode, .. } = caller.app.engine.begin(ask).await?;
+    let is_once = life.is_none();
     let mut response = match stream {
         true => Response::builder()
             .content_type("text/event-stream")
@@ -108,15 +105,6 @@ pub fn with_headers(mut response: Response, model: Option<&str>, test_mode: bool
     let ignored = ignored.header().and_then(|ignored| HeaderValue::from_bytes(ignored.as_bytes()).ok());
     headers.extend(ignored.map(|ignored| (IGNORED, ignored)));
     response
-}
-
-/// Stops a turn that still runs when it is dropped.
-struct Life(Arc<RunningTurn>);
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        self.0.stop(Stop::Requested);
-    }
 }
 
 /// The stream of a turn that ends with it.

@@ -25,7 +25,7 @@ fn translated(pattern: &str) -> String {
                 Some('w') => text.push_str("[A-Za-z0-9_]"),
                 Some('W') => text.push_str("[^A-Za-z0-9_]"),
                 Some('c') => {
-                    text.extend(chars.next().map(|c| format!("\\x{:02x}", c as u32 & 31)).unwrap_or_default().chars())
+                    text.push_str(&chars.next().map(|c| format!("\\x{:02x}", c as u32 & 31)).unwrap_or_default());
                 }
                 Some('u') if chars.peek() != Some(&'{') => text.push_str("\\u"),
                 // A letter that means nothing is refused by the engine; every other sign stands for itself.

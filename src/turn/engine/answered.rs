@@ -113,8 +113,15 @@ impl Engine {
             }
         }
         let session_id = session.id.clone();
-        let started =
-            |turn| Started { turn, turn_id: None, session_id, session_is_new: false, model: None, test_mode: false };
+        let started = |turn| Started {
+            turn,
+            life: None,
+            turn_id: None,
+            session_id,
+            session_is_new: false,
+            model: None,
+            test_mode: false,
+        };
         if let Some(running) = self.find(&given.asker.tenant, &session.id).filter(|running| running.row == turn) {
             return Ok(Some(started(running.turn)));
         }
