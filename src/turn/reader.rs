@@ -16,11 +16,15 @@ use super::journal::{Cursor, Journal};
 /// Silence after which a reader gets a comment, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// Pieces that are handed over in a row. Then the connection gets its turn: whether its client is still there is looked at between them.
+const PIECES_IN_A_ROW: u32 = 4;
+
 /// One reader of a running turn.
 pub struct Reader {
     journal: Arc<Journal>,
     cursor: Cursor,
     opened: bool,
+    in_a_row: u32,
     quiet_since: Instant,
     heartbeat: Pin<Box<Sleep>>,
 }
@@ -32,6 +36,7 @@ impl Reader {
             journal,
             cursor,
             opened: false,
+            in_a_row: 0,
             quiet_since: Instant::now(),
             heartbeat: Box::pin(tokio::time::sleep(HEARTBEAT)),
         }
@@ -67,13 +72,22 @@ impl Stream for Reader {
             }
         }
         let reader = &mut *self;
+        if reader.in_a_row == PIECES_IN_A_ROW {
+            reader.in_a_row = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         match reader.journal.poll_read(&mut reader.cursor, context) {
             Poll::Ready(Some(bytes)) => {
                 reader.quiet_since = Instant::now();
+                reader.in_a_row += 1;
                 Poll::Ready(Some(Ok(bytes.into())))
             }
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => reader.beat(context).map(|bytes| Some(Ok(bytes))),
+            Poll::Pending => {
+                reader.in_a_row = 0;
+                reader.beat(context).map(|bytes| Some(Ok(bytes)))
+            }
         }
     }
 }
@@ -100,6 +114,19 @@ mod tests {
     async fn text_of(reader: Reader) -> String {
         let pieces: Vec<Bytes> = reader.map(|piece| piece.unwrap()).collect().await;
         String::from_utf8(pieces.concat()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_behind_gives_way_after_some_pieces() {
+        let journal = Arc::new(Journal::default());
+        journal.push(&[delta(&"x".repeat(1_000_000))]);
+        let mut reader = plain(&journal);
+        reader.next().await.unwrap().unwrap();
+        for _ in 0..PIECES_IN_A_ROW {
+            assert!(reader.next().now_or_never().is_some());
+        }
+        assert!(reader.next().now_or_never().is_none(), "once");
+        assert!(reader.next().now_or_never().is_some());
     }
 
     #[tokio::test]
