@@ -141,7 +141,7 @@ pub struct ErrorData {
     pub code: String,
     pub message: String,
     pub request_id: String,
-    /// Why a model's server refused: `request`, `content`, `credentials`, `limited`.
+    /// Why a model's server refused: `request`, `content`, `credentials`, `limited`. For clients of another API alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
 }
@@ -181,7 +181,7 @@ pub const DONE: &str = "data: [DONE]\n\n";
 impl Chunk {
     /// An error in a stream: once for programs, once for people.
     pub fn of_error(error: &Error, request_id: &str) -> [Chunk; 2] {
-        let data = ErrorData::of(error, request_id);
+        let data = ErrorData { reason: None, ..ErrorData::of(error, request_id) };
         let error_text = data.message.clone();
         [Chunk::DataError { data, transient: true }, Chunk::Error { error_text }]
     }

@@ -67,7 +67,7 @@ chunks! {
     FileChunk "file" { url: String, media_type: String }
     /// The model's server is loading it: `state` is `loading`, `sinceMs` says how long.
     DataModelChunk "data-model" { data: Value, transient: bool }
-    /// The error of the next chunk, for programs: `code`, `message`, `requestId`, and of a refusal of the model's server `reason`.
+    /// The error of the next chunk, for programs: `code`, `message`, `requestId`.
     DataErrorChunk "data-error" { data: Value, transient: bool }
     /// The turn failed.
     ErrorChunk "error" { error_text: String }

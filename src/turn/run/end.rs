@@ -149,7 +149,11 @@ impl Run {
         if let Error::Internal(cause) = error {
             tracing::error!(turn = self.begun.turn_id, %cause, "a turn failed");
         }
-        Chunk::of_error(error, &self.asker.request_id)
+        let mut chunks = Chunk::of_error(error, &self.asker.request_id);
+        if let (Chunk::DataError { data, .. }, By::Responses | By::Completions) = (&mut chunks[0], &self.asker.by) {
+            *data = ErrorData::of(error, &self.asker.request_id);
+        }
+        chunks
     }
 
     /// How a response ended, for those who read it later.
