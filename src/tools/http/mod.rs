@@ -14,7 +14,7 @@ use std::{
 use serde_json::Value;
 
 pub use self::{answer::TOOL_ERROR_CHARS_MAX, request::Sent};
-use super::{call::Ended, declare::only_reads, secrets::Secrets};
+use super::{call::Ended, secrets::Secrets};
 use crate::{
     outbound::{Bounds, Cause, Failure, Row, ToolClients, http::Uri},
     seal::{Sealer, from_environment},
@@ -80,7 +80,7 @@ impl Sender {
         let bounds = Bounds {
             time_max: Duration::from_millis(tool.timeout_ms.into()),
             bytes_max,
-            may_repeat: tool.is_idempotent || only_reads(&tool.method),
+            may_repeat: tool.is_idempotent,
         };
         let fetched = self.clients.of(row(tool, &uri)).fetch(request, bounds).await;
         let secrets: Vec<_> = secrets.into_iter().map(|(_, secret)| secret).collect();
