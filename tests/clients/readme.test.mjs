@@ -112,7 +112,7 @@ test("the page's way through the proxy holds a conversation", async () => {
 
 test("the table of flags is that of `alm serve --help`", async () => {
   const { stdout } = await run(BINARY, ["serve", "--help"], { env });
-  const flags = [...stdout.matchAll(/^ +(--[a-z-]+).*?\[env: (\w+)=.*?\](?: \[default: (\S+)\])?/gm)];
+  const flags = [...stdout.matchAll(/^ +(--[a-z0-9-]+).*?\[env: (\w+)=.*?\](?: \[default: (\S+)\])?/gm)];
   assert.ok(flags.length > 8, stdout);
   for (const [, flag, variable, value] of flags) {
     const row = readme.split("\n").find((line) => line.startsWith(`| \`${flag}\` | \`${variable}\` |`));
@@ -123,7 +123,7 @@ test("the table of flags is that of `alm serve --help`", async () => {
 });
 
 test("the names in the table of limits are in the source", async () => {
-  const { stdout: source } = await run("grep", ["-rhE", "(const|pub) [A-Za-z_]+:", join(root, "src")], {
+  const { stdout: source } = await run("grep", ["-rhE", "(const|pub) [A-Za-z0-9_]+:", join(root, "src")], {
     maxBuffer: OUTPUT_BYTES_MAX,
   });
   const table = readme.split("## Limits")[1].split("\n## ")[0];

@@ -211,8 +211,8 @@ pub(super) async fn reach(client: &Client, url: &str) -> Result<(), Failed> {
     let request = Request::builder().method(Method::HEAD).uri(url).body(Bytes::new());
     let request = request.map_err(|error| Failed::NotSent(error.to_string()))?;
     match client.open(request, REACH_TIMEOUT, true).await.map_err(Failed::from) {
-        // Somebody is there who does not know what to say to this.
-        Ok(_) | Err(Failed::Cut) => Ok(()),
+        // Somebody is there who does not know what to say to this, or goes on listening.
+        Ok(_) | Err(Failed::Cut | Failed::Silent) => Ok(()),
         Err(failed) => Err(failed),
     }
 }

@@ -31,7 +31,7 @@ const PROGRAM = ALL.filter((does) => does !== "stream");
 /** It asks once, whatever comes. */
 const ONCE = PROGRAM.filter((does) => does !== "busy");
 /** It tries again for minutes, with an empty balance too. */
-const PATIENT = ["chat", "tool", "stop", "unknown", "refused", "long"];
+const PATIENT = ["chat", "tool", "stop", "unknown", "refused"];
 const MODELS = ["models", ...ALL];
 /** It repeats every 429 twice, whatever the head says. */
 const THRICE = { asks: { poor: 3 } };
