@@ -128,22 +128,6 @@ for (const [name, kind] of Object.entries(SERVERS)) {
   });
 }
 
-test("a server of the transport before is refused with what to do instead", async () => {
-  const port = await freePort();
-  const command = [process.execPath, EVERYTHING, "sse"];
-  const server = await startServer(command, { PORT: String(port) }, /running on port/);
-  try {
-    const org = await app.org();
-    const added = app.cli("mcp", "add", "old", `http://127.0.0.1:${port}/sse`, "--org", org.slug, "--yes");
-    await assert.rejects(added, ({ stdout, stderr }) => {
-      assert.match(`${stdout}${stderr}`, /old speaks HTTP\+SSE, the transport of 2024.*mcp-remote/s);
-      return true;
-    });
-  } finally {
-    await server.stop();
-  }
-});
-
 test("an error of the tool is told to the model, and the reply goes on", async () => {
   const port = await freePort();
   const server = await SERVERS["a server for Python, of the new protocol"].start(port);

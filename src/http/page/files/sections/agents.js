@@ -229,11 +229,8 @@ function bodyOf(values, agent, isAla) {
   const settings = { ...agent?.settings };
   settings.temperature = numberIn(values, "temperature", 0, 2);
   settings.maxSteps = numberIn(values, "maxSteps", 1, 50);
-<<<<<<< Updated upstream
   settings.responseFormat = formatIn(values.schema, settings.responseFormat);
-=======
   settings.toolApproval = values.toolApproval || undefined;
->>>>>>> Stashed changes
   const allowed = allowedTools(values);
   /** @type {Api.AgentPatch} */
   const body = {
