@@ -282,8 +282,7 @@ impl Builder {
         let clients = Arc::new(outbound::ToolClients::new(&options)?);
         let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone());
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
-        let engine = Engine::new(store.clone(), catalog.clone(), tools.clone());
-        engine.keep_responses(self.responses_keep);
+        let engine = Engine::new(store.clone(), catalog.clone(), tools.clone(), self.responses_keep);
         engine.recover().await?;
         tools.mcp().start_all()?;
         let hosts = Hosts::of_listener(self.listen.ip(), &self.allow_hosts);

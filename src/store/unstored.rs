@@ -33,6 +33,8 @@ pub struct NewUnstored {
     /// What its reply is called.
     pub message_id: String,
     pub kind: TurnKind,
+    /// The prompt's tokens, if a crash before the first count is to be charged for them.
+    pub input_tokens: u64,
     /// What a paid model may cost.
     pub hold: Option<Hold>,
 }
@@ -82,12 +84,13 @@ impl Org<'_> {
 
 fn begin(c: &Connection, tenant: &Tenant, new: NewUnstored) -> Result<Begun> {
     c.prepare_cached(
-        "INSERT INTO turn (id, org_id, session, user_id, agent_id, project_id, model, message_id, kind, status, started_at)
-         VALUES (:id, :org, NULL, :user, :agent, :project, :model, :message, :kind, 'running', :now)",
+        "INSERT INTO turn (id, org_id, session, user_id, agent_id, project_id, model, message_id, kind, status, started_at, input_tokens)
+         VALUES (:id, :org, NULL, :user, :agent, :project, :model, :message, :kind, 'running', :now, :input)",
     )?
     .execute(named_params! {
         ":id": new.id, ":org": tenant.org_id, ":user": tenant.user_id, ":agent": new.agent_id, ":project": new.project_id,
         ":model": new.model, ":message": new.message_id, ":kind": new.kind, ":now": Timestamp::now().as_millis(),
+        ":input": new.input_tokens as i64,
     })?;
     let turn = TurnRow::inserted(c);
     let held = new.hold.map_or(Ok(0), |hold| take_hold(c, &tenant.org_id, &new.id, &new.model, hold))?;
@@ -138,7 +141,18 @@ mod tests {
             let hold = Some(Hold { at_least: 10, at_most: most });
             let (id, message_id) = (id::generate(), id::generate());
             let (agent_id, project_id, model, kind) = (None, None, "p/m".into(), TurnKind::Embedding);
-            self.org().begin_unstored(NewUnstored { id, agent_id, project_id, model, message_id, kind, hold }).await
+            self.org()
+                .begin_unstored(NewUnstored {
+                    id,
+                    agent_id,
+                    project_id,
+                    model,
+                    message_id,
+                    kind,
+                    input_tokens: 0,
+                    hold,
+                })
+                .await
         }
 
         fn is_sound(&self) -> bool {

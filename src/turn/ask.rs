@@ -235,7 +235,12 @@ pub const NOBODY_TO_ASK: &str = "A person has to allow this: ask in a conversati
 impl By {
     /// Whether nobody is there who could allow a call.
     pub fn asks_nobody(&self) -> bool {
-        matches!(self, By::Agent(_) | By::Responses | By::Completions)
+        matches!(self, By::Agent(_)) || self.is_program()
+    }
+
+    /// Whether a program asks that speaks another API than ours, and mends its own calls.
+    pub fn is_program(&self) -> bool {
+        matches!(self, By::Responses | By::Completions)
     }
 
     /// What a session says of its beginning that is made for such a question.

@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -58,7 +58,8 @@ pub struct Engine {
     services: Arc<Services>,
     slots: Arc<Semaphore>,
     running: Mutex<HashMap<SessionKey, Running>>,
-    responses_keep: OnceLock<Duration>,
+    /// How long a response is kept after the last turn of its session.
+    responses_keep: Duration,
 }
 
 /// An organization and a session of it.
@@ -94,7 +95,7 @@ pub struct Started {
 
 impl Engine {
     /// An engine without turns.
-    pub fn new(store: Store, catalog: Arc<Catalog>, tools: Arc<Tools>) -> Arc<Self> {
+    pub fn new(store: Store, catalog: Arc<Catalog>, tools: Arc<Tools>, responses_keep: Duration) -> Arc<Self> {
         Arc::new(Engine {
             services: Arc::new(Services {
                 store,
@@ -105,7 +106,7 @@ impl Engine {
             }),
             slots: Arc::new(Semaphore::new(TURNS_MAX)),
             running: Mutex::default(),
-            responses_keep: OnceLock::new(),
+            responses_keep,
         })
     }
 
@@ -114,10 +115,8 @@ impl Engine {
     /// It runs in a task of its own, so that a caller who leaves in the middle leaves nothing half begun. A turn that is not stored
     /// is stopped then: nobody will ever read it.
     async fn begin_new(self: &Arc<Self>, ask: Ask) -> Result<Started> {
-        let (stays, left) = oneshot::channel();
-        let begun = tokio::spawn(self.clone().begin_owned(ask, left)).await.map_err(Error::internal)?;
-        let _ = stays.send(());
-        begun
+        let (_stays, left) = oneshot::channel();
+        tokio::spawn(self.clone().begin_owned(ask, left)).await.map_err(Error::internal)?
     }
 
     /// Whether the model that is asked for, by the chat, its agent or its organization, may have come since its provider was last
@@ -150,6 +149,8 @@ impl Engine {
             None => self.commit(ask, &resolved, &bill).await?,
         };
         bill.add_hold(begun.held);
+        // What is to be done once outlives its client, who may come again for it.
+        let ends_with_it = begun.session.is_none() && asker.claim.is_none();
         let (head, failed_early) = oneshot::channel();
         // Nobody waits for one in the background: it fails like one that has begun.
         let failed_early = (!is_background).then_some(failed_early);
@@ -161,14 +162,12 @@ impl Engine {
             tokio::select! {
                 headed = &mut headed => headed?,
                 // It is waited for all the same: what fails now is undone by it.
-                Err(_) = left, if begun.session.is_none() => {
+                Err(_) = left, if ends_with_it => {
                     turn.stop(Stop::Requested);
                     headed.await?;
                 }
             }
         }
-        // What is to be done once outlives its client, who may come again for it.
-        let ends_with_it = begun.session.is_none() && asker.claim.is_none();
         let life = ends_with_it.then(|| Life::of(&turn));
         let (session_id, session_is_new) = (begun.session_id().to_owned(), begun.session_is_new);
         let turn_id = Some(begun.turn_id);

@@ -85,7 +85,7 @@ impl Journal {
     /// Only the last of these events has a number, the first one's. A client that is cut off before it begins again.
     pub fn begin(&self, start: &Chunk, before: &[Chunk]) {
         self.append(|entries| {
-            entries.add(std::slice::from_ref(start));
+            entries.add([start]);
             for (at, chunk) in before.iter().enumerate() {
                 if at + 1 == before.len() {
                     entries.before.extend_from_slice(number_line(1).as_bytes());
@@ -96,7 +96,7 @@ impl Journal {
     }
 
     /// Appends chunks; every reader is woken once for all of them.
-    pub fn push(&self, chunks: &[Chunk]) {
+    pub fn push<'a>(&self, chunks: impl IntoIterator<Item = &'a Chunk>) {
         self.append(|entries| entries.add(chunks));
     }
 
@@ -208,7 +208,7 @@ impl Journal {
 }
 
 impl Entries {
-    fn add(&mut self, chunks: &[Chunk]) {
+    fn add<'a>(&mut self, chunks: impl IntoIterator<Item = &'a Chunk>) {
         for chunk in chunks {
             match &mut self.wire {
                 Some(wire) => wire.chunk(chunk, &mut self.bytes),

@@ -38,7 +38,7 @@ pub mod stats; // what turns did so far
 pub mod step; // deltas of one model call → chunks
 mod stored; // writes that are retried until the file takes them
 mod structured; // replies of a shape
-mod system; // one system message
+pub mod system; // one system message
 pub mod whole; // a reply for those who wait for its end
 mod window; // how much a model can read and say
 pub mod wire; // a reply as another API's clients read it

@@ -20,6 +20,7 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// The writer of one turn.
 pub struct Scribe {
     turn: Arc<RunningTurn>,
+    /// The message so far, of a turn that is kept.
     fold: Fold,
     store: Store,
     tenant: Tenant,
@@ -90,13 +91,12 @@ impl Scribe {
         if chunks.is_empty() {
             return;
         }
-        chunks.iter().for_each(|chunk| self.fold.apply(chunk));
         if self.is_kept {
+            chunks.iter().for_each(|chunk| self.fold.apply(chunk));
             return self.turn.journal().push(chunks);
         }
         let clients = &mut self.clients;
-        let shown: Vec<_> = chunks.iter().filter(|chunk| clients.see(chunk)).cloned().collect();
-        self.turn.journal().push(&shown);
+        self.turn.journal().push(chunks.iter().filter(|chunk| clients.see(chunk)));
     }
 
     /// Writes the last chunks, after the turn was stored; the fold is done by then.
@@ -174,6 +174,7 @@ impl Scribe {
             cache_read_tokens: usage.cache_read_tokens,
             output_tokens: usage.output_tokens,
         };
+        // A full queue is a failure like another: the next one brings it.
         self.counting = self.store.org(&self.tenant).count_turn(self.row, counts).ok();
     }
 

@@ -9,7 +9,7 @@ use crate::model::{Content, Message};
 const BETWEEN: &str = "\n\n";
 
 /// The same conversation with its system messages in one, or in the words of questions.
-pub(super) fn one_system(messages: Vec<Message>) -> Vec<Message> {
+pub fn one_system(messages: Vec<Message>) -> Vec<Message> {
     let (mut front, mut rest, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
     for message in messages {
         match message {

@@ -23,7 +23,7 @@ use alm::{
     },
     time::Timestamp,
     tools::Tools,
-    turn::engine::Engine,
+    turn::engine::{Engine, RESPONSE_KEEP},
 };
 use proptest::{prelude::*, sample::Index};
 use tempfile::TempDir;
@@ -211,7 +211,7 @@ impl World {
             let clients = Arc::new(outbound::ToolClients::new(&outbound::Options::default()).unwrap());
             let tools = Tools::new(self.store.clone(), sealer.clone(), clients);
             let catalog = Arc::new(Catalog::new(self.store.clone(), sealer, Vec::new(), upstreams));
-            Engine::new(self.store.clone(), catalog, tools).recover().await.unwrap();
+            Engine::new(self.store.clone(), catalog, tools, RESPONSE_KEEP).recover().await.unwrap();
         });
         assert_eq!(self.store.orphans().unwrap().len(), 0);
         for org in 0..ORGS {

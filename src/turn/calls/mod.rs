@@ -122,7 +122,7 @@ mod tests {
         tools::Tools,
         turn::{
             ask::{Ask, Asker, Posted, SessionRef},
-            engine::Engine,
+            engine::{Engine, RESPONSE_KEEP},
             parts,
             reader::Reader,
         },
@@ -188,7 +188,7 @@ mod tests {
             let clients = Arc::new(outbound::ToolClients::new(&outbound::Options::default()).unwrap());
             let tools = Tools::new(store.clone(), sealer.clone(), clients);
             let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new(), upstreams));
-            let engine = Engine::new(store.clone(), catalog, tools);
+            let engine = Engine::new(store.clone(), catalog, tools, RESPONSE_KEEP);
             let question = Posted {
                 id: None,
                 role: Role::User,

@@ -13,7 +13,7 @@ use crate::{
     store::{
         sessions::NewSession,
         turns::{Begun, NewTurn},
-        unstored::{Counts, NewUnstored, TurnKind},
+        unstored::{NewUnstored, TurnKind},
     },
     time::Timestamp,
     tools::{
@@ -49,7 +49,7 @@ impl Engine {
             prompt_bytes + posted_bytes as u64 + resolved.system.len() as u64,
             stored + ask.messages.len() as u64 + 1,
         );
-        let keep = self.responses_keep();
+        let keep = self.responses_keep;
         let new = NewTurn {
             id: id::generate(),
             session: NewSession {
@@ -97,14 +97,10 @@ impl Engine {
             model: resolved.model.id.clone(),
             message_id: id::generate(),
             kind: TurnKind::Chat,
+            input_tokens: prompt_tokens,
             hold: bill.hold_for(prompt_tokens),
         };
-        let org = || self.services.store.org(&asker.tenant);
-        let begun = org().once(asker.claim.as_ref()).begin_unstored(new).await?;
-        // A crash before the first checkpoint is charged for the prompt. Nobody waits for this: it goes with the next commit.
-        let counts = Counts { input_tokens: prompt_tokens, ..Counts::default() };
-        drop(org().count_turn(begun.turn, counts));
-        Ok(begun)
+        self.services.store.org(&asker.tenant).once(asker.claim.as_ref()).begin_unstored(new).await
     }
 
     pub(super) fn prepare(

@@ -79,6 +79,8 @@ impl Engine {
             model: model.id.clone(),
             message_id: id::generate(),
             kind: TurnKind::Embedding,
+            // What nobody heard of is not paid.
+            input_tokens: 0,
             hold: bill.hold_for(tokens),
         };
         let org = self.services.store.org(&asker.tenant).once(asker.claim.as_ref());

@@ -12,17 +12,6 @@ use crate::{
 pub const RESPONSE_KEEP: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 impl Engine {
-    /// Says how long responses are kept, once.
-    pub fn keep_responses(&self, keep: Duration) {
-        // Whoever says it again changes nothing.
-        self.responses_keep.set(keep).ok();
-    }
-
-    /// How long they are kept.
-    pub(super) fn responses_keep(&self) -> Duration {
-        *self.responses_keep.get_or_init(|| RESPONSE_KEEP)
-    }
-
     /// The turn of a response, if it runs.
     pub fn running_response(&self, tenant: &Tenant, session_id: &str, turn: TurnRow) -> Option<Arc<RunningTurn>> {
         self.find(tenant, session_id).filter(|running| running.row == turn).map(|running| running.turn)

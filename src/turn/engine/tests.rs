@@ -55,7 +55,7 @@ impl Asking {
         let clients = Arc::new(outbound::ToolClients::new(&options).unwrap());
         let tools = Tools::new(store.clone(), sealer.clone(), clients);
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, Vec::new(), upstreams));
-        Asking { engine: Engine::new(store.clone(), catalog, tools), tenant, _folder: folder }
+        Asking { engine: Engine::new(store.clone(), catalog, tools, RESPONSE_KEEP), tenant, _folder: folder }
     }
 
     /// Connects a provider whose model is `up/x`.

@@ -29,11 +29,6 @@ use crate::{
 
 /// What is read of a call that was not made before its reply ended.
 const NOT_MADE: &str = "The reply ended before this call was made.";
-/// What a turn ends with that the end of the process interrupts.
-const DRAINING: Error = Error::Unavailable {
-    message: "the server is shutting down: what was said so far is stored",
-    retry_after: STORE_RETRY,
-};
 
 impl Run {
     /// Stores the turn, then streams its end: a client that reads the end may ask again at once.
@@ -50,7 +45,7 @@ impl Run {
         let is_open = self.out.is_open();
         let parts = self.out.parts(outcome);
         let mut metadata = metadata::of_end(&self.resolved, &self.bill, &self.progress, self.out.first_piece(), finish);
-        if self.is_program() {
+        if self.asker.by.is_program() {
             // Programs are always told numbers: ours, where the upstream gave none.
             metadata["usage"] = usage_json(&self.bill.usage());
         }
@@ -68,7 +63,7 @@ impl Run {
         let stored = self.store(outcome, message, ending).await;
         let (failure, own) = match (stored, ended) {
             (Err(error), _) | (Ok(()), Ended::Failed(error)) => (Some(error), None),
-            (Ok(()), Ended::Stopped(Stop::Draining)) => (Some(DRAINING), None),
+            (Ok(()), Ended::Stopped(Stop::Draining)) => (Some(self.draining()), None),
             (Ok(()), Ended::Stopped(Stop::Requested)) => (None, Some(Chunk::Abort)),
             (Ok(()), Ended::Finished(_)) => {
                 let end = Chunk::Finish { finish_reason: finish.into(), message_metadata: metadata };
@@ -150,18 +145,28 @@ impl Run {
             tracing::error!(turn = self.begun.turn_id, %cause, "a turn failed");
         }
         let mut chunks = Chunk::of_error(error, &self.asker.request_id);
-        if let (Chunk::DataError { data, .. }, By::Responses | By::Completions) = (&mut chunks[0], &self.asker.by) {
+        if let (Chunk::DataError { data, .. }, true) = (&mut chunks[0], self.asker.by.is_program()) {
             *data = ErrorData::of(error, &self.asker.request_id);
         }
         chunks
     }
 
+    /// What a turn ends with that the end of the process interrupts.
+    fn draining(&self) -> Error {
+        let message = match self.begun.session {
+            Some(_) => "the server is shutting down: what was said so far is stored",
+            None => "the server is shutting down: try again in a few seconds",
+        };
+        Error::Unavailable { message, retry_after: STORE_RETRY }
+    }
+
     /// How a response ended, for those who read it later.
     fn ending(&self, ended: &Ended, is_open: bool, metadata: &Value) -> Option<String> {
+        let draining = self.draining();
         let error = match ended {
             Ended::Failed(error) => Some(error),
             Ended::Finished(_) => self.progress.fault.as_ref(),
-            Ended::Stopped(Stop::Draining) => Some(&DRAINING),
+            Ended::Stopped(Stop::Draining) => Some(&draining),
             Ended::Stopped(Stop::Requested) => None,
         };
         let error = error.map(|error| ErrorData::of(error, &self.asker.request_id));

@@ -224,7 +224,7 @@ impl Run {
             Left::Outputs(outputs) => outputs,
         };
         if !ending.finish.allows_calls() {
-            if self.is_program() {
+            if self.asker.by.is_program() {
                 return Ok(Next::Finish(ending.finish));
             }
             self.close_with_words(step, "My reply was cut off before a tool call in it was complete.");

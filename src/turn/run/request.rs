@@ -54,11 +54,6 @@ impl Run {
         }
     }
 
-    /// Whether a program asks that speaks another API, and mends its own calls.
-    pub(super) fn is_program(&self) -> bool {
-        matches!(self.asker.by, By::Responses | By::Completions)
-    }
-
     /// The tools of the first step alone, if whoever asks has chosen: their own, of which one has to be called. A choice that bound
     /// every step would never end.
     pub(super) fn first_step(&self, toolbox: &Toolbox) -> Option<Toolbox> {
@@ -75,7 +70,7 @@ impl Run {
         if !is_first {
             request.sampling.tool_choice = None;
         }
-        if !self.is_program() {
+        if !self.asker.by.is_program() {
             return;
         }
         let brings_tools = toolbox.tools.iter().any(is_theirs);
@@ -100,7 +95,7 @@ impl Run {
         let mut toolbox = self.services.tools.of(&self.asker.tenant, agent, client)?;
         self.progress.tools_left_out = toolbox.left_out;
         self.progress.tools_unavailable.clone_from(&toolbox.unavailable);
-        if self.is_program() {
+        if self.asker.by.is_program() {
             let is_kept = self.begun.session.is_some();
             let is_offered = |tool: &mut Tool| {
                 let asks_agents = matches!(tool.way, Way::Builtin(Builtin::AskAgent));
@@ -115,7 +110,7 @@ impl Run {
 
     /// The tools that whoever asks runs: the request's, and those of the agent. Another agent that asks runs none.
     fn client_tools(&mut self) -> Result<Vec<Tool>> {
-        let runs_them = matches!(self.asker.by, By::Chat | By::Responses | By::Completions);
+        let runs_them = self.asker.by == By::Chat || self.asker.by.is_program();
         let agent = self.resolved.agent.as_ref().filter(|_| runs_them);
         let kept = agent.and_then(|agent| agent.client_tools.as_deref());
         client::with_kept(std::mem::take(&mut self.asked.tools), kept).map_err(Error::internal)
@@ -140,7 +135,7 @@ impl Run {
         let fitted = recall(&org, session.seq, own, &self.resolved.system, room, cut)?;
         let of_this_turn = request.messages.split_off(self.progress.history_len);
         let was_longer = self.progress.history_len > fitted.messages.len();
-        request.messages = if self.is_program() { one_system(fitted.messages) } else { fitted.messages };
+        request.messages = if self.asker.by.is_program() { one_system(fitted.messages) } else { fitted.messages };
         self.progress.history_len = request.messages.len();
         request.messages.extend(of_this_turn);
         self.progress.dropped = fitted.dropped;
