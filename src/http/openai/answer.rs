@@ -13,7 +13,11 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// One object.
 pub fn json(value: &impl Serialize) -> Response {
-    let json = json_of(value);
+    whole(json_of(value))
+}
+
+/// The same, as JSON that is written already.
+pub fn whole(json: Vec<u8>) -> Response {
     let bytes = AnswerBytes(json.len());
     let mut response = Response::builder().content_type(JSON).body(json);
     response.set_data(bytes);

@@ -11,15 +11,12 @@ use bytes::Bytes;
 use futures_util::Stream;
 use poem::{
     Body, Response,
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue},
 };
 
-use super::{error::Fault, ignored::Ignored, models::Asked};
+use super::{answer, error::Fault, ignored::Ignored, models::Asked};
 use crate::{
-    http::{
-        auth::{Caller, Chat},
-        wire::data::{AnswerBytes, JSON},
-    },
+    http::auth::{Caller, Chat},
     key::Env,
     turn::{
         ask::{Ask, Asker, By},
@@ -35,9 +32,6 @@ const MODEL: HeaderName = HeaderName::from_static("x-alm-model");
 const TEST_MODE: HeaderName = HeaderName::from_static("x-alm-test-mode");
 /// What of the request was left out.
 const IGNORED: HeaderName = HeaderName::from_static("x-alm-ignored");
-/// Keeps proxies from collecting a stream before they send it on.
-const UNBUFFERED: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 /// The instructions' role is another name for the same words.
 const NOT_LEFT_OUT: &str = "system";
 /// Of what a model's server refused these are the agent's: the client's own would have refused the request.
@@ -72,21 +66,13 @@ pub async fn begin(caller: &Caller<Chat>, ask: Ask, mut ignored: Ignored, stream
     let Started { turn, life, model, test_mode, .. } = caller.app.engine.begin(ask).await?;
     let is_once = life.is_none();
     let mut response = match stream {
-        true => Response::builder()
-            .content_type("text/event-stream")
-            .header(header::CACHE_CONTROL, "no-cache")
-            .header(UNBUFFERED.0, UNBUFFERED.1)
-            .body(Body::from_bytes_stream(Living { reader: turn.reader(), _life: life })),
+        true => answer::events(Body::from_bytes_stream(Living { reader: turn.reader(), _life: life })),
         false => {
             turn.ended().await;
             if let Some(error) = turn.take_failure() {
                 return Err(error.into());
             }
-            let json = turn.journal().since(0);
-            let bytes = AnswerBytes(json.len());
-            let mut response = Response::builder().content_type(JSON).body(json);
-            response.set_data(bytes);
-            response
+            answer::whole(turn.journal().since(0))
         }
     };
     if stream && is_once {

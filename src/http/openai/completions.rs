@@ -74,10 +74,7 @@ fn decode(body: Map<String, Value>) -> Result<CompletionRequest, Fault> {
     };
     let text = Legacy { prompt, suffix: fields.text("suffix")?.filter(|suffix| !suffix.is_empty()) };
     let stream = fields.boolean("stream")?.unwrap_or(false);
-    let include_usage = match fields.object("stream_options")? {
-        Some(mut options) => options.boolean("include_usage")?.unwrap_or(false),
-        None => false,
-    };
+    let include_usage = sampling::include_usage(&mut fields)?;
     let mut sampling = sampling::take(&mut fields)?;
     sampling.parallel_tool_calls = None;
     sampling.output_tokens_max = sampling::output_tokens(&mut fields, &["max_tokens"])?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
+    answer::whole,
     begin,
     call::Call,
     error::{Fault, INVALID_REQUEST},
@@ -18,10 +19,7 @@ use super::{
 };
 use crate::{
     catalog::DEMO_MODEL,
-    http::{
-        auth::Chat,
-        wire::data::{AnswerBytes, JSON, json_of},
-    },
+    http::{auth::Chat, wire::data::json_of},
     key::Env,
     turn::{
         ask::By,
@@ -104,10 +102,7 @@ pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
         true => caller.app.large.run(move || Ok(write())).await?,
         false => write(),
     };
-    let bytes = AnswerBytes(body.len());
-    let mut response = Response::builder().content_type(JSON).body(body);
-    response.set_data(bytes);
-    Ok(begin::with_headers(response, Some(&id), false, &Ignored::default()))
+    Ok(begin::with_headers(whole(body), Some(&id), false, &Ignored::default()))
 }
 
 fn makes_none(model: &str) -> Fault {

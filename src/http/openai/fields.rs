@@ -61,6 +61,16 @@ impl Fields {
         self.text(name)?.ok_or_else(|| Fault::missing_field(self.path(name)))
     }
 
+    /// The name of a model, as it was written.
+    pub fn model(&mut self) -> Result<String, Fault> {
+        match self.need_text("model")? {
+            name if name.is_empty() => {
+                Err(Fault::invalid_value("model", "must name a model: GET /v1/models lists those there are"))
+            }
+            name => Ok(name),
+        }
+    }
+
     /// A number.
     pub fn number(&mut self, name: &str) -> Result<Option<f64>, Fault> {
         self.typed(name, "a number", |value| value.as_f64())

@@ -1,8 +1,7 @@
 //! A conversation that a client gives whole, as a model reads it.
 //!
-//! Rule: the client's leading system messages are one text in front. A later one goes where it stood, as words to the model in
-//! front of the next question: templates of widely used models refuse a second system message, and to move it to the front would spoil
-//! what a model's server remembers of the prompt.
+//! Rule: of the client's system messages the leading ones are one text in front, and a later one stands where it stood
+//! (`turn/system.rs`).
 //! Rule: a call and its outputs stand together, and a call that nothing answers is left out.
 
 use std::collections::HashMap;
@@ -10,19 +9,13 @@ use std::collections::HashMap;
 use super::error::Fault;
 use crate::{
     model::{Content, Message, Thoughts, ToolCall},
-    turn::history,
+    turn::{history, system::one_system},
 };
-
-/// Between system texts that become one.
-const BETWEEN: &str = "\n\n";
 
 /// A conversation as it is read, message by message.
 #[derive(Debug, Default)]
 pub struct Conversation {
-    system: Vec<String>,
     said: Vec<Message>,
-    /// Later system texts that no question has followed yet.
-    waiting: Vec<String>,
     /// Which message made the last call of an id.
     called_by: HashMap<String, usize>,
     /// What came of the calls of each message.
@@ -37,22 +30,18 @@ impl Conversation {
 
     /// Instructions.
     pub fn system(&mut self, text: String) {
-        match self.said.is_empty() {
-            _ if text.is_empty() => {}
-            true => self.system.push(text),
-            false => self.waiting.push(format!("<system>\n{text}\n</system>")),
+        if !text.is_empty() {
+            self.said.push(Message::System(text));
         }
     }
 
     /// A question.
     pub fn user(&mut self, contents: Vec<Content>) {
-        let waiting = std::mem::take(&mut self.waiting).into_iter().map(Content::Text);
-        self.said.push(Message::User(waiting.chain(contents).collect()));
+        self.said.push(Message::User(contents));
     }
 
     /// What a model said and called.
     pub fn assistant(&mut self, text: String, thoughts: Option<Thoughts>, calls: Vec<ToolCall>) {
-        self.flush();
         self.called_by.extend(calls.iter().map(|call| (call.id.clone(), self.said.len())));
         self.said.push(Message::Assistant { text, thoughts, calls });
     }
@@ -70,20 +59,18 @@ impl Conversation {
 
     /// Whether a model is to go on with its own last words.
     pub fn ends_with_assistant(&self) -> bool {
-        matches!(self.said.last(), Some(Message::Assistant { .. }))
-            && !self.outputs.contains_key(&(self.said.len() - 1))
+        let last = self.said.iter().rposition(|message| !matches!(message, Message::System(_)));
+        last.is_some_and(|at| matches!(self.said[at], Message::Assistant { .. }) && !self.outputs.contains_key(&at))
     }
 
     /// What its words are taken for, in tokens.
     pub fn tokens(&self) -> u64 {
-        let system = self.system.iter().chain(&self.waiting).map(|text| history::tokens_of_text(text)).sum::<u64>();
         let outputs = self.outputs.values().flatten().map(|(_, output)| history::tokens_of_text(output)).sum::<u64>();
-        system + outputs + history::tokens_of_prompt(&self.said)
+        outputs + history::tokens_of_prompt(&self.said)
     }
 
     /// The leading system text, and the rest.
     pub fn finish(mut self) -> (String, Vec<Message>) {
-        self.flush();
         let mut messages = Vec::with_capacity(self.said.len());
         for (at, message) in self.said.into_iter().enumerate() {
             let Message::Assistant { text, thoughts, mut calls } = message else {
@@ -100,13 +87,13 @@ impl Conversation {
                 messages.push(Message::Tool { call_id, output });
             }
         }
-        (self.system.join(BETWEEN), messages)
-    }
-
-    fn flush(&mut self) {
-        if !self.waiting.is_empty() {
-            self.user(Vec::new());
-        }
+        let mut messages = one_system(messages);
+        let system = match messages.first_mut() {
+            Some(Message::System(text)) => std::mem::take(text),
+            _ => return (String::new(), messages),
+        };
+        messages.remove(0);
+        (system, messages)
     }
 }
 

@@ -6,14 +6,11 @@ use poem::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Call, error::Fault};
+use super::{Call, answer, error::Fault};
 use crate::{
     catalog,
     error::{Error, Result},
-    http::{
-        auth::{Caller, ReadOrChat},
-        wire::data::{AnswerBytes, JSON, json_of},
-    },
+    http::auth::{Caller, ReadOrChat},
     store::agents::NamedAgent,
     time::Timestamp,
 };
@@ -59,8 +56,8 @@ pub(super) async fn list(call: Call<ReadOrChat>) -> Result<Response, Fault> {
     let data: Vec<_> = agents.chain(models).collect();
     // Anthropic's clients say which version of its API they speak.
     Ok(match call.header("anthropic-version") {
-        Some(_) => json(&as_anthropic(&data)),
-        None => json(&List { object: "list", data }),
+        Some(_) => answer::json(&as_anthropic(&data)),
+        None => answer::json(&List { object: "list", data }),
     })
 }
 
@@ -84,7 +81,7 @@ pub(super) async fn retrieve(call: Call<ReadOrChat>) -> Result<Response, Fault> 
         Asked::Raw(id) => known.models.iter().find(|model| model.id == id).map(|model| known.of_provider(model)),
     };
     let found = found.ok_or_else(|| Fault::model_not_found(asked))?;
-    Ok(json(&Model { id: asked.to_owned(), ..found }))
+    Ok(answer::json(&Model { id: asked.to_owned(), ..found }))
 }
 
 /// What `model` means: an agent's slug or id, `agent/<slug>`, `provider/model`, or a bare name that one provider alone has.
@@ -161,12 +158,4 @@ impl Known {
 
 fn window(model: &catalog::Model) -> Option<u32> {
     model.context_window.map(|(tokens, _)| tokens)
-}
-
-fn json(value: &impl Serialize) -> Response {
-    let json = json_of(value);
-    let bytes = AnswerBytes(json.len());
-    let mut response = Response::builder().content_type(JSON).body(json);
-    response.set_data(bytes);
-    response
 }

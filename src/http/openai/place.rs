@@ -2,6 +2,7 @@
 //!
 //! Rule: a wrong address is told what to do. Base URLs are typed by hand.
 
+use percent_encoding::percent_decode_str;
 use poem::{
     Request,
     http::{StatusCode, header},
@@ -107,15 +108,7 @@ pub fn is_upgrade(request: &Request) -> bool {
 
 /// A text with its `%2F` and the like as what they stand for.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).filter(|hex| first == b'%' && hex.iter().all(u8::is_ascii_hexdigit));
-        let byte = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        bytes.push(byte.unwrap_or(first));
-        rest = if byte.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -98,6 +98,14 @@ pub fn output_tokens(fields: &mut Fields, names: &[&str]) -> Result<Option<u32>,
     Ok(least)
 }
 
+/// Takes whether a stream ends with what it took.
+pub fn include_usage(fields: &mut Fields) -> Result<bool, Fault> {
+    match fields.object("stream_options")? {
+        Some(mut options) => Ok(options.boolean("include_usage")?.unwrap_or(false)),
+        None => Ok(false),
+    }
+}
+
 /// What a reply is to look like: `text`, `json_object`, or a schema, as it was given.
 pub fn format(format: Value, path: &str) -> Result<Value, Fault> {
     let fields = format.as_object().ok_or_else(|| Fault::invalid_type(path, "expected an object"))?;

@@ -49,6 +49,7 @@ mod tests {
 
     impl Drop for Work {
         fn drop(&mut self) {
+            // The test may be over.
             let _ = self.0.send("ended");
         }
     }
@@ -83,6 +84,7 @@ mod tests {
         }
         assert_eq!(told.recv().await, Some("ended"));
         let mut answer = Vec::new();
+        // What was read before a reset counts.
         let _ = socket.read_to_end(&mut answer).await;
         !String::from_utf8_lossy(&answer).contains("answered")
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use percent_encoding::percent_decode_str;
 use regex::Regex;
 use serde_json::Value;
 
@@ -183,21 +184,7 @@ fn place(at: &str) -> &str {
 
 /// A fragment without its percent signs.
 fn decoded(fragment: &str) -> String {
-    let (bytes, mut text, mut at) = (fragment.as_bytes(), Vec::new(), 0);
-    while at < bytes.len() {
-        let hex = fragment.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match (bytes[at], hex) {
-            (b'%', Some(byte)) => {
-                text.push(byte);
-                at += 3;
-            }
-            (byte, _) => {
-                text.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&text).into_owned()
+    percent_decode_str(fragment).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn read(mut message: Fields, conversation: &mut Conversation) -> Result<(), Faul
     let role = message.need_text("role")?;
     match &*role {
         "system" | "developer" => conversation.system(text(&mut message, true)?),
-        "user" => conversation.user(contents(&mut message)?),
+        "user" => conversation.user(contents(&mut message, content)?),
         "assistant" => {
             let said = text(&mut message, false)?;
             let calls = calls(&mut message)?;
@@ -81,8 +81,11 @@ fn bounded(parts: Vec<Value>, path: &str) -> Result<Vec<Value>, Fault> {
     }
 }
 
-/// What a person said, with files.
-fn contents(message: &mut Fields) -> Result<Vec<Content>, Fault> {
+/// What a person said, with files; `content` reads a part, which comes with its path.
+pub fn contents(
+    message: &mut Fields,
+    content: impl Fn(Fields, &str) -> Result<Content, Fault>,
+) -> Result<Vec<Content>, Fault> {
     let path = message.path("content");
     match message.need("content")? {
         Value::String(text) => Ok(vec![Content::Text(text)]),

@@ -32,18 +32,12 @@ pub struct ChatRequest {
 /// Reads a body.
 pub fn decode(body: Map<String, Value>) -> Result<ChatRequest, Fault> {
     let mut fields = Fields::new(body);
-    let model = fields.need_text("model")?;
-    if model.is_empty() {
-        return Err(Fault::invalid_value("model", "must name a model: GET /v1/models lists those there are"));
-    }
+    let model = fields.model()?;
     refuse(&mut fields)?;
     let conversation = messages::decode(fields.need("messages")?)?;
     let mut ignored = Ignored::default();
     let stream = fields.boolean("stream")?.unwrap_or(false);
-    let include_usage = match fields.object("stream_options")? {
-        Some(mut options) => options.boolean("include_usage")?.unwrap_or(false),
-        None => false,
-    };
+    let include_usage = sampling::include_usage(&mut fields)?;
     let mut tools = tools(&mut fields, &mut ignored)?;
     let choice = tool_choice(&mut fields, &mut tools)?;
     let mut sampling = sampling::take(&mut fields)?;

@@ -40,10 +40,7 @@ pub struct MessagesRequest {
 /// Reads a body.
 pub fn decode(body: Map<String, Value>) -> Result<MessagesRequest, Fault> {
     let mut fields = Fields::new(body);
-    let model = fields.need_text("model")?;
-    if model.is_empty() {
-        return Err(Fault::invalid_value("model", "must name a model: GET /v1/models lists those there are"));
-    }
+    let model = fields.model()?;
     let mut ignored = Ignored::default();
     let conversation = conversation(&mut fields, &mut ignored)?;
     let stream = fields.boolean("stream")?.unwrap_or(false);

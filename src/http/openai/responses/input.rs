@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     http::openai::{
-        chat::messages::{MESSAGES_MAX, PARTS_MAX, document, image},
+        chat::messages::{MESSAGES_MAX, contents, document, image},
         error::Fault,
         fields::Fields,
         ignored::Ignored,
@@ -96,7 +96,7 @@ pub fn one(mut item: Fields) -> Result<Option<Input>, Fault> {
 fn message(mut item: Fields) -> Result<Input, Fault> {
     let role = item.need_text("role")?;
     match &*role {
-        "user" => Ok(Input::User(contents(&mut item)?)),
+        "user" => Ok(Input::User(contents(&mut item, content)?)),
         "system" | "developer" => words(&mut item).map(Input::System),
         "assistant" => words(&mut item).map(Input::Words),
         _ => Err(Fault::invalid_value(item.path("role"), "must be user, assistant, system or developer")),
@@ -107,30 +107,13 @@ fn message(mut item: Fields) -> Result<Input, Fault> {
 fn words(item: &mut Fields) -> Result<String, Fault> {
     let path = item.path("content");
     let mut texts = Vec::new();
-    for content in contents(item)? {
+    for content in contents(item, content)? {
         match content {
             Content::Text(text) => texts.push(text),
             Content::File { .. } => return Err(Fault::unsupported_value(path, "only text is taken here")),
         }
     }
     Ok(texts.join(BETWEEN))
-}
-
-fn contents(item: &mut Fields) -> Result<Vec<Content>, Fault> {
-    let path = item.path("content");
-    match item.need("content")? {
-        Value::String(text) => Ok(vec![Content::Text(text)]),
-        Value::Array(parts) if parts.len() > PARTS_MAX => {
-            Err(Fault::invalid_value(path, &format!("must hold at most {PARTS_MAX}")))
-        }
-        Value::Array(parts) => {
-            let parts = parts.into_iter().enumerate();
-            parts
-                .map(|(at, part)| content(Fields::of(part, format!("{path}[{at}]"))?, &format!("{path}[{at}]")))
-                .collect()
-        }
-        _ => Err(Fault::invalid_type(path, "expected a string or an array of parts")),
-    }
 }
 
 fn content(mut part: Fields, path: &str) -> Result<Content, Fault> {
@@ -194,6 +177,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::http::openai::chat::messages::PARTS_MAX;
 
     fn read(input: Value) -> Result<(Vec<Input>, Option<String>), Fault> {
         let mut ignored = Ignored::default();

@@ -62,10 +62,7 @@ pub fn decode(body: Map<String, Value>) -> Result<ResponseRequest, Fault> {
     let mut fields = Fields::new(body);
     let mut object = Object::default();
     let mut ignored = Ignored::default();
-    let model = fields.need_text("model")?;
-    if model.is_empty() {
-        return Err(Fault::invalid_value("model", "must name a model: GET /v1/models lists those there are"));
-    }
+    let model = fields.model()?;
     object.set("model", &*model);
     refuse(&mut fields)?;
     let (previous, conversation) = continued(&mut fields, &mut object)?;
