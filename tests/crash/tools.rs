@@ -112,6 +112,7 @@ impl Tools {
                 1 => Says::Cut,
                 2 => Says::Response(500, "text/plain", "no".into()),
                 _ => {
+                    // A tool that takes its time: nothing ever comes on this channel.
                     let (_keep, never) = channel::<()>();
                     let _ = never.recv_timeout(Duration::from_millis(rng.random_range(0..=ANSWER_MS_MAX)));
                     Says::json("{\"ok\":true}")

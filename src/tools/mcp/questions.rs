@@ -28,7 +28,9 @@ impl Questions {
     pub(super) fn sent(&self, is_answer: bool) {
         if is_answer {
             let one_less = |waiting: usize| Some(waiting.saturating_sub(1));
-            let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less);
+            self.0
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less)
+                .expect("there is always one less or none");
         }
     }
 }
