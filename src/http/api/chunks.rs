@@ -91,7 +91,7 @@ mod tests {
 
     fn one_of_each() -> Vec<Chunk> {
         let (id, text, value) = (|| "id".to_owned(), || "text".to_owned(), || json!({}));
-        let data = ErrorData { code: text(), message: text(), request_id: id(), reason: Some(text()) };
+        let data = ErrorData { code: text(), message: text(), request_id: id(), reason: None };
         vec![
             Chunk::Start { message_id: id(), message_metadata: value() },
             Chunk::StartStep,

@@ -45,7 +45,7 @@ impl Cors {
         request.headers().get(header::ORIGIN).filter(|origin| is_open || self.origins.contains(origin)).cloned()
     }
 
-    /// Lets the page of that origin read the answer to what was asked at `path`.
+    /// Lets the page of that origin read the answer.
     pub fn allow(origin: HeaderValue, path_is_openai: bool, headers: &mut HeaderMap) {
         let exposed = if path_is_openai { V1_RESPONSE_HEADERS } else { RESPONSE_HEADERS };
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
