@@ -49,6 +49,15 @@ pub struct Round<'a> {
     pub report: &'a mut Report,
 }
 
+/// By which of its APIs `alm` is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Face {
+    /// `/api/v1`.
+    Own,
+    /// `/v1`.
+    OpenAi,
+}
+
 /// What the clients of one load saw, together.
 #[derive(Default)]
 struct Seen {
@@ -70,6 +79,9 @@ impl Seen {
     }
 }
 
+/// A chat request, and what has to stand behind its last chunk.
+type Chat = (Vec<u8>, &'static [&'static str]);
+
 /// What was spent up to a moment.
 struct Mark {
     at: Instant,
@@ -86,8 +98,10 @@ impl Round<'_> {
             Measure::Short => self.short().await,
             Measure::Full => self.full().await,
             Measure::Replay => self.replay().await,
-            Measure::Paced(streams) => self.paced(streams).await,
+            Measure::Paced(streams) => self.paced(streams, Face::Own).await,
+            Measure::PacedV1(streams) => self.paced(streams, Face::OpenAi).await,
             Measure::Agents => self.plain("GET /agents", self.request("GET", "/api/v1/agents", "")).await,
+            Measure::ModelsV1 => self.plain("GET /v1/models", self.request("GET", "/v1/models", "")).await,
             Measure::Messages => self.messages().await,
             Measure::Sessions => {
                 let request = self.request("POST", "/api/v1/sessions", r#"{"label":"load"}"#);
@@ -114,7 +128,7 @@ impl Round<'_> {
     }
 
     async fn first_token(&mut self) -> Result<()> {
-        let (request, marks) = self.chat(&short_model());
+        let (request, marks) = self.chat(&short_model(), Face::Own);
         let mut connection = Connection::open(self.server.address).await?;
         let (mut firsts, mut lags) = (Vec::new(), Vec::new());
         let warm_up = self.size.turns / 10;
@@ -143,7 +157,7 @@ impl Round<'_> {
     }
 
     async fn short(&mut self) -> Result<()> {
-        let (request, marks) = self.chat(&short_model());
+        let (request, marks) = self.chat(&short_model(), Face::Own);
         let seen = Rc::new(Seen::default());
         let until = Instant::now() + Duration::from_secs(self.size.seconds.into());
         let before = self.mark(&seen);
@@ -183,7 +197,8 @@ impl Round<'_> {
         let seen = Rc::new(Seen::default());
         let before = self.mark(&seen);
         let until = Instant::now() + Duration::from_secs(self.size.seconds.into()) + ROUND_GRACE;
-        self.streams(TURN_CLIENTS, self.size.full_chunks, &self.size.full_model(), Duration::ZERO, until, &seen).await;
+        let chat = self.chat(&self.size.full_model(), Face::Own);
+        self.streams(TURN_CLIENTS, self.size.full_chunks, chat, Duration::ZERO, until, &seen).await;
         let after = self.mark(&seen);
         let chunks = after.chunks as f64;
         let name = format!("{TURN_CLIENTS} streams at full speed");
@@ -194,7 +209,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    async fn paced(&mut self, streams: u32) -> Result<()> {
+    async fn paced(&mut self, streams: u32, face: Face) -> Result<()> {
         let seen = Rc::new(Seen::default());
         let ramp = Duration::from_secs(1) * streams / STARTS_PER_S;
         let length = Duration::from_secs(self.size.seconds.into());
@@ -207,13 +222,14 @@ impl Round<'_> {
             (before, self.mark(&seen))
         };
         let chunks = PACE_PER_S * self.size.seconds;
-        let model = self.size.paced_model();
+        let chat = self.chat(&self.size.paced_model(), face);
         let until = start + ramp + length + ROUND_GRACE;
-        let load = self.streams(streams, chunks, &model, ramp, until, &seen);
+        let load = self.streams(streams, chunks, chat, ramp, until, &seen);
         let ((before, after), ()) = tokio::join!(window, load);
         let all_after = self.mark(&seen);
 
-        let name = format!("{streams} streams of {PACE_PER_S} chunks/s");
+        let by = if face == Face::OpenAi { " by /v1" } else { "" };
+        let name = format!("{streams} streams of {PACE_PER_S} chunks/s{by}");
         self.add(&format!("{name}: added latency p50 ms"), seen.time_ms(0.5));
         self.add(&format!("{name}: added latency p99 ms"), seen.time_ms(0.99));
         self.add_of_chunks(&name, &before, &after);
@@ -235,8 +251,8 @@ impl Round<'_> {
     }
 
     /// Begins `count` streams over `ramp` and takes them to their end.
-    async fn streams(&self, count: u32, chunks: u32, model: &str, ramp: Duration, until: Instant, seen: &Rc<Seen>) {
-        let (request, marks) = self.chat(model);
+    async fn streams(&self, count: u32, chunks: u32, chat: Chat, ramp: Duration, until: Instant, seen: &Rc<Seen>) {
+        let (request, marks) = chat;
         let (address, request, start) = (self.server.address, Rc::new(request), Instant::now());
         let client = |index| {
             let (seen, request) = (seen.clone(), request.clone());
@@ -323,13 +339,15 @@ impl Round<'_> {
     }
 
     /// A chat request, and what has to stand behind its last chunk.
-    fn chat(&self, model: &str) -> (Vec<u8>, &'static [&'static str]) {
+    fn chat(&self, model: &str, face: Face) -> Chat {
         let messages = r#""messages":[{"role":"user","content":"go"}]"#;
-        if self.server.kind == Kind::Alm {
+        let is_alm = self.server.kind == Kind::Alm;
+        if is_alm && face == Face::Own {
             let body = format!(r#"{{"model":"up/{model}",{messages}}}"#);
             return (self.post("/api/v1/chat", &body), &[r#""type":"finish""#, "[DONE]"]);
         }
-        let body = format!(r#"{{"model":"{model}","stream":true,{messages}}}"#);
+        let provider = if is_alm { "up/" } else { "" };
+        let body = format!(r#"{{"model":"{provider}{model}","stream":true,{messages}}}"#);
         (self.post("/v1/chat/completions", &body), &[r#""finish_reason":"stop""#, "[DONE]"])
     }
 

@@ -59,8 +59,12 @@ pub enum Measure {
     Replay,
     /// So many streams at reading speed.
     Paced(u32),
+    /// The same asked for at `/v1/chat/completions`, of which nothing is stored.
+    PacedV1(u32),
     /// `GET /agents`.
     Agents,
+    /// `GET /v1/models`.
+    ModelsV1,
     /// `GET /sessions/{id}/messages`.
     Messages,
     /// `POST /sessions`.
@@ -70,7 +74,7 @@ pub enum Measure {
 }
 
 /// All measurements with their names on the command line.
-pub const ALL: [(&str, Measure); 11] = [
+pub const ALL: [(&str, Measure); 13] = [
     ("first-token", Measure::FirstToken),
     ("short", Measure::Short),
     ("full", Measure::Full),
@@ -78,7 +82,9 @@ pub const ALL: [(&str, Measure); 11] = [
     ("paced-500", Measure::Paced(500)),
     ("paced-1000", Measure::Paced(1000)),
     ("paced-2000", Measure::Paced(2000)),
+    ("v1-paced-500", Measure::PacedV1(500)),
     ("agents", Measure::Agents),
+    ("v1-models", Measure::ModelsV1),
     ("messages", Measure::Messages),
     ("sessions", Measure::Sessions),
     ("start", Measure::Start),
