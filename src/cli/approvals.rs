@@ -114,7 +114,7 @@ fn decide(globals: &Globals, org: &str, id: &str, approved: bool, reason: Option
     let store = globals.store()?;
     let tenant = store.org_by_slug(org)?.tenant();
     let decision = Decision { id: id.to_owned(), approved, reason, remember: false };
-    let decider = Decider { via: "command line".into(), is_owner: true };
+    let decider = Decider { via: "command line".into(), is_owner: true, is_test: false };
     let decided = block_on(store.org(&tenant).decide(decision, decider))?;
     let (call, remaining) = (decided.call, decided.remaining);
     let text = || {

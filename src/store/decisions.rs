@@ -40,6 +40,8 @@ pub struct Decider {
     pub via: String,
     /// Whether it is an owner at a browser, or whoever runs the machine.
     pub is_owner: bool,
+    /// Whether it is a test key: what it allows costs nothing, or is not done.
+    pub is_test: bool,
 }
 
 /// A decision of the inbox.
@@ -58,6 +60,10 @@ pub struct Answered {
     pub session_id: String,
     /// The model of the turn that asked.
     pub model: String,
+    /// The key that answered last, if it was one.
+    pub key_id: Option<String>,
+    /// Whether a test key was among those that answered.
+    pub is_test: bool,
 }
 
 /// A call of a message, as a plan asks about it.
@@ -176,8 +182,9 @@ impl Store {
         self.read(|c| {
             // Beside `max`, SQLite takes the other columns from the row that has it.
             let mut statement = c.prepare_cached(
-                "SELECT t.org_id, coalesce(t.decided_by, s.user_id), s.id, r.model, max(t.decided_at)
+                "SELECT t.org_id, coalesce(t.decided_by, s.user_id), s.id, r.model, k.id, total(k.env = 'test') > 0, max(t.decided_at)
                  FROM tool_call t JOIN session s ON s.seq = t.session JOIN turn r ON r.seq = t.turn
+                     LEFT JOIN api_key k ON k.id = t.decided_via
                  WHERE t.decided_at IS NOT NULL AND t.decided_turn IS NULL AND t.status IN ('approved', 'denied')
                      AND s.status = 'awaiting_approval' AND s.deleted_at IS NULL
                      AND NOT EXISTS (SELECT 1 FROM tool_call w WHERE w.session = t.session AND w.status = 'waiting')
@@ -188,6 +195,8 @@ impl Store {
                     tenant: Tenant { org_id: row.get(0)?, user_id: row.get(1)? },
                     session_id: row.get(2)?,
                     model: row.get(3)?,
+                    key_id: row.get(4)?,
+                    is_test: row.get(5)?,
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -219,7 +228,8 @@ pub(super) fn record(
     if changed != 1 {
         return Err(Error::Conflict("this call does not wait any more: read the conversation again".into()));
     }
-    if decision.approved && decision.remember {
+    // Who remembers it may be a live key, and what it does then costs money.
+    if decision.approved && decision.remember && !decider.is_test {
         c.prepare_cached(
             "INSERT OR IGNORE INTO tool_grant (session, tool, fingerprint)
              SELECT session, tool, fingerprint FROM tool_call WHERE id = ?1 AND policy <> 'owner'",

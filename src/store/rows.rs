@@ -95,7 +95,7 @@ mod tests {
             model: "demo/ala".into(),
             message_id: id::generate(),
             hold: None,
-            decider: Decider { via: String::new(), is_owner: true },
+            decider: Decider { via: String::new(), is_owner: true, is_test: false },
             response: None,
             keep: std::time::Duration::ZERO,
         };

@@ -67,7 +67,7 @@ impl Sandbox {
                 model: "demo/ala".into(),
                 message_id: answer.id.clone(),
                 hold: None,
-                decider: Decider { via: String::new(), is_owner: true },
+                decider: Decider { via: String::new(), is_owner: true, is_test: false },
                 response: None,
                 keep: Duration::ZERO,
             };

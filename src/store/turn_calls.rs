@@ -143,7 +143,7 @@ mod tests {
     };
 
     fn anyone() -> Decider {
-        Decider { via: "sign-in".into(), is_owner: true }
+        Decider { via: "sign-in".into(), is_owner: true, is_test: false }
     }
 
     fn call(n: i64) -> NewCall {

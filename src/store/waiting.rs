@@ -8,7 +8,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// Ends the open calls of a session whose conversation goes on without them, but for those of the message `except`.
+/// Ends the open calls of a session whose conversation goes on without them, but for those of the message `except`. A no that no
+/// turn has acted on yet is acted on by this.
 pub(super) fn withdraw(
     c: &Connection,
     session: SessionRow,
@@ -24,7 +25,14 @@ pub(super) fn withdraw(
              WHERE session = :session AND status IN ('waiting', 'approved', 'called') AND message_id IS NOT :except",
         )?
         .execute(named_params! { ":session": session, ":turn": turn, ":now": now, ":except": except })?;
-    Ok(withdrawn)
+    let denied = c
+        .prepare_cached(
+            "UPDATE tool_call SET decided_turn = :turn
+             WHERE session = :session AND decided_at IS NOT NULL AND decided_turn IS NULL AND status = 'denied'
+                 AND message_id IS NOT :except",
+        )?
+        .execute(named_params! { ":session": session, ":turn": turn, ":except": except })?;
+    Ok(withdrawn + denied)
 }
 
 /// How many calls of a session wait for a person.

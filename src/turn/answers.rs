@@ -137,7 +137,7 @@ fn answer_approval(call: &mut Map<String, Value>, row: &CallView, answers: &Answ
         }
         (CallStatus::Approved, _) => respond(call, true, None),
         (CallStatus::Denied, _) => respond(call, false, row.reason.as_deref()),
-        _ => deny(call, NOBODY_ANSWERED),
+        _ => deny(call, Some(NOBODY_ANSWERED)),
     }
     Approval::Given(None)
 }
@@ -188,7 +188,16 @@ pub fn closed(last: &Message, calls: &[CallView]) -> Result<Option<NewMessage>> 
         let Some(fields) = part.as_object_mut() else { continue };
         let row = row_of(fields, calls);
         match fields.get("state").and_then(Value::as_str) {
-            Some("approval-requested") => deny(fields, NOBODY_ANSWERED),
+            // What a person said in the inbox counts, though the conversation goes on in another way.
+            Some("approval-requested") => match row.map(|row| (row.status, &row.reason)) {
+                Some((CallStatus::Denied, reason)) => deny(fields, reason.as_deref()),
+                Some((CallStatus::Approved, _)) => {
+                    answer_in(fields, true, None);
+                    fail(fields, NOT_RUN);
+                }
+                _ => deny(fields, Some(NOBODY_ANSWERED)),
+            },
+            Some("approval-responded") if fields["approval"]["approved"] == false => deny(fields, None),
             // One that was allowed, and made, and that a crash left to be made again.
             Some("approval-responded") if row.is_some_and(|row| row.status == CallStatus::Called) => {
                 fail(fields, &server_stopped());
@@ -258,9 +267,10 @@ fn respond(call: &mut Map<String, Value>, approved: bool, reason: Option<&str>) 
     answer_in(call, approved, reason);
 }
 
-fn deny(call: &mut Map<String, Value>, reason: &str) {
+/// Says no, for the reason that is given, or was given before.
+fn deny(call: &mut Map<String, Value>, reason: Option<&str>) {
     call.insert("state".into(), "output-denied".into());
-    answer_in(call, false, Some(reason));
+    answer_in(call, false, reason);
 }
 
 fn fail(call: &mut Map<String, Value>, error: &str) {

@@ -266,7 +266,7 @@ impl By {
 impl Asker {
     /// One without a key and without a claim.
     pub fn new(tenant: Tenant, request_id: impl Into<String>) -> Self {
-        let decider = Decider { via: "server".into(), is_owner: false };
+        let decider = Decider { via: "server".into(), is_owner: false, is_test: false };
         let request_id = request_id.into();
         Asker { tenant, test: false, key_id: None, request_id, claim: None, by: By::Chat, decider }
     }

@@ -185,7 +185,7 @@ mod tests {
     }
 
     fn anyone() -> Decider {
-        Decider { via: "sign-in".into(), is_owner: false }
+        Decider { via: "sign-in".into(), is_owner: false, is_test: false }
     }
 
     fn asked(id: &str) -> Posted {

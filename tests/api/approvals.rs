@@ -2,13 +2,18 @@
 
 use std::thread;
 
-use alm::store::tools::Policy;
+use alm::{
+    key::{Env, Scope},
+    store::tools::Policy,
+};
 use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Stream},
+    counting::{Counting, Says},
     fake_model::{Answer, FakeModel, call, finish},
     harness::{App, until, user, wait},
+    tools::{OPERATOR, declare},
 };
 
 const SEARCH: (&str, &str) = ("search_history", r#"{"query":"tea"}"#);
@@ -210,6 +215,48 @@ fn a_conversation_that_goes_on_withdraws_what_nobody_answered() {
     assert_eq!(refused["message"], json!("The conversation went on without this call."));
     asking.acme.post(&format!("/approvals/{id}"), json!({ "approved": true })).fails(409, "CONFLICT");
     assert_eq!(asking.calls()[0]["status"], json!("withdrawn"));
+}
+
+#[test]
+fn a_no_of_the_inbox_stays_a_no_with_its_reason_when_a_question_comes_first() {
+    let asking = asking(Policy::Ask, two_calls());
+    let asked = asking.ask();
+    let ids: Vec<_> =
+        asked.all("tool-approval-request").iter().map(|one| one["approvalId"].as_str().unwrap()).collect();
+    let no = json!({ "approved": false, "reason": "Not on a Friday." });
+    assert_eq!(asking.acme.post(&format!("/approvals/{}", ids[0]), no.clone()).ok(200)["remaining"], json!(1));
+    assert_eq!(asking.acme.chat(json!({ "id": "c", "messages": [user("Never mind")] })).text(), "done");
+    let told = asking.model.last_messages();
+    let told: Vec<_> = told.iter().filter(|(role, _)| role == "tool").map(|(_, text)| &**text).collect();
+    assert_eq!(told, ["Not on a Friday.", "Nobody answered: the conversation went on."]);
+    let parts = asking.acme.messages("c")[1]["parts"].clone();
+    for (at, reason) in [(1, told[0]), (2, told[1])] {
+        assert_eq!(parts[at]["state"], json!("output-denied"), "{parts}");
+        assert_eq!(parts[at]["approval"]["reason"], json!(reason), "{parts}");
+    }
+    let statuses: Vec<_> = asking.calls().iter().rev().map(|call| call["status"].clone()).collect();
+    assert_eq!(statuses, ["denied", "withdrawn"]);
+    assert_eq!(asking.acme.post(&format!("/approvals/{}", ids[0]), no).ok(200)["resumed"], json!(false));
+}
+
+#[test]
+fn a_test_key_that_allows_a_call_in_the_inbox_spends_nothing() {
+    let service = Counting::start(|_, _| Says::json("{}"));
+    let script = [Answer::call("t1", "create_ticket", "{}"), Answer::text("done")];
+    let (app, model) = (App::start(&[]), FakeModel::start(script));
+    let acme = app.org_asking("acme", &model);
+    declare(&app, OPERATOR, "POST", &service.url("/tickets"), json!({ "price": 700, "approval": "ask" }));
+    app.deposit("acme", 1_000_000);
+    let asked = acme.chat(json!({ "id": "c", "messages": [user("Go")] }));
+    let test = app.key("acme", Env::Test, &Scope::ALL);
+    let yes = json!({ "approved": true, "remember": "session" });
+    assert_eq!(test.post(&format!("/approvals/{}", approval_id(&asked)), yes).ok(200)["resumed"], json!(true));
+    until("the reply", || (acme.get("/sessions/c").ok(200)["status"] == "idle").then_some(()));
+    let (role, told) = model.last_messages().pop().unwrap();
+    assert_eq!((&*role, &*told), ("tool", "This is a test key: a tool that costs money is not run."));
+    assert_eq!((service.came().len(), &acme.get("/billing").ok(200)["balanceMicrocents"]), (0, &json!(1_000_000)));
+    let granted: i64 = app.file().query_row("SELECT count(*) FROM tool_grant", [], |row| row.get(0)).unwrap();
+    assert_eq!(granted, 0, "what is allowed for the session is allowed by who may pay for it");
 }
 
 #[test]

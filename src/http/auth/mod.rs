@@ -82,7 +82,7 @@ impl<A> Caller<A> {
     /// How they answer calls that wait for a person.
     pub fn decider(&self) -> Decider {
         let via = self.key_id.clone().unwrap_or_else(|| "sign-in".into());
-        Decider { via, is_owner: self.is_owner }
+        Decider { via, is_owner: self.is_owner, is_test: self.env == Env::Test }
     }
 
     /// Runs a read that may scan, on a thread of its own.

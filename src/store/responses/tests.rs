@@ -45,7 +45,7 @@ impl World {
             model: "demo/ala".into(),
             message_id: id::generate(),
             hold: None,
-            decider: Decider { via: String::new(), is_owner: true },
+            decider: Decider { via: String::new(), is_owner: true, is_test: false },
             response: Some(NewResponse { previous, is_background: false, asked: "{}".into() }),
             keep: KEEP,
         };

@@ -166,7 +166,8 @@ impl Engine {
 
     /// Begins the turn of a conversation whose waiting calls were all answered.
     pub async fn go_on(self: &Arc<Self>, answered: Answered) -> Result<Started> {
-        let asker = Asker::new(answered.tenant, id::generate());
+        let (test, key_id) = (answered.is_test, answered.key_id);
+        let asker = Asker { test, key_id, ..Asker::new(answered.tenant, id::generate()) };
         let (session, trigger) = (SessionRef::Existing(answered.session_id), Trigger::Resume(Answers::default()));
         self.begin(Ask { session, trigger, model: Some(answered.model), ..Ask::new(asker) }).await
     }
