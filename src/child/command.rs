@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{self, Stdio},
@@ -10,10 +10,28 @@ use std::{
 
 use rustix::fs::{Access, access};
 
-/// The variables of this process that a child gets. All others are its own.
-const HANDED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME"];
 /// How the names of our own variables begin; no child gets one.
 const OURS: &str = "ALM_";
+
+/// The variables of this process that a child gets. All others are its own.
+#[derive(Debug, Clone, Copy)]
+pub struct HandedOn {
+    /// These.
+    pub names: &'static [&'static str],
+    /// And those that begin so.
+    pub beginnings: &'static [&'static str],
+}
+
+impl HandedOn {
+    /// What any command gets.
+    pub const USUAL: HandedOn =
+        HandedOn { names: &["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME"], beginnings: &[] };
+
+    fn holds(self, name: &OsStr) -> bool {
+        let Some(name) = name.to_str() else { return false };
+        self.names.contains(&name) || self.beginnings.iter().any(|beginning| name.starts_with(beginning))
+    }
+}
 
 /// A command to start.
 pub struct Command {
@@ -21,8 +39,12 @@ pub struct Command {
     pub program: String,
     /// What it is told, as it stands: no shell reads it.
     pub args: Vec<String>,
+    /// Which variables of this process it gets.
+    pub handed_on: HandedOn,
     /// Its own variables.
     pub env: Vec<(String, String)>,
+    /// How much it gives way to other processes, if it does.
+    pub nice: Option<i32>,
     /// Where it runs.
     pub folder: PathBuf,
     /// Where its mark is kept while it runs, for a server that comes after a killed one: an absolute path.
@@ -35,26 +57,22 @@ impl Command {
         if !self.folder.is_dir() {
             return Err(format!("there is no folder {}", self.folder.display()));
         }
-        let environment = self.environment(|name| env::var_os(name));
+        let environment = self.environment(env::vars_os());
         let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone());
         let program = self.find(&path.unwrap_or_default().to_string_lossy())?;
         let mut ready = process::Command::new(alm);
-        ready
-            .arg0("alm")
-            .arg("__child")
-            .arg(process::id().to_string())
-            .arg("--mark")
-            .arg(&self.pid_file)
-            .arg("--")
-            .arg(program)
-            .args(&self.args);
+        ready.arg0("alm").arg("__child").arg(process::id().to_string()).arg("--mark").arg(&self.pid_file);
+        if let Some(nice) = self.nice {
+            ready.arg(format!("--nice={nice}"));
+        }
+        ready.arg("--").arg(program).args(&self.args);
         ready.env_clear().envs(environment).current_dir(&self.folder);
         ready.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(ready)
     }
 
-    fn environment(&self, of_server: impl Fn(&str) -> Option<OsString>) -> Vec<(OsString, OsString)> {
-        let handed_on = HANDED_ON.iter().filter_map(|name| Some(((*name).into(), of_server(name)?)));
+    fn environment(&self, of_server: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
+        let handed_on = of_server.filter(|(name, _)| self.handed_on.holds(name));
         let own = self.env.iter().filter(|(name, _)| !name.starts_with(OURS));
         let own = own.map(|(name, value)| (name.into(), value.into()));
         // The last one of a name counts.
@@ -79,7 +97,22 @@ impl Command {
     }
 }
 
-fn is_program(file: &Path) -> bool {
+/// The first program of that name in this process's `PATH`.
+pub fn in_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|file| is_program(file))
+}
+
+/// The folder that the system keeps for this user's sockets, if it does.
+pub fn runtime_folder() -> Option<PathBuf> {
+    env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute())
+}
+
+/// Whether a file may be run.
+pub fn is_program(file: &Path) -> bool {
     file.is_file() && access(file, Access::EXEC_OK).is_ok()
 }
 
@@ -95,7 +128,9 @@ mod tests {
         Command {
             program: program.into(),
             args: vec!["a b".into(), "$HOME".into()],
+            handed_on: HandedOn::USUAL,
             env,
+            nice: None,
             folder: folder.into(),
             pid_file,
         }
@@ -103,15 +138,20 @@ mod tests {
 
     #[test]
     fn a_child_gets_eight_variables_and_its_own_and_none_of_ours() {
-        let of_server = |name: &str| Some(OsString::from(format!("server's {name}")));
+        let ours = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "CUDA_X", "ALM_ORG"];
+        let of_server = || ours.map(|name| (OsString::from(name), OsString::from("server's"))).into_iter();
         let own = [("TOKEN", "t"), ("LANG", "own"), ("ALM_DATA_DIR", "/x")];
-        let given = of("cat", Path::new("/"), &own).environment(of_server);
+        let given = of("cat", Path::new("/"), &own).environment(of_server());
         let names: Vec<_> = given.iter().map(|(name, _)| name.to_str().unwrap()).collect();
         let expected = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "TOKEN", "LANG"];
         assert_eq!(names, expected);
         let call = process::Command::new("x").env_clear().envs(given).get_envs().count();
         assert_eq!(call, 9, "its own LANG stands");
-        assert!(of("cat", Path::new("/"), &[]).environment(|_| None).is_empty());
+        assert!(of("cat", Path::new("/"), &[]).environment([].into_iter()).is_empty());
+        let other = HandedOn { names: &["PATH"], beginnings: &["CUDA_", "VK_"] };
+        let given = Command { handed_on: other, ..of("cat", Path::new("/"), &[]) }.environment(of_server());
+        let names: Vec<_> = given.iter().map(|(name, _)| name.to_str().unwrap()).collect();
+        assert_eq!(names, ["PATH", "CUDA_X"]);
     }
 
     #[test]
@@ -143,6 +183,9 @@ mod tests {
         let arguments: Vec<_> = ready.get_args().map(|argument| argument.to_str().unwrap()).collect();
         let mark = folder.path().join("x.pid");
         assert_eq!(arguments, ["__child", &id, "--mark", mark.to_str().unwrap(), "--", "/bin/sh", "a b", "$HOME"]);
+        let polite = Command { nice: Some(5), ..of("/bin/sh", folder.path(), &[]) };
+        let polite = polite.prepared(Path::new("/alm")).unwrap();
+        assert_eq!(polite.get_args().nth(4).unwrap(), "--nice=5");
         assert_eq!((ready.get_program().to_str(), ready.get_current_dir()), (Some("/alm"), Some(folder.path())));
         let gone = of("/bin/sh", Path::new("/no/folder"), &[]).prepared(Path::new("/alm")).unwrap_err();
         assert_eq!(gone, "there is no folder /no/folder");

@@ -25,7 +25,7 @@ pub use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use self::starter::Starter;
 pub use self::{
     becoming::become_command,
-    command::Command,
+    command::{Command, HandedOn, in_path, is_program, runtime_folder},
     leftovers::end_leftovers,
     process::{Exit, Process},
     ring::Ring,
@@ -88,7 +88,9 @@ mod tests {
         let command = Command {
             program: "cat".into(),
             args: Vec::new(),
+            handed_on: HandedOn::USUAL,
             env: Vec::new(),
+            nice: None,
             folder: "/".into(),
             pid_file: "/nowhere/x.pid".into(),
         };

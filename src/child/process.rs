@@ -107,8 +107,26 @@ impl Process {
 
     /// Ends it, once its stdin is closed: it may go by itself, then it is asked to, then it is killed. Within 5 seconds.
     pub async fn stop(&self) {
-        let steps = [(None, CLOSED_WAIT), (Some(Signal::TERM), TERM_WAIT), (Some(Signal::KILL), KILL_WAIT)];
-        for (signal, wait) in steps {
+        self.end(&[(None, CLOSED_WAIT), (Some(Signal::TERM), TERM_WAIT), (Some(Signal::KILL), KILL_WAIT)]).await;
+    }
+
+    /// Asks it to end, and kills it after that long.
+    pub async fn terminate(&self, patience: Duration) {
+        self.end(&[(Some(Signal::TERM), patience), (Some(Signal::KILL), KILL_WAIT)]).await;
+    }
+
+    /// Kills it.
+    pub async fn kill(&self) {
+        self.end(&[(Some(Signal::KILL), KILL_WAIT)]).await;
+    }
+
+    /// The memory that it holds, as far as the system says.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        self.exit().is_none().then(|| system::resident_bytes(self.0.shared.pid))?
+    }
+
+    async fn end(&self, steps: &[(Option<Signal>, Duration)]) {
+        for (signal, wait) in steps.iter().copied() {
             if let Some(signal) = signal {
                 self.0.shared.tell(signal);
             }

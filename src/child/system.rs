@@ -33,6 +33,13 @@ fn of_stat(pid: i32, stat: &str) -> Option<Seen> {
     })
 }
 
+/// The memory that a process holds.
+pub(super) fn resident_bytes(pid: Pid) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// The processes that run in the session of that process; itself, if it runs.
 pub(super) fn in_session(leader: Pid) -> Vec<Seen> {
     let ids = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -76,6 +83,7 @@ mod tests {
         let id = i32::try_from(std::process::id()).unwrap();
         let seen = process(id).unwrap();
         assert!(!seen.has_ended && seen.start > 0);
+        assert!(resident_bytes(Pid::from_raw(id).unwrap()).unwrap() > 1 << 20);
         // Whoever leads its session may live in another space of process ids; then the session has no number here.
         let leader = Pid::from_raw(seen.session);
         assert!(leader.is_none_or(|leader| in_session(leader).contains(&seen)));

@@ -75,7 +75,7 @@ impl Globals {
 
     /// What starts MCP servers that are commands, as a server does, and ends with this command.
     pub fn commands(&self) -> Result<Arc<Commands>> {
-        Ok(Arc::new(Commands::beside(self.folder()?, Children::new(Ok(THIS_PROGRAM.into())))))
+        Ok(Arc::new(Commands::beside(self.folder()?, Arc::new(Children::new(Ok(THIS_PROGRAM.into()))))))
     }
 
     /// The models of every organization. Providers that the environment names are asked what they have.

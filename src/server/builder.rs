@@ -265,7 +265,7 @@ impl Builder {
         let v1_per_minute =
             NonZeroU32::new(self.v1_per_minute).ok_or_else(|| Cause::invalid("v1_per_minute", "must be at least 1"))?;
         let (key_file, wants_setup) = (self.secret_key_file, self.setup_link);
-        let commands = Arc::new(Commands::new(folder.clone(), Children::new(self.program)));
+        let commands = Arc::new(Commands::new(folder.clone(), Arc::new(Children::new(self.program))));
         let (store, lock, sealer, cookie, setup) = blocking(move || {
             // The store creates the folder that the lock lies in.
             let store = Store::open(&folder, READERS_MAX)?;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use alm::child::{Children, Command, Exit, Started, end_leftovers};
+use alm::child::{Children, Command, Exit, HandedOn, Started, end_leftovers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::harness::{PATIENCE, Ran, alm, until, wait};
@@ -17,6 +17,8 @@ fn shell(folder: &Path, script: &str) -> Command {
     Command {
         program: "sh".into(),
         args: vec!["-c".into(), script.into()],
+        handed_on: HandedOn::USUAL,
+        nice: None,
         env: vec![("OWN".into(), "a b".into()), ("ALM_ORG".into(), "x".into())],
         folder: folder.into(),
         pid_file: folder.join("x.pid"),

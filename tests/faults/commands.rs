@@ -13,7 +13,7 @@ use crate::support::harness::{PATIENCE, until, wait};
 
 /// The commands of a server with that data folder.
 fn commands(folder: &Path) -> Commands {
-    Commands::new(folder.into(), Children::new(Ok(env!("CARGO_BIN_EXE_alm").into())))
+    Commands::new(folder.into(), Arc::new(Children::new(Ok(env!("CARGO_BIN_EXE_alm").into()))))
 }
 
 /// A server that is this script for a shell.
@@ -200,7 +200,8 @@ fn commands_that_are_dropped_leave_no_process() {
 fn two_processes_keep_marks_of_one_server_apart() {
     let folder = tempfile::tempdir().unwrap();
     wait(async {
-        let beside = Commands::beside(folder.path().into(), Children::new(Ok(env!("CARGO_BIN_EXE_alm").into())));
+        let beside =
+            Commands::beside(folder.path().into(), Arc::new(Children::new(Ok(env!("CARGO_BIN_EXE_alm").into()))));
         let server = commands(folder.path());
         let running = [server.start(script("s", ECHO)).await.unwrap(), beside.start(script("s", ECHO)).await.unwrap()];
         for name in ["s.pid".to_owned(), format!("s.{}.pid", std::process::id())] {

@@ -38,7 +38,7 @@ pub use self::{
     running::{Input, Process, Running, Use},
 };
 use crate::{
-    child::{self, ChildStderr, Children, Command, Exit, Ring},
+    child::{self, ChildStderr, Children, Command, Exit, HandedOn, Ring},
     secret::Secret,
 };
 
@@ -82,7 +82,7 @@ pub enum NotStarted {
 
 /// The commands of a server. With it they end.
 pub struct Commands {
-    children: Children,
+    children: Arc<Children>,
     data: PathBuf,
     /// The process that starts them beside the server, so that each has a mark of its own.
     beside: Option<u32>,
@@ -119,7 +119,7 @@ pub fn end_leftovers(data: &Path) {
 
 impl Commands {
     /// The commands of a server with that data folder.
-    pub fn new(data: PathBuf, children: Children) -> Self {
+    pub fn new(data: PathBuf, children: Arc<Children>) -> Self {
         Commands {
             children,
             // A command runs elsewhere.
@@ -134,7 +134,7 @@ impl Commands {
     }
 
     /// Those of a command line beside a server, or without one.
-    pub fn beside(data: PathBuf, children: Children) -> Self {
+    pub fn beside(data: PathBuf, children: Arc<Children>) -> Self {
         Commands { beside: Some(std::process::id()), ..Commands::new(data, children) }
     }
 
@@ -288,6 +288,8 @@ impl Commands {
         Ok(Command {
             program: command.clone(),
             args: args.clone(),
+            handed_on: HandedOn::USUAL,
+            nice: None,
             env: env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
             folder,
             pid_file: made(self.data.join(MARKS))?.join(mark),
