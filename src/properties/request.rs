@@ -59,7 +59,7 @@ fn unless_refused<T>(result: Result<T>) -> Option<T> {
 }
 
 fn anyone() -> Decider {
-    Decider { via: "sign-in".into(), is_owner: false }
+    Decider { via: "sign-in".into(), is_owner: false, is_test: false }
 }
 
 /// A turn as the engine takes it, with an answer.

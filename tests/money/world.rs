@@ -270,7 +270,7 @@ pub async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> 
         model: PAID_MODEL.into(),
         message_id: id::generate(),
         hold: hold.map(|(at_least, at_most)| Hold { at_least, at_most }),
-        decider: Decider { via: "sign-in".into(), is_owner: true },
+        decider: Decider { via: "sign-in".into(), is_owner: true, is_test: false },
         response: None,
         keep: std::time::Duration::ZERO,
     };
