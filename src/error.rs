@@ -3,7 +3,7 @@
 //! Rule: no HTTP here. `http::wire::envelope` gives every variant its code and status, and says what the caller may read.
 //! Deliberately absent: a variant for each cause. A variant exists where a caller would act differently.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use rustix::io::Errno;
 
@@ -60,7 +60,7 @@ pub enum Error {
     ModelRefused { why: Refused, message: String },
     /// Not now: draining, disk full, every place taken.
     #[error("{message}")]
-    Unavailable { message: &'static str, retry_after: Duration },
+    Unavailable { message: Cow<'static, str>, retry_after: Duration },
     /// A command or a start could not do its work. Its text is for the person who ran it, and reaches no client.
     #[error("{message}")]
     Failed { reason: Reason, message: String },

@@ -40,7 +40,7 @@ impl From<rusqlite::Error> for Error {
         };
         let code = error.sqlite_error().map(|error| error.extended_code);
         tracing::error!(%error, code, "the database file");
-        Error::Unavailable { message, retry_after: FILE_RETRY }
+        Error::Unavailable { message: message.into(), retry_after: FILE_RETRY }
     }
 }
 

@@ -100,7 +100,7 @@ impl Writer {
         let job = Pending { work: Some(work), result: None, answer };
         self.jobs.try_send(Box::new(job)).map_err(|refused| match refused {
             TrySendError::Full(_) => Error::Unavailable {
-                message: "too many writes are waiting: try again in a second",
+                message: "too many writes are waiting: try again in a second".into(),
                 retry_after: QUEUE_FULL_RETRY,
             },
             TrySendError::Disconnected(_) => writer_gone(),
@@ -177,7 +177,7 @@ fn commit_group(
     }
     let committed = match connection.is_autocommit() {
         true => Err(Error::Unavailable {
-            message: "another write in the same commit failed: try again",
+            message: "another write in the same commit failed: try again".into(),
             retry_after: FILE_RETRY,
         }),
         false => run(connection, "COMMIT"),
@@ -212,7 +212,9 @@ fn run(connection: &Connection, statement: &str) -> Result<()> {
 /// The same failure for the next one who shared the commit.
 fn again(error: &Error) -> Error {
     match error {
-        Error::Unavailable { message, retry_after } => Error::Unavailable { message, retry_after: *retry_after },
+        Error::Unavailable { message, retry_after } => {
+            Error::Unavailable { message: message.clone(), retry_after: *retry_after }
+        },
         other => Error::internal(other.to_string()),
     }
 }

@@ -129,7 +129,7 @@ impl Engine {
     fn slot(&self) -> Result<OwnedSemaphorePermit> {
         let message = "this server runs as many turns as it can: try again in a moment";
         let retry_after = TURNS_FULL_RETRY;
-        self.slots.clone().try_acquire_owned().map_err(|_| Error::Unavailable { message, retry_after })
+        self.slots.clone().try_acquire_owned().map_err(|_| Error::Unavailable { message: message.into(), retry_after })
     }
 
     async fn begin_owned(self: Arc<Self>, mut ask: Ask, left: oneshot::Receiver<()>) -> Result<Started> {

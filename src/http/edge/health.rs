@@ -44,7 +44,7 @@ pub async fn readyz(Data(app): Data<&Arc<App>>) -> Result<Success<Status>, ApiEr
     check_descriptors()?;
     match timeout(CHECK_WAIT, app.store.check()).await {
         Ok(checked) => checked?,
-        Err(_) => return Err(ApiError(Error::Unavailable { message: STALLED, retry_after: CHECK_WAIT })),
+        Err(_) => return Err(ApiError(Error::Unavailable { message: STALLED.into(), retry_after: CHECK_WAIT })),
     }
     Ok(Success::of(&Status { status: "ready" }))
 }
@@ -53,7 +53,7 @@ pub async fn readyz(Data(app): Data<&Arc<App>>) -> Result<Success<Status>, ApiEr
 fn check_descriptors() -> Outcome<()> {
     match UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) {
         Err(error) if is_out_of_descriptors(&error) => {
-            Err(Error::Unavailable { message: NO_DESCRIPTOR, retry_after: DESCRIPTOR_RETRY })
+            Err(Error::Unavailable { message: NO_DESCRIPTOR.into(), retry_after: DESCRIPTOR_RETRY })
         }
         _ => Ok(()),
     }

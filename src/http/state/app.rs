@@ -146,7 +146,7 @@ impl App {
 /// The refusal of new work while the server shuts down.
 fn draining() -> Error {
     Error::Unavailable {
-        message: "the server is shutting down: try again in a few seconds",
+        message: "the server is shutting down: try again in a few seconds".into(),
         retry_after: DRAINING_RETRY,
     }
 }

@@ -47,7 +47,7 @@ impl Bridge {
 
     /// Runs `work` on a thread of its own once there is a place for it.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let busy = || Error::Unavailable { message: self.busy, retry_after: WORK_RETRY };
+        let busy = || Error::Unavailable { message: self.busy.into(), retry_after: WORK_RETRY };
         let _place = timeout(WORK_WAIT, self.places.acquire()).await.map_err(|_| busy())?.map_err(Error::internal)?;
         spawn_blocking(work).await.map_err(Error::internal)?
     }

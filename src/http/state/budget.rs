@@ -58,7 +58,7 @@ impl Share {
         let mut taken = self.budget.taken();
         let theirs = taken.by.get(&self.who).copied().unwrap_or(0);
         if taken.bytes + bytes > bytes_max || theirs + bytes > bytes_max / 2 {
-            return Err(Error::Unavailable { message: busy, retry_after: RETRY });
+            return Err(Error::Unavailable { message: busy.into(), retry_after: RETRY });
         }
         taken.bytes += bytes;
         *taken.by.entry(self.who.clone()).or_default() += bytes;

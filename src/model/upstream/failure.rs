@@ -190,7 +190,7 @@ impl Failure {
                 };
             }
         };
-        Error::Unavailable { message, retry_after: Duration::from_secs(1) }
+        Error::Unavailable { message: message.into(), retry_after: Duration::from_secs(1) }
     }
 
     fn refusal(&self) -> Option<Refused> {

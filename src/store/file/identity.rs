@@ -36,7 +36,7 @@ impl FileIdentity {
             return Ok(());
         }
         Err(Error::Unavailable {
-            message: "the database file was moved or deleted: put it back, or restart the server",
+            message: "the database file was moved or deleted: put it back, or restart the server".into(),
             retry_after: FILE_RETRY,
         })
     }

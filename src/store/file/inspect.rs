@@ -163,7 +163,7 @@ impl Inspected {
         let step = Backup::new(&self.connection, &mut copy)?.step(-1).map_err(unusable)?;
         if step != StepResult::Done {
             let message = "another process has locked the database: try again";
-            return Err(Error::Unavailable { message, retry_after: FILE_RETRY });
+            return Err(Error::Unavailable { message: message.into(), retry_after: FILE_RETRY });
         }
         // One file that any program opens, wherever it may not write. Whoever serves from it turns the log on again.
         copy.execute_batch("PRAGMA journal_mode = DELETE")?;

@@ -98,7 +98,7 @@ fn take_log_in(file: &Path) -> Result<()> {
     });
     match settled.map_err(|error| (error.sqlite_error_code(), error)) {
         Err((Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _)) => Err(Error::Unavailable {
-            message: "another process has the old file open: stop it, then try again",
+            message: "another process has the old file open: stop it, then try again".into(),
             retry_after: FILE_RETRY,
         }),
         Err((_, error)) => {

@@ -157,7 +157,7 @@ impl Run {
             Some(_) => "the server is shutting down: what was said so far is stored",
             None => "the server is shutting down: try again in a few seconds",
         };
-        Error::Unavailable { message, retry_after: STORE_RETRY }
+        Error::Unavailable { message: message.into(), retry_after: STORE_RETRY }
     }
 
     /// How a response ended, for those who read it later.

@@ -47,7 +47,7 @@ fn every_fact_has_its_row() {
         (Error::Conflict("x".into()), 409, INVALID_REQUEST, Some("conflict")),
         (Error::PayloadTooLarge("x".into()), 413, INVALID_REQUEST, Some("request_too_large")),
         (Error::ModelUnavailable("x".into()), 502, SERVER, Some("model_unavailable")),
-        (Error::Unavailable { message: "x", retry_after: wait }, 503, SERVER, Some("overloaded")),
+        (Error::Unavailable { message: "x".into(), retry_after: wait }, 503, SERVER, Some("overloaded")),
         (Error::internal("hunter2"), 500, SERVER, Some("internal_error")),
     ] {
         let fault = Fault::from(error);
