@@ -5,6 +5,7 @@
 //! only one that waits) and `demo/` (the built-in model).
 
 pub mod facts; // what is known of a model
+pub mod gguf; // the header of a model's file
 mod halves; // characters that arrive in two halves
 pub mod known; // the same, shared while it is asked
 pub mod openai; // the wire of OpenAI-compatible servers
