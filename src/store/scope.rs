@@ -60,7 +60,10 @@ impl Store {
     pub(super) fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let reader = self.readers.get_timeout(BUSY_TIMEOUT).map_err(|error| {
             tracing::error!(%error, "every reader is busy");
-            Error::Unavailable { message: "the database file is slow to read: try again".into(), retry_after: FILE_RETRY }
+            Error::Unavailable {
+                message: "the database file is slow to read: try again".into(),
+                retry_after: FILE_RETRY,
+            }
         })?;
         question(&reader)
     }

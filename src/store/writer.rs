@@ -214,7 +214,7 @@ fn again(error: &Error) -> Error {
     match error {
         Error::Unavailable { message, retry_after } => {
             Error::Unavailable { message: message.clone(), retry_after: *retry_after }
-        },
+        }
         other => Error::internal(other.to_string()),
     }
 }

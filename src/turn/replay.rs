@@ -54,7 +54,10 @@ pub(super) fn chunks(turn: &StoredTurn, outcome: Outcome, request_id: &str) -> R
         Outcome::Stopped => chunks.push(Chunk::Abort),
         Outcome::Interrupted => {
             let message = "the server went down during this reply: what was said so far is stored, and can be resumed";
-            chunks.extend(Chunk::of_error(&Error::Unavailable { message: message.into(), retry_after: Duration::ZERO }, request_id));
+            chunks.extend(Chunk::of_error(
+                &Error::Unavailable { message: message.into(), retry_after: Duration::ZERO },
+                request_id,
+            ));
         }
         Outcome::Failed => {
             let failed = Error::ModelUnavailable("this reply failed: ask again".into());
