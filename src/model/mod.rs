@@ -12,6 +12,7 @@ pub mod openai; // the wire of OpenAI-compatible servers
 pub mod sampling; // how it is to answer
 pub mod sse; // server-sent events from bytes
 pub mod tool_calls; // tool calls from fragments
+pub mod waiting; // what is waited for before a reply
 
 pub mod upstream; // asking a provider
 

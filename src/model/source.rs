@@ -7,9 +7,10 @@ use super::{
     facts::{Facts, Lesson},
     known::Known,
     upstream::{
-        self, Endpoint, OnLoading, Upstreams,
+        self, Endpoint, Upstreams,
         embeddings::{Texts, Vectors},
     },
+    waiting::OnWaiting,
 };
 use crate::error::{Error, Result};
 
@@ -54,13 +55,13 @@ impl Source {
         }
     }
 
-    /// Asks, and waits until a reply is on its way; `loading` is called now and then while the model is being loaded. Dropping
-    /// the wait ends the asking.
-    pub async fn start(&self, request: &Request, loading: OnLoading<'_>) -> Result<Reply> {
+    /// Asks, and waits until a reply is on its way; `waiting` is told now and then what is waited for. Dropping the wait
+    /// ends the asking.
+    pub async fn start(&self, request: &Request, waiting: OnWaiting<'_>) -> Result<Reply> {
         Ok(match self {
             Source::Demo => Reply::Demo(demo::reply(request)),
             Source::Upstream { upstreams, endpoint, known } => {
-                Reply::Upstream(Box::new(upstreams.start(endpoint, known, request, loading).await?))
+                Reply::Upstream(Box::new(upstreams.start(endpoint, known, request, waiting).await?))
             }
         })
     }

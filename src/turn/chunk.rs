@@ -4,13 +4,11 @@
 //! goes into `messageMetadata` or a `data-*` part.
 //! Deliberately absent: chunk types that we never send (`source-document`, `message-metadata`).
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::line::write_json;
-use crate::error::Error;
+use crate::{error::Error, model::waiting::Waiting};
 
 /// One event of the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -160,18 +158,26 @@ impl ErrorData {
 
 /// What a model is doing before its first word.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ModelState {
-    /// `loading`: its server reads it into memory.
-    pub state: String,
-    /// For how long, in milliseconds.
-    pub since_ms: u64,
+#[serde(tag = "state", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum ModelState {
+    /// Its server reads it into memory.
+    Loading {
+        /// For how long, in milliseconds.
+        since_ms: u64,
+    },
+    /// It answers others first.
+    Queued {
+        /// The place of this reply, from 1.
+        position: usize,
+    },
 }
 
-impl ModelState {
-    /// Loading for that long.
-    pub fn loading(since: Duration) -> Self {
-        ModelState { state: "loading".into(), since_ms: since.as_millis() as u64 }
+impl From<Waiting> for ModelState {
+    fn from(waiting: Waiting) -> Self {
+        match waiting {
+            Waiting::Loading { since } => ModelState::Loading { since_ms: since.as_millis() as u64 },
+            Waiting::Queued { position } => ModelState::Queued { position },
+        }
     }
 }
 

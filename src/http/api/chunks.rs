@@ -65,7 +65,8 @@ chunks! {
     SourceUrlChunk "source-url" { source_id: String, url: String, title: Option<String> }
     /// A file that a tool gave.
     FileChunk "file" { url: String, media_type: String }
-    /// The model's server is loading it: `state` is `loading`, `sinceMs` says how long.
+    /// What the reply waits for: `state` is `loading`, and `sinceMs` says how long the model's server has been loading it; or it is
+    /// `queued`, and `position` is the reply's place among those that wait for the model.
     DataModelChunk "data-model" { data: Value, transient: bool }
     /// The error of the next chunk, for programs: `code`, `message`, `requestId`.
     DataErrorChunk "data-error" { data: Value, transient: bool }
@@ -81,8 +82,6 @@ chunks! {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use poem_openapi::{registry::Registry, types::Type};
     use serde_json::{Value, json};
 
@@ -124,7 +123,7 @@ mod tests {
             Chunk::ToolOutputDenied { tool_call_id: id() },
             Chunk::SourceUrl { source_id: id(), url: text(), title: Some(text()) },
             Chunk::File { url: text(), media_type: text() },
-            Chunk::DataModel { data: ModelState::loading(Duration::ZERO), transient: true },
+            Chunk::DataModel { data: ModelState::Loading { since_ms: 0 }, transient: true },
             Chunk::DataError { data, transient: true },
             Chunk::Error { error_text: text() },
             Chunk::Abort,

@@ -33,6 +33,7 @@ use super::{
     facts::Lesson,
     known::Known,
     openai::{Repair, TooLong, is_needed, question, repair},
+    waiting::{OnWaiting, Waiting},
 };
 use crate::{
     error::Result,
@@ -79,9 +80,6 @@ impl From<Failure> for Unanswered {
     }
 }
 
-/// Told, again and again, how long a model has been loading.
-pub type OnLoading<'a> = &'a mut (dyn FnMut(Duration) + Send);
-
 impl Upstreams {
     /// Without connections as yet.
     pub fn new(options: &outbound::Options) -> Result<Self> {
@@ -95,7 +93,7 @@ impl Upstreams {
         endpoint: &Endpoint,
         known: &Known,
         request: &Request,
-        loading: OnLoading<'_>,
+        waiting: OnWaiting<'_>,
     ) -> Result<Reply> {
         let authority = endpoint.authority()?;
         let mut dialect = endpoint.dialect.clone();
@@ -104,7 +102,7 @@ impl Upstreams {
         let response = loop {
             let (path, body) = question(request, &dialect, &endpoint.name);
             let http = endpoint.request(Method::POST, path, body)?;
-            let Unanswered { failure, said } = match self.send(endpoint, &authority, http, &mut *loading).await {
+            let Unanswered { failure, said } = match self.send(endpoint, &authority, http, &mut *waiting).await {
                 Ok(response) => break response,
                 Err(unanswered) => unanswered,
             };
@@ -165,7 +163,7 @@ impl Upstreams {
         endpoint: &Endpoint,
         authority: &str,
         request: HttpRequest<Bytes>,
-        loading: OnLoading<'_>,
+        waiting: OnWaiting<'_>,
     ) -> Result<Response<Body>, Unanswered> {
         let (mut connection, began) = (Connection::Any, Instant::now());
         let mut retries = 0;
@@ -176,7 +174,7 @@ impl Upstreams {
             };
             let failure = &unanswered.failure;
             if began.elapsed() < self.patience(failure, endpoint, authority) {
-                loading(began.elapsed());
+                waiting(Waiting::Loading { since: began.elapsed() });
                 sleep(LOAD_PAUSE).await;
                 continue;
             }

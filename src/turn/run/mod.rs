@@ -17,7 +17,7 @@ use super::{
         round::{Left, Round},
         shown::is_dynamic,
     },
-    chunk::{Chunk, ModelState},
+    chunk::Chunk,
     fold, history, metadata,
     progress::{OpenCall, Progress, Said},
     replay,
@@ -31,7 +31,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    model::{Delta, Ending, Finish, Message, Request, Thoughts, Usage, facts::Lesson, openai::refusal, source::Reply},
+    model::{
+        Delta, Ending, Finish, Message, Request, Thoughts, Usage, facts::Lesson, openai::refusal, source::Reply,
+        waiting::Waiting,
+    },
     store::turns::Begun,
     time::Timestamp,
     tools::{Toolbox, call::Call},
@@ -48,8 +51,6 @@ pub(super) const OVERFLOW_RETRIES_MAX: u32 = 2;
 /// How often a response's journal says that it still runs. Its readers are told once nothing was sent since the last time, so nobody
 /// waits for more than twice as long.
 const BEAT_INTERVAL: Duration = Duration::from_millis(7_500);
-/// Readers are told again after this that the model is still loading.
-const LOADING_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A turn that runs.
 pub(super) struct Run {
@@ -245,18 +246,18 @@ impl Run {
     }
 
     /// Asks the model, again with less of the conversation if it was too long; readers hear of it if the model has to be
-    /// loaded.
+    /// loaded, or answers others first.
     async fn ask(&mut self, request: &mut Request) -> Result<Reply> {
         let mut retries = 0;
         loop {
             let (out, mut told) = (&mut self.out, None);
-            let mut loading = |since: Duration| {
-                if told.is_none_or(|told| since - told >= LOADING_INTERVAL) {
-                    told = Some(since);
-                    out.write(&[Chunk::DataModel { data: ModelState::loading(since), transient: true }]);
+            let mut waiting = |waiting: Waiting| {
+                if waiting.is_news_after(told) {
+                    told = Some(waiting);
+                    out.write(&[Chunk::DataModel { data: waiting.into(), transient: true }]);
                 }
             };
-            match self.resolved.source.start(request, &mut loading).await {
+            match self.resolved.source.start(request, &mut waiting).await {
                 Ok(reply) => {
                     self.progress.omitted.extend(reply.omitted());
                     self.out.turn().ignore(reply.omitted().iter().map(|field| (*field).to_owned()));
