@@ -11,6 +11,7 @@ use crate::{
         openai::{CapField, Dialect},
         upstream::Endpoint,
     },
+    outbound::{NO_CHILD_HOST, Whose, is_child_host},
     secret::{Secret, trimmed},
 };
 
@@ -58,6 +59,9 @@ pub fn base_url(text: &str) -> Result<String> {
     let secret = query.into_iter().flat_map(|query| query.split(['&', ';'])).find_map(secret_name);
     if let Some(name) = secret {
         return Err(wrong(&format!("must hold no secret, and its query has {name}: put the key into apiKey")));
+    }
+    if is_child_host(host_of(text)) {
+        return Err(wrong(NO_CHILD_HOST));
     }
     let authority = authority.to_ascii_lowercase();
     let query = query.filter(|query| !query.is_empty()).map(|query| format!("?{query}")).unwrap_or_default();
@@ -149,7 +153,7 @@ pub(super) fn endpoint(
         api_key,
         headers,
         dialect: Dialect { cap, ..Dialect::default() },
-        is_owners: false,
+        whose: Whose::Operators,
     }
 }
 
@@ -297,6 +301,10 @@ mod tests {
             "javascript://h",
         ] {
             assert!(refused(text).contains("http://127.0.0.1:11434/v1"), "{text}");
+        }
+        for text in ["http://small.child.invalid/v1", "HTTPS://Small.CHILD.Invalid.:80", " http://a.child.invalid?x=1"]
+        {
+            assert!(refused(text).contains(".child.invalid"), "{text}");
         }
         let long = |bytes: usize| base_url(&format!("http://h/{}", "v".repeat(bytes - 9))).is_ok();
         assert_eq!([BASE_URL_BYTES_MAX - 1, BASE_URL_BYTES_MAX, BASE_URL_BYTES_MAX + 1].map(long), [true, true, false]);

@@ -177,6 +177,7 @@ mod tests {
             ("http://h/v1#x", "k", "OPENAI_BASE_URL must have no fragment"),
             ("https://u:p@h/v1", "k", "OPENAI_API_KEY"),
             ("h/v1", "k", "OPENAI_BASE_URL must be an http"),
+            ("http://small.child.invalid/v1", "k", "OPENAI_BASE_URL must not be at a .child.invalid name"),
             ("http://h/v1", "sk\u{201c}1", "API key"),
         ] {
             let set = |name: &str| match name {

@@ -19,6 +19,7 @@ use crate::{
         source::Source,
         upstream::{Endpoint, Upstreams},
     },
+    outbound::Whose,
     seal::{self, Sealer},
     secret::Secret,
     store::{Store, Tenant, providers::Provider, tools::AddedBy},
@@ -234,7 +235,8 @@ pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result
         (None, None) => None,
     };
     let endpoint = endpoint(&provider.slug, &provider.base_url, api_key, provider.headers.clone());
-    Ok(Endpoint { is_owners: provider.added_by == AddedBy::Api, ..endpoint })
+    let whose = if provider.added_by == AddedBy::Api { Whose::Owners } else { Whose::Operators };
+    Ok(Endpoint { whose, ..endpoint })
 }
 
 #[cfg(test)]

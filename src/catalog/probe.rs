@@ -22,6 +22,7 @@ use crate::{
         sampling::Sampling,
         upstream::{Endpoint, Listed, Upstreams},
     },
+    outbound::Whose,
     store::{Tenant, providers::Provider},
 };
 
@@ -181,7 +182,7 @@ async fn responding(upstreams: &Upstreams, usual: &[(&'static Preset, &'static s
     let ask = |usual: &(&'static Preset, &'static str)| {
         let (preset, base_url) = *usual;
         // An owner looks: nothing is found that could not be added.
-        let endpoint = Endpoint { is_owners: true, ..endpoint(preset.slug, base_url, None, Vec::new()) };
+        let endpoint = Endpoint { whose: Whose::Owners, ..endpoint(preset.slug, base_url, None, Vec::new()) };
         async move {
             let (models, is_loading) = join(
                 timeout(LOOK_TIMEOUT, upstreams.read_models(&endpoint, || ())),

@@ -4,7 +4,9 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener},
+    os::unix::net::UnixListener,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,10 +16,11 @@ use std::{
 };
 
 use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
+use socket2::Socket;
 
 /// A listening server.
 pub struct Server {
-    /// Where it listens.
+    /// Where it listens; of one at a socket, nowhere.
     pub address: SocketAddr,
     /// How many connections it has taken.
     pub connections: Arc<AtomicUsize>,
@@ -36,20 +39,19 @@ impl Server {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let (count, script) = (connections.clone(), Arc::new(script));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let number = count.fetch_add(1, Ordering::SeqCst);
-                let (script, tls, stream) = (script.clone(), tls.clone(), stream.unwrap());
-                thread::spawn(move || {
-                    let mut peer = Peer::new(stream, tls);
-                    // A client that goes away in the middle is part of many tests.
-                    let _ = script(number, &mut peer);
-                });
-            }
-        });
-        Server { address, connections }
+        let accept = move || {
+            let (stream, _) = listener.accept()?;
+            stream.set_nodelay(true)?;
+            Ok(stream.into())
+        };
+        Server { address, connections: serve(accept, tls, script) }
+    }
+
+    /// The same at a socket of this machine.
+    pub fn start_at(path: &Path, script: impl Fn(usize, &mut Peer) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let accept = move || Ok(listener.accept()?.0.into());
+        Server { address: SocketAddr::from(([0; 4], 0)), connections: serve(accept, None, script) }
     }
 
     /// A script that answers one request after another with `respond`, told the number of the request from 0.
@@ -69,15 +71,37 @@ impl Server {
     }
 }
 
+/// Runs a script for every connection on a thread of its own, and counts them.
+fn serve(
+    accept: impl Fn() -> io::Result<Socket> + Send + 'static,
+    tls: Option<Arc<ServerConfig>>,
+    script: impl Fn(usize, &mut Peer) -> io::Result<()> + Send + Sync + 'static,
+) -> Arc<AtomicUsize> {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let (count, script) = (connections.clone(), Arc::new(script));
+    thread::spawn(move || {
+        loop {
+            let stream = accept().unwrap();
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            let (script, tls) = (script.clone(), tls.clone());
+            thread::spawn(move || {
+                let mut peer = Peer::new(stream, tls);
+                // A client that goes away in the middle is part of many tests.
+                let _ = script(number, &mut peer);
+            });
+        }
+    });
+    connections
+}
+
 /// The server's side of a connection.
 pub struct Peer {
-    stream: TcpStream,
+    stream: Socket,
     tls: Option<ServerConnection>,
 }
 
 impl Peer {
-    fn new(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Self {
-        stream.set_nodelay(true).unwrap();
+    fn new(stream: Socket, tls: Option<Arc<ServerConfig>>) -> Self {
         Peer { stream, tls: tls.map(|config| ServerConnection::new(config).unwrap()) }
     }
 
@@ -151,7 +175,7 @@ impl Peer {
             }
         }
         self.stream.write_all(&[goodbye, rest].concat())?;
-        self.stream.shutdown(std::net::Shutdown::Write)
+        self.stream.shutdown(Shutdown::Write)
     }
 
     /// Waits until the client has closed, and says so.

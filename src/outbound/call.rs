@@ -4,26 +4,26 @@
 use std::{
     cell::RefCell,
     io::{self, ErrorKind},
-    net::{Shutdown, TcpStream},
+    net::Shutdown,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use bytes::Bytes;
-use tokio::io::unix::AsyncFd;
 use ureq::{
     Agent, BodyReader, Error,
     http::{Method, Request, response},
 };
 
-use super::failure::SendError;
+use super::{
+    failure::SendError,
+    socket::{NO_CALL, Socket, locked},
+};
 
 /// What a dying pooled connection may still say: a TLS goodbye of 24 to 31 bytes, which is less than any useful head.
 const GOODBYE_BYTES_MAX: usize = 31;
-/// The holder of a socket that no call uses.
-const NO_CALL: u64 = 0;
 
 /// Which connection a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,26 +32,6 @@ pub enum Connection {
     Any,
     /// A new one; pooled ones of the same host are closed.
     Fresh,
-}
-
-/// One TCP connection, registered with tokio once for all its life: a registration for each request would race with
-/// the pool.
-pub(super) struct Socket {
-    pub(super) io: AsyncFd<TcpStream>,
-    pub(super) usage: Mutex<Usage>,
-}
-
-/// Who uses a socket, and how.
-#[derive(Default)]
-pub(super) struct Usage {
-    /// The call that uses the socket, or [`NO_CALL`].
-    pub(super) holder: u64,
-    /// A body is being read: the socket is non-blocking.
-    pub(super) streaming: bool,
-    /// It was given back by an earlier request.
-    pub(super) reused: bool,
-    /// What arrived since something was last sent.
-    pub(super) received_bytes: usize,
 }
 
 thread_local! {
@@ -170,17 +150,12 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// The lock of what no panic leaves half done.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         model::scripted::Server,
-        outbound::{Client, Options},
+        outbound::{Options, ProviderClients, Whose},
     };
 
     #[tokio::test]
@@ -194,7 +169,8 @@ mod tests {
                 peer.request()?;
                 peer.send(&b"HTTP/1.1 204 No Content\r\nconnection: keep-alive"[..bytes])
             });
-            let client = Client::new(&Options { proxy_from_env: false, ..Options::default() }).unwrap();
+            let clients = ProviderClients::new(&Options { proxy_from_env: false, ..Options::default() }).unwrap();
+            let client = clients.of(Whose::Operators);
             let request = || Request::get(format!("http://{}/", server.address)).body(Bytes::new()).unwrap();
             client.send(request(), Connection::Any).await.unwrap();
             let failed = client.send(request(), Connection::Any).await.map(drop);

@@ -16,6 +16,9 @@ mod failure; // why no head came
 mod fetch; // whole responses, within bounds
 mod networks; // which addresses are public
 mod policy; // where a request may go, and what it may not do
+mod providers; // the clients of providers
+mod socket; // one connection, and who uses it
+mod sockets; // our own children, by name
 mod tls; // authorities of a file
 mod tools; // the clients of tools
 mod transport; // ureq's own interface
@@ -51,12 +54,15 @@ pub use self::{
     failure::{Cause, SendError, Untrusted},
     fetch::{Bounds, Failure, Fetched},
     policy::{ForbiddenAddress, frames_request, is_loopback},
+    providers::{ProviderClients, Whose},
+    sockets::{NO_CHILD_HOST, Sockets, child_host, is_child_host},
     tools::{Row, ToolClients},
 };
 use self::{
-    call::{CURRENT, Call, CancelOnDrop, Socket},
+    call::{CURRENT, Call, CancelOnDrop},
     policy::Guard,
-    transport::Names,
+    socket::Socket,
+    transport::NoNames,
 };
 use crate::error::{Error, Result};
 
@@ -89,6 +95,8 @@ pub struct Options {
     pub tool_allow: Allowed,
     /// The proxy that tools go through, and which then resolves for them.
     pub tool_proxy: Option<String>,
+    /// Where our own children are reached.
+    pub sockets: Sockets,
     /// Requests that may wait for their response head at a time. Each costs a thread, some 30 KB, and no CPU.
     pub heads_max: usize,
     /// For TCP and TLS together, once the name is looked up.
@@ -107,6 +115,7 @@ impl Default for Options {
             upstream_allow: Allowed::default(),
             tool_allow: Allowed::default(),
             tool_proxy: None,
+            sockets: Sockets::default(),
             // As many as there may be turns: to wait for a model is what turns do.
             heads_max: 4096,
             connect_timeout: Duration::from_secs(10),
@@ -168,6 +177,11 @@ impl Base {
         Ok(Base { options: options.clone(), tls, threads })
     }
 
+    /// The client of our children, with a pool of its own.
+    fn of_children(&self) -> Client {
+        self.client(Guard::Children(self.options.sockets.clone()), None, NoNames)
+    }
+
     /// A client with a pool of its own.
     fn client(&self, guard: Guard, proxy: Option<Proxy>, resolver: impl Resolver) -> Client {
         let options = &self.options;
@@ -195,24 +209,9 @@ impl Base {
 }
 
 impl Client {
-    /// For providers. Reads the authorities, and `HTTPS_PROXY` and its kin if it may. A proxy is never used for this machine.
-    pub fn new(options: &Options) -> Result<Self> {
-        Ok(Self::of_providers(options)?.0)
-    }
-
-    /// For the operator's providers, and for those that owners added, which may reach less.
-    pub fn of_providers(options: &Options) -> Result<(Self, Self)> {
-        let base = Base::new(options)?;
-        let client = |only| {
-            let proxy = if options.proxy_from_env { Proxy::try_from_env() } else { None };
-            base.client(Guard::Providers { only }, proxy, Names::default())
-        };
-        let operators = client(None);
-        let owners = match options.upstream_allow.is_empty() {
-            true => operators.clone(),
-            false => client(Some(options.upstream_allow.clone())),
-        };
-        Ok((operators, owners))
+    /// For our own children, and nothing else.
+    pub fn of_children(options: &Options) -> Result<Self> {
+        Ok(Base::new(options)?.of_children())
     }
 
     /// How long a response may take to begin.
@@ -227,8 +226,19 @@ impl Client {
 
     #[cfg(test)]
     fn with_config(config: Config, heads_max: usize) -> io::Result<Self> {
+        let guard = Guard::Providers { only: None };
+        Self::with_agent(transport::agent(config, None, guard, transport::Names::default()), heads_max)
+    }
+
+    #[cfg(test)]
+    fn of_children_with_config(config: Config, heads_max: usize, sockets: Sockets) -> io::Result<Self> {
+        Self::with_agent(transport::agent(config, None, Guard::Children(sockets), NoNames), heads_max)
+    }
+
+    #[cfg(test)]
+    fn with_agent(agent: Agent, heads_max: usize) -> io::Result<Self> {
         Ok(Client {
-            agent: transport::agent(config, None, Guard::Providers { only: None }, Names::default()),
+            agent,
             head_timeout: HEAD_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             threads: Arc::new(Threads::new(heads_max)?),

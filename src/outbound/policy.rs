@@ -14,6 +14,7 @@ use ureq::http::Uri;
 use super::{
     allow::{Allowed, Target, is_number, plain},
     networks::{is_link_local, is_metadata, is_metadata_name, is_public},
+    sockets::Sockets,
 };
 
 /// Headers that say how a request is framed, or what becomes of its connection. They are ours: with another's `content-length` a
@@ -38,6 +39,8 @@ pub(super) enum Guard {
         /// The host and port of the one row that these requests are for, if its operator added it.
         own: Option<Target>,
     },
+    /// Our own children: their sockets, and no address.
+    Children(Sockets),
 }
 
 /// Nobody is asked at that address.
@@ -104,6 +107,7 @@ impl Guard {
                 let is_open = !is_metadata(ip) && !is_metadata_name(&target.host) && (is_own || is_public(ip));
                 is_open || allowed.permits(target, address)
             }
+            Guard::Children(_) => false,
         }
     }
 
@@ -120,6 +124,7 @@ impl Guard {
                 let is_open = !is_metadata_name(&target.host) && (!is_local || own.as_ref() == Some(&target));
                 is_open || allowed.names(&target)
             }
+            (None, Guard::Children(_)) => false,
         };
         if is_permitted { Ok(()) } else { Err(forbidden(&target, address)) }
     }

@@ -1,8 +1,9 @@
 //! The proof that a body survives any split, and that a connection is never another's.
 
+mod both; // what holds for either kind of socket
+
 use std::{
     sync::{Mutex, mpsc},
-    task::Poll,
     time::Duration,
 };
 
@@ -13,12 +14,12 @@ use ureq::tls::{Certificate, TlsConfig};
 use ureq::{Proxy, ProxyProtocol};
 
 use super::*;
-use crate::model::scripted::{Server, self_signed};
+use crate::model::scripted::{Peer, Server, self_signed};
 
 const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"größer\"}}]}\r\n\r\n: still here\n\ndata: [DONE]\n\n";
 
-fn client() -> Client {
-    Client::with_config(Config::builder().http_status_as_error(false).max_redirects(0).build(), 8).unwrap()
+fn config() -> Config {
+    Config::builder().http_status_as_error(false).max_redirects(0).build()
 }
 
 fn get(url: String) -> Request<Bytes> {
@@ -70,8 +71,25 @@ async fn read_paced(mut body: Body, ask: &mpsc::Sender<()>) -> (String, usize) {
     }
 }
 
-fn survives_every_split(scheme: &str, config: Config, tls: Option<Arc<rustls::ServerConfig>>) {
-    let scheme = scheme.to_owned();
+/// What a server does to each of its connections.
+type Script = Box<dyn Fn(usize, &mut Peer) -> io::Result<()> + Send + Sync>;
+
+/// A server, and a client that reaches it at `url`.
+struct Reached {
+    server: Server,
+    client: Client,
+    url: String,
+    /// What its socket lies in.
+    _folder: Option<tempfile::TempDir>,
+}
+
+fn over_tcp(scheme: &str, config: Config, tls: Option<Arc<rustls::ServerConfig>>, script: Script) -> Reached {
+    let server = Server::start_with(tls, script);
+    let (client, url) = (Client::with_config(config, 8).unwrap(), format!("{scheme}://{}/", server.address));
+    Reached { server, client, url, _folder: None }
+}
+
+fn survives_every_split(start: impl Fn(Script) -> Reached + Send + 'static) {
     run(async move {
         for (framing, wire) in framings() {
             for packet in [1, 2, 7] {
@@ -80,7 +98,7 @@ fn survives_every_split(scheme: &str, config: Config, tls: Option<Arc<rustls::Se
                 let closes = framing == "connection: close";
                 let length = if framing.starts_with("content-length") { TEXT.len().to_string() } else { String::new() };
                 let (head, sent) = (format!("HTTP/1.1 200 OK\r\n{framing}{length}\r\n\r\n"), wire.clone());
-                let server = Server::start_with(tls.clone(), move |_, peer| {
+                let Reached { server, client, url, _folder } = start(Box::new(move |_, peer| {
                     while peer.request()?.is_some() {
                         peer.send(head.as_bytes())?;
                         peer.send_paced(sent.as_bytes(), packet, &asked.lock().unwrap())?;
@@ -89,12 +107,10 @@ fn survives_every_split(scheme: &str, config: Config, tls: Option<Arc<rustls::Se
                         }
                     }
                     Ok(())
-                });
-                let client = Client::with_config(config.clone(), 8).unwrap();
+                }));
                 let mut waits = 0;
                 for _ in 0..2 {
-                    let request = get(format!("{scheme}://{}/", server.address));
-                    let body = client.send(request, Connection::Any).await.unwrap().into_body();
+                    let body = client.send(get(url.clone()), Connection::Any).await.unwrap().into_body();
                     let (text, waited) = read_paced(body, &ask).await;
                     assert_eq!(text, TEXT, "{framing} in packets of {packet}");
                     waits += waited;
@@ -108,86 +124,25 @@ fn survives_every_split(scheme: &str, config: Config, tls: Option<Arc<rustls::Se
 
 #[test]
 fn a_plain_body_survives_every_split() {
-    survives_every_split("http", Config::default(), None);
+    survives_every_split(|script| over_tcp("http", Config::default(), None, script));
 }
 
 #[test]
 fn a_tls_13_body_survives_every_split() {
     let (pem, tls) = self_signed(&[&TLS13]);
-    survives_every_split("https", trusting(&pem), Some(tls));
+    survives_every_split(move |script| over_tcp("https", trusting(&pem), Some(tls.clone()), script));
 }
 
 #[test]
 fn a_tls_12_body_survives_every_split() {
     let (pem, tls) = self_signed(&[&TLS12]);
-    survives_every_split("https", trusting(&pem), Some(tls));
+    survives_every_split(move |script| over_tcp("https", trusting(&pem), Some(tls.clone()), script));
 }
 
 fn trusting(pem: &str) -> Config {
     let root = Certificate::from_pem(pem.as_bytes()).unwrap();
     let roots = ureq::tls::RootCerts::new_with_certs(&[root]);
     Config::builder().tls_config(TlsConfig::builder().root_certs(roots).build()).build()
-}
-
-#[test]
-fn forty_events_that_arrived_together_are_one_read() {
-    run(async {
-        let server = Server::responding(|_, _| {
-            let events = "5\r\ndata\n\r\n".repeat(40);
-            format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{events}0\r\n\r\n")
-        });
-        let mut body = client().send(get(url(&server)), Connection::Any).await.unwrap().into_body();
-        let mut buffer = [0; 1000];
-        let read = std::future::poll_fn(|cx| body.poll_read(cx, &mut buffer)).await.unwrap();
-        assert_eq!(read, 200);
-    });
-}
-
-#[test]
-fn a_body_that_was_over_with_its_head_leaves_the_pooled_connection_to_the_next() {
-    for empty in
-        ["204 No Content\r\n\r\n", "200 OK\r\ncontent-length: 0\r\n\r\n", "404 Not Found\r\ncontent-length: 0\r\n\r\n"]
-    {
-        run(async move {
-            let server = Server::responding(move |number, _| match number {
-                0 => format!("HTTP/1.1 {empty}"),
-                _ => "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnext".into(),
-            });
-            let client = client();
-            let mut first = client.send(get(url(&server)), Connection::Any).await.unwrap().into_body();
-            assert!(first.socket.is_none(), "{empty}");
-            let mut second = client.send(get(url(&server)), Connection::Any).await.unwrap().into_body();
-            assert_eq!(first.read_up_to(10).await.unwrap(), b"");
-            drop(first);
-            assert_eq!(second.read_up_to(10).await.unwrap(), b"next");
-            assert_eq!(server.connections(), 1);
-        });
-    }
-}
-
-#[test]
-fn an_error_body_that_was_read_gives_its_connection_back() {
-    run(async {
-        let server = Server::responding(|_, _| "HTTP/1.1 429 Slow\r\ncontent-length: 4\r\n\r\nwait".into());
-        let client = client();
-        for _ in 0..3 {
-            let mut body = client.send(get(url(&server)), Connection::Any).await.unwrap().into_body();
-            assert_eq!(body.read_up_to(100).await.unwrap(), b"wait");
-        }
-        assert_eq!(server.connections(), 1);
-    });
-}
-
-#[test]
-fn a_fresh_connection_is_never_a_pooled_one() {
-    run(async {
-        let server = Server::responding(|_, _| "HTTP/1.1 204 No Content\r\n\r\n".into());
-        let client = client();
-        for connection in [Connection::Any, Connection::Fresh, Connection::Any] {
-            client.send(get(url(&server)), connection).await.unwrap();
-        }
-        assert_eq!(server.connections(), 3, "what was sent over a fresh connection is not pooled by its head thread");
-    });
 }
 
 #[test]
@@ -216,46 +171,6 @@ fn a_handshake_is_no_answer() {
         let request = get(format!("https://{}/", server.address));
         let failed = Client::with_config(trusting(&pem), 8).unwrap().send(request, Connection::Any).await;
         assert!(matches!(failed, Err(SendError::Failed { answered: false, reused: false, .. })));
-    });
-}
-
-#[test]
-fn dropping_a_call_ends_the_wait_for_its_head() {
-    run(async {
-        let (tell, mut ended) = tokio::sync::mpsc::unbounded_channel();
-        let server = Server::start(move |_, peer| {
-            peer.request()?;
-            let _ = tell.send("waits");
-            peer.wait_for_end();
-            let _ = tell.send("ended");
-            Ok(())
-        });
-        let client = client();
-        tokio::select! {
-            _ = client.send(get(url(&server)), Connection::Any) => panic!("no head was sent"),
-            event = ended.recv() => assert_eq!(event, Some("waits")),
-        }
-        assert_eq!(ended.recv().await, Some("ended"));
-        // The thread has ended as well: it gives its place back.
-        let _ = client.threads.places.acquire_many(8).await.unwrap();
-    });
-}
-
-#[test]
-fn dropping_a_body_closes_its_connection() {
-    run(async {
-        let (tell, mut ended) = tokio::sync::mpsc::unbounded_channel();
-        let server = Server::start(move |_, peer| {
-            peer.request()?;
-            peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")?;
-            peer.wait_for_end();
-            let _ = tell.send(());
-            Ok(())
-        });
-        let mut body = client().send(get(url(&server)), Connection::Any).await.unwrap().into_body();
-        assert_eq!(body.read_up_to(3).await.unwrap(), b"abc");
-        drop(body);
-        assert_eq!(ended.recv().await, Some(()));
     });
 }
 
@@ -291,22 +206,6 @@ fn dropping_a_call_closes_its_connection_over_tls_too() {
         assert_eq!(body.read_up_to(3).await.unwrap(), b"abc");
         drop(body);
         assert_eq!([told.recv().await, told.recv().await], [Some("silent"), Some("ended")]);
-    });
-}
-
-#[test]
-fn more_heads_than_allowed_are_refused_at_once() {
-    run(async {
-        let server = Server::start(|_, peer| {
-            peer.wait_for_end();
-            Ok(())
-        });
-        let client = Client::with_config(Config::default(), 1).unwrap();
-        let waiting = client.send(get(url(&server)), Connection::Any);
-        let mut waiting = std::pin::pin!(waiting);
-        assert!(matches!(futures_util::poll!(waiting.as_mut()), Poll::Pending));
-        let refused = client.send(get(url(&server)), Connection::Any).await;
-        assert!(matches!(refused, Err(SendError::TooMany)));
     });
 }
 
@@ -353,7 +252,8 @@ fn a_proxy_is_asked_for_other_machines() {
 
 /// How many connections are kept of those that were open at once, so many to each server.
 async fn kept(servers: &[(Server, usize)]) -> usize {
-    let client = Client::new(&Options { proxy_from_env: false, ..Options::default() }).unwrap();
+    let clients = ProviderClients::new(&Options { proxy_from_env: false, ..Options::default() }).unwrap();
+    let client = clients.of(Whose::Operators);
     let open = servers.iter().map(|(_, times)| times).sum::<usize>();
     let before = servers.iter().map(|(server, _)| server.connections()).sum::<usize>();
     for _ in 0..2 {
@@ -381,18 +281,6 @@ fn so_many_idle_connections_are_kept_for_a_host_and_in_all() {
             let each = open.div_ceil(5);
             let servers: Vec<_> = (0..5).map(|at| (server(), each.min(open - at * each))).collect();
             assert_eq!(kept(&servers).await, open.min(IDLE_CONNECTIONS_MAX));
-        }
-    });
-}
-
-#[test]
-fn a_body_is_read_up_to_so_many_bytes_and_not_one_more() {
-    run(async {
-        let server = Server::responding(|_, _| format!("HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{:5000}", "x"));
-        let client = client();
-        for (bytes_max, read) in [(0, 0), (1, 1), (4_097, 4_097), (4_999, 4_999), (5_000, 5_000), (5_001, 5_000)] {
-            let mut body = client.send(get(url(&server)), Connection::Any).await.unwrap().into_body();
-            assert_eq!(body.read_up_to(bytes_max).await.unwrap().len(), read);
         }
     });
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use rustls::ClientConfig;
+use socket2::{Domain, SockAddr, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 use ureq::{
     Agent, Error, ProxyProtocol,
@@ -26,8 +27,10 @@ use ureq::{
 };
 
 use super::{
-    call::{CURRENT, Connection, Socket, Usage, locked},
+    call::{CURRENT, Connection},
     policy::{Guard, is_loopback},
+    socket::{Socket, Usage, locked},
+    sockets::Sockets,
     tls::TlsConnector,
 };
 
@@ -58,6 +61,16 @@ impl Resolver for Names {
     }
 }
 
+/// Nothing has an address: what is reached by a socket's path needs none.
+#[derive(Debug)]
+pub(super) struct NoNames;
+
+impl Resolver for NoNames {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        Ok(self.empty())
+    }
+}
+
 /// Connects directly. Placed before the proxy for this machine alone, which a proxy would look for at its own end.
 #[derive(Debug)]
 struct ReadyConnector {
@@ -72,6 +85,9 @@ impl<In: Transport> Connector<In> for ReadyConnector {
     fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
         if let Some(connected) = chained {
             return Ok(Some(Either::A(connected)));
+        }
+        if let Guard::Children(sockets) = &*self.guard {
+            return Ok(Some(Either::B(to_child(sockets, details)?)));
         }
         let loopback = is_loopback(details.uri);
         let proxy = details.config.proxy().filter(|proxy| !loopback && !proxy.is_no_proxy(details.uri));
@@ -92,12 +108,26 @@ impl<In: Transport> Connector<In> for ReadyConnector {
             connect_first(&self.permitted(details, &details.addrs)?, details.timeout)?
         };
         stream.set_nodelay(details.config.no_delay())?;
-        #[expect(deprecated, reason = "safe for a TcpStream, which owns the one descriptor it names; else `unsafe`")]
-        let io = AsyncFd::try_with_interest(stream, Interest::READABLE).map_err(io::Error::from)?;
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        let socket = Arc::new(Socket { io, usage: Mutex::default() });
-        Ok(Some(Either::B(ReadyTransport { socket, buffers })))
+        Ok(Some(Either::B(ReadyTransport::new(stream.into(), details)?)))
     }
+}
+
+/// A connection to a child, as the guard names it: nothing is looked up, and no proxy is asked.
+fn to_child(sockets: &Sockets, details: &ConnectionDetails) -> Result<ReadyTransport, Error> {
+    let host = details.uri.host().unwrap_or_default();
+    let path = sockets.path_of(host)?;
+    let stream = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // This bounds the connecting as well, which would wait for ever for a child that takes no connection.
+    stream.set_write_timeout(details.timeout.not_zero().map(|left| *left))?;
+    let connected = stream.connect(&SockAddr::unix(&path)?).map_err(|e| match e.kind() {
+        // A child makes its socket when it has started.
+        ErrorKind::NotFound => ErrorKind::ConnectionRefused.into(),
+        _ => e,
+    });
+    timed(connected, details.timeout)?;
+    let transport = ReadyTransport::new(stream, details)?;
+    sockets.note(host, &path, &transport.socket)?;
+    Ok(transport)
 }
 
 impl ReadyConnector {
@@ -161,6 +191,13 @@ impl std::fmt::Debug for ReadyTransport {
 }
 
 impl ReadyTransport {
+    fn new(stream: socket2::Socket, details: &ConnectionDetails) -> io::Result<Self> {
+        #[expect(deprecated, reason = "safe for a Socket, which owns the one descriptor it names; else `unsafe`")]
+        let io = AsyncFd::try_with_interest(stream, Interest::READABLE).map_err(io::Error::from)?;
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(ReadyTransport { socket: Arc::new(Socket { io, usage: Mutex::default() }), buffers })
+    }
+
     fn claim(&self) -> io::Result<()> {
         CURRENT.with_borrow(|call| call.as_ref().map_or(Ok(()), |call| call.claim(&self.socket)))
     }

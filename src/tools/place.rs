@@ -9,8 +9,9 @@ use super::secrets::{NewSecret, Secrets};
 use crate::{
     error::{Error, Result},
     outbound::{
-        frames_request,
+        NO_CHILD_HOST, frames_request,
         http::{HeaderName, HeaderValue, Uri},
+        is_child_host,
     },
     seal::Sealer,
     secret::trimmed,
@@ -46,7 +47,11 @@ pub fn url(text: &str) -> Result<String> {
         return Err(wrong("must name no user and no password: put them into secretHeaders"));
     }
     let kept = format!("{scheme}://{}{path}", authority.to_ascii_lowercase());
-    let is_sound = Uri::try_from(without_braces(&kept)).is_ok_and(|uri| {
+    let uri = Uri::try_from(without_braces(&kept));
+    if uri.as_ref().is_ok_and(|uri| uri.host().is_some_and(is_child_host)) {
+        return Err(wrong(NO_CHILD_HOST));
+    }
+    let is_sound = uri.is_ok_and(|uri| {
         let port_is_one = uri.authority().is_some_and(|authority| {
             let port = authority.as_str().rsplit_once(':').map(|(_, port)| port);
             port.is_none_or(|port| port.ends_with(']') || port.parse::<u16>().is_ok_and(|port| port > 0))
@@ -206,6 +211,8 @@ mod tests {
             ("http://h/a b", "http://"),
             ("http://u:p@h/", "no user"),
             ("http://h/#a", "fragment"),
+            ("http://Small.child.INVALID/a", ".child.invalid"),
+            ("https://small.child.invalid.:8443{?a}", ".child.invalid"),
             ("", "http://"),
         ] {
             assert!(refused(text).contains(said), "{text}: {}", refused(text));

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{openai::Dialect, scripted::Server},
-        outbound::Options,
+        outbound::{Options, Whose},
     };
 
     fn texts(count: usize) -> Texts {
@@ -181,7 +181,7 @@ mod tests {
     async fn asked(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Result<Vectors> {
         let server = Server::responding(move |_, request| answer(request));
         let endpoint = Endpoint {
-            is_owners: false,
+            whose: Whose::Operators,
             name: "p".into(),
             base_url: format!("http://{}/v1", server.address),
             api_key: None,

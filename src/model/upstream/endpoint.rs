@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     model::openai::Dialect,
     outbound::{
-        frames_request,
+        Whose, frames_request,
         http::{HeaderName, HeaderValue, Method, Request, Uri, header},
         is_loopback,
     },
@@ -29,8 +29,8 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
     /// How its models want to be asked, before anything is known of one.
     pub dialect: Dialect,
-    /// An owner added it, and not the operator: it reaches what `--upstream-allow` names, if that is given.
-    pub is_owners: bool,
+    /// Whose it is, which decides where it may be.
+    pub whose: Whose,
 }
 
 impl Endpoint {
@@ -41,7 +41,7 @@ impl Endpoint {
 
     /// Whether it answers on this machine.
     pub fn is_local(&self) -> bool {
-        self.uri("").is_ok_and(|uri| is_loopback(&uri))
+        self.whose == Whose::Ours || self.uri("").is_ok_and(|uri| is_loopback(&uri))
     }
 
     /// The same server outside of its `/v1`, where its own routes are.
@@ -58,7 +58,10 @@ impl Endpoint {
 
     /// What sentences call it.
     pub(super) fn who(&self) -> String {
-        format!("the provider {}", self.name)
+        match self.whose {
+            Whose::Ours => "the local model".to_owned(),
+            Whose::Operators | Whose::Owners => format!("the provider {}", self.name),
+        }
     }
 
     /// The host and port of the base URL, for the log.
@@ -128,7 +131,7 @@ mod tests {
 
     fn endpoint(base_url: &str) -> Endpoint {
         Endpoint {
-            is_owners: false,
+            whose: Whose::Operators,
             name: "ollama".into(),
             base_url: base_url.into(),
             api_key: Some(Secret::new("sk-1")),

@@ -38,7 +38,7 @@ use super::{
 use crate::{
     error::Result,
     outbound::{
-        self, Body, Client, Connection,
+        self, Body, Connection, ProviderClients, Whose,
         http::{Method, Request as HttpRequest, Response},
     },
     time::Timestamp,
@@ -61,8 +61,7 @@ const REFUSED_WAIT: Duration = Duration::from_secs(10);
 
 /// The way to every provider: connections, authorities, threads that wait for heads. One for each process.
 pub struct Upstreams {
-    /// For the operator's providers, and for those that owners added.
-    clients: (Client, Client),
+    clients: ProviderClients,
     /// Servers of this machine that answered lately.
     answered: Answered,
 }
@@ -83,7 +82,7 @@ impl From<Failure> for Unanswered {
 impl Upstreams {
     /// Without connections as yet.
     pub fn new(options: &outbound::Options) -> Result<Self> {
-        Ok(Upstreams { clients: Client::of_providers(options)?, answered: Answered::default() })
+        Ok(Upstreams { clients: ProviderClients::new(options)?, answered: Answered::default() })
     }
 
     /// Sends the request and waits for the response head. What the server refuses of it is left out, and remembered once the
@@ -132,7 +131,14 @@ impl Upstreams {
         if endpoint.is_local() {
             self.answered.note(&authority);
         }
-        Ok(Reply::new(endpoint, authority, known.clone(), response, dialect.omits(request), &self.clients.0))
+        Ok(Reply::new(
+            endpoint,
+            authority,
+            known.clone(),
+            response,
+            dialect.omits(request),
+            self.clients.of(endpoint.whose),
+        ))
     }
 
     /// The list at `/models`; `reached` is called when the provider begins to answer.
@@ -192,6 +198,7 @@ impl Upstreams {
     fn patience(&self, failure: &Failure, endpoint: &Endpoint, authority: &str) -> Duration {
         match failure {
             Failure::Loading => LOAD_WAIT_MAX,
+            Failure::Refused if endpoint.whose == Whose::Ours => REFUSED_WAIT,
             Failure::Refused if endpoint.is_local() && self.answered.lately(authority) => REFUSED_WAIT,
             _ => Duration::ZERO,
         }
@@ -204,7 +211,7 @@ impl Upstreams {
         request: HttpRequest<Bytes>,
         connection: Connection,
     ) -> Result<Response<Body>, Unanswered> {
-        let client = if endpoint.is_owners { &self.clients.1 } else { &self.clients.0 };
+        let client = self.clients.of(endpoint.whose);
         let mut response = client.send(request, connection).await.map_err(|error| {
             let failure = Failure::of_send(&error);
             if failure == Failure::Other {

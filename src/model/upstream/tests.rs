@@ -1,5 +1,7 @@
 //! What a provider may do to us, and what we make of it.
 
+mod children; // the same of a child of ours
+
 use std::net::TcpListener;
 
 use tokio::sync::mpsc::unbounded_channel;
@@ -22,7 +24,7 @@ const DONE: &str = "data: [DONE]\n\n";
 
 fn endpoint(base_url: String) -> Endpoint {
     Endpoint {
-        is_owners: false,
+        whose: Whose::Operators,
         name: "ollama".into(),
         base_url,
         api_key: Some(Secret::new("sk-very-secret")),
@@ -320,9 +322,7 @@ async fn a_private_authority_has_to_be_named() {
     std::fs::write(&ca_file, pem).unwrap();
     let upstreams = Upstreams::new(&options).unwrap();
     let known = server.connections();
-    for _ in 0..2 {
-        assert_eq!(ask(&upstreams, &endpoint).await, hello());
-    }
+    assert_eq!([ask(&upstreams, &endpoint).await, ask(&upstreams, &endpoint).await], [hello(), hello()]);
     assert_eq!(server.connections(), known + 1, "replies over TLS share a connection");
 }
 
@@ -332,8 +332,7 @@ async fn what_does_not_speak_http_is_said_so() {
         peer.request()?;
         peer.send(b"220 mail.example ESMTP, how do you do?\r\n\r\n")
     });
-    let sentence = ask(&upstreams(), &at(&server)).await.unwrap_err();
-    assert!(sentence.contains("does not speak HTTP"), "{sentence}");
+    assert!(ask(&upstreams(), &at(&server)).await.unwrap_err().contains("does not speak HTTP"));
 }
 
 #[tokio::test]
@@ -380,7 +379,8 @@ async fn a_connection_is_used_again_if_little_followed_the_reply() {
         let upstreams = upstreams();
         for _ in 0..2 {
             let request = at(&server).request(Method::GET, "/", Vec::new()).unwrap();
-            reply::let_end(upstreams.clients.0.send(request, Connection::Any).await.unwrap().into_body());
+            let client = upstreams.clients.of(Whose::Operators);
+            reply::let_end(client.send(request, Connection::Any).await.unwrap().into_body());
         }
         assert_eq!(server.connections(), connections, "{bytes}");
     }

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{openai::Dialect, scripted::Server},
-        outbound::Options,
+        outbound::{Options, Whose},
     };
 
     fn read(list: Value) -> Said {
@@ -197,7 +197,7 @@ mod tests {
             format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
         });
         let endpoint = Endpoint {
-            is_owners: false,
+            whose: Whose::Operators,
             name: "up".into(),
             base_url: format!("http://{}/v1", server.address),
             api_key: None,

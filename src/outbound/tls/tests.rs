@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     model::scripted::Server,
     outbound::{
-        Cause, Client, Connection, Options, SendError, Untrusted,
+        Cause, Connection, Options, ProviderClients, SendError, Untrusted, Whose,
         http::{Request, StatusCode},
     },
 };
@@ -55,9 +55,9 @@ fn ask(file: &[u8], chain: &[&Made]) -> Result<StatusCode, Untrusted> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca");
     std::fs::write(&path, file).unwrap();
-    let client = Client::new(&Options { ca_file: Some(path), ..Options::default() }).unwrap();
+    let clients = ProviderClients::new(&Options { ca_file: Some(path), ..Options::default() }).unwrap();
     let request = Request::get(format!("https://{}/", server.address)).body(Default::default()).unwrap();
-    match runtime.block_on(client.send(request, Connection::Any)) {
+    match runtime.block_on(clients.of(Whose::Operators).send(request, Connection::Any)) {
         Ok(response) => Ok(response.status()),
         Err(SendError::Failed { cause: Cause::Tls(why), .. }) => Err(why),
         Err(other) => panic!("{other:?}"),
