@@ -6,6 +6,7 @@
 
 mod cut; // a body → its pieces
 mod fold; // chunks → parts that the SDK takes
+mod gguf; // a file → a model's header
 mod order; // what a client may be sent
 mod reply; // a provider's body → deltas → chunks
 mod request; // a posted body → what it does to a history
@@ -16,6 +17,7 @@ mod tool_calls; // fragments → calls
 mod tests;
 
 pub use fold::{fold, journal};
+pub use gguf::gguf;
 #[cfg(test)]
 pub(crate) use reply::read as read_reply;
 pub use reply::{events, reply};

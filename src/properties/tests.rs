@@ -109,6 +109,12 @@ proptest! {
     }
 
     #[test]
+    fn any_file_is_a_models_header_or_a_fault(bytes in vec(any::<u8>(), 0..200), begin in any::<bool>()) {
+        let head: &[u8] = if begin { b"GGUF\x03\0\0\0" } else { b"" };
+        super::gguf(&[head, &bytes].concat());
+    }
+
+    #[test]
     fn a_broken_journal_still_folds(bytes in written_with(JOURNAL_WORDS)) {
         super::journal(&bytes[CUTS..]);
     }

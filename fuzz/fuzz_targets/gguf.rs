@@ -1,0 +1,4 @@
+//! `alm::properties::gguf`, for any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| alm::properties::gguf(bytes));
