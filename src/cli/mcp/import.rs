@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     add::NO_ARGUMENT,
-    entry::{Entry, File, Left, Way, is_secret_name, read},
+    entry::{Entry, File, Left, Program, Way, is_secret_name, read},
     here::Here,
     rows::opened,
     trial::{Trial, Tried},
@@ -76,7 +76,7 @@ struct Line {
 impl Import {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let unreadable = |why| Error::failed(format!("{}: {why}", self.file.display()));
-        let file = read(&read_text(&self.file)?).map_err(unreadable)?;
+        let file = read(&read_text(&self.file)?, Program::of(&self.file)).map_err(unreadable)?;
         let (store, tenant) = opened(globals, &self.org)?;
         let mut world = Here::new(self.file != Path::new("-"));
         let lines = block_on(self.take_all(globals, (&store, &tenant), file, &mut world))?;

@@ -8,31 +8,33 @@ use super::{
     declared::{Entry, Input, Left, Way, World},
     jsonc,
     text::{Texts, slug_of},
+    timeout::Program,
 };
 use crate::tools::secrets::{NewSecret, is_variable};
 
-/// Seconds that a call may last. A time-out up to this number is in seconds, a longer one in milliseconds: both are written.
-pub(super) const TIMEOUT_SECONDS_MAX: u64 = 600;
+/// Seconds that a call may last.
+pub(super) const CALL_SECONDS_MAX: u64 = 600;
 /// What an entry may hold beside what is taken over, without a word about it: texts for people, and what another program does.
 const PASSED_OVER: [&str; 6] = ["description", "gallery", "version", "icon", "dev", "$schema"];
 
 /// A file that was read: its entries by name, and what it asks for.
 #[derive(Debug)]
 pub struct File {
+    program: Program,
     entries: Vec<(String, Value)>,
     inputs: Vec<Input>,
     answers: Vec<(String, String)>,
 }
 
-/// Reads a whole file; or says why it is none.
-pub fn read(text: &str) -> Result<File, String> {
+/// Reads a whole file of that program; or says why it is none.
+pub fn read(text: &str, program: Program) -> Result<File, String> {
     let root: Value =
         serde_json::from_str(&jsonc::to_json(text)).map_err(|error| format!("it is not JSON: {error}"))?;
     let servers = ["mcpServers", "servers"].iter().find_map(|key| root[key].as_object());
     let Some(servers) = servers else { return Err("it has neither `mcpServers` nor `servers`".to_owned()) };
     let entries = servers.iter().map(|(name, entry)| (name.clone(), entry.clone())).collect();
     let inputs = root["inputs"].as_array().map(Vec::as_slice).unwrap_or_default();
-    Ok(File { entries, inputs: inputs.iter().filter_map(input).collect(), answers: Vec::new() })
+    Ok(File { program, entries, inputs: inputs.iter().filter_map(input).collect(), answers: Vec::new() })
 }
 
 fn input(value: &Value) -> Option<Input> {
@@ -53,7 +55,8 @@ impl File {
     /// A file of one entry, as `add-json` takes it.
     pub fn of_one(name: &str, text: &str) -> Result<File, String> {
         let entry = serde_json::from_str(&jsonc::to_json(text)).map_err(|error| format!("it is not JSON: {error}"))?;
-        Ok(File { entries: vec![(name.to_owned(), entry)], inputs: Vec::new(), answers: Vec::new() })
+        let entries = vec![(name.to_owned(), entry)];
+        Ok(File { program: Program::Other, entries, inputs: Vec::new(), answers: Vec::new() })
     }
 
     /// The names of its entries, in their order.
@@ -65,7 +68,10 @@ impl File {
     pub fn entry(&mut self, name: &str, world: &mut impl World) -> Result<Entry, Left> {
         let entry = self.entries.iter().find(|(known, _)| known == name).map(|(_, entry)| entry);
         let entry = entry.and_then(Value::as_object).ok_or("it is no object")?;
+        // Their words for the tools that are not asked about.
+        let is_clines = ["autoApprove", "alwaysAllow"].iter().any(|key| entry.contains_key(*key));
         let mut reader = Reader {
+            program: if is_clines { Program::Cline } else { self.program },
             entry,
             notes: Vec::new(),
             texts: Texts { world, inputs: &self.inputs, answers: &mut self.answers },
@@ -76,6 +82,7 @@ impl File {
 
 /// Reads one entry.
 struct Reader<'a, W> {
+    program: Program,
     entry: &'a Map<String, Value>,
     texts: Texts<'a, W>,
     notes: Vec<String>,
@@ -178,16 +185,9 @@ impl<W: World> Reader<'_, W> {
 
     fn timeout(&mut self) -> Option<Duration> {
         let number = self.entry.get("timeout")?.as_u64().filter(|number| *number > 0)?;
-        if number > TIMEOUT_SECONDS_MAX {
-            let longest = Duration::from_secs(TIMEOUT_SECONDS_MAX);
-            let wanted = Duration::from_millis(number);
-            if wanted > longest {
-                self.notes.push(format!("a call may last {TIMEOUT_SECONDS_MAX} s here, not {} s", wanted.as_secs()));
-            }
-            return Some(wanted.min(longest));
-        }
-        self.notes.push(format!("timeout: {number} is read as seconds"));
-        Some(Duration::from_secs(number))
+        let (timeout, said) = self.program.timeout(number);
+        self.notes.extend(said);
+        timeout
     }
 
     fn note_what_is_left(&mut self) {

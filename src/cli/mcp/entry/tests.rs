@@ -44,7 +44,7 @@ impl World for Fake {
 
 /// What all entries of a file mean to somebody who cannot be asked.
 fn entries(text: &str) -> Vec<Result<Entry, String>> {
-    let mut file = read(text).unwrap();
+    let mut file = read(text, Program::Other).unwrap();
     file.names().iter().map(|name| why(file.entry(name, &mut Fake::default()))).collect()
 }
 
@@ -185,7 +185,7 @@ fn the_file_of_gemini() {
 
 #[test]
 fn the_file_of_vs_code() {
-    let mut file = read(include_str!("../../../../tests/golden/mcp/vscode.json")).unwrap();
+    let mut file = read(include_str!("../../../../tests/golden/mcp/vscode.json"), Program::Other).unwrap();
     assert_eq!(file.names(), ["perplexity", "github", "folder", "again", "exposed", "unknown", "tier"]);
     let mut nobody = Fake::default();
     assert_eq!(
@@ -224,9 +224,9 @@ fn a_file_that_is_none_says_why() {
         ("[]", "it has neither `mcpServers` nor `servers`"),
         ("{\"mcpServers\": []}", "it has neither"),
     ] {
-        assert!(read(text).unwrap_err().starts_with(why), "{text}");
+        assert!(read(text, Program::Other).unwrap_err().starts_with(why), "{text}");
     }
-    assert_eq!(read("{\"servers\":{}}").unwrap().names(), Vec::<String>::new());
+    assert_eq!(read("{\"servers\":{}}", Program::Other).unwrap().names(), Vec::<String>::new());
 }
 
 #[test]
@@ -265,22 +265,41 @@ fn an_entry_that_is_none_says_why() {
 }
 
 #[test]
-fn a_time_out_is_in_seconds_up_to_its_bound_and_then_in_milliseconds() {
-    let max = super::read::TIMEOUT_SECONDS_MAX;
-    for (written, read) in [
-        (1, Duration::from_secs(1)),
-        (max - 1, Duration::from_secs(max - 1)),
-        (max, Duration::from_secs(max)),
-        (max + 1, Duration::from_millis(max + 1)),
-        (600_000, Duration::from_secs(max)),
-        (600_001, Duration::from_secs(max)),
+fn a_time_out_is_in_its_programs_unit() {
+    let (roo, claude) = (timeout::ROO_SECONDS_MAX, timeout::CLAUDE_MS_MIN);
+    let (most, quick) = (read::CALL_SECONDS_MAX, u64::from(crate::tools::declare::TOOL_TIME_MS_MIN));
+    let seconds = |n| Some(Duration::from_secs(n));
+    let millis = |n| Some(Duration::from_millis(n));
+    for (file, written, read) in [
+        ("/x/cline_mcp_settings.json", 1, seconds(1)),
+        ("/x/mcp_settings.json", most - 1, seconds(most - 1)),
+        ("/x/.roo/mcp.json", most, seconds(most)),
+        (".kilocode/mcp.json", most + 1, seconds(most)),
+        (".roo/mcp.json", roo - 1, seconds(most)),
+        (".roo/mcp.json", roo, seconds(most)),
+        (".roo/mcp.json", roo + 1, millis(roo + 1)),
+        (".mcp.json", claude - 1, None),
+        (".mcp.json", claude, millis(claude)),
+        ("/x/.claude.json", claude + 1, millis(claude + 1)),
+        ("claude_desktop_config.json", 500, millis(500)),
+        (".cursor/mcp.json", 500, millis(500)),
+        (".vscode/mcp.json", 500, millis(500)),
+        ("mcp_config.json", 500, millis(500)),
+        (".gemini/settings.json", quick - 1, seconds(quick - 1)),
+        (".gemini/settings.json", quick, millis(quick)),
+        (".gemini/settings.json", quick + 1, millis(quick + 1)),
+        ("-", 600_000, seconds(most)),
+        ("-", 600_001, seconds(most)),
     ] {
-        assert_eq!(
-            one(&json!({ "url": "http://x", "timeout": written }).to_string()).unwrap().timeout,
-            Some(read),
-            "{written}"
-        );
+        assert_eq!(Program::of(file.as_ref()).timeout(written).0, read, "{file}: {written}");
     }
+    // An entry that was copied out of such a file.
+    for own in ["autoApprove", "alwaysAllow"] {
+        let entry = json!({ "url": "http://x", "timeout": 500, own: [] });
+        let read = one(&entry.to_string()).unwrap();
+        assert_eq!((read.timeout, &*read.notes[0]), (seconds(500), "timeout: 500 is read as seconds"));
+    }
+    assert_eq!(one(r#"{"url":"http://x","timeout":500}"#).unwrap().timeout, millis(500));
 }
 
 #[test]
