@@ -141,3 +141,23 @@ test("an error of the tool is told to the model, and the reply goes on", async (
     await server.stop();
   }
 });
+
+describe("server-everything, of the transport before", () => {
+  test("is named, with what to give in its place", async () => {
+    const port = await freePort();
+    const command = [process.execPath, EVERYTHING, "sse"];
+    const server = await startServer(command, { PORT: String(port) }, /is running on port/);
+    try {
+      const org = await app.org({});
+      const url = `http://127.0.0.1:${port}/sse`;
+      const failed = await app.cli("mcp", "add", "--org", org.slug, "old", url).then(assert.fail, (error) => error);
+      assert.match(failed.stderr, /old speaks HTTP\+SSE, the transport of 2024, .* ends in \/mcp, or add a bridge/);
+      assert.match(failed.stdout, /ok +reach/);
+      const page = `http://127.0.0.1:${port}/mcp`;
+      const none = await app.cli("mcp", "add", "--org", org.slug, "page", page).then(assert.fail, (error) => error);
+      assert.match(none.stderr, /page: HTTP 404: this is a web page, and no MCP server/);
+    } finally {
+      await server.stop();
+    }
+  });
+});

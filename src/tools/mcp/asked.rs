@@ -111,7 +111,10 @@ pub(super) async fn refusal(
     if has_session && status == StatusCode::BAD_REQUEST && code == Some(SESSION_LOST) {
         return Err(Failure::SessionExpired);
     }
-    let text: String = String::from_utf8_lossy(&body).trim().chars().take(ERROR_CHARS_MAX).collect();
+    let text: String = match &*media_type(response) {
+        "text/html" => "this is a web page, and no MCP server".into(),
+        _ => String::from_utf8_lossy(&body).trim().chars().take(ERROR_CHARS_MAX).collect(),
+    };
     let answer = match (message.filter(|_| code.is_some()), &asked.id) {
         (Some(mut message), Some(id)) => {
             // Whoever cannot read a request does not know its id.

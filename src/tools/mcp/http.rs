@@ -32,14 +32,16 @@ use super::{
     questions::{Questions, is_answer},
 };
 use crate::outbound::{
-    Body, Client,
+    Body, Cause, Client, Failure as Unanswered,
     http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header},
 };
 
 /// Until an answer begins; whoever waits for it gives up sooner.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long a server may take to answer anything at all.
+/// How long a server may take to be connected to.
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one that is there may take to say anything; who listens on says nothing.
+const LISTEN_WAIT: Duration = Duration::from_secs(2);
 /// How long a server may take to hear that a session is over.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A stream of notices that lasted this long has not failed.
@@ -168,7 +170,7 @@ impl Http {
             }
             events::read(response.into_body(), MCP_LINE_BYTES_MAX, None).next().await?.ok()
         };
-        let first = tokio::time::timeout(REACH_TIMEOUT, first).await;
+        let first = tokio::time::timeout(LISTEN_WAIT, first).await;
         first.is_ok_and(|event| event.is_some_and(|event| event.event.as_deref() == Some("endpoint")))
     }
 
@@ -210,7 +212,11 @@ impl Http {
 pub(super) async fn reach(client: &Client, url: &str) -> Result<(), Failed> {
     let request = Request::builder().method(Method::HEAD).uri(url).body(Bytes::new());
     let request = request.map_err(|error| Failed::NotSent(error.to_string()))?;
-    match client.open(request, REACH_TIMEOUT, true).await.map_err(Failed::from) {
+    let mut answer = client.open(request.clone(), LISTEN_WAIT, true).await;
+    if matches!(answer, Err(Unanswered::NotSent(Cause::ConnectTimeout))) {
+        answer = client.open(request, REACH_TIMEOUT, true).await;
+    }
+    match answer.map_err(Failed::from) {
         // Somebody is there who does not know what to say to this, or goes on listening.
         Ok(_) | Err(Failed::Cut | Failed::Silent) => Ok(()),
         Err(failed) => Err(failed),

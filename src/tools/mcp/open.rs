@@ -107,7 +107,9 @@ impl Opening {
         let http = Http::new(self.client(row, url).map_err(failed)?, headers);
         match Link::by_url(url, http.clone(), known.changed.clone(), patience).await {
             Ok(link) => Ok(link),
-            Err(Refusal::Said(_)) if http.speaks_sse(url).await => Err(Failure::of(&row.slug, &Refusal::OldTransport)),
+            Err(Refusal::Said(_) | Refusal::Cut | Refusal::Silent(_)) if http.speaks_sse(url).await => {
+                Err(Failure::of(&row.slug, &Refusal::OldTransport))
+            }
             Err(refusal) => Err(Failure::of(&row.slug, &refusal)),
         }
     }
