@@ -13,6 +13,7 @@ mod keeper; // who looks after a server
 mod known; // what is known of one
 mod lines; // a server by its command
 mod list; // a list, tool by tool
+mod listening; // what a server says of its list
 mod merge; // what becomes of tools that are listed again
 mod offer; // what a turn is offered
 mod open; // how a server is reached

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::{
     conversations::{greeted, next, say},
     events::MCP_LINE_BYTES_MAX,
-    fake::{Era, Fake, FakeMcp, tool},
+    fake::{Era, Fake, FakeMcp, Request, tool},
     http::Http,
     lines::Lines,
     list::{MCP_TOOLS_MAX, tools},
@@ -274,13 +274,24 @@ async fn a_stream_of_notices_that_fails_harms_nothing() {
 
 #[tokio::test]
 async fn a_changed_list_is_told() {
-    let met = meet(Era::Legacy, Way::Http).await;
-    let fake = met.fake.clone();
-    let listens = move || fake.wait(|told| told.requests.iter().any(|request| request.method == "GET"));
-    assert!(tokio::task::spawn_blocking(listens).await.unwrap());
-    met.fake.relist(vec![tool("new")]);
-    tokio::time::timeout(PATIENCE, met.changed.notified()).await.unwrap();
-    assert_eq!(met.link.list().await.unwrap().tools, [tool("new")]);
+    // On the stream of notices, or to who has subscribed.
+    for era in [Era::Legacy, Era::Modern] {
+        let met = meet(era, Way::Http).await;
+        let fake = met.fake.clone();
+        let asks = move |request: &Request| match era {
+            Era::Legacy => request.method == "GET",
+            Era::Modern => request.message["method"] == "subscriptions/listen",
+        };
+        let listens = move || fake.wait(|told| told.requests.iter().any(asks));
+        assert!(tokio::task::spawn_blocking(listens).await.unwrap(), "{era:?}");
+        met.fake.relist(vec![tool("new")]);
+        tokio::time::timeout(PATIENCE, met.changed.notified()).await.unwrap();
+        assert_eq!(met.link.list().await.unwrap().tools, [tool("new")]);
+        let asked = met.fake.told().requests.iter().find(|request| asks(request)).cloned().unwrap();
+        if era == Era::Modern {
+            assert_eq!(asked.message["params"]["notifications"], json!({ "toolsListChanged": true }));
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! One connection to a server, of either era and over either transport: what it lists, and a call of a tool.
 //!
-//! Rule: the library that speaks the protocol (`rmcp`) is named here, in `http.rs`, `events.rs` and `lines.rs` and nowhere else. Its majors come
+//! Rule: the library that speaks the protocol (`rmcp`) is named here, in `http.rs`, `events.rs`, `lines.rs` and `listening.rs` and nowhere else. Its majors come
 //! often; what stands behind [`Server`] could be replaced, and the recorded conversations in `tests/golden/mcp` would tell.
 //! Rule: nothing waits for a server without a bound: not the handshake, not a list, not a call, not the end.
 
@@ -35,6 +35,7 @@ use super::{
     events::MCP_LINE_BYTES_MAX,
     http::Http,
     list,
+    listening::Listening,
     refusal::{Refusal, of_service, of_start, opened},
 };
 
@@ -98,8 +99,6 @@ pub struct Told {
     pub name: Option<(String, String)>,
     /// How it wants to be used.
     pub instructions: Option<String>,
-    /// Whether it says when its list changes.
-    pub(super) tells_changes: bool,
 }
 
 /// A running connection.
@@ -109,6 +108,8 @@ pub(super) struct Link {
     ear: Ear,
     /// Rises when an answer was dropped because it was too long.
     cuts: Option<watch::Receiver<u64>>,
+    /// Of the new era: it says when its list changes to who listens.
+    _listening: Option<Listening>,
     pub told: Told,
 }
 
@@ -180,9 +181,11 @@ impl Link {
             version: info.protocol_version.to_string(),
             name: info.server_info.as_ref().map(|server| (server.name.clone(), server.version.clone())),
             instructions: info.instructions.clone(),
-            tells_changes: tools.is_some_and(|tools| tools.list_changed == Some(true)),
         };
-        Ok(Link { service, http, ear, cuts, told })
+        let tells_changes = tools.is_some_and(|tools| tools.list_changed == Some(true));
+        let listening = (tells_changes && told.era == Era::Modern)
+            .then(|| Listening::begin(service.peer().clone(), ear.changed.clone()));
+        Ok(Link { service, http, ear, cuts, _listening: listening, told })
     }
 
     /// Whether nothing can be sent any more.

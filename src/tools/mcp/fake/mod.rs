@@ -91,6 +91,8 @@ enum Say {
     Wait,
     /// Says nothing more and keeps the connection.
     Silence,
+    /// Says when its list changes, to this subscription; over HTTP alone.
+    Notices(Value),
     /// Ends the connection, or the process.
     Cut,
 }
@@ -160,7 +162,7 @@ impl Fake {
             ("server/discover", Era::Modern) => vec![Self::result(
                 message,
                 json!({
-                    "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {"listChanged": false}}, "resultType": "complete",
+                    "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {"listChanged": true}}, "resultType": "complete",
                     "ttlMs": 0, "cacheScope": "private", "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "fake", "version": "2"}},
                 }),
             )],
@@ -177,6 +179,13 @@ impl Fake {
             }
             ("tools/list", _) => vec![Self::result(message, self.list(message))],
             ("tools/call", _) => self.call(message),
+            ("subscriptions/listen", Era::Modern) => {
+                let of = json!({"io.modelcontextprotocol/subscriptionId": message["id"]});
+                let params = json!({"_meta": of, "notifications": message["params"]["notifications"]});
+                let method = "notifications/subscriptions/acknowledged";
+                let acknowledged = json!({"jsonrpc": "2.0", "method": method, "params": params});
+                vec![Say::Message(acknowledged), Say::Notices(of)]
+            }
             ("notifications/cancelled", _) => {
                 self.cancel();
                 Vec::new()
@@ -258,7 +267,7 @@ impl Fake {
                     Say::Raw(text) => write!(output, "{text}")?,
                     Say::Progress => self.breathe(),
                     Say::Wait => _ = self.pass(),
-                    Say::Silence => {}
+                    Say::Silence | Say::Notices(_) => {}
                     Say::Cut => return output.flush(),
                 }
                 output.flush()?;

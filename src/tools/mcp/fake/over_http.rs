@@ -56,17 +56,19 @@ impl Fake {
     fn converse(&self, stream: &TcpStream) -> io::Result<()> {
         let mut reader = BufReader::new(stream);
         while let Some(request) = read(&mut reader)? {
+            // Whoever sees the request in what was kept may change the list at once.
+            let seen = self.told().notices;
             let status = self.keep(&request);
             match (status, &*request.method) {
                 (Some(status), _) => refuse(stream, status)?,
-                (None, "GET") => self.notify(stream)?,
+                (None, "GET") => self.notify(stream, seen)?,
                 (None, "DELETE") => write!(&*stream, "HTTP/1.1 204 No Content\r\n\r\n")?,
                 (None, _) if request.message.get("id").is_none() => {
                     self.answer(&request.message);
                     write!(&*stream, "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")?;
                 }
                 (None, _) => {
-                    let said = self.respond(stream, &request.message);
+                    let said = self.respond(stream, &request.message, seen);
                     if said.is_err() {
                         // The client hung up while it was being answered.
                         self.cancel();
@@ -98,7 +100,7 @@ impl Fake {
         status
     }
 
-    fn respond(&self, mut stream: &TcpStream, message: &Value) -> io::Result<()> {
+    fn respond(&self, mut stream: &TcpStream, message: &Value, seen: usize) -> io::Result<()> {
         let said = self.answer(message);
         let mut head = "HTTP/1.1 200 OK\r\nconnection: close\r\n".to_owned();
         if message["method"] == "initialize" {
@@ -131,6 +133,7 @@ impl Fake {
                     self.cancel();
                     return gone.map(drop);
                 }
+                Say::Notices(of) => self.tell_changes(stream, &json!({ "_meta": of }), seen)?,
                 Say::Cut => return stream.shutdown(Shutdown::Both),
             }
         }
@@ -138,12 +141,17 @@ impl Fake {
     }
 
     /// The stream of notices.
-    fn notify(&self, mut stream: &TcpStream) -> io::Result<()> {
+    fn notify(&self, mut stream: &TcpStream, seen: usize) -> io::Result<()> {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: hello\n\n")?;
-        let mut seen = self.told().notices;
+        self.tell_changes(stream, &json!({}), seen)
+    }
+
+    /// Says each time that the list has changed, after so many times.
+    fn tell_changes(&self, mut stream: &TcpStream, params: &Value, mut seen: usize) -> io::Result<()> {
         while self.wait(|told| told.notices > seen) && !self.told().over {
             seen = self.told().notices;
-            stream.write_all(b"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n")?;
+            let method = "notifications/tools/list_changed";
+            write!(stream, "data: {}\n\n", json!({"jsonrpc": "2.0", "method": method, "params": params}))?;
         }
         Ok(())
     }
