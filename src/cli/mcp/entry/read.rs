@@ -12,8 +12,6 @@ use super::{
 };
 use crate::tools::secrets::{NewSecret, is_variable};
 
-/// Seconds that a call may last.
-pub(super) const CALL_SECONDS_MAX: u64 = 600;
 /// What an entry may hold beside what is taken over, without a word about it: texts for people, and what another program does.
 const PASSED_OVER: [&str; 6] = ["description", "gallery", "version", "icon", "dev", "$schema"];
 

@@ -267,7 +267,7 @@ fn an_entry_that_is_none_says_why() {
 #[test]
 fn a_time_out_is_in_its_programs_unit() {
     let (roo, claude) = (timeout::ROO_SECONDS_MAX, timeout::CLAUDE_MS_MIN);
-    let (most, quick) = (read::CALL_SECONDS_MAX, u64::from(crate::tools::declare::TOOL_TIME_MS_MIN));
+    let (most, quick) = (timeout::CALL_SECONDS_MAX, u64::from(crate::tools::declare::TOOL_TIME_MS_MIN));
     let seconds = |n| Some(Duration::from_secs(n));
     let millis = |n| Some(Duration::from_millis(n));
     for (file, written, read) in [

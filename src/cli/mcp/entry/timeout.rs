@@ -5,9 +5,10 @@
 
 use std::{ffi::OsStr, path::Path, time::Duration};
 
-use super::read::CALL_SECONDS_MAX;
 use crate::tools::declare::TOOL_TIME_MS_MIN;
 
+/// Seconds that a call may last.
+pub(super) const CALL_SECONDS_MAX: u64 = 600;
 /// Seconds that Roo Code takes at most. A longer number is in milliseconds even there.
 pub(super) const ROO_SECONDS_MAX: u64 = 3_600;
 /// Milliseconds below which Claude Code passes a time-out over.
