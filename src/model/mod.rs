@@ -19,6 +19,8 @@ pub mod upstream; // asking a provider
 #[cfg(test)]
 pub(crate) mod scripted; // a server that does what a test tells it
 
+pub mod local; // models that are our own processes
+
 pub mod demo; // the built-in model
 pub mod source; // either of them
 

@@ -50,10 +50,12 @@ const ERROR_TIMEOUT: Duration = Duration::from_millis(500);
 /// The longest list of models; the longest known is under 1 MiB.
 const MODELS_BYTES_MAX: usize = 4 * 1024 * 1024;
 const MODELS_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a server may take to say whether it has loaded its model.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often one request is changed because the server refused something of it.
 const REPAIRS_MAX: u32 = 4;
 /// How long a server may load its model, and how often it is asked meanwhile.
-const LOAD_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+pub const LOAD_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 const LOAD_PAUSE: Duration = Duration::from_millis(500);
 /// How long nobody may listen at an address of this machine where a server answered a short time ago: it is being started
 /// again.
@@ -161,6 +163,17 @@ impl Upstreams {
         let http = endpoint.request(Method::GET, "/models", Vec::new())?;
         let answer = self.send_once(endpoint, &endpoint.authority()?, http, Connection::Any).await;
         Ok(answer.is_err_and(|unanswered| unanswered.failure == Failure::Loading))
+    }
+
+    /// Whether a llama.cpp has loaded its model; asked once.
+    pub async fn is_healthy(&self, endpoint: &Endpoint) -> bool {
+        let endpoint = endpoint.native();
+        let (Ok(http), Ok(authority)) = (endpoint.request(Method::GET, "/health", Vec::new()), endpoint.authority())
+        else {
+            return false;
+        };
+        let asked = timeout(HEALTH_TIMEOUT, self.send_once(&endpoint, &authority, http, Connection::Any)).await;
+        matches!(asked, Ok(Ok(_)))
     }
 
     /// Sends until a head of use has come, or sending again would be useless or not safe.
