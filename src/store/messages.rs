@@ -279,6 +279,20 @@ pub(super) fn find(c: &Connection, session: SessionRow, id: &str) -> Result<Opti
     Ok(statement.query_row((session, id), |row| Ok(Message::from_row(row)?.to_owned())).optional()?)
 }
 
+/// Shows `each` the messages of a session's history, oldest first, as long as it wants more of them.
+pub(super) fn each(c: &Connection, session: SessionRow, mut each: impl FnMut(Message) -> Result<bool>) -> Result<()> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM message WHERE session = ?1 AND superseded_by IS NULL ORDER BY seq"
+    ))?;
+    let mut rows = statement.query([session])?;
+    while let Some(row) = rows.next()? {
+        if !each(Message::from_row(row)?.to_owned())? {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The last message of a session's history.
 pub(super) fn last(c: &Connection, session: SessionRow) -> Result<Option<Message>> {
     let mut statement = c.prepare_cached(&format!(

@@ -72,6 +72,9 @@ pub struct Session {
     pub snippet: Option<String>,
 }
 
+/// Why nothing can begin in a session in which a turn runs.
+pub const BUSY: &str = "a reply is being written in this session: wait until it ends";
+
 /// What a new session begins with.
 #[derive(Debug, Clone, Default)]
 pub struct NewSession {
@@ -279,7 +282,7 @@ pub fn refuse_private(is_private: bool) -> Result<()> {
 pub(super) fn refuse_running(c: &Connection, session: SessionRow) -> Result<()> {
     let mut statement = c.prepare_cached("SELECT 1 FROM turn WHERE session = ?1 AND status = 'running'")?;
     match statement.exists([session])? {
-        true => Err(Error::Conflict("a reply is being written in this session: wait until it ends".into())),
+        true => Err(Error::Conflict(BUSY.into())),
         false => Ok(()),
     }
 }

@@ -144,6 +144,11 @@ impl HistoryView<'_> {
         messages::find(self.connection, self.session, id)
     }
 
+    /// Its messages, oldest first, as long as `each` wants more of them.
+    pub fn each(&self, each: impl FnMut(Message) -> Result<bool>) -> Result<()> {
+        messages::each(self.connection, self.session, each)
+    }
+
     /// The last message.
     pub fn last(&self) -> Result<Option<Message>> {
         messages::last(self.connection, self.session)

@@ -21,6 +21,10 @@ use crate::{
     tools::Tool,
 };
 
+/// Where the metadata of a message say who brought it, if no turn wrote it.
+pub(super) const ORIGIN: &str = "origin";
+/// What they say of one that a client put into a model's mouth.
+pub(super) const CLIENT: &str = "client";
 /// Characters of a first message that name its session.
 const LABEL_CHARS_MAX: usize = 80;
 
@@ -54,6 +58,18 @@ pub struct Ask {
     pub given: Option<Given>,
     /// A text that a model goes on with, in place of what is given.
     pub legacy: Option<Legacy>,
+    /// Instructions that stand between the posted messages, and are not stored.
+    pub asides: Vec<Aside>,
+    /// What a session that is made for it says besides: a JSON object, as text.
+    pub metadata: Option<String>,
+}
+
+/// An instruction between two messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// How many of the posted messages follow it.
+    pub followed_by: usize,
+    pub text: String,
 }
 
 /// What a running turn still needs of what was asked.
@@ -62,6 +78,8 @@ pub struct Asked {
     pub tools: Vec<Tool>,
     pub sampling: Sampling,
     pub is_whole: bool,
+    /// Instructions between the messages of the history.
+    pub asides: Vec<Aside>,
     /// The conversation, if it is not stored.
     pub given: Option<Vec<Message>>,
     /// A text that a model goes on with, in its place.
@@ -143,6 +161,8 @@ pub enum Trigger {
     Resume(Answers),
     /// To what is new, and to these outputs of calls, each with the place where the request names its call.
     Respond(Vec<(Output, String)>),
+    /// To a history that becomes what is posted.
+    Replace,
 }
 
 /// A message as a client posted it. Like an [`Ask`] it is moved, and cannot be cloned.
@@ -167,6 +187,16 @@ impl Posted {
             parts: Value::Array(self.parts).to_string(),
         }
     }
+
+    /// The same, where a client may say what a model said: its metadata tell so.
+    pub fn into_clients_message(self) -> NewMessage {
+        let is_said_for_a_model = self.role == Role::Assistant;
+        let message = self.into_message();
+        match is_said_for_a_model {
+            true => NewMessage { metadata: json!({ ORIGIN: CLIENT }).to_string(), ..message },
+            false => message,
+        }
+    }
 }
 
 impl Ask {
@@ -188,6 +218,8 @@ impl Ask {
             raw: false,
             given: None,
             legacy: None,
+            asides: Vec::new(),
+            metadata: None,
         }
     }
 
@@ -199,7 +231,8 @@ impl Ask {
         };
         let (tools, sampling) = (std::mem::take(&mut self.tools), std::mem::take(&mut self.sampling));
         let (is_whole, legacy) = (self.is_whole || given.is_some(), self.legacy.take());
-        Asked { tools, sampling, is_whole, given, legacy, wire }
+        let asides = std::mem::take(&mut self.asides);
+        Asked { tools, sampling, is_whole, asides, given, legacy, wire }
     }
 
     /// The first words that are posted, on one line: the label of a session that is created for them.

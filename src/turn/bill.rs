@@ -141,9 +141,27 @@ pub fn usage_json(usage: &Usage) -> Value {
     })
 }
 
+/// Usage as [`usage_json`] says it; what it does not say is none.
+pub fn usage_of(json: &Value) -> Usage {
+    let count = |value: &Value| value.as_u64().unwrap_or(0);
+    Usage {
+        input_tokens: count(&json["inputTokens"]),
+        cache_read_tokens: count(&json["inputTokenDetails"]["cacheReadTokens"]),
+        output_tokens: count(&json["outputTokens"]),
+        reasoning_tokens: count(&json["outputTokenDetails"]["reasoningTokens"]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn usage_is_read_as_it_was_written() {
+        let usage = Usage { input_tokens: 7, cache_read_tokens: 3, output_tokens: 5, reasoning_tokens: 2 };
+        assert_eq!(usage_of(&usage_json(&usage)), usage);
+        assert_eq!(usage_of(&Value::Null), Usage::default());
+    }
 
     /// Tokens of a reply that nobody capped.
     const CAP: u32 = 4_096;

@@ -146,7 +146,7 @@ impl Engine {
         let is_background = ask.response.as_ref().is_some_and(|response| response.is_background);
         let begun = match &asked.given {
             Some(given) => self.commit_unstored(&asker, given, &asked.tools, &resolved, &bill).await?,
-            None => self.commit(ask, &resolved, &bill).await?,
+            None => self.commit(ask, &asked, &resolved, &bill).await?,
         };
         bill.add_hold(begun.held);
         // What is to be done once outlives its client, who may come again for it.

@@ -7,7 +7,11 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::{beside, calls::AS_WRITTEN};
+use super::{
+    ask::{CLIENT, ORIGIN},
+    beside,
+    calls::AS_WRITTEN,
+};
 use crate::{
     error::{Error, Result},
     model::{self, Content, Thoughts, ThoughtsField, ToolCall, ToolSpec},
@@ -245,9 +249,12 @@ fn translate(message: &Message) -> Result<Vec<model::Message>> {
 }
 
 /// Whose thoughts a reply holds, and under which name they came, but not what they are, which each step has; none if nothing
-/// goes back.
+/// goes back. Those that a client brought are nobody's as yet.
 fn thoughts_of(message: &Message) -> Option<Thoughts> {
     let metadata: Value = serde_json::from_str(&message.metadata).ok()?;
+    if metadata.get(ORIGIN).is_some_and(|origin| origin == CLIENT) {
+        return Some(Thoughts { text: String::new(), field: None, provider: String::new(), beside: Map::new() });
+    }
     let field = metadata.get(THOUGHTS_FIELD).and_then(Value::as_str).and_then(ThoughtsField::of);
     let beside = beside::of_metadata(&metadata);
     let (provider, _) = metadata.get("model")?.as_str()?.split_once('/')?;
@@ -278,7 +285,7 @@ fn step(parts: &[Value], thoughts: Option<&Thoughts>) -> Vec<model::Message> {
     if text.is_empty() && calls.is_empty() {
         return Vec::new();
     }
-    let own = thoughts.filter(|thoughts| thoughts.field.is_some());
+    let own = thoughts.filter(|thoughts| thoughts.field.is_some() || thoughts.provider.is_empty());
     let thoughts = own.map(|own| Thoughts { text: text_of("reasoning"), beside: Map::new(), ..own.clone() });
     let thoughts = thoughts.filter(|thoughts| !thoughts.text.is_empty());
     let said = model::Message::Assistant { text, thoughts, calls };

@@ -27,6 +27,7 @@ mod progress; // how far a running turn is
 pub mod reader; // one reader of it
 mod recall; // the stored history, read and made a prompt of
 mod recovery; // what a crash left behind
+mod replace; // a stored history that becomes what was posted
 pub mod replay; // a stored message → chunks
 mod resolve; // what a question names, looked up
 mod respond; // what the input of a response means for the stored history

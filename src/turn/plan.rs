@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     answers::{self, Answers},
     ask::{Posted, Trigger},
-    respond,
+    replace, respond,
 };
 use crate::{
     error::{Error, Result},
@@ -25,6 +25,7 @@ pub fn plan(posted: Vec<Posted>, trigger: &Trigger, decider: &Decider, history: 
         Trigger::Regenerate { message_id } => regenerate(message_id.as_deref(), history),
         Trigger::Submit => submit(posted, decider, history),
         Trigger::Respond(outputs) => respond::plan(posted, outputs, history),
+        Trigger::Replace => replace::plan(posted, history),
         Trigger::Resume(answers) => match history.last()? {
             Some(last) if last.role == Role::Assistant => match answers::plan(&last, answers, decider, history)? {
                 Some(plan) => Ok(plan),

@@ -10,7 +10,7 @@ use tokio::{
 use super::history::{self, Fitted, Room};
 use crate::{
     error::Result,
-    store::{Org, SessionRow},
+    store::{Org, SessionRow, messages::Message},
 };
 
 /// Bytes of parts that are read for a prompt; of longer histories the older messages are left out.
@@ -18,21 +18,19 @@ const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of a history's parts from which on it is a long one: some milliseconds of work.
 const LONG_HISTORY_BYTES: u64 = 1024 * 1024;
 
-/// As much of a session's history as there is room for. What was left out is counted, whatever left it out.
+/// As much of a session's history as there is room for, once `amend` has put in what the file does not have. What was left out is
+/// counted, whatever left it out.
 pub(super) fn recall(
     org: &Org<'_>,
     session: SessionRow,
-    own: Option<(&str, &str)>,
+    amend: impl FnOnce(&mut Vec<Message>) -> Result<()>,
     system: &str,
     room: Option<Room>,
     cut: Option<i64>,
 ) -> Result<Fitted> {
     let read = || {
         let (mut history, left_out) = org.history(session, HISTORY_BYTES_MAX)?;
-        if let Some((id, parts)) = own {
-            let message = history.iter_mut().rfind(|message| message.id == id);
-            message.into_iter().for_each(|message| message.parts = parts.to_owned());
-        }
+        amend(&mut history)?;
         let fitted = history::fit(system, &history, room, cut)?;
         Ok(Fitted { dropped: left_out + fitted.dropped, ..fitted })
     };

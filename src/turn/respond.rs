@@ -34,7 +34,7 @@ pub(super) fn plan(posted: Vec<Posted>, outputs: &[(Output, String)], history: &
     if let Some((_, at)) = outputs.first() {
         return Err(Error::invalid(at, "must be the id of a call before it"));
     }
-    plan.insert.extend(posted.into_iter().map(Posted::into_message));
+    plan.insert.extend(posted.into_iter().map(Posted::into_clients_message));
     Ok(plan)
 }
 

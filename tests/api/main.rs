@@ -52,6 +52,7 @@ mod once;
 mod openai_chat;
 mod openai_chat_gone;
 mod openai_chat_kept;
+mod openai_chat_stored;
 mod openai_chat_tools;
 mod openai_completions;
 mod openai_document;

@@ -16,13 +16,15 @@ use poem::{
 
 use super::{answer, error::Fault, ignored::Ignored, models::Asked};
 use crate::{
+    error::Error,
     http::auth::{Caller, Chat},
     key::Env,
+    store::sessions::BUSY,
     turn::{
         ask::{Ask, Asker, By},
         engine::Started,
         reader::Reader,
-        running::Life,
+        running::{Life, RunningTurn},
     },
 };
 
@@ -78,9 +80,22 @@ pub async fn begin(caller: &Caller<Chat>, ask: Ask, mut ignored: Ignored, stream
     if stream && is_once {
         response.set_data(turn.clone());
     }
+    note_left_out(&turn, &mut ignored);
+    Ok(with_headers(response, model.as_deref(), test_mode, &ignored))
+}
+
+/// Notes what of the request, and of its agent, the model was not sent.
+pub fn note_left_out(turn: &RunningTurn, ignored: &mut Ignored) {
     let left_out = turn.ignored().into_iter().filter(|what| what != NOT_LEFT_OUT);
     left_out.for_each(|what| ignored.add(if what == AGENTS { "agent.tools".to_owned() } else { what }));
-    Ok(with_headers(response, model.as_deref(), test_mode, &ignored))
+}
+
+/// Why no turn began. A session in which another one runs is free in a moment.
+pub fn fault_of(error: Error) -> Fault {
+    match error {
+        Error::Conflict(text) if text == BUSY => Fault::conflict("session_busy", text),
+        error => error.into(),
+    }
 }
 
 /// The same response, which says what answered and what was left out.

@@ -10,7 +10,8 @@ use super::{
     call::Call,
     error::Fault,
     fields::Fields,
-    responses::{CONVERSATION, check_metadata, messages_of},
+    metadata,
+    responses::{CONVERSATION, messages_of},
 };
 use crate::{
     http::auth::{Caller, Chat, ReadOrChat},
@@ -27,13 +28,13 @@ pub async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
         .await?
         .into(|body| {
             let mut fields = Fields::new(body);
-            let metadata = fields.take("metadata");
-            metadata.iter().try_for_each(check_metadata)?;
+            let noted = fields.take("metadata");
+            noted.iter().try_for_each(metadata::check)?;
             let items = fields.array("items")?.unwrap_or_default();
             if items.len() > ITEMS_MAX {
                 return Err(Fault::invalid_value("items", &format!("must hold at most {ITEMS_MAX} items")));
             }
-            Ok::<_, Fault>((metadata, messages_of(items)?))
+            Ok::<_, Fault>((noted, messages_of(items)?))
         })
         .await?;
     let org = call.caller.org();

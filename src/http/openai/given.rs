@@ -6,11 +6,31 @@
 
 use std::collections::HashMap;
 
-use super::error::Fault;
+use serde_json::Value;
+
+use super::{error::Fault, posted};
 use crate::{
     model::{Content, Message, Thoughts, ToolCall},
-    turn::{history, system::one_system},
+    store::messages::Role,
+    turn::{
+        ask::{Aside, Posted},
+        history,
+        system::one_system,
+    },
 };
+
+/// Between system texts that become one.
+const BETWEEN: &str = "\n\n";
+
+/// A conversation that is to be stored.
+#[derive(Debug, Default)]
+pub struct ToStore {
+    /// The leading system text.
+    pub system: String,
+    /// The later ones.
+    pub asides: Vec<Aside>,
+    pub posted: Vec<Posted>,
+}
 
 /// A conversation as it is read, message by message.
 #[derive(Debug, Default)]
@@ -69,6 +89,30 @@ impl Conversation {
         outputs + history::tokens_of_prompt(&self.said)
     }
 
+    /// The same as it is stored: what only steers the reply, and the messages, each call with its output.
+    pub fn to_store(mut self) -> ToStore {
+        let (mut front, mut asides, mut posted) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, message) in self.said.into_iter().enumerate() {
+            match message {
+                Message::System(text) if posted.is_empty() => front.push(text),
+                Message::System(text) => asides.push(Aside { followed_by: posted.len(), text }),
+                Message::User(contents) => posted.push(said_by(Role::User, posted::asked(contents))),
+                Message::Assistant { text, thoughts, calls } if !text.is_empty() || !calls.is_empty() => {
+                    let thoughts = thoughts.map_or(String::new(), |thoughts| thoughts.text);
+                    let mut parts = posted::said(&thoughts, &text, calls);
+                    for (id, output) in self.outputs.remove(&at).unwrap_or_default() {
+                        let call = parts.iter_mut().find(|part| part["toolCallId"] == id.as_str());
+                        call.into_iter().for_each(|call| posted::complete(call, output.clone()));
+                    }
+                    posted.push(said_by(Role::Assistant, parts));
+                }
+                Message::Assistant { .. } | Message::Tool { .. } => {}
+            }
+        }
+        asides.iter_mut().for_each(|aside| aside.followed_by = posted.len() - aside.followed_by);
+        ToStore { system: front.join(BETWEEN), asides, posted }
+    }
+
     /// The leading system text, and the rest.
     pub fn finish(mut self) -> (String, Vec<Message>) {
         let mut messages = Vec::with_capacity(self.said.len());
@@ -95,6 +139,10 @@ impl Conversation {
         messages.remove(0);
         (system, messages)
     }
+}
+
+fn said_by(role: Role, parts: Vec<Value>) -> Posted {
+    Posted { id: None, role, parts }
 }
 
 #[cfg(test)]
@@ -167,6 +215,29 @@ mod tests {
         let between = "u:<system> between </system>";
         let first = ["u:1", "a:x[\"a\", \"c\"]", "t:a=1", "t:c=3"];
         assert_eq!(said, [&first[..], &[between, "a:[\"a\"]", "t:a=again"]].concat());
+    }
+
+    #[test]
+    fn what_is_stored_is_what_was_said_and_instructions_only_steer() {
+        let mut talk = Conversation::new();
+        talk.system("a".into());
+        talk.system("b".into());
+        talk.user(user("1"));
+        talk.assistant(String::new(), None, Vec::new());
+        talk.system("later".into());
+        talk.assistant("x".into(), None, vec![call("c"), call("d")]);
+        talk.tool("d".into(), "o".into(), "").unwrap();
+        talk.user(user("2"));
+        talk.system("last".into());
+        let ToStore { system, asides, posted } = talk.to_store();
+        let aside = |followed_by: usize, text: &str| Aside { followed_by, text: text.to_owned() };
+        assert_eq!((&*system, asides), ("a\n\nb", vec![aside(2, "later"), aside(0, "last")]));
+        assert_eq!(
+            posted.iter().map(|posted| posted.role).collect::<Vec<_>>(),
+            [Role::User, Role::Assistant, Role::User]
+        );
+        let states: Vec<_> = posted[1].parts.iter().filter_map(|part| part["state"].as_str()).collect();
+        assert_eq!(states, ["done", "input-available", "output-available"]);
     }
 
     #[test]

@@ -51,11 +51,14 @@ pub mod ignored; // what was left out
 mod messages; // Anthropic's
 pub mod messages_error; // failures as Anthropic's clients read them
 pub mod messages_wire; // a reply as Anthropic's events
+mod metadata; // what clients note about what they ask
 mod models;
 mod place;
+mod posted; // what clients say was said, as parts to be stored
 mod responses;
 pub mod responses_wire; // chunks as a response
 pub mod sampling; // how a reply is to be made
+mod theirs; // which calls a client is shown
 
 /// What a client that has an alias of its own for a key sends it in.
 const KEY_ALIAS: HeaderName = HeaderName::from_static("api-key");

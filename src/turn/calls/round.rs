@@ -31,7 +31,7 @@ use crate::{
     },
     turn::{
         answers::server_stopped,
-        ask::{Asker, By, NOBODY_TO_ASK},
+        ask::{Asker, NOBODY_TO_ASK},
         bill::Bill,
         chunk::Chunk,
         history::TOOL_PROMPT_BYTES_MAX,
@@ -104,7 +104,7 @@ impl<'a> Round<'a> {
                     (input, fate)
                 }
             };
-            if matches!(fate, Fate::Client) && self.asker.by == By::Responses {
+            if matches!(fate, Fate::Client) && self.asker.by.is_program() {
                 keep_written(&mut input, &call.arguments);
             }
             inputs.push(input);

@@ -56,7 +56,7 @@ impl Given {
                 let last = ask.messages.last().filter(|last| last.role == Role::Assistant)?;
                 Answers::of_parts(&last.parts).approvals
             }
-            Trigger::Regenerate { .. } | Trigger::Respond(_) => return None,
+            Trigger::Regenerate { .. } | Trigger::Respond(_) | Trigger::Replace => return None,
         };
         let (SessionRef::Existing(session_id) | SessionRef::Client(session_id)) = &ask.session else { return None };
         let session_id = session_id.clone();

@@ -21,7 +21,7 @@ use crate::{
         call::{Agents, Call},
     },
     turn::{
-        ask::{Ask, Asked, Asker, SessionRef},
+        ask::{Ask, Asked, Asker, SessionRef, Trigger},
         bill::Bill,
         errand::Errands,
         fold::{self, Fold},
@@ -36,11 +36,12 @@ use crate::{
 
 impl Engine {
     /// Question, turn and hold, durable when this returns. What was posted moves into the writer's job.
-    pub(super) async fn commit(&self, ask: Ask, resolved: &Resolved, bill: &Bill) -> Result<Begun> {
+    pub(super) async fn commit(&self, ask: Ask, asked: &Asked, resolved: &Resolved, bill: &Bill) -> Result<Begun> {
         let Asker { tenant, claim, .. } = &ask.asker;
         let org = self.services.store.org(tenant).once(claim.as_ref());
         let prompt_bytes = match (&resolved.session, resolved.model.is_free()) {
-            (Some(session), false) => org.content_bytes(session.seq)?,
+            // Of a history that becomes what is posted, what is posted counts.
+            (Some(session), false) if ask.trigger != Trigger::Replace => org.content_bytes(session.seq)?,
             _ => 0,
         };
         let posted_bytes = ask.messages.iter().map(|message| fold::content_bytes(&message.parts)).sum::<usize>();
@@ -49,6 +50,7 @@ impl Engine {
             prompt_bytes + posted_bytes as u64 + resolved.system.len() as u64,
             stored + ask.messages.len() as u64 + 1,
         );
+        let prompt_tokens = prompt_tokens + tokens_of(&asked.tools);
         let keep = self.responses_keep;
         let new = NewTurn {
             id: id::generate(),
@@ -60,7 +62,7 @@ impl Engine {
                 agent_id: resolved.agent_id().map(str::to_owned),
                 project_id: resolved.project_id.clone(),
                 label: ask.label(),
-                metadata: ask.asker.by.metadata(),
+                metadata: ask.metadata.or(ask.asker.by.metadata()),
                 origin: Some(ask.asker.by.origin()),
                 kept_until: ask.response.as_ref().map(|_| Timestamp::now().plus(keep)),
             },
@@ -86,16 +88,16 @@ impl Engine {
         resolved: &Resolved,
         bill: &Bill,
     ) -> Result<Begun> {
-        let specs: Vec<_> = tools.iter().map(Tool::spec).collect();
-        let prompt_tokens = history::tokens_of_prompt(given)
-            + history::tokens_of_text(&resolved.system)
-            + history::tokens_of_tools(&specs, history::TOKEN_BYTES as f64);
+        let prompt_tokens =
+            history::tokens_of_prompt(given) + history::tokens_of_text(&resolved.system) + tokens_of(tools);
+        // A client knows the reply by its turn's id: the bill is found by it.
+        let id = id::generate();
         let new = NewUnstored {
-            id: id::generate(),
+            id: id.clone(),
             agent_id: resolved.agent_id().map(str::to_owned),
             project_id: resolved.project_id.clone(),
             model: resolved.model.id.clone(),
-            message_id: id::generate(),
+            message_id: id,
             kind: TurnKind::Chat,
             input_tokens: prompt_tokens,
             hold: bill.hold_for(prompt_tokens),
@@ -148,4 +150,10 @@ impl Engine {
             one: Default::default(),
         }))
     }
+}
+
+/// What tools are taken for, in tokens.
+fn tokens_of(tools: &[Tool]) -> u64 {
+    let specs: Vec<_> = tools.iter().map(Tool::spec).collect();
+    history::tokens_of_tools(&specs, history::TOKEN_BYTES as f64)
 }

@@ -48,7 +48,7 @@ pub(super) const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// How often a model call is made again because the conversation was too long.
 pub(super) const OVERFLOW_RETRIES_MAX: u32 = 2;
-/// How often a response's journal says that it still runs. Its readers are told once nothing was sent since the last time, so nobody
+/// How often the journal of a program's kept reply says that it still runs. Its readers are told once nothing was sent since the last time, so nobody
 /// waits for more than twice as long.
 const BEAT_INTERVAL: Duration = Duration::from_millis(7_500);
 
@@ -84,10 +84,10 @@ impl Run {
     /// Runs the turn to its end.
     pub async fn run(mut self) {
         let turn = self.out.turn().clone();
-        let is_response = self.asker.by == By::Responses && self.begun.session.is_some();
+        let is_heard = self.asker.by.is_program() && self.begun.session.is_some();
         let mut ended = tokio::select! {
             stop = turn.stopped() => Ended::Stopped(stop),
-            never = turn.beat(BEAT_INTERVAL), if is_response => match never {},
+            never = turn.beat(BEAT_INTERVAL), if is_heard => match never {},
             () = tokio::time::sleep(TURN_TIME_MAX) => {
                 Ended::Failed(Error::ModelUnavailable("the reply took longer than 30 minutes".into()))
             }

@@ -8,7 +8,7 @@ use crate::{
         facts::Lesson,
         sampling::{Sampling, ToolChoice},
     },
-    store::tools::Policy,
+    store::{self, tools::Policy},
     time::Timestamp,
     tools::{Tool, Toolbox, Way, builtin::Builtin, client},
     turn::{
@@ -16,6 +16,7 @@ use crate::{
         given,
         history::{self, Room},
         recall::recall,
+        replace,
         resolve::prompt,
         structured::Shape,
         system::one_system,
@@ -130,9 +131,16 @@ impl Run {
             return Ok(false);
         };
         let org = self.services.store.org(&self.asker.tenant);
-        let own = self.progress.answered.as_deref().map(|parts| (&*self.begun.message_id, parts));
+        let (answered, id) = (self.progress.answered.as_deref(), &self.begun.message_id);
+        let amend = |history: &mut Vec<store::messages::Message>| {
+            let own = answered.and_then(|parts| Some((history.iter_mut().rfind(|message| message.id == *id)?, parts)));
+            own.into_iter().for_each(|(message, parts)| message.parts = parts.to_owned());
+            replace::put(&self.asked.asides, history)
+        };
         let cut = self.progress.cut.or(session.cut);
-        let fitted = recall(&org, session.seq, own, &self.resolved.system, room, cut)?;
+        let mut fitted = recall(&org, session.seq, amend, &self.resolved.system, room, cut)?;
+        let field = self.resolved.source.facts().thoughts_field(Timestamp::now());
+        given::bind(&mut fitted.messages, &self.resolved.model.provider, field);
         let of_this_turn = request.messages.split_off(self.progress.history_len);
         let was_longer = self.progress.history_len > fitted.messages.len();
         request.messages = if self.asker.by.is_program() { one_system(fitted.messages) } else { fitted.messages };

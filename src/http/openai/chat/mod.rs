@@ -1,6 +1,8 @@
 //! Chat completions: decoded, asked, and written in their own wire.
 
+mod kept; // a reply that is kept
 pub mod messages; // what was said so far
+mod reader; // one reader of such a reply
 pub mod request; // all that is asked
 
 use poem::Response;
@@ -14,7 +16,6 @@ use super::{
 };
 use crate::{
     http::auth::Chat,
-    time::Timestamp,
     turn::{
         ask::{Ask, By, Given},
         wire::Wire,
@@ -23,15 +24,20 @@ use crate::{
 
 /// Answers a conversation that its client keeps.
 pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
-    let request: ChatRequest = call.body().await?.into(request::decode).await?;
+    let mut request: ChatRequest = call.body().await?.into(request::decode).await?;
     let asked = models::find(&call.caller, &request.model)?;
     let is_raw = matches!(asked, Asked::Raw(_));
     if !is_raw && request.conversation.ends_with_assistant() {
         return Err(Fault::invalid_value("messages", "an agent goes on with nobody's words: end with another role"));
     }
-    let ChatRequest { model, stream, include_usage, conversation, mut sampling, tools, mut ignored, rest } = request;
-    sampling.extra = sampling::extra(rest, is_raw, begin::is_free(&call.caller, &asked)?, &mut ignored);
-    let head = Head { id: String::new(), created: Timestamp::now().as_millis() / 1000, model };
+    let rest = std::mem::take(&mut request.rest);
+    let is_free = begin::is_free(&call.caller, &asked)?;
+    request.sampling.extra = sampling::extra(rest, is_raw, is_free, &mut request.ignored);
+    if let Some(session) = kept::session(call.header(kept::HEADER), &request)? {
+        return kept::create(&call.caller, request, &asked, session).await;
+    }
+    let ChatRequest { model, stream, include_usage, conversation, sampling, tools, ignored, .. } = request;
+    let head = Head { model, ..Head::now(String::new()) };
     let wire: Box<dyn Wire> = match stream {
         true => Box::new(ChatWire::stream(head, include_usage)),
         false => Box::new(ChatWire::whole(head)),

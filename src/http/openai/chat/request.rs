@@ -7,10 +7,14 @@ use serde_json::{Map, Value};
 use super::messages;
 use crate::{
     http::openai::{
-        client_tools::ClientTools, error::Fault, fields::Fields, given::Conversation, ignored::Ignored, sampling,
+        client_tools::ClientTools, error::Fault, fields::Fields, given::Conversation, ignored::Ignored, metadata,
+        sampling,
     },
     model::sampling::{Sampling, ToolChoice},
 };
+
+/// Where clients that cannot send a header of their own name the session in which a reply is kept.
+const SESSION: &str = "alm_session";
 
 /// All that is asked.
 #[derive(Debug)]
@@ -23,6 +27,12 @@ pub struct ChatRequest {
     pub conversation: Conversation,
     pub sampling: Sampling,
     pub tools: ClientTools,
+    /// Whether it is to be kept.
+    pub store: bool,
+    /// The session in which it is to be kept.
+    pub session: Option<String>,
+    /// What a session that is made for it says besides.
+    pub metadata: Option<Value>,
     /// What was left out so far.
     pub ignored: Ignored,
     /// The fields that nobody here knows.
@@ -48,12 +58,26 @@ pub fn decode(body: Map<String, Value>) -> Result<ChatRequest, Fault> {
     if let Some(format) = fields.take("response_format") {
         sampling.response_format = Some(sampling::format(format, "response_format")?);
     }
-    if fields.boolean("store")? == Some(true) {
-        ignored.add("store");
-    }
-    drop(fields.take("metadata"));
+    let store = fields.boolean("store")?.unwrap_or(false);
+    let mut metadata = fields.take("metadata");
+    metadata.iter().try_for_each(metadata::check)?;
+    let session = metadata.as_mut().and_then(Value::as_object_mut).and_then(|noted| noted.shift_remove(SESSION));
+    let session = session.as_ref().and_then(Value::as_str).map(str::to_owned);
     sampling::drop_private(&mut fields, &mut ignored);
-    Ok(ChatRequest { model, stream, include_usage, conversation, sampling, tools, ignored, rest: fields.rest() })
+    let rest = fields.rest();
+    Ok(ChatRequest {
+        model,
+        stream,
+        include_usage,
+        conversation,
+        sampling,
+        tools,
+        store,
+        session,
+        metadata,
+        ignored,
+        rest,
+    })
 }
 
 /// Refuses what no answer of ours would be right for.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
-use crate::turn::line::write_json;
+use crate::{time::Timestamp, turn::line::write_json};
 
 /// What a provider puts beside a call and wants back with it.
 pub const EXTRA: &str = "extra_content";
@@ -19,6 +19,13 @@ pub struct Head {
     pub created: i64,
     /// The text that was asked for.
     pub model: String,
+}
+
+impl Head {
+    /// Of a reply of that id which is made now.
+    pub fn now(id: String) -> Self {
+        Head { id, created: Timestamp::now().as_millis() / 1000, model: String::new() }
+    }
 }
 
 /// A piece of a message, as a stream has it.

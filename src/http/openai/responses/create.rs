@@ -67,7 +67,7 @@ async fn kept(caller: &Caller<Chat>, request: ResponseRequest) -> Result<Respons
         response: Some(NewResponse { previous, is_background, asked: request.object.asked() }),
         ..begin::ask(caller, &asked, By::Responses)
     };
-    let started = caller.app.engine.begin(ask).await.map_err(busy)?;
+    let started = caller.app.engine.begin(ask).await.map_err(begin::fault_of)?;
     let stored = started.turn_id.as_deref().map_or(Ok(None), |turn| caller.org().response(turn))?;
     let stored = stored.ok_or(Error::NotFound("response"))?;
     let answer = match request.stream {
@@ -82,7 +82,7 @@ async fn kept(caller: &Caller<Chat>, request: ResponseRequest) -> Result<Respons
             json(&object(caller, &ended).await?)
         }
     };
-    started.turn.ignored().into_iter().for_each(|what| ignored.add(what));
+    begin::note_left_out(&started.turn, &mut ignored);
     let answer = begin::with_headers(answer, started.model.as_deref(), started.test_mode, &ignored);
     Ok(answer.with_header(SESSION_ID, stored.session_id).into_response())
 }
@@ -119,14 +119,6 @@ fn with_verbosity(mut sampling: Sampling, verbosity: Option<Value>, asked: &Aske
         (None, _) => {}
     }
     sampling
-}
-
-/// A session in which another turn runs is free in a moment.
-fn busy(error: Error) -> Fault {
-    match error {
-        Error::Conflict(text) => Fault::conflict("session_busy", text),
-        error => error.into(),
-    }
 }
 
 /// Where it goes on, and from which response.

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::input::{self, Input};
 use crate::{
-    http::openai::{error::Fault, given::Conversation, ignored::Ignored},
+    http::openai::{error::Fault, given::Conversation, ignored::Ignored, posted},
     model::{Content, Thoughts, ToolCall},
     store::messages::{NewMessage, Role},
-    turn::{answers::Output, ask::Posted, calls::AS_WRITTEN},
+    turn::{answers::Output, ask::Posted},
 };
 
 /// Between texts of a model that become one.
@@ -89,24 +89,6 @@ impl Said {
             entries.push(Entry::Assistant(said));
         }
     }
-
-    fn parts(self) -> Vec<Value> {
-        let mut parts = vec![json!({ "type": "step-start" })];
-        if !self.thoughts.is_empty() {
-            parts.push(json!({ "type": "reasoning", "id": "r0", "text": self.thoughts, "state": "done" }));
-        }
-        if !self.text.is_empty() {
-            parts.push(json!({ "type": "text", "text": self.text, "state": "done" }));
-        }
-        parts.extend(self.calls.into_iter().map(|call| {
-            json!({
-                "type": format!("tool-{}", call.name), "toolCallId": call.id, "state": "input-available",
-                "input": serde_json::from_str::<Value>(&call.arguments).unwrap_or_else(|_| json!(call.arguments)),
-                "callProviderMetadata": { AS_WRITTEN: { "arguments": call.arguments } },
-            })
-        }));
-        parts
-    }
 }
 
 /// The entries as a conversation that a model is given at once.
@@ -138,7 +120,7 @@ pub fn messages_of(items: Vec<Value>) -> Result<Vec<NewMessage>, Fault> {
     let messages = messages(entries(input));
     match messages.outputs.first() {
         Some((_, at)) => Err(Fault::invalid_value(at, "must be the id of a call before it")),
-        None => Ok(messages.posted.into_iter().map(Posted::into_message).collect()),
+        None => Ok(messages.posted.into_iter().map(Posted::into_clients_message).collect()),
     }
 }
 
@@ -150,11 +132,11 @@ pub fn messages(entries: Vec<Entry>) -> Messages {
     for entry in entries {
         let (role, parts) = match entry {
             Entry::System(text) => (Role::System, vec![json!({ "type": "text", "text": text })]),
-            Entry::User(contents) => (Role::User, contents.into_iter().map(part).collect()),
-            Entry::Assistant(said) => (Role::Assistant, said.parts()),
+            Entry::User(contents) => (Role::User, posted::asked(contents)),
+            Entry::Assistant(said) => (Role::Assistant, posted::said(&said.thoughts, &said.text, said.calls)),
             Entry::Output { call_id, output, at } => {
                 match calls.get(&call_id) {
-                    Some((message, part)) => complete(&mut messages.posted[*message].parts[*part], output),
+                    Some((message, part)) => posted::complete(&mut messages.posted[*message].parts[*part], output),
                     None => messages.outputs.push((Output { call_id, output: Ok(output.into()) }, at)),
                 }
                 continue;
@@ -166,24 +148,6 @@ pub fn messages(entries: Vec<Entry>) -> Messages {
         messages.posted.push(Posted { id: None, role, parts });
     }
     messages
-}
-
-fn complete(call: &mut Value, output: String) {
-    call["state"] = "output-available".into();
-    call["output"] = output.into();
-}
-
-fn part(content: Content) -> Value {
-    match content {
-        Content::Text(text) => json!({ "type": "text", "text": text }),
-        Content::File { media_type, url, filename } => {
-            let mut part = json!({ "type": "file", "mediaType": media_type, "url": url });
-            if let Some(filename) = filename {
-                part["filename"] = filename.into();
-            }
-            part
-        }
-    }
 }
 
 #[cfg(test)]

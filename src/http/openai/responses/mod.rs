@@ -16,13 +16,11 @@ mod request; // the body
 mod retrieve; // GET
 mod stored; // what is stored, told again
 mod stored_input; // what was asked, as items
-mod theirs; // which calls a client is shown
 
 pub use self::{
     create::create,
     edit::{cancel, delete, input_items},
     entries::messages_of,
     id::CONVERSATION,
-    request::check_metadata,
     retrieve::retrieve,
 };

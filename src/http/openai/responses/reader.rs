@@ -8,9 +8,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::theirs::Theirs;
 use crate::{
-    http::openai::responses_wire::ResponsesWire,
+    http::openai::{responses_wire::ResponsesWire, theirs::Theirs},
     turn::listener::{Heard, Listener},
 };
 

@@ -16,17 +16,10 @@ use crate::{
         error::Fault,
         fields::Fields,
         ignored::Ignored,
-        sampling,
+        metadata, sampling,
     },
     model::sampling::{Sampling, ToolChoice},
 };
-
-/// Pairs of `metadata`.
-pub const METADATA_MAX: usize = 16;
-/// Characters of a key of it.
-pub const METADATA_KEY_CHARS_MAX: usize = 64;
-/// Characters of a value of it.
-pub const METADATA_CHARS_MAX: usize = 512;
 
 /// Fields that change nothing here.
 const IGNORED: [&str; 4] = ["include", "context_management", "client_metadata", "stream_options"];
@@ -88,7 +81,7 @@ pub fn decode(body: Map<String, Value>) -> Result<ResponseRequest, Fault> {
     sampling.tool_choice = choice;
     sampling.parallel_tool_calls = sampling.parallel_tool_calls.filter(|_| !tools.is_empty());
     let verbosity = text(&mut fields, &mut sampling, &mut object)?;
-    metadata(&mut fields, &mut object)?;
+    said_of_it(&mut fields, &mut object)?;
     for name in ["user", "safety_identifier", "prompt_cache_key"] {
         let said = fields.text(name)?;
         object.set(name, said);
@@ -265,29 +258,10 @@ fn wrapped(format: Value) -> Value {
     }
 }
 
-fn metadata(fields: &mut Fields, object: &mut Object) -> Result<(), Fault> {
+fn said_of_it(fields: &mut Fields, object: &mut Object) -> Result<(), Fault> {
     let Some(metadata) = fields.take("metadata") else { return Ok(()) };
-    check_metadata(&metadata)?;
+    metadata::check(&metadata)?;
     object.set("metadata", metadata);
-    Ok(())
-}
-
-/// Refuses metadata that are no short texts.
-pub fn check_metadata(metadata: &Value) -> Result<(), Fault> {
-    let Value::Object(pairs) = metadata else { return Err(Fault::invalid_type("metadata", "expected an object")) };
-    if pairs.len() > METADATA_MAX {
-        return Err(Fault::invalid_value("metadata", &format!("must hold at most {METADATA_MAX} pairs")));
-    }
-    for (key, value) in pairs {
-        let Value::String(value) = value else {
-            return Err(Fault::invalid_type(format!("metadata.{key}"), "expected a string"));
-        };
-        if key.chars().count() > METADATA_KEY_CHARS_MAX || value.chars().count() > METADATA_CHARS_MAX {
-            let what =
-                format!("must have at most {METADATA_CHARS_MAX} characters, and its key {METADATA_KEY_CHARS_MAX}");
-            return Err(Fault::invalid_value(format!("metadata.{key}"), &what));
-        }
-    }
     Ok(())
 }
 

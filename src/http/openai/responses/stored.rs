@@ -4,9 +4,9 @@
 
 use serde_json::Value;
 
-use super::{object::Object, theirs::Theirs};
+use super::object::Object;
 use crate::{
-    http::openai::responses_wire::ResponsesWire,
+    http::openai::{responses_wire::ResponsesWire, theirs::Theirs},
     store::{responses::Response, turns::Outcome},
     turn::{
         calls::AS_WRITTEN,

@@ -204,8 +204,8 @@ fn a_choice_of_tools_is_read_and_has_to_be_possible() {
 #[test]
 fn an_unknown_field_is_sent_to_a_free_model_and_named_to_everybody_else() {
     let more = json!({ "top_k": 5, "guided_json": {}, "logit_bias": {}, "mirostat": 2, "user": "u", "prompt_cache_key": "p",
-        "prompt_cache_options": {}, "metadata": { "a": "b" }, "store": true, "web_search_options": {}, "service_tier": "auto" });
-    let named = "store, web_search_options";
+        "prompt_cache_options": {}, "metadata": { "a": "b" }, "store": false, "web_search_options": {}, "service_tier": "auto" });
+    let named = "web_search_options";
     let (sent, header) = left_out(more.clone(), true, true);
     assert_eq!(sent, *json!({ "top_k": 5, "guided_json": {}, "logit_bias": {}, "mirostat": 2 }).as_object().unwrap());
     assert_eq!(header, named);
