@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -77,6 +78,12 @@ pub struct ResolvedModel {
     pub model: Model,
     /// Where it answers.
     pub source: Source,
+}
+
+impl fmt::Debug for ResolvedModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ResolvedModel").field(&self.model.id).finish()
+    }
 }
 
 /// Every organization's models.

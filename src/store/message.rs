@@ -89,6 +89,20 @@ impl<'a> Message<&'a str> {
 }
 
 impl Message {
+    /// One that is not kept as yet, as it will be.
+    pub fn of(new: NewMessage) -> Self {
+        Message {
+            seq: i64::MAX,
+            id: new.id,
+            role: new.role,
+            status: new.status,
+            created_at: Timestamp::now(),
+            metadata: new.metadata,
+            content: new.content,
+            parts: new.parts,
+        }
+    }
+
     /// The same, to be kept once more.
     pub fn again(self) -> NewMessage {
         NewMessage {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
     Org, SessionRow, Tenant, TurnRow,
+    decisions::{self, CallView},
     message::COLUMNS,
     messages::{self, Message},
     outcome::Outcome,
@@ -95,6 +96,28 @@ impl Org<'_> {
             let parameters = named_params! { ":turn": response.turn, ":org": self.tenant.org_id };
             let read = statement.query_map(parameters, |row| Ok((Message::from_row(row)?.to_owned(), row.get(8)?)))?;
             Ok(read.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// What was said in a session, up to the end of that turn if one is named, and the calls of its last message.
+    pub fn past(&self, session_id: &str, turn: Option<TurnRow>) -> Result<(Vec<Message>, Vec<CallView>)> {
+        self.read(|c| {
+            let session = sessions::find(c, self.tenant, session_id)?.ok_or(Error::NotFound("session"))?.seq;
+            let history = match turn {
+                Some(turn) => until(c, session, turn)?,
+                None => {
+                    sessions::refuse_running(c, session)?;
+                    let mut history = Vec::new();
+                    messages::each(c, session, |message| {
+                        history.push(message);
+                        Ok(history.len() <= FORKED_MESSAGES_MAX)
+                    })?;
+                    bounded(history, "conversation")?
+                }
+            };
+            let calls =
+                history.last().map_or(Ok(Vec::new()), |last| decisions::views(c, session, Some(&last.id), None))?;
+            Ok((history, calls))
         })
     }
 
@@ -187,6 +210,11 @@ fn is_last(c: &Connection, session: SessionRow, turn: TurnRow) -> Result<bool> {
 
 /// Copies the history as it was when that turn ended. A copy belongs to no turn: it was not said again.
 fn copy(c: &Connection, from: SessionRow, to: SessionRow, turn: TurnRow) -> Result<()> {
+    until(c, from, turn)?.into_iter().try_for_each(|message| messages::insert(c, to, None, &message.again()))
+}
+
+/// The history as it was when that turn ended.
+fn until(c: &Connection, from: SessionRow, turn: TurnRow) -> Result<Vec<Message>> {
     let mut statement = c.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM message
          WHERE session = :from AND seq <= (SELECT max(seq) FROM message WHERE session = :from AND turn <= :turn)
@@ -198,12 +226,18 @@ fn copy(c: &Connection, from: SessionRow, to: SessionRow, turn: TurnRow) -> Resu
     let history: Vec<Message> = statement
         .query_map(parameters, |row| Ok(Message::from_row(row)?.to_owned()))?
         .collect::<rusqlite::Result<_>>()?;
-    if history.len() > FORKED_MESSAGES_MAX {
-        let what =
-            format!("a branch may begin with at most {FORKED_MESSAGES_MAX} messages: go on from the last response");
-        return Err(Error::invalid("previous_response_id", what));
+    bounded(history, "previous_response_id")
+}
+
+fn bounded(history: Vec<Message>, field: &str) -> Result<Vec<Message>> {
+    match history.len() > FORKED_MESSAGES_MAX {
+        true => {
+            let what =
+                format!("a branch may begin with at most {FORKED_MESSAGES_MAX} messages: go on from the last response");
+            Err(Error::invalid(field, what))
+        }
+        false => Ok(history),
     }
-    history.into_iter().try_for_each(|message| messages::insert(c, to, None, &message.again()))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
+    catalog::ResolvedModel,
     id,
     model::{Legacy, Message, sampling::Sampling},
     store::{
@@ -40,6 +41,8 @@ pub struct Ask {
     pub project: Option<String>,
     /// `provider/model`.
     pub model: Option<String>,
+    /// The model of that id, if whoever asks has looked it up.
+    pub found: Option<Box<ResolvedModel>>,
     pub messages: Vec<Posted>,
     pub trigger: Trigger,
     /// Tools that whoever asks runs.
@@ -208,6 +211,7 @@ impl Ask {
             agent: None,
             project: None,
             model: None,
+            found: None,
             messages: Vec::new(),
             trigger: Trigger::Submit,
             tools: Vec::new(),

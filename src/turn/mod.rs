@@ -30,7 +30,7 @@ mod recovery; // what a crash left behind
 mod replace; // a stored history that becomes what was posted
 pub mod replay; // a stored message → chunks
 mod resolve; // what a question names, looked up
-mod respond; // what the input of a response means for the stored history
+pub mod respond; // what the input of a response means for the stored history
 mod run; // one turn
 pub mod running; // a running turn, as others see it
 mod scribe; // writes a turn down as it happens

@@ -5,7 +5,7 @@ use super::{
     services::Services,
 };
 use crate::{
-    catalog::{self, Model},
+    catalog::{self, Model, ResolvedModel},
     error::{Error, Result},
     model::source::Source,
     store::{
@@ -76,11 +76,8 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
         (Trigger::Resume(answers), Some(session)) if !answers.is_empty() => org.asking_model(session.seq)?,
         _ => None,
     };
-    let model_id = match ask.model.clone().or(asking).or_else(|| agent.as_ref()?.model.clone()) {
-        Some(id) => id,
-        None => org.details()?.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
-    };
-    let mut model = services.catalog.resolve(tenant, &model_id)?;
+    let found = ask.found.as_deref().cloned();
+    let mut model = found.map_or_else(|| of_name(services, ask, agent.as_ref(), asking), Ok)?;
     let test_mode = ask.asker.test && !model.model.is_free();
     if test_mode {
         model = services.catalog.resolve(tenant, catalog::DEMO_MODEL)?;
@@ -93,6 +90,16 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
     let project_id = project.map(|project| project.id);
     let settings = agent.as_ref().map(|agent| agent.settings.clone()).unwrap_or_default();
     Ok(Resolved { session, agent, settings, project_id, system, model: model.model, source: model.source, test_mode })
+}
+
+/// The model that is asked by its name, or that the conversation, its agent or its organization say instead.
+fn of_name(services: &Services, ask: &Ask, agent: Option<&Agent>, asking: Option<String>) -> Result<ResolvedModel> {
+    let tenant = &ask.asker.tenant;
+    let model_id = match ask.model.clone().or(asking).or_else(|| agent?.model.clone()) {
+        Some(id) => id,
+        None => services.store.org(tenant).details()?.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
+    };
+    services.catalog.resolve(tenant, &model_id)
 }
 
 /// A session keeps the agent and the project of its first turn.

@@ -8,34 +8,72 @@ use serde_json::Value;
 use super::{
     answers::{self, Output},
     ask::Posted,
+    history,
 };
 use crate::{
     error::{Error, Result},
+    model,
     store::{
-        messages::Role,
+        decisions::CallView,
+        messages::{Message, NewMessage, Role},
         turns::{HistoryView, Plan},
     },
 };
 
+/// What a request adds to a history.
+struct Added {
+    /// The last message as it is once the conversation goes on, if that changes it.
+    last: Option<NewMessage>,
+    new: Vec<NewMessage>,
+}
+
 /// Decides what a response does to the history of its session. Each output comes with the place where its call is named.
 pub(super) fn plan(posted: Vec<Posted>, outputs: &[(Output, String)], history: &HistoryView<'_>) -> Result<Plan> {
-    let (mut posted, mut outputs) = (posted, outputs.to_vec());
+    let last = history.last()?.filter(|last| last.role == Role::Assistant);
+    let calls = last.as_ref().map_or(Ok(Vec::new()), |last| history.calls(&last.id))?;
+    let added = added(last.as_ref(), &calls, posted, outputs.to_vec())?;
     let mut plan = Plan::default();
-    if let Some(last) = history.last()?.filter(|last| last.role == Role::Assistant) {
-        outputs.extend(repeated(&mut posted, &answers::call_ids(&last)?));
+    if let (Some(last), Some(completed)) = (last, added.last) {
+        plan.supersede_from = Some(last.seq);
+        plan.insert.push(completed);
+    }
+    plan.insert.extend(added.new);
+    Ok(plan)
+}
+
+/// What a model reads where a reply is not kept: the history that it goes on from, with what the request adds. `calls` are those of
+/// the last message.
+pub fn read(
+    mut history: Vec<Message>,
+    calls: &[CallView],
+    posted: Vec<Posted>,
+    outputs: Vec<(Output, String)>,
+) -> Result<Vec<model::Message>> {
+    let last = history.pop_if(|last| last.role == Role::Assistant);
+    let added = added(last.as_ref(), calls, posted, outputs)?;
+    history.extend(added.last.map(Message::of).or(last));
+    history.extend(added.new.into_iter().map(Message::of));
+    Ok(history::fit("", &history, None, None)?.messages)
+}
+
+fn added(
+    last: Option<&Message>,
+    calls: &[CallView],
+    mut posted: Vec<Posted>,
+    mut outputs: Vec<(Output, String)>,
+) -> Result<Added> {
+    let mut completed = None;
+    if let Some(last) = last {
+        outputs.extend(repeated(&mut posted, &answers::call_ids(last)?));
         let known = outputs.iter().map(|(output, _)| output.clone()).collect();
-        let (completed, unknown) = answers::completed(&last, known, &history.calls(&last.id)?)?;
+        let (changed, unknown) = answers::completed(last, known, calls)?;
         outputs.retain(|(output, _)| unknown.contains(&output.call_id));
-        if let Some(completed) = completed {
-            plan.supersede_from = Some(last.seq);
-            plan.insert.push(completed);
-        }
+        completed = changed;
     }
     if let Some((_, at)) = outputs.first() {
         return Err(Error::invalid(at, "must be the id of a call before it"));
     }
-    plan.insert.extend(posted.into_iter().map(Posted::into_clients_message));
-    Ok(plan)
+    Ok(Added { last: completed, new: posted.into_iter().map(Posted::into_clients_message).collect() })
 }
 
 /// Takes calls out of what is posted that the history holds; returns the outputs that they have.

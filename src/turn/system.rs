@@ -8,6 +8,19 @@ use crate::model::{Content, Message};
 /// Between texts that become one.
 const BETWEEN: &str = "\n\n";
 
+/// The same conversation with its leading system messages in one. Later ones stay where they are.
+pub fn one_front(messages: Vec<Message>) -> Vec<Message> {
+    let (mut front, mut rest) = (Vec::new(), Vec::new());
+    for message in messages {
+        match message {
+            Message::System(text) if rest.is_empty() => front.push(text),
+            message => rest.push(message),
+        }
+    }
+    let front = (!front.is_empty()).then(|| Message::System(front.join(BETWEEN)));
+    front.into_iter().chain(rest).collect()
+}
+
 /// The same conversation with its system messages in one, or in the words of questions.
 pub fn one_system(messages: Vec<Message>) -> Vec<Message> {
     let (mut front, mut rest, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
@@ -45,6 +58,9 @@ mod tests {
             vec![system("a"), system("b"), user(&["1"]), system("c"), user(&["2"]), system("d"), said(), system("e")];
         let [c, d, e] = ["c", "d", "e"].map(|text| format!("<system>\n{text}\n</system>"));
         let expected = [system("a\n\nb"), user(&["1"]), user(&[&c, "2"]), user(&[&d]), said(), user(&[&e])];
-        assert_eq!(one_system(asked), expected);
+        assert_eq!(one_system(asked.clone()), expected);
+        assert_eq!(one_system(one_front(asked.clone())), expected);
+        let kept = one_front(asked.clone());
+        assert_eq!((&kept[0], &kept[1..]), (&system("a\n\nb"), &asked[2..]));
     }
 }

@@ -1,6 +1,9 @@
 //! Vectors for texts.
 
-use std::{io::Write, net::TcpStream};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
 
 use alm::key::{Env, Scope};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -186,4 +189,21 @@ fn what_is_no_text_is_refused_by_its_field() {
         let error = acme.post("/v1/embeddings", body("up/free", input)).fault(400, INVALID, code);
         assert_eq!(error["param"], param);
     }
+}
+
+#[test]
+fn a_server_that_goes_down_tells_whoever_waits_for_vectors() {
+    let app = App::start(&["--drain", "1ms"]);
+    let upstream = FakeModel::start([Answer::empty().silent()]);
+    let acme = acme(&app, &upstream);
+    let mut socket = asking(&app, &acme, &body("up/free", json!("Hi")));
+    until("the question", || (!upstream.asked().is_empty()).then_some(()));
+    app.terminate();
+    let mut heard = String::new();
+    // The server may close the connection behind the answer as it likes.
+    let _ = socket.read_to_string(&mut heard);
+    assert!(heard.starts_with("HTTP/1.1 503") && heard.contains("overloaded"), "{heard}");
+    until("the end", || app.exit_code());
+    let end = app.file().query_row("SELECT status FROM turn", [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(end, "interrupted");
 }

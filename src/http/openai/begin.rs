@@ -50,17 +50,12 @@ pub fn ask(caller: &Caller<Chat>, asked: &Asked, by: By) -> Ask {
         by,
         decider: caller.decider(),
     };
-    let (agent, model) = match asked.clone() {
-        Asked::Agent(id) => (Some(id), None),
-        Asked::Raw(id) => (None, Some(id)),
-    };
-    Ask { agent, raw: model.is_some(), model, ..Ask::new(asker) }
-}
-
-/// Whether it is a provider's model itself, and one that costs nothing.
-pub fn is_free(caller: &Caller<Chat>, asked: &Asked) -> Result<bool, Fault> {
-    let Asked::Raw(id) = asked else { return Ok(false) };
-    Ok(caller.app.catalog.resolve(&caller.tenant, id)?.model.is_free())
+    match asked.clone() {
+        Asked::Agent(id) => Ask { agent: Some(id), ..Ask::new(asker) },
+        Asked::Raw(found) => {
+            Ask { raw: true, model: Some(found.model.id.clone()), found: Some(found), ..Ask::new(asker) }
+        }
+    }
 }
 
 /// Begins a turn that is not stored, and answers with its reply in its own wire.

@@ -12,11 +12,9 @@ use super::{
     error::{Fault, INVALID_REQUEST},
     fields::Fields,
     ignored::Ignored,
-    models::{self, Asked},
-    sampling,
+    models, sampling,
 };
 use crate::{
-    catalog::DEMO_MODEL,
     http::auth::Chat,
     model::{Content, Legacy, Message, sampling::Sampling},
     time::Timestamp,
@@ -42,12 +40,12 @@ struct CompletionRequest {
 pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
     let request = call.body().await?.into(decode).await?;
     let CompletionRequest { model, stream, include_usage, text, mut sampling, mut ignored, rest } = request;
-    let asked = models::find(&call.caller, &model)?;
-    if !matches!(&asked, Asked::Raw(id) if id != DEMO_MODEL) {
+    let asked = models::find(&call.caller, &model).await?;
+    if asked.clone().of_provider().is_none() {
         let what = format!("{model} answers chats: use /v1/chat/completions");
         return Err(Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, "unsupported_model", what).param("model"));
     }
-    sampling.extra = sampling::extra(rest, true, begin::is_free(&call.caller, &asked)?, &mut ignored);
+    sampling.extra = sampling::extra(rest, true, asked.is_free(), &mut ignored);
     let form = if stream { Form::Stream { usage: include_usage } } else { Form::Whole(String::new()) };
     let wire = CompletionsWire::new(model, Timestamp::now().as_millis() / 1000, form);
     let messages = vec![Message::User(vec![Content::Text(text.prompt.clone())])];
@@ -62,7 +60,7 @@ pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
 
 fn decode(body: Map<String, Value>) -> Result<CompletionRequest, Fault> {
     let mut fields = Fields::new(body);
-    let model = fields.need_text("model")?;
+    let model = fields.model()?;
     refuse(&mut fields)?;
     let prompt = match fields.need("prompt")? {
         Value::String(text) => text,

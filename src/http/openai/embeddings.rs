@@ -15,10 +15,9 @@ use super::{
     error::{Fault, INVALID_REQUEST},
     fields::Fields,
     ignored::Ignored,
-    models::{self, Asked},
+    models,
 };
 use crate::{
-    catalog::DEMO_MODEL,
     http::{auth::Chat, wire::data::json_of},
     key::Env,
     turn::{
@@ -81,17 +80,15 @@ struct Usage {
 pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
     let EmbeddingsRequest { model, input, tokens, dimensions, is_base64 } = call.body().await?.into(decode).await?;
     let caller = &call.caller;
-    let asked = models::find(caller, &model)?;
-    let Asked::Raw(id) = asked.clone() else { return Err(makes_none(&model)) };
-    if id == DEMO_MODEL {
-        return Err(makes_none(&model));
-    }
-    if caller.env == Env::Test && !begin::is_free(caller, &asked)? {
+    let asked = models::find(caller, &model).await?;
+    let asker = begin::ask(caller, &asked, By::Completions).asker;
+    let found = asked.of_provider().ok_or_else(|| makes_none(&model))?;
+    if caller.env == Env::Test && !found.model.is_free() {
         let what = "a test key has vectors of free models only";
         return Err(Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, "test_key", what).param("model"));
     }
-    let asker = begin::ask(caller, &asked, By::Completions).asker;
-    let made = caller.app.engine.embed(Embed { asker, model: id.clone(), input, tokens, dimensions }).await?;
+    let id = found.model.id.clone();
+    let made = caller.app.engine.embed(Embed { asker, model: found, input, tokens, dimensions }).await?;
     let length = made.vectors.first().map_or(0, Vec::len);
     if dimensions.is_some_and(|asked| asked as usize != length) {
         return Err(Fault::unsupported_value("dimensions", &format!("{model} makes vectors of {length} numbers")));
@@ -112,7 +109,7 @@ fn makes_none(model: &str) -> Fault {
 
 fn decode(body: Map<String, Value>) -> Result<EmbeddingsRequest, Fault> {
     let mut fields = Fields::new(body);
-    let model = fields.need_text("model")?;
+    let model = fields.model()?;
     let input = match fields.need("input")? {
         Value::Array(items) if items.first().is_some_and(Value::is_number) => vec![Value::Array(items)],
         Value::Array(items) => items,

@@ -1,7 +1,7 @@
 //! A conversation that a client gives whole, as a model reads it.
 //!
-//! Rule: of the client's system messages the leading ones are one text in front, and a later one stands where it stood
-//! (`turn/system.rs`).
+//! Rule: of the client's system messages the leading ones are one text in front, and a later one stands where it stood: as
+//! what, the turn knows (`turn/system.rs`).
 //! Rule: a call and its outputs stand together, and a call that nothing answers is left out.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::{
     turn::{
         ask::{Aside, Posted},
         history,
-        system::one_system,
+        system::one_front,
     },
 };
 
@@ -131,14 +131,19 @@ impl Conversation {
                 messages.push(Message::Tool { call_id, output });
             }
         }
-        let mut messages = one_system(messages);
-        let system = match messages.first_mut() {
-            Some(Message::System(text)) => std::mem::take(text),
-            _ => return (String::new(), messages),
-        };
-        messages.remove(0);
-        (system, messages)
+        apart(messages)
     }
+}
+
+/// The leading system text of a conversation, and the rest.
+pub fn apart(messages: Vec<Message>) -> (String, Vec<Message>) {
+    let mut messages = one_front(messages);
+    let system = match messages.first_mut() {
+        Some(Message::System(text)) => std::mem::take(text),
+        _ => return (String::new(), messages),
+    };
+    messages.remove(0);
+    (system, messages)
 }
 
 fn said_by(role: Role, parts: Vec<Value>) -> Posted {
@@ -148,6 +153,7 @@ fn said_by(role: Role, parts: Vec<Value>) -> Posted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turn::system::one_system;
 
     fn user(text: &str) -> Vec<Content> {
         vec![Content::Text(text.into())]
@@ -160,6 +166,7 @@ mod tests {
     /// Who says what, in short.
     fn shown(conversation: Conversation) -> (String, Vec<String>) {
         let (system, messages) = conversation.finish();
+        let messages = one_system(messages);
         let short = messages.iter().map(|message| match message {
             Message::System(text) => format!("s:{text}"),
             Message::User(contents) => {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Call, answer, error::Fault};
 use crate::{
-    catalog,
+    catalog::{self, DEMO_MODEL, ResolvedModel},
     error::{Error, Result},
     http::auth::{Caller, ReadOrChat},
     store::agents::NamedAgent,
@@ -19,12 +19,32 @@ use crate::{
 const AGENT_PREFIX: &str = "agent/";
 
 /// What a client means by a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Asked {
     /// An active agent, by its id.
     Agent(String),
-    /// A provider's model: `provider/model`.
-    Raw(String),
+    /// A provider's model itself.
+    Raw(Box<ResolvedModel>),
+}
+
+impl Asked {
+    /// Whether it is a provider's model itself.
+    pub fn is_raw(&self) -> bool {
+        matches!(self, Asked::Raw(_))
+    }
+
+    /// Whether it is one that costs nothing.
+    pub fn is_free(&self) -> bool {
+        matches!(self, Asked::Raw(found) if found.model.is_free())
+    }
+
+    /// A provider's model itself, which is not the built-in one: that only chats.
+    pub fn of_provider(self) -> Option<Box<ResolvedModel>> {
+        match self {
+            Asked::Raw(found) if found.model.id != DEMO_MODEL => Some(found),
+            Asked::Raw(_) | Asked::Agent(_) => None,
+        }
+    }
 }
 
 /// The list.
@@ -76,35 +96,46 @@ fn as_anthropic(models: &[Model]) -> Value {
 pub(super) async fn retrieve(call: Call<ReadOrChat>) -> Result<Response, Fault> {
     let asked = call.params.first().map_or("", |id| id);
     let known = Known::of(&call.caller)?;
-    let found = match find(&call.caller, asked)? {
+    let found = match find(&call.caller, asked).await? {
         Asked::Agent(id) => known.agents.iter().find(|agent| agent.id == id).map(|agent| known.of_agent(agent)),
-        Asked::Raw(id) => known.models.iter().find(|model| model.id == id).map(|model| known.of_provider(model)),
+        Asked::Raw(found) => {
+            known.models.iter().find(|model| model.id == found.model.id).map(|model| known.of_provider(model))
+        }
     };
     let found = found.ok_or_else(|| Fault::model_not_found(asked))?;
     Ok(answer::json(&Model { id: asked.to_owned(), ..found }))
 }
 
 /// What `model` means: an agent's slug or id, `agent/<slug>`, `provider/model`, or a bare name that one provider alone has.
-pub fn find<A>(caller: &Caller<A>, asked: &str) -> Result<Asked, Fault> {
-    let org = caller.org();
-    let agent = match org.agent(asked.strip_prefix(AGENT_PREFIX).unwrap_or(asked)) {
-        Ok(agent) => agent.is_active.then_some(Asked::Agent(agent.id)),
-        Err(Error::NotFound(_)) => None,
-        Err(error) => return Err(error.into()),
+pub async fn find<A>(caller: &Caller<A>, asked: &str) -> Result<Asked, Fault> {
+    let unknown = || Fault::model_not_found(asked);
+    match look_up(caller, asked)? {
+        Some(found) => Ok(found),
+        // Its provider may have got it meanwhile.
+        None if caller.app.catalog.ask_again_for(Some(asked)).await => look_up(caller, asked)?.ok_or_else(unknown),
+        None => Err(unknown()),
+    }
+}
+
+fn look_up<A>(caller: &Caller<A>, asked: &str) -> Result<Option<Asked>> {
+    match caller.org().agent(asked.strip_prefix(AGENT_PREFIX).unwrap_or(asked)) {
+        Ok(agent) if agent.is_active => return Ok(Some(Asked::Agent(agent.id))),
+        Ok(_) | Err(Error::NotFound(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let catalog = &caller.app.catalog;
+    let of_id = |id: &str| match catalog.resolve(&caller.tenant, id) {
+        Ok(found) => Ok(Some(Asked::Raw(Box::new(found)))),
+        Err(Error::UnknownModel(_)) => Ok(None),
+        Err(error) => Err(error),
     };
-    if let Some(agent) = agent {
-        return Ok(agent);
+    if let Some(found) = of_id(asked)? {
+        return Ok(Some(found));
     }
-    let models = caller.app.catalog.models(&caller.tenant)?;
-    if models.iter().any(|model| model.id == asked) {
-        return Ok(Asked::Raw(asked.to_owned()));
-    }
-    let mut of_that_name = models.into_iter().filter(|model| model.name == asked);
+    let mut of_that_name = catalog.models(&caller.tenant)?.into_iter().filter(|model| model.name == asked);
     match (of_that_name.next(), of_that_name.next()) {
-        (Some(model), None) => Ok(Asked::Raw(model.id)),
-        // Its provider may have it and not have said so yet.
-        _ if asked.contains('/') => Ok(Asked::Raw(asked.to_owned())),
-        _ => Err(Fault::model_not_found(asked)),
+        (Some(model), None) => of_id(&model.id),
+        _ => Ok(None),
     }
 }
 
@@ -125,7 +156,7 @@ impl Known {
         Ok(Known {
             org_slug: details.slug,
             created: details.created_at.as_millis() / 1000,
-            default_model: details.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
+            default_model: details.default_model.unwrap_or_else(|| DEMO_MODEL.into()),
             agents: org.named_agents()?,
             models: caller.app.catalog.models(&caller.tenant)?,
         })

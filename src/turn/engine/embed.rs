@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::Engine;
+use super::{Engine, Running, SessionKey};
 use crate::{
     catalog::ResolvedModel,
     error::{Error, Result},
@@ -18,13 +18,15 @@ use crate::{
         upstream::embeddings::{Texts, Vectors},
     },
     store::{
+        TurnRow,
         turns::{Begun, EndedTurn, Outcome},
         unstored::{NewUnstored, TurnKind},
     },
     turn::{
         ask::Asker,
         bill::Bill,
-        stored::{now_or_later, until_stored},
+        running::{RunningTurn, Stop},
+        stored::{STORE_RETRY, now_or_later, until_stored},
     },
 };
 
@@ -32,8 +34,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Embed {
     pub asker: Asker,
-    /// `provider/model`.
-    pub model: String,
+    pub model: Box<ResolvedModel>,
     /// Texts, or the tokens of texts.
     pub input: Vec<Value>,
     /// How many tokens they are taken for.
@@ -48,6 +49,25 @@ pub struct Embedded {
     pub vectors: Vec<Vec<f32>>,
     /// As the upstream counted them, or as they are estimated.
     pub input_tokens: u64,
+}
+
+/// A turn that is found by nobody and stopped like any other, until this is dropped.
+struct Listed<'a> {
+    engine: &'a Engine,
+    key: SessionKey,
+    row: TurnRow,
+    turn: Arc<RunningTurn>,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.engine.forget(&self.key, self.row);
+    }
+}
+
+fn going_away() -> Error {
+    let message = "the server is shutting down: try again in a few seconds".into();
+    Error::Unavailable { message, retry_after: STORE_RETRY }
 }
 
 impl Engine {
@@ -70,7 +90,7 @@ impl Engine {
 
     async fn make(&self, ask: Embed, answer: &mut oneshot::Sender<Result<Embedded>>) -> Result<Embedded> {
         let Embed { asker, model, input, tokens, dimensions } = ask;
-        let ResolvedModel { model, source } = self.model(&asker, &model).await?;
+        let ResolvedModel { model, source } = *model;
         let mut bill = Bill::new(model.pricing, 0);
         let new = NewUnstored {
             id: id::generate(),
@@ -87,21 +107,27 @@ impl Engine {
         let begun = org.begin_unstored(new).await?;
         bill.add_hold(begun.held);
         let texts = Texts { model: model.name, input, dimensions };
+        let listed = self.list(&asker, &begun);
         let made = tokio::select! {
-            made = source.embed(&texts) => made.map(Some),
-            () = answer.closed() => Ok(None),
+            made = source.embed(&texts) => made.map(Ok),
+            () = answer.closed() => Ok(Err(Stop::Requested)),
+            why = listed.turn.stopped() => Ok(Err(why)),
         };
         match made {
             Err(error) => {
                 self.withdraw(asker, begun).await?;
                 Err(error)
             }
-            Ok(None) => {
+            Ok(Err(why)) => {
                 bill.add(None, tokens, "");
-                self.settle(&asker, &begun, &bill, Outcome::Stopped).await?;
-                Err(Error::internal("nobody waits for these vectors"))
+                let (outcome, error) = match why {
+                    Stop::Requested => (Outcome::Stopped, Error::internal("nobody waits for these vectors")),
+                    Stop::Draining => (Outcome::Interrupted, going_away()),
+                };
+                self.settle(&asker, &begun, &bill, outcome).await?;
+                Err(error)
             }
-            Ok(Some(Vectors { vectors, input_tokens })) => {
+            Ok(Ok(Vectors { vectors, input_tokens })) => {
                 let counted = input_tokens.map(|input_tokens| Usage { input_tokens, ..Usage::default() });
                 bill.add(counted, tokens, "");
                 self.settle(&asker, &begun, &bill, Outcome::Complete).await?;
@@ -110,13 +136,13 @@ impl Engine {
         }
     }
 
-    /// The model of that id, which its provider may have got meanwhile.
-    async fn model(&self, asker: &Asker, id: &str) -> Result<ResolvedModel> {
-        let catalog = &self.services.catalog;
-        match catalog.resolve(&asker.tenant, id) {
-            Err(Error::UnknownModel(_)) if catalog.ask_again_for(Some(id)).await => catalog.resolve(&asker.tenant, id),
-            resolved => resolved,
-        }
+    /// Lists a turn among those that run, so that it is stopped with its key and at the end.
+    fn list(&self, asker: &Asker, begun: &Begun) -> Listed<'_> {
+        let key = (asker.tenant.org_id.clone(), begun.turn_id.clone());
+        let (row, turn) = (begun.turn, RunningTurn::new());
+        let (message_id, key_id) = (begun.message_id.clone(), asker.key_id.clone());
+        self.running().insert(key.clone(), Running { row, message_id, turn: turn.clone(), key_id });
+        Listed { engine: self, key, row, turn }
     }
 
     async fn withdraw(&self, asker: Asker, begun: Begun) -> Result<()> {

@@ -11,8 +11,7 @@ use self::request::ChatRequest;
 use super::{
     Call, Fault, begin,
     chat_wire::{ChatWire, Head},
-    models::{self, Asked},
-    sampling,
+    models, sampling,
 };
 use crate::{
     http::auth::Chat,
@@ -25,14 +24,13 @@ use crate::{
 /// Answers a conversation that its client keeps.
 pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
     let mut request: ChatRequest = call.body().await?.into(request::decode).await?;
-    let asked = models::find(&call.caller, &request.model)?;
-    let is_raw = matches!(asked, Asked::Raw(_));
+    let asked = models::find(&call.caller, &request.model).await?;
+    let is_raw = asked.is_raw();
     if !is_raw && request.conversation.ends_with_assistant() {
         return Err(Fault::invalid_value("messages", "an agent goes on with nobody's words: end with another role"));
     }
     let rest = std::mem::take(&mut request.rest);
-    let is_free = begin::is_free(&call.caller, &asked)?;
-    request.sampling.extra = sampling::extra(rest, is_raw, is_free, &mut request.ignored);
+    request.sampling.extra = sampling::extra(rest, is_raw, asked.is_free(), &mut request.ignored);
     if let Some(session) = kept::session(call.header(kept::HEADER), &request)? {
         return kept::create(&call.caller, request, &asked, session).await;
     }

@@ -28,7 +28,7 @@ use crate::{
 pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
     let (request, input_tokens) = read(&mut call).await?;
     let caller = &call.caller;
-    let asked = models::find(caller, &request.model)?;
+    let asked = models::find(caller, &request.model).await?;
     if matches!(asked, Asked::Agent(_)) && request.conversation.ends_with_assistant() {
         return Err(Fault::invalid_value("messages", "an agent goes on with nobody's words: end with another role"));
     }
@@ -52,7 +52,7 @@ pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
 /// Counts the tokens of a conversation, as they are estimated.
 pub(super) async fn count_tokens(mut call: Call<Chat>) -> Result<Response, Fault> {
     let (request, tokens) = read(&mut call).await?;
-    let tokens = tokens + of_agent(&call.caller, &models::find(&call.caller, &request.model)?)?;
+    let tokens = tokens + of_agent(&call.caller, &models::find(&call.caller, &request.model).await?)?;
     Ok(Response::builder().content_type(JSON).body(json_of(&json!({ "input_tokens": tokens }))))
 }
 

@@ -20,16 +20,21 @@ use crate::{
             begin,
             call::Call,
             error::Fault,
+            given::apart,
             ignored::Ignored,
             models::{self, Asked},
             responses_wire::{ResponsesWire, WholeResponse},
         },
         wire::stream::SESSION_ID,
     },
-    model::sampling::Sampling,
-    store::responses::{NewResponse, Previous},
+    model::{Message, sampling::Sampling},
+    store::{
+        TurnRow,
+        responses::{NewResponse, Previous, Response as Stored},
+    },
     turn::{
         ask::{Ask, By, Given, SessionRef, Trigger},
+        respond,
         wire::Wire,
     },
 };
@@ -51,7 +56,7 @@ pub async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
 
 /// One that is kept: a turn of a session.
 async fn kept(caller: &Caller<Chat>, request: ResponseRequest) -> Result<Response, Fault> {
-    let asked = models::find(caller, &request.model)?;
+    let asked = models::find(caller, &request.model).await?;
     let (session, previous) = place(caller, &request, &asked)?;
     let Messages { posted, outputs } = entries::messages(entries(request.input));
     let (is_background, mut ignored) = (request.background, request.ignored);
@@ -87,15 +92,21 @@ async fn kept(caller: &Caller<Chat>, request: ResponseRequest) -> Result<Respons
     Ok(answer.with_header(SESSION_ID, stored.session_id).into_response())
 }
 
-/// One that is not kept: its client gave the conversation whole, and its end is the connection's.
+/// One that is not kept: its end is the connection's. What it goes on from is read, and stays as it is.
 async fn given(caller: &Caller<Chat>, request: ResponseRequest) -> Result<Response, Fault> {
-    let asked = models::find(caller, &request.model)?;
-    if let Some(named) = request.previous.or(request.conversation) {
-        let message = format!("{named} is kept, and this response is not: send the input whole");
-        return Err(Fault::unsupported_value("store", &message));
-    }
-    let conversation = entries::conversation(entries(request.input), request.instructions.as_deref())?;
-    let (system, messages) = conversation.finish();
+    let asked = models::find(caller, &request.model).await?;
+    let (system, messages) = match past(caller, &request)? {
+        Some((session_id, turn)) => {
+            let Messages { posted, outputs } = entries::messages(entries(request.input));
+            let read = caller.large(move |org| {
+                let (history, calls) = org.past(&session_id, turn)?;
+                respond::read(history, &calls, posted, outputs)
+            });
+            let instructions = request.instructions.filter(|text| !text.is_empty()).map(Message::System);
+            apart(instructions.into_iter().chain(read.await.map_err(begin::fault_of)?).collect())
+        }
+        None => entries::conversation(entries(request.input), request.instructions.as_deref())?.finish(),
+    };
     let mut ignored = request.ignored;
     let sampling = with_verbosity(request.sampling, request.verbosity, &asked, &mut ignored);
     let wire = ResponsesWire::unnamed(request.object.into_map());
@@ -128,12 +139,41 @@ fn place(
     asked: &Asked,
 ) -> Result<(SessionRef, Option<Previous>), Fault> {
     if let Some(named) = &request.conversation {
-        let missing = || Fault::not_found("not_found", format!("no conversation called {named}")).param("conversation");
-        let session_id = named.strip_prefix(id::CONVERSATION).ok_or_else(missing)?;
-        caller.org().session_if_any(session_id)?.ok_or_else(missing)?;
-        return Ok((SessionRef::Existing(session_id.to_owned()), None));
+        return Ok((SessionRef::Existing(conversation(caller, named)?), None));
     }
     let Some(named) = &request.previous else { return Ok((SessionRef::New, None)) };
+    let stored = previous(caller, named)?;
+    // A session keeps its agent: another one goes on in a branch.
+    let is_apart = match asked {
+        Asked::Agent(id) => stored.agent_id.as_ref() != Some(id),
+        Asked::Raw(_) => stored.agent_id.is_some(),
+    };
+    let session = if is_apart { SessionRef::New } else { SessionRef::After(stored.session_id) };
+    Ok((session, Some(Previous { turn: stored.turn, is_apart })))
+}
+
+/// The session that it goes on from, and the turn at whose end; none if its client gives all of the conversation.
+fn past(caller: &Caller<Chat>, request: &ResponseRequest) -> Result<Option<(String, Option<TurnRow>)>, Fault> {
+    Ok(match (&request.conversation, &request.previous) {
+        (Some(named), _) => Some((conversation(caller, named)?, None)),
+        (None, Some(named)) => {
+            let stored = previous(caller, named)?;
+            Some((stored.session_id, Some(stored.turn)))
+        }
+        (None, None) => None,
+    })
+}
+
+/// The session that is called so here.
+fn conversation(caller: &Caller<Chat>, named: &str) -> Result<String, Fault> {
+    let missing = || Fault::not_found("not_found", format!("no conversation called {named}")).param("conversation");
+    let session_id = named.strip_prefix(id::CONVERSATION).ok_or_else(missing)?;
+    caller.org().session_if_any(session_id)?.ok_or_else(missing)?;
+    Ok(session_id.to_owned())
+}
+
+/// The response of that id, which must be over.
+fn previous(caller: &Caller<Chat>, named: &str) -> Result<Stored, Fault> {
     let there = id::turn_of(named).map_or(Ok(None), |turn| caller.org().response(&turn))?;
     let stored = there.ok_or_else(|| {
         let message = format!("no response called {named}");
@@ -143,11 +183,5 @@ fn place(
         let message = "the previous response is still being written: wait until it ends";
         return Err(Fault::conflict("response_in_progress", message).param("previous_response_id"));
     }
-    // A session keeps its agent: another one goes on in a branch.
-    let is_apart = match asked {
-        Asked::Agent(id) => stored.agent_id.as_ref() != Some(id),
-        Asked::Raw(_) => stored.agent_id.is_some(),
-    };
-    let session = if is_apart { SessionRef::New } else { SessionRef::After(stored.session_id) };
-    Ok((session, Some(Previous { turn: stored.turn, is_apart })))
+    Ok(stored)
 }
