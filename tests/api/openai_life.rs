@@ -79,6 +79,8 @@ fn what_is_asked_once_is_answered_the_same_again() {
     assert_eq!(first.status, 200, "{}", first.text);
     let again = acme.post("/v1/responses", given("up/free"));
     assert_eq!((again.status, &again.text), (200, &first.text));
+    let left = |reply: &Reply| reply.header("x-ratelimit-remaining-requests").map(str::to_owned);
+    assert!(left(&first).is_some() && left(&again) == left(&first), "what is told again is not counted");
     assert_eq!(model.asked().len(), 1);
     acme.post("/v1/responses", given("ala")).fault(400, "invalid_request_error", "idempotency_key_reused");
 }

@@ -27,6 +27,7 @@ use crate::{
         state::{
             App,
             in_flight::{Head, Lookup, Name},
+            rate_limit::{Allowance, Left},
         },
         wire::{
             data::AnswerBytes,
@@ -83,8 +84,9 @@ impl Endpoint for IdempotencyLayer {
             Lookup::Nothing => {}
         }
         request.set_data(claim.clone());
+        let left = request.data::<Left>().cloned().unwrap_or_default();
         let keeps_answer = self.operation.repeats == Repeats::Replayed;
-        let (inner, first) = (self.inner.clone(), First { app, claim, keeps_answer, is_openai });
+        let (inner, first) = (self.inner.clone(), First { app, claim, keeps_answer, is_openai, left });
         let answered = tokio::spawn(async move { first.answer(inner.call(request).await).await });
         answered.await.map_err(|error| ApiError(Error::internal(error)))?
     }
@@ -104,6 +106,8 @@ struct First {
     keeps_answer: bool,
     /// Whether a reply is kept as it was sent: on the OpenAI-compatible face.
     is_openai: bool,
+    /// What is left to whoever asks, which a repeat does not lessen and is told again.
+    left: Left,
 }
 
 impl First {
@@ -112,7 +116,8 @@ impl First {
         if !response.status().is_success() {
             return Ok(response);
         }
-        let head = (response.status(), response.headers().clone());
+        let mut head = (response.status(), response.headers().clone());
+        head.1.extend(self.left.told().into_iter().flat_map(Allowance::headers));
         if let Some(live) = response.data::<Arc<RunningTurn>>().cloned() {
             if !self.is_openai {
                 self.keep(&head, Bytes::new()).await;

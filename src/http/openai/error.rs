@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Invalid, Refused},
     http::{
         auth::OTHER_ORG,
-        state::{in_flight::OTHER_BODY, rate_limit::Allowance},
+        state::in_flight::OTHER_BODY,
         wire::{
             data::{JSON, json_of},
             envelope::ApiError,
@@ -191,23 +191,6 @@ impl Fault {
             .extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)).collect::<Vec<_>>());
         response
     }
-}
-
-/// What every answer says to somebody who may ask only so often.
-pub fn rate_headers(left: Allowance) -> [(HeaderName, HeaderValue); 3] {
-    let whole_in = left.whole_in.as_millis().div_ceil(1000) as u64;
-    let reset = match (whole_in / 60, whole_in % 60) {
-        (0, seconds) => format!("{seconds}s"),
-        (minutes, seconds) => format!("{minutes}m{seconds}s"),
-    };
-    [
-        (HeaderName::from_static("x-ratelimit-limit-requests"), left.limit.into()),
-        (HeaderName::from_static("x-ratelimit-remaining-requests"), left.remaining.into()),
-        (
-            HeaderName::from_static("x-ratelimit-reset-requests"),
-            HeaderValue::try_from(reset).expect("digits and letters are visible"),
-        ),
-    ]
 }
 
 /// Whole seconds, at least one.

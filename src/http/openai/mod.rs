@@ -25,7 +25,7 @@ use self::{
 use super::{
     auth::{self, Access, Chat, ReadOrChat},
     serve::{Bound, Client},
-    state::rate_limit::Left,
+    state::rate_limit::{Allowance, Left},
     wire::{
         operation::{HISTORY_BYTES_MAX, Operation, Rate, Repeats},
         request_id::RequestId,
@@ -262,7 +262,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Seam<E> {
         }
         headers.insert(version, value);
         headers.insert(PROCESSING_MS, (started.elapsed().as_millis() as u64).into());
-        headers.extend(left.told().into_iter().flat_map(error::rate_headers).collect::<HeaderMap>());
+        headers.extend(left.told().into_iter().flat_map(Allowance::headers).collect::<HeaderMap>());
         Ok(response)
     }
 }

@@ -15,6 +15,7 @@ use governor::{
     middleware::StateInformationMiddleware,
     state::keyed::DefaultKeyedStateStore,
 };
+use poem::http::{HeaderName, HeaderValue};
 
 use crate::error::{Error, Result};
 
@@ -29,6 +30,25 @@ pub struct Allowance {
     pub remaining: u32,
     /// When nothing of it will be used any more.
     pub whole_in: Duration,
+}
+
+impl Allowance {
+    /// As an answer says it.
+    pub fn headers(self) -> [(HeaderName, HeaderValue); 3] {
+        let whole_in = self.whole_in.as_millis().div_ceil(1000) as u64;
+        let reset = match (whole_in / 60, whole_in % 60) {
+            (0, seconds) => format!("{seconds}s"),
+            (minutes, seconds) => format!("{minutes}m{seconds}s"),
+        };
+        [
+            (HeaderName::from_static("x-ratelimit-limit-requests"), self.limit.into()),
+            (HeaderName::from_static("x-ratelimit-remaining-requests"), self.remaining.into()),
+            (
+                HeaderName::from_static("x-ratelimit-reset-requests"),
+                HeaderValue::try_from(reset).expect("digits and letters are visible"),
+            ),
+        ]
+    }
 }
 
 /// What a request was found to have left, for those around the layer that counts it.
@@ -154,5 +174,16 @@ mod tests {
         }
         assert_eq!(most, KEYS_MAX);
         assert!(limit.count(&(KEYS_MAX * 3 - 1)).is_err(), "the last ones are remembered");
+    }
+
+    #[test]
+    fn a_wait_is_told_in_minutes_and_seconds() {
+        let reset = |ms| {
+            let left = Allowance { limit: 600, remaining: 599, whole_in: Duration::from_millis(ms) };
+            let [limit, remaining, (_, reset)] = left.headers();
+            assert_eq!((limit.1, remaining.1), ("600".parse().unwrap(), "599".parse().unwrap()));
+            reset.to_str().unwrap().to_owned()
+        };
+        assert_eq!([reset(100), reset(1_000), reset(59_001), reset(123_000)], ["1s", "1s", "1m0s", "2m3s"]);
     }
 }

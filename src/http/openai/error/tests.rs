@@ -73,17 +73,6 @@ fn sdks_are_told_whether_and_when_to_try_again() {
 }
 
 #[test]
-fn a_wait_is_told_in_minutes_and_seconds() {
-    let reset = |ms| {
-        let left = Allowance { limit: 600, remaining: 599, whole_in: Duration::from_millis(ms) };
-        let [limit, remaining, (_, reset)] = rate_headers(left);
-        assert_eq!((limit.1, remaining.1), ("600".parse().unwrap(), "599".parse().unwrap()));
-        reset.to_str().unwrap().to_owned()
-    };
-    assert_eq!([reset(100), reset(1_000), reset(59_001), reset(123_000)], ["1s", "1s", "1m0s", "2m3s"]);
-}
-
-#[test]
 fn an_object_has_four_keys_and_a_fault_of_ours_names_the_request() {
     let object = Fault::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, None, "x").object();
     assert_eq!(
