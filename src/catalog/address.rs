@@ -143,18 +143,11 @@ pub(super) fn endpoint(
     api_key: Option<Secret>,
     headers: Vec<(String, String)>,
 ) -> Endpoint {
-    let cap = match host_of(base_url) {
-        "api.openai.com" => CapField::MaxCompletionTokens,
-        _ => CapField::MaxTokens,
+    let dialect = match host_of(base_url) {
+        "api.openai.com" => Dialect { cap: CapField::MaxCompletionTokens, system_anywhere: true, ..Dialect::default() },
+        _ => Dialect::default(),
     };
-    Endpoint {
-        name: name.to_owned(),
-        base_url: base_url.to_owned(),
-        api_key,
-        headers,
-        dialect: Dialect { cap, ..Dialect::default() },
-        whose: Whose::Operators,
-    }
+    Endpoint { name: name.to_owned(), base_url: base_url.to_owned(), api_key, headers, dialect, whose: Whose::Operators }
 }
 
 /// Whether a base URL is of this machine.

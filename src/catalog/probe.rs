@@ -54,7 +54,7 @@ pub struct TestReport {
     /// Until the end of its reply.
     pub reply: Duration,
     /// What it was not sent, since it refuses that: a chat goes without as well.
-    pub omitted: Vec<&'static str>,
+    pub omitted: Vec<String>,
 }
 
 /// A usual server that answers on this machine.

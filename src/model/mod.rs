@@ -145,6 +145,8 @@ pub enum Content {
         url: String,
         /// As the person named it.
         filename: Option<String>,
+        /// How closely an image is to be looked at, in a word of its provider's.
+        detail: Option<String>,
     },
 }
 

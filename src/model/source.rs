@@ -40,6 +40,11 @@ impl Source {
         }
     }
 
+    /// Whether instructions may stand between other messages.
+    pub fn takes_system_anywhere(&self) -> bool {
+        matches!(self, Source::Upstream { endpoint, .. } if endpoint.dialect.system_anywhere)
+    }
+
     /// Takes what asking the model has taught.
     pub fn learn(&self, lesson: Lesson) {
         if let Source::Upstream { known, .. } = self {
@@ -69,7 +74,7 @@ impl Source {
 
 impl Reply {
     /// Fields of the request that the model was not sent, since it refuses them.
-    pub fn omitted(&self) -> &[&'static str] {
+    pub fn omitted(&self) -> &[String] {
         match self {
             Reply::Demo(_) => &[],
             Reply::Upstream(reply) => reply.omitted(),

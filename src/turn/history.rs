@@ -37,6 +37,8 @@ pub const STEP_PROMPT_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of a tool's output that any model is shown.
 pub const OUTPUT_BYTES_MIN: usize = 1_024;
 
+/// Where the provider metadata of a file have what only we know of it: `{"alm": {"detail": "low"}}`.
+pub const OURS: &str = "alm";
 /// Where a message's metadata say under which name the model's thoughts came: under it they go back.
 pub(super) const THOUGHTS_FIELD: &str = "reasoningField";
 
@@ -269,7 +271,9 @@ fn content(part: &Value) -> Option<Content> {
     match part.get("type")?.as_str()? {
         "text" => Some(Content::Text(field("text")?)),
         "file" => {
-            Some(Content::File { media_type: field("mediaType")?, url: field("url")?, filename: field("filename") })
+            let detail = part["providerMetadata"][OURS]["detail"].as_str().map(str::to_owned);
+            let filename = field("filename");
+            Some(Content::File { media_type: field("mediaType")?, url: field("url")?, filename, detail })
         }
         _ => None,
     }

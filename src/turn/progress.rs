@@ -23,7 +23,7 @@ pub(super) struct Progress {
     /// How many messages of the prompt are the stored history's; the rest are this turn's.
     pub history_len: usize,
     /// Fields of the request that it was not sent, since it refuses them.
-    pub omitted: BTreeSet<&'static str>,
+    pub omitted: BTreeSet<String>,
     /// Whether its server is known to have cut the prompt.
     pub truncated: bool,
     /// Where its thoughts stood.

@@ -62,6 +62,7 @@ mod openai_kept;
 mod openai_life;
 mod openai_messages;
 mod openai_responses;
+mod openai_upstream;
 mod projects;
 mod providers;
 mod prune;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     model::{Content, ToolCall},
-    turn::calls::AS_WRITTEN,
+    turn::{calls::AS_WRITTEN, history::OURS},
 };
 
 /// What a model said in one go.
@@ -48,10 +48,13 @@ pub fn asked(contents: Vec<Content>) -> Vec<Value> {
 fn part(content: Content) -> Value {
     match content {
         Content::Text(text) => json!({ "type": "text", "text": text }),
-        Content::File { media_type, url, filename } => {
+        Content::File { media_type, url, filename, detail } => {
             let mut part = json!({ "type": "file", "mediaType": media_type, "url": url });
             if let Some(filename) = filename {
                 part["filename"] = filename.into();
+            }
+            if let Some(detail) = detail {
+                part["providerMetadata"] = json!({ OURS: { "detail": detail } });
             }
             part
         }

@@ -215,7 +215,12 @@ fn a_capped_reply_says_that_it_was_cut() {
 
 #[test]
 fn a_file_is_named_and_not_guessed_at() {
-    let file = Content::File { media_type: "image/png".into(), url: "data:,".into(), filename: Some("cat.png".into()) };
+    let file = Content::File {
+        media_type: "image/png".into(),
+        url: "data:,".into(),
+        filename: Some("cat.png".into()),
+        detail: None,
+    };
     let request = Request { messages: vec![Message::User(vec![file])], ..Request::default() };
     assert!(text_of(&request).contains("`cat.png`"));
 }

@@ -2,7 +2,9 @@
 //!
 //! Deliberately absent: how that is found out. `repair.rs` reads refusals, and the model's facts remember.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
+
+use serde_json::{Map, Value};
 
 use crate::{
     error::{Error, Refused},
@@ -15,7 +17,7 @@ use crate::{
 };
 
 /// A change that may make a request acceptable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Repair {
     /// Leave the field out.
     Omit {
@@ -24,6 +26,8 @@ pub enum Repair {
         /// Whether the server refuses the field as such, and will the next time.
         always: bool,
     },
+    /// Leave out a field that was sent on as it came.
+    OmitExtra(String),
     /// Call the reply's cap so.
     NameCap(CapField),
     /// Ask for so many tokens at most.
@@ -46,6 +50,10 @@ pub struct Dialect {
     pub cap_max: Option<u32>,
     /// What is left out.
     pub omitted: BTreeSet<Field>,
+    /// Fields that were to be sent on as they came, and are left out.
+    pub extra_omitted: BTreeSet<String>,
+    /// Whether instructions may stand between other messages.
+    pub system_anywhere: bool,
 }
 
 /// The name of the reply's cap.
@@ -256,6 +264,11 @@ impl Dialect {
     /// Makes a change that a refusal asks for; returns what it teaches about the model.
     pub fn change(&mut self, change: Repair) -> Option<Lesson> {
         match change {
+            Repair::OmitExtra(name) => {
+                self.extra_omitted.insert(name);
+                // Whoever asks chose the name: what is remembered of a model would grow without end.
+                None
+            }
             Repair::NameCap(cap) => {
                 self.name_cap(cap);
                 let (field, instead) = (Field::OutputCap.name().into(), Some(cap.name().into()));
@@ -288,9 +301,19 @@ impl Dialect {
     }
 
     /// The fields that a request has and the model is not sent, by name.
-    pub fn omits(&self, request: &Request) -> Vec<&'static str> {
+    pub fn omits(&self, request: &Request) -> Vec<String> {
         let left_out = self.omitted.iter().filter(|field| has(request, **field) && !self.sends(**field, request));
-        left_out.map(|field| field.name()).collect()
+        left_out.map(|field| field.name().to_owned()).chain(self.extra_omitted.iter().cloned()).collect()
+    }
+
+    /// The fields of a request that are sent on as they came.
+    pub(super) fn extra<'a>(&self, request: &'a Request) -> Cow<'a, Map<String, Value>> {
+        let extra = &request.sampling.extra;
+        if self.extra_omitted.is_empty() {
+            return Cow::Borrowed(extra);
+        }
+        let sent = extra.iter().filter(|(name, _)| !self.extra_omitted.contains(*name));
+        Cow::Owned(sent.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 }
 

@@ -22,8 +22,9 @@ pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
     let cap = |name| asked.filter(|_| dialect.cap == name);
     let shown = Shown { files: sends(Field::Files), thoughts: sends(Field::Thoughts), provider };
     let tools = request.tools.iter().filter(|_| sends(Field::Tools));
-    let mut messages = arrange(&request.messages, !sends(Field::Tools));
     let takes_system = sends(Field::System);
+    let anywhere = dialect.system_anywhere && takes_system;
+    let mut messages = arrange(&request.messages, !sends(Field::Tools), anywhere);
     let system = messages.first_mut().and_then(|first| match first {
         Arranged::System(text) if !takes_system => Some(std::mem::take(text)),
         _ => None,
@@ -55,7 +56,7 @@ pub fn encode(request: &Request, dialect: &Dialect, provider: &str) -> Vec<u8> {
         response_format: sampling.response_format.as_ref().filter(|_| sends(Field::ResponseFormat)),
         stream: true,
         stream_options: sends(Field::StreamOptions).then_some(StreamOptions { include_usage: true }),
-        extra: &sampling.extra,
+        extra: dialect.extra(request),
     };
     serde_json::to_vec(&body).expect("the body has string keys only, and a Vec takes every write")
 }
@@ -94,7 +95,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
     #[serde(flatten)]
-    extra: &'a Map<String, Value>,
+    extra: Cow<'a, Map<String, Value>>,
 }
 
 /// Which tools may be called: a word, or the one that must be.
@@ -262,10 +263,10 @@ impl Shown<'_> {
     fn part<'a>(&self, content: &'a Content) -> UserPart<'a> {
         match content {
             Content::Text(text) => UserPart::Text { text: text.into() },
-            Content::File { media_type, url, filename } if self.files => {
-                file_part(media_type, url, filename.as_deref())
+            Content::File { media_type, url, filename, detail } if self.files => {
+                file_part(media_type, url, filename.as_deref(), detail.as_deref())
             }
-            Content::File { media_type, url, filename } => {
+            Content::File { media_type, url, filename, .. } => {
                 UserPart::Text { text: file_in_words(media_type, url, filename.as_deref()).into() }
             }
         }
@@ -301,6 +302,8 @@ enum UserPart<'a> {
 #[derive(Serialize)]
 struct ImageUrl<'a> {
     url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -315,7 +318,7 @@ struct Document<'a> {
     file_data: &'a str,
 }
 
-fn file_part<'a>(media_type: &str, url: &'a str, filename: Option<&'a str>) -> UserPart<'a> {
+fn file_part<'a>(media_type: &str, url: &'a str, filename: Option<&'a str>, detail: Option<&'a str>) -> UserPart<'a> {
     let inside = data_url::base64(url);
     let audio = match media_type {
         "audio/wav" | "audio/x-wav" | "audio/wave" => Some("wav"),
@@ -323,7 +326,7 @@ fn file_part<'a>(media_type: &str, url: &'a str, filename: Option<&'a str>) -> U
         _ => None,
     };
     if media_type.starts_with("image/") {
-        UserPart::ImageUrl { image_url: ImageUrl { url } }
+        UserPart::ImageUrl { image_url: ImageUrl { url, detail } }
     } else if let (Some(format), Some(data)) = (audio, inside) {
         UserPart::InputAudio { input_audio: Audio { data, format } }
     } else if media_type == "application/pdf" && inside.is_some() {

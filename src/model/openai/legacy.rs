@@ -2,6 +2,8 @@
 //!
 //! Rule: such a text goes there as it is. A chat's template would make another text of it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -43,7 +45,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
     #[serde(flatten)]
-    extra: &'a Map<String, Value>,
+    extra: Cow<'a, Map<String, Value>>,
 }
 
 #[derive(Serialize)]
@@ -66,7 +68,7 @@ fn body(request: &Request, text: &Legacy, dialect: &Dialect) -> Vec<u8> {
         frequency_penalty: sampling.frequency_penalty.filter(|_| sends(Field::FrequencyPenalty)),
         stream: true,
         stream_options: sends(Field::StreamOptions).then_some(StreamOptions { include_usage: true }),
-        extra: &sampling.extra,
+        extra: dialect.extra(request),
     };
     serde_json::to_vec(&body).expect("the body has string keys only, and a Vec takes every write")
 }

@@ -24,7 +24,7 @@ const BASE_62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 /// One message of a prompt.
 #[derive(Debug, PartialEq)]
 pub(super) enum Arranged<'a> {
-    /// Instructions: the first message, or none.
+    /// Instructions: the first message, or none; where they may stand anywhere, later ones too.
     System(Cow<'a, str>),
     /// One question, or several that had no reply.
     User(Vec<&'a Content>),
@@ -35,9 +35,10 @@ pub(super) enum Arranged<'a> {
 }
 
 /// The same conversation: one system message, first; then a question, and no two messages of one role in a row but tools'
-/// outputs; nothing empty. `in_words`: what tools returned is what the model said, for one that knows no tools.
-pub(super) fn arrange(messages: &[Message], in_words: bool) -> Vec<Arranged<'_>> {
-    let mut arranged = Arrangement { in_words, ..Arrangement::default() };
+/// outputs; nothing empty. `in_words`: what tools returned is what the model said, for one that knows no tools. `anywhere`: later
+/// instructions stay where they stand.
+pub(super) fn arrange(messages: &[Message], in_words: bool, anywhere: bool) -> Vec<Arranged<'_>> {
+    let mut arranged = Arrangement { in_words, anywhere, ..Arrangement::default() };
     messages.iter().for_each(|message| arranged.add(message));
     let Arrangement { system, mut talk, .. } = arranged;
     if in_words && matches!(messages.last(), Some(Message::Tool { .. })) {
@@ -82,6 +83,7 @@ struct Arrangement<'a> {
     system: Option<Cow<'a, str>>,
     talk: Vec<Arranged<'a>>,
     in_words: bool,
+    anywhere: bool,
     /// The calls of the last reply, if they are told in words.
     called: &'a [ToolCall],
 }
@@ -89,6 +91,9 @@ struct Arrangement<'a> {
 impl<'a> Arrangement<'a> {
     fn add(&mut self, message: &'a Message) {
         match message {
+            Message::System(text) if self.anywhere && !self.talk.is_empty() => {
+                self.talk.push(Arranged::System(text.into()));
+            }
             Message::System(text) => match &mut self.system {
                 None => self.system = (!text.is_empty()).then_some(text.into()),
                 Some(system) => append(system, text),
@@ -201,7 +206,7 @@ mod tests {
             Arranged::Assistant { text, calls, .. } => format!("a:{text}{}", "!".repeat(calls.len())),
             Arranged::Tool { output, .. } => format!("t:{output}"),
         };
-        arrange(messages, false).iter().map(short).collect()
+        arrange(messages, false, false).iter().map(short).collect()
     }
 
     #[test]
@@ -245,7 +250,7 @@ mod tests {
             })
         };
         let said = |text: &str, thoughts| Message::Assistant { text: text.into(), thoughts, calls: Vec::new() };
-        let kept = |messages: &[Message]| match arrange(messages, false).pop() {
+        let kept = |messages: &[Message]| match arrange(messages, false, false).pop() {
             Some(Arranged::Assistant { thoughts, .. }) => thoughts.map(|thoughts| thoughts.text.clone()),
             other => panic!("{other:?}"),
         };

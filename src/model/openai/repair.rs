@@ -31,6 +31,8 @@ const OF_A_VALUE: [&str; 14] = [
     "corrupt",
     "download",
 ];
+/// Fields that give a reply its shape: one without them would be a wrong one.
+const SHAPES: [&str; 4] = ["guided_", "grammar", "format", "structured_outputs"];
 /// Numbers below this are no bounds of tokens.
 const BOUND_MIN: u64 = 16;
 
@@ -61,7 +63,14 @@ pub fn repair(status: u16, said: &str, request: &Request, dialect: &Dialect) -> 
         return room_beside(too_long(said), request.sampling.output_tokens_max?, dialect);
     }
     let mut sent_fields = candidates.iter().copied().filter(sent);
-    let field = sent_fields.clone().find(named).or_else(|| sent_fields.find(told))?;
+    let by_place = sent_fields.clone().find(named);
+    if by_place.is_none()
+        && matches!(status, 400 | 422)
+        && let Some(name) = refusal.extra(request, dialect)
+    {
+        return Some(Repair::OmitExtra(name.to_owned()));
+    }
+    let field = by_place.or_else(|| sent_fields.find(told))?;
     if field == Field::OutputCap {
         return refusal.cap(request.sampling.output_tokens_max?, dialect);
     }
@@ -142,6 +151,18 @@ impl Refusal {
         }
     }
 
+    /// The field that was sent on as it came and is named.
+    fn extra<'a>(&self, request: &'a Request, dialect: &Dialect) -> Option<&'a str> {
+        let names = request.sampling.extra.keys().map(String::as_str);
+        let mut sent = names.filter(|name| {
+            !dialect.extra_omitted.contains(*name) && !SHAPES.iter().any(|shape| name.starts_with(shape))
+        });
+        sent.find(|name| {
+            let name = name.to_lowercase();
+            self.params.iter().any(|param| has_word(param, &name)) || has_word(&self.text, &name)
+        })
+    }
+
     /// What to do about the reply's cap, of which so many tokens were asked for.
     fn cap(&self, asked: u32, dialect: &Dialect) -> Option<Repair> {
         let other = dialect.cap.other();
@@ -157,6 +178,14 @@ impl Refusal {
             false => Some(Repair::NameCap(other)),
         }
     }
+}
+
+/// Whether a text has this word, and not only as a part of another.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| {
+        !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part) && !word.is_empty()
+    })
 }
 
 /// The numbers of a text that may be counts of tokens; `128,000` is one.
@@ -189,8 +218,12 @@ mod tests {
 
     /// A request that has everything.
     fn whole() -> Request {
-        let file =
-            Content::File { media_type: "image/png".into(), url: "data:image/png;base64,AA==".into(), filename: None };
+        let file = Content::File {
+            media_type: "image/png".into(),
+            url: "data:image/png;base64,AA==".into(),
+            filename: None,
+            detail: None,
+        };
         let thoughts = Thoughts {
             text: "t".into(),
             field: Some(ThoughtsField::ReasoningContent),
@@ -222,6 +255,29 @@ mod tests {
 
     fn error(message: &str) -> String {
         json!({ "error": { "message": message, "type": "invalid_request_error" } }).to_string()
+    }
+
+    #[test]
+    fn a_field_that_was_sent_on_as_it_came_is_left_out_once_it_is_named() {
+        let mut request = whole();
+        let extra = json!({"mirostat": 2, "top_k": 5, "guided_json": {}, "k": 1});
+        request.sampling.extra = extra.as_object().unwrap().clone();
+        let omits = |status: u16, said: &str, dialect: &Dialect| repair(status, said, &request, dialect);
+        let none = Dialect::default();
+        let left_out = |name: &str| Some(Repair::OmitExtra(name.into()));
+        assert_eq!(omits(400, &error("Unrecognized request argument supplied: mirostat"), &none), left_out("mirostat"));
+        let pydantic = json!({"detail": [{"loc": ["body", "top_k"], "msg": "Extra inputs are not permitted"}]});
+        assert_eq!(omits(422, &pydantic.to_string(), &none), left_out("top_k"));
+        // A part of another word, a shape of the reply, and what was left out already are not it.
+        for said in ["mirostat_tau is unknown", "guided_json is not supported", "kind"] {
+            assert_eq!(omits(400, &error(said), &none), None, "{said}");
+        }
+        assert_eq!(omits(500, &error("mirostat"), &none), None);
+        let mut without = Dialect::default();
+        assert_eq!(without.change(Repair::OmitExtra("mirostat".into())), None, "nothing is learned of it");
+        assert_eq!(omits(400, &error("mirostat"), &without), None);
+        assert_eq!(without.omits(&request), ["mirostat"]);
+        assert_eq!(without.extra(&request).len(), 3);
     }
 
     #[test]
@@ -350,7 +406,7 @@ mod tests {
         let sum = "This model's maximum context length is 8192 tokens. However, you requested 16484 tokens (100 in the \
                    messages, 16384 in the completion). Please reduce the length of the messages or completion.";
         let lowered = Repair::LowerCap { tokens: 8_092, always: false };
-        assert_eq!(asked(400, &error(sum)), Some(lowered));
+        assert_eq!(asked(400, &error(sum)), Some(lowered.clone()));
         let mut dialect = Dialect::default();
         dialect.change(lowered);
         assert_eq!(repair(400, &error(sum), &whole(), &dialect), None, "once");

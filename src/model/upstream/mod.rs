@@ -108,8 +108,8 @@ impl Upstreams {
                 Err(unanswered) => unanswered,
             };
             let change = failure.status().and_then(|status| repair(status, &said, request, &dialect));
-            if let Some(Repair::Omit { field, .. }) = change
-                && is_needed(request, field)
+            if let Some(Repair::Omit { field, .. }) = &change
+                && is_needed(request, *field)
             {
                 return Err(field.refused(&endpoint.who()));
             }

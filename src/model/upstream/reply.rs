@@ -33,7 +33,7 @@ pub struct Reply {
     decoder: Decoder,
     known: Known,
     /// Fields of the request that the model was not sent.
-    omitted: Vec<&'static str>,
+    omitted: Vec<String>,
     read_at: Instant,
     /// How long nothing may come before the first delta; after it, `idle_timeout`.
     silence_max: Duration,
@@ -56,7 +56,7 @@ impl Reply {
         authority: String,
         known: Known,
         response: Response<Body>,
-        omitted: Vec<&'static str>,
+        omitted: Vec<String>,
         client: &Client,
     ) -> Self {
         Reply {
@@ -96,7 +96,7 @@ impl Reply {
     }
 
     /// Fields of the request that the model was not sent, since it refuses them.
-    pub fn omitted(&self) -> &[&'static str] {
+    pub fn omitted(&self) -> &[String] {
         &self.omitted
     }
 

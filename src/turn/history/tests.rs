@@ -156,7 +156,7 @@ fn of_a_long_output_head_and_tail_are_shown() {
 
 #[test]
 fn a_prompt_is_counted_by_its_texts_its_calls_and_its_files() {
-    let file = Content::File { media_type: "image/png".into(), url: "data:,x".into(), filename: None };
+    let file = Content::File { media_type: "image/png".into(), url: "data:,x".into(), filename: None, detail: None };
     let call = ToolCall { id: "id".into(), name: "12345".into(), arguments: "123456789".into(), beside: None };
     let messages = [
         model::Message::User(vec![Content::Text("1234".into()), file]),

@@ -259,8 +259,8 @@ impl Run {
             };
             match self.resolved.source.start(request, &mut waiting).await {
                 Ok(reply) => {
-                    self.progress.omitted.extend(reply.omitted());
-                    self.out.turn().ignore(reply.omitted().iter().map(|field| (*field).to_owned()));
+                    self.progress.omitted.extend(reply.omitted().iter().cloned());
+                    self.out.turn().ignore(reply.omitted().iter().cloned());
                     return Ok(reply);
                 }
                 Err(Error::TooLong { model, window, prompt }) => {

@@ -19,7 +19,7 @@ use crate::{
         replace,
         resolve::prompt,
         structured::Shape,
-        system::one_system,
+        system::{one_front, one_system},
         window::Window,
     },
 };
@@ -124,6 +124,9 @@ impl Run {
             let mut given = std::mem::take(&mut self.asked.given).unwrap_or_default();
             let field = self.resolved.source.facts().thoughts_field(Timestamp::now());
             given::bind(&mut given, &self.resolved.model.provider, field);
+            if !self.resolved.source.takes_system_anywhere() {
+                given = one_system(given);
+            }
             let system = &self.resolved.system;
             let system = (!system.is_empty()).then(|| Message::System(system.clone()));
             request.messages.splice(..0, system.into_iter().chain(given));
@@ -143,7 +146,11 @@ impl Run {
         given::bind(&mut fitted.messages, &self.resolved.model.provider, field);
         let of_this_turn = request.messages.split_off(self.progress.history_len);
         let was_longer = self.progress.history_len > fitted.messages.len();
-        request.messages = if self.asker.by.is_program() { one_system(fitted.messages) } else { fitted.messages };
+        request.messages = match (self.asker.by.is_program(), self.resolved.source.takes_system_anywhere()) {
+            (false, _) => fitted.messages,
+            (true, true) => one_front(fitted.messages),
+            (true, false) => one_system(fitted.messages),
+        };
         self.progress.history_len = request.messages.len();
         request.messages.extend(of_this_turn);
         self.progress.dropped = fitted.dropped;

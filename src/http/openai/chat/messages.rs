@@ -104,11 +104,14 @@ fn content(mut part: Fields, path: &str) -> Result<Content, Fault> {
         "text" => Ok(Content::Text(part.need_text("text")?)),
         "image_url" => {
             let at = part.path("image_url");
-            let url = match part.need("image_url")? {
-                Value::String(url) => url,
-                image => Fields::of(image, at.as_str())?.need_text("url")?,
+            let (url, detail) = match part.need("image_url")? {
+                Value::String(url) => (url, None),
+                image => {
+                    let mut image = Fields::of(image, at.as_str())?;
+                    (image.need_text("url")?, image.text("detail")?)
+                }
             };
-            image(url, &at)
+            image(url, detail, &at)
         }
         "file" => {
             let mut file = Fields::of(part.need("file")?, part.path("file"))?;
@@ -125,13 +128,13 @@ fn content(mut part: Fields, path: &str) -> Result<Content, Fault> {
 }
 
 /// An image by its URL. Nothing is fetched here: the model's server does that, or refuses it.
-pub fn image(url: String, path: &str) -> Result<Content, Fault> {
+pub fn image(url: String, detail: Option<String>, path: &str) -> Result<Content, Fault> {
     let media_type = match media_type(&url) {
         Some(media_type) if !media_type.is_empty() => media_type.to_owned(),
         None if url.starts_with("https://") => "image/*".to_owned(),
         _ => return Err(Fault::invalid_value(path, "must be a data: or an https: URL")),
     };
-    Ok(Content::File { media_type, url, filename: None })
+    Ok(Content::File { media_type, url, filename: None, detail })
 }
 
 /// A PDF or a text by its data.
@@ -143,7 +146,7 @@ pub fn document(data: String, filename: Option<String>, path: &str) -> Result<Co
     if media_type != "application/pdf" && !is_text {
         return Err(Fault::unsupported_value(path, "must be the data: URL of a PDF or of a text"));
     }
-    Ok(Content::File { media_type, url, filename })
+    Ok(Content::File { media_type, url, filename, detail: None })
 }
 
 /// The type that a `data:` URL names.

@@ -155,7 +155,7 @@ fn image(block: &mut Fields) -> Result<Content, Fault> {
         "url" => {
             let url = source.need_text("url")?;
             match url.starts_with("https://") {
-                true => Ok(Content::File { media_type: "image/*".into(), url, filename: None }),
+                true => Ok(Content::File { media_type: "image/*".into(), url, filename: None, detail: None }),
                 false => Err(Fault::invalid_value(source.path("url"), "must be an https: URL")),
             }
         }
@@ -205,7 +205,7 @@ fn unknown_source(source: &Fields, known: &str) -> Fault {
 }
 
 fn file(media_type: String, data: &str, filename: Option<String>) -> Content {
-    Content::File { url: format!("data:{media_type};base64,{data}"), media_type, filename }
+    Content::File { url: format!("data:{media_type};base64,{data}"), media_type, filename, detail: None }
 }
 
 fn titled(title: Option<String>, text: String) -> Content {

@@ -122,7 +122,8 @@ fn content(mut part: Fields, path: &str) -> Result<Content, Fault> {
         "refusal" => Ok(Content::Text(part.need_text("refusal")?)),
         "input_image" => {
             refuse_kept_files(&mut part, path)?;
-            image(part.need_text("image_url")?, &part.path("image_url"))
+            let detail = part.text("detail")?;
+            image(part.need_text("image_url")?, detail, &part.path("image_url"))
         }
         "input_file" => {
             refuse_kept_files(&mut part, path)?;
@@ -193,7 +194,7 @@ mod tests {
         let (items, ignored) = read(json!([
             {"role": "developer", "content": "d"},
             {"type": "message", "role": "user", "status": "completed", "content": [
-                {"type": "input_text", "text": "u"}, {"type": "input_image", "image_url": "data:image/png;base64,AA"}]},
+                {"type": "input_text", "text": "u"}, {"type": "input_image", "image_url": "data:image/png;base64,AA", "detail": "low"}]},
             {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "t"}], "encrypted_content": "x"},
             {"type": "reasoning", "summary": [], "encrypted_content": "x"},
             {"type": "message", "role": "assistant", "phase": "final", "content": [{"type": "output_text", "text": "a"}]},
@@ -204,8 +205,12 @@ mod tests {
             {"type": "web_search_call", "id": "ws_1"},
         ]))
         .unwrap();
-        let png =
-            Content::File { media_type: "image/png".into(), url: "data:image/png;base64,AA".into(), filename: None };
+        let png = Content::File {
+            media_type: "image/png".into(),
+            url: "data:image/png;base64,AA".into(),
+            filename: None,
+            detail: Some("low".into()),
+        };
         let call = ToolCall { id: "c".into(), name: "f".into(), arguments: "{ }".into(), beside: None };
         let output = format!("o\n{IMAGE_OF_A_TOOL}");
         let expected = [

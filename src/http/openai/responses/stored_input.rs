@@ -8,7 +8,7 @@ use crate::{
         messages::{Message, Role},
         responses::Response,
     },
-    turn::calls::AS_WRITTEN,
+    turn::{calls::AS_WRITTEN, history::OURS},
 };
 
 /// The items of its request, oldest first. `brought` are the messages that the request added, each with the parts that it had before.
@@ -95,7 +95,8 @@ fn content(part: &Value) -> Option<Value> {
     match part["type"].as_str()? {
         "text" => Some(json!({ "type": "input_text", "text": part["text"] })),
         "file" if part["mediaType"].as_str()?.starts_with("image/") => {
-            Some(json!({ "type": "input_image", "image_url": part["url"], "detail": "auto" }))
+            let detail = part["providerMetadata"][OURS]["detail"].as_str().unwrap_or("auto");
+            Some(json!({ "type": "input_image", "image_url": part["url"], "detail": detail }))
         }
         "file" => Some(json!({ "type": "input_file", "file_data": part["url"], "filename": part["filename"] })),
         _ => None,

@@ -21,7 +21,12 @@ fn messages(messages: Vec<Message>) -> Value {
 }
 
 fn file(media_type: &str, url: &str, filename: Option<&str>) -> Content {
-    Content::File { media_type: media_type.into(), url: url.into(), filename: filename.map(str::to_owned) }
+    Content::File {
+        media_type: media_type.into(),
+        url: url.into(),
+        filename: filename.map(str::to_owned),
+        detail: None,
+    }
 }
 
 #[test]
@@ -219,7 +224,7 @@ fn what_stood_beside_words_goes_back_to_who_sent_it_alone() {
     assert_eq!(sent("other", &Dialect::default()), bare);
     let mut without = Dialect::default();
     without.change(Repair::Omit { field: Field::Thoughts, always: true });
-    assert_eq!((sent("router", &without), without.omits(&request)), (bare, vec!["reasoning"]));
+    assert_eq!((sent("router", &without), without.omits(&request)), (bare, vec!["reasoning".to_owned()]));
 }
 
 #[test]
@@ -268,10 +273,10 @@ fn a_model_without_tools_is_told_in_words_what_they_returned() {
     let words = "(I called clock with {\"zone\":\"UTC\"} and got: 12:00)";
     let history = [user("When?"), asked("Let me see."), output.clone(), said, user("Thanks.")];
     let told = format!("assistant: Let me see.\n\n{words}\n\nIt is noon.");
-    assert_eq!(sent(&history), (vec!["user: When?".into(), told, "user: Thanks.".into()], vec!["tools"]));
+    assert_eq!(sent(&history), (vec!["user: When?".into(), told, "user: Thanks.".into()], vec!["tools".to_owned()]));
     let last = [user("When?"), asked(""), output];
     let expected = vec!["user: When?".to_owned(), format!("assistant: {words}"), "user: Go on.".into()];
-    assert_eq!(sent(&last), (expected, vec!["tools"]));
+    assert_eq!(sent(&last), (expected, vec!["tools".to_owned()]));
 }
 
 #[test]
@@ -343,4 +348,23 @@ fn what_a_request_cannot_do_without_is_sent_whatever_is_known_of_the_model() {
     }
     assert!(ours_sent["messages"][0]["content"].is_string() && own_sent["messages"][0]["content"].is_array());
     assert_eq!(without.omits(&own), ["stream_options", "seed"]);
+}
+
+#[test]
+fn instructions_stay_where_they_stand_where_they_may_stand_anywhere() {
+    let user = |text: &str| Message::User(vec![Content::Text(text.into())]);
+    let messages = vec![Message::System("s".into()), user("1"), Message::System("t".into()), user("2")];
+    let request = Request { messages, ..Request::default() };
+    let roles = |dialect: &Dialect| {
+        let body: Value = serde_json::from_slice(&encode(&request, dialect, "up")).unwrap();
+        let messages = body["messages"].as_array().unwrap().iter();
+        messages
+            .map(|message| format!("{}:{}", message["role"], message["content"]).replace('"', ""))
+            .collect::<Vec<_>>()
+    };
+    let anywhere = Dialect { system_anywhere: true, ..Dialect::default() };
+    assert_eq!(roles(&anywhere), ["system:s", "user:1", "system:t", "user:2"]);
+    assert_eq!(roles(&Dialect::default()), ["system:s\\n\\nt", "user:1\\n\\n2"]);
+    let without = Dialect { system_anywhere: true, ..without([Field::System]) };
+    assert_eq!(roles(&without), ["user:s\\n\\nt\\n\\n1\\n\\n2"]);
 }

@@ -72,8 +72,9 @@ fn files_are_passed_on_as_they_are_and_what_is_no_file_of_ours_is_refused_by_its
             "data:text/plain;base64,AA==",
         ),
     ] {
+        let detail = part["image_url"]["detail"].as_str().map(str::to_owned);
         let (_, messages) = said(of(part));
-        let file = Content::File { media_type: media_type.into(), url: url.into(), filename: None };
+        let file = Content::File { media_type: media_type.into(), url: url.into(), filename: None, detail };
         assert_eq!(messages, [Message::User(vec![Content::Text("look".into()), file])]);
     }
     let place = "messages[0].content[1]";

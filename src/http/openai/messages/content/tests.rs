@@ -97,16 +97,25 @@ fn files_arrive_as_they_are_and_those_of_a_tool_follow_its_output() {
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": [
             {"type": "text", "text": "Here:"}, png, {"type": "tool_reference", "tool_name": "Read"}]}]},
     ]);
-    let image =
-        || Content::File { media_type: "image/png".into(), url: "data:image/png;base64,iVBO".into(), filename: None };
+    let image = || Content::File {
+        media_type: "image/png".into(),
+        url: "data:image/png;base64,iVBO".into(),
+        filename: None,
+        detail: None,
+    };
     let said = messages(sent);
     let pdf = Content::File {
         media_type: "application/pdf".into(),
         url: "data:application/pdf;base64,JVBE".into(),
         filename: Some("T".into()),
+        detail: None,
     };
-    let linked =
-        Content::File { media_type: "image/*".into(), url: "https://example.com/a.jpg".into(), filename: None };
+    let linked = Content::File {
+        media_type: "image/*".into(),
+        url: "https://example.com/a.jpg".into(),
+        filename: None,
+        detail: None,
+    };
     let first = vec![image(), linked, pdf, text("T:\nwords"), text("w"), image(), text("S:\nfound")];
     assert_eq!(said[0], Message::User(first));
     let output = "Here:\n\n[a file, which follows]\n\nRead";
