@@ -147,7 +147,14 @@ pub(super) fn endpoint(
         "api.openai.com" => Dialect { cap: CapField::MaxCompletionTokens, system_anywhere: true, ..Dialect::default() },
         _ => Dialect::default(),
     };
-    Endpoint { name: name.to_owned(), base_url: base_url.to_owned(), api_key, headers, dialect, whose: Whose::Operators }
+    Endpoint {
+        name: name.to_owned(),
+        base_url: base_url.to_owned(),
+        api_key,
+        headers,
+        dialect,
+        whose: Whose::Operators,
+    }
 }
 
 /// Whether a base URL is of this machine.

@@ -61,6 +61,7 @@ mod openai_embeddings;
 mod openai_kept;
 mod openai_life;
 mod openai_messages;
+mod openai_money;
 mod openai_responses;
 mod openai_upstream;
 mod projects;

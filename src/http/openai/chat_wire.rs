@@ -20,7 +20,7 @@ use super::error::Fault;
 use crate::{
     model::Usage,
     turn::{
-        calls::AS_WRITTEN,
+        calls::as_written,
         chunk::{Chunk, DONE, ErrorData},
         line::{pieces, write_json},
         wire::Wire,
@@ -221,9 +221,7 @@ impl ChatWire {
     /// Its arguments, if none came before, and what its provider put beside them.
     fn end_call(&mut self, index: usize, input: &Value, metadata: Option<&Value>, frames: &mut Vec<u8>) {
         if !self.calls.have_arguments[index] {
-            let written = metadata.and_then(|metadata| metadata[AS_WRITTEN]["arguments"].as_str());
-            let arguments = written.or(input.as_str()).map_or_else(|| input.to_string(), str::to_owned);
-            pieces(&arguments).for_each(|piece| self.arguments(index, piece, frames));
+            pieces(&as_written(metadata, input)).for_each(|piece| self.arguments(index, piece, frames));
         }
         let kept = metadata.and_then(Value::as_object).and_then(|providers| providers.values().next());
         let extra = |name| kept.and_then(|kept| kept.get(name)?.get(EXTRA));

@@ -11,6 +11,10 @@ pub const TAG: &str = "OpenAI-compatible";
 /// The schema of a failure.
 pub const FAILURE: &str = "V1Failure";
 
+/// Where a chat completion is kept.
+const KEPT: &str = "Nothing of it is kept but its bill, unless `store` is true, or the header `x-alm-session-id` or \
+                    `metadata.alm_session` names a session: its history becomes what was posted.";
+
 /// The statuses of failure, and when each is returned.
 const FAILURES: [(&str, &str); 10] = [
     ("400", "Not understood, out of range, not served, or refused by the model's server."),
@@ -78,6 +82,9 @@ pub fn operation(method: &Method, path: &str, id: &str) -> Option<(String, Value
         "tags": [TAG], "summary": summary, "operationId": id, "parameters": parameters(path), "responses": responses(streams),
         "security": [{ "bearer": [] }, { "apiKey": [] }],
     });
+    if path == "/chat/completions" {
+        operation["description"] = KEPT.into();
+    }
     if let Some(example) = body {
         let schema = json!({ "type": "object", "additionalProperties": true, "example": example });
         operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });

@@ -16,7 +16,7 @@ use crate::{
     model::Usage,
     turn::{
         bill::usage_json,
-        calls::AS_WRITTEN,
+        calls::as_written,
         chunk::{Chunk, ErrorData},
         line::{pieces, write_json},
         wire::Wire,
@@ -96,9 +96,8 @@ impl ResponsesWire {
             Chunk::ToolInputAvailable { tool_call_id, tool_name, input, provider_metadata, .. }
             | Chunk::ToolInputError { tool_call_id, tool_name, input, provider_metadata, .. } => {
                 self.begin_call(tool_call_id, tool_name);
-                let written = provider_metadata.as_ref().and_then(written);
                 if let Some(call) = self.open_item(tool_call_id).filter(|call| call.text.is_empty()) {
-                    call.text = written.unwrap_or_else(|| text_of(input));
+                    call.text = as_written(provider_metadata.as_ref(), input).into_owned();
                 }
                 self.close(|item| item.key == *tool_call_id);
             }
@@ -369,15 +368,6 @@ fn shown_usage(usage: &Value) -> Value {
         "output_tokens_details": { "reasoning_tokens": details("outputTokenDetails", "reasoningTokens") },
         "total_tokens": count(&usage["totalTokens"]),
     })
-}
-
-/// A call's arguments as its model wrote them.
-fn written(metadata: &Value) -> Option<String> {
-    metadata[AS_WRITTEN]["arguments"].as_str().map(str::to_owned)
-}
-
-fn text_of(input: &Value) -> String {
-    input.as_str().map_or_else(|| input.to_string(), str::to_owned)
 }
 
 /// When an id was made, which begins with that moment. Milliseconds since 1970.

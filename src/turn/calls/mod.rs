@@ -3,6 +3,8 @@
 //! Rule: what a model wrote is foreign text. A call runs only if its arguments are JSON, its tool exists and takes them,
 //! and the reply that holds it came to its own end.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -101,6 +103,12 @@ pub fn keep_written(input: &mut Chunk, arguments: &str) {
     {
         provider_metadata.get_or_insert_with(|| json!({}))[AS_WRITTEN] = json!({ "arguments": arguments });
     }
+}
+
+/// A client's call's arguments as its model wrote them, as far as that was noted.
+pub fn as_written<'a>(metadata: Option<&'a Value>, input: &'a Value) -> Cow<'a, str> {
+    let written = metadata.and_then(|metadata| metadata[AS_WRITTEN]["arguments"].as_str());
+    written.or(input.as_str()).map_or_else(|| input.to_string().into(), Cow::from)
 }
 
 #[cfg(test)]

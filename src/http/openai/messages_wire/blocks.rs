@@ -10,9 +10,9 @@ use std::{
 };
 
 use serde::de::IgnoredAny;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
-use super::event::{Block, Delta, Event};
+use super::event::{Block, Caller, Delta, Event};
 
 /// Between texts of different steps, which are one to a reader.
 const BETWEEN: &str = "\n\n";
@@ -82,12 +82,12 @@ impl Blocks {
     }
 
     /// A call is whole; `input` is streamed if nothing of it was.
-    pub fn end_call<'a>(&mut self, id: &str, input: &Value, events: &mut Vec<Event<'a>>) {
+    pub fn end_call(&mut self, id: &str, input: &str, events: &mut Vec<Event<'_>>) {
         let Some(at) = self.find(id) else { return };
         let open = &mut self.line[at];
         open.is_whole = true;
         if open.kept.is_empty() {
-            open.kept = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
+            input.clone_into(&mut open.kept);
             if at == 0 {
                 events.push(delta(self.index, &open.kind, open.kept.clone().into()));
             }
@@ -145,9 +145,10 @@ impl Blocks {
 impl Kind {
     fn block(&self) -> Block {
         match self {
-            Kind::Text => Block::Text { text: String::new() },
+            Kind::Text => Block::Text { citations: None, text: String::new() },
             Kind::Thinking => Block::Thinking { thinking: String::new(), signature: "" },
             Kind::Call { id, name } => Block::ToolUse {
+                caller: Caller { r#type: "direct" },
                 id: id.clone(),
                 name: name.clone(),
                 input: RawValue::from_string("{}".into()).expect("an empty object is JSON"),

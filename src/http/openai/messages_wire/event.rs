@@ -38,9 +38,19 @@ pub struct Message {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Block {
-    Text { text: String },
+    Text { citations: Option<Nothing>, text: String },
     Thinking { thinking: String, signature: &'static str },
-    ToolUse { id: String, name: String, input: Box<RawValue> },
+    ToolUse { caller: Caller, id: String, name: String, input: Box<RawValue> },
+}
+
+/// What there is none of here. The key is there all the same: typed clients want every one.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub enum Nothing {}
+
+/// Who called a tool: the model itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct Caller {
+    pub r#type: &'static str,
 }
 
 /// More of a block.
@@ -60,6 +70,8 @@ pub enum Delta<'a> {
 pub struct End {
     pub stop_reason: Option<Stop>,
     pub stop_sequence: Option<&'static str>,
+    pub stop_details: Option<Nothing>,
+    pub container: Option<Nothing>,
 }
 
 /// Why.
@@ -73,12 +85,23 @@ pub enum Stop {
 }
 
 /// What it took. The prompt's tokens are in two counts: those that were read from a cache, and the others.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Usage {
     input_tokens: u64,
     cache_creation_input_tokens: u64,
     cache_read_input_tokens: u64,
     output_tokens: u64,
+    output_tokens_details: Details,
+    cache_creation: Option<Nothing>,
+    inference_geo: Option<Nothing>,
+    server_tool_use: Option<Nothing>,
+    service_tier: Option<Nothing>,
+}
+
+/// What the tokens of a reply were.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+struct Details {
+    thinking_tokens: u64,
 }
 
 /// What went wrong.
@@ -115,7 +138,7 @@ impl Event<'_> {
 impl Usage {
     /// Of a prompt that was not answered.
     pub fn of_prompt(input_tokens: u64) -> Self {
-        Usage { input_tokens, cache_creation_input_tokens: 0, cache_read_input_tokens: 0, output_tokens: 0 }
+        Usage { input_tokens, ..Usage::default() }
     }
 }
 
@@ -125,7 +148,8 @@ impl From<&model::Usage> for Usage {
             input_tokens: usage.input_tokens.saturating_sub(usage.cache_read_tokens),
             cache_read_input_tokens: usage.cache_read_tokens,
             output_tokens: usage.output_tokens,
-            ..Usage::of_prompt(0)
+            output_tokens_details: Details { thinking_tokens: usage.reasoning_tokens },
+            ..Usage::default()
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     error::INTERNAL_TEXT,
     model,
     turn::{
+        calls::as_written,
         chunk::{Chunk, ErrorData},
         wire::Wire,
     },
@@ -78,7 +79,7 @@ impl Wire for MessagesWire {
         let request_id = self.head.request_id.clone();
         match self.stop {
             Some(stop) => {
-                let delta = End { stop_reason: Some(stop), stop_sequence: None };
+                let delta = End { stop_reason: Some(stop), ..End::default() };
                 events.extend([Event::MessageDelta { delta, usage: Usage::from(usage) }, Event::MessageStop]);
             }
             None => events.push(failure(&Fault::internal(), INTERNAL_TEXT, &request_id)),
@@ -116,10 +117,10 @@ impl MessagesWire {
             Chunk::ToolInputDelta { tool_call_id, input_text_delta } => {
                 self.blocks.argue(tool_call_id, input_text_delta, events);
             }
-            Chunk::ToolInputAvailable { tool_call_id, tool_name, input, .. }
-            | Chunk::ToolInputError { tool_call_id, tool_name, input, .. } => {
+            Chunk::ToolInputAvailable { tool_call_id, tool_name, input, provider_metadata, .. }
+            | Chunk::ToolInputError { tool_call_id, tool_name, input, provider_metadata, .. } => {
                 self.call(tool_call_id, tool_name, events);
-                self.blocks.end_call(tool_call_id, input, events);
+                self.blocks.end_call(tool_call_id, &as_written(provider_metadata.as_ref(), input), events);
             }
             Chunk::DataError { data, .. } => self.fail(data, events),
             Chunk::Abort => self.stop = Some(self.stop_of("stop")),

@@ -39,7 +39,7 @@ impl Whole {
 
     fn fill(&mut self, delta: &Delta<'_>) {
         match (self.content().last_mut(), delta) {
-            (Some(Block::Text { text }), Delta::Text { text: more }) => text.push_str(more),
+            (Some(Block::Text { text, .. }), Delta::Text { text: more }) => text.push_str(more),
             (Some(Block::Thinking { thinking, .. }), Delta::Thinking { thinking: more }) => thinking.push_str(more),
             (_, Delta::Input { partial_json }) => self.arguments.push_str(partial_json),
             _ => {}
