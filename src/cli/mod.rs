@@ -15,6 +15,7 @@ mod clients;
 mod demo;
 mod deposit;
 mod doctor;
+mod gguf;
 mod globals;
 mod health;
 mod keys;
@@ -67,6 +68,9 @@ enum Command {
     Providers(providers::Providers),
     /// List an organization's models
     Models(models::Models),
+    /// Keep local models' files in the data folder
+    #[command(subcommand)]
+    Gguf(gguf::Gguf),
     /// Show how to connect the commonest clients
     Clients(clients::Clients),
     /// Add, try and set the tools of agents
@@ -116,6 +120,7 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => command.run(&globals),
         Command::Providers(command) => command.run(&globals),
         Command::Models(command) => command.run(&globals),
+        Command::Gguf(command) => command.run(&globals),
         Command::Clients(command) => command.run(&globals),
         Command::Tools(command) => command.run(&globals),
         Command::Mcp(command) => command.run(&globals),

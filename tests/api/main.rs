@@ -10,6 +10,10 @@ mod support;
 #[allow(dead_code)] // the unit tests use all of it
 mod fake_mcp;
 
+#[path = "../../src/model/gguf/sample.rs"]
+#[allow(dead_code)] // the unit tests use all of it
+mod gguf_sample;
+
 mod absence;
 mod addresses;
 mod agents;
@@ -31,6 +35,7 @@ mod edge;
 mod edits;
 mod errors;
 mod failures;
+mod gguf;
 mod history;
 mod http_tools;
 mod idempotency;

@@ -29,7 +29,7 @@ const MAY_USE: &str = "
     child       secret
     outbound    error
     store       error id time money key
-    model       error time secret child outbound
+    model       error id time secret child outbound
     catalog     error id time money secret seal outbound store model
     tools       error id time money secret seal child outbound store model
     turn        error id time money store model catalog tools

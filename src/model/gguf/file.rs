@@ -1,7 +1,7 @@
 //! A file with its parts, opened without waiting for anything that is none.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -55,24 +55,23 @@ pub fn files(file: &Path, header: &Header) -> Result<Vec<PathBuf>> {
 }
 
 fn open_one(file: &Path) -> Result<Header> {
-    let refuse = |what: &str| Err(Error::failed(format!("{} is {what}", file.display())));
-    let told = fs::metadata(file).map_err(|error| unopened(file, &error))?;
-    if told.is_dir() {
-        return refuse("a folder");
-    }
-    // Without waiting, should a pipe have taken its place meanwhile.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let open = if told.is_file() {
-        File::options().read(true).custom_flags(flags).open(file)
-    } else {
-        return refuse(NO_FILE);
-    };
-    let open = open.map_err(|error| unopened(file, &error))?;
-    let told = open.metadata().map_err(|error| unopened(file, &error))?;
-    if !told.is_file() {
-        return refuse(NO_FILE);
-    }
-    read(open, told.len()).map_err(|fault| fault.of(file, told.len()))
+    let (open, bytes) = open_file(file)?;
+    read(open, bytes).map_err(|fault| fault.of(file, bytes))
 }
 
-const NO_FILE: &str = "a pipe or a device, not a file";
+/// A regular file, and how many bytes it has.
+pub(super) fn open_file(path: &Path) -> Result<(File, u64)> {
+    let unopened = |error| unopened(path, &error);
+    let check = |told: &Metadata| match told {
+        told if told.is_dir() => Err(Error::failed(format!("{} is a folder", path.display()))),
+        told if told.is_file() => Ok(()),
+        _ => Err(Error::failed(format!("{} is a pipe or a device, not a file", path.display()))),
+    };
+    check(&fs::metadata(path).map_err(unopened)?)?;
+    // Without waiting, should a pipe have taken its place meanwhile.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(unopened)?;
+    let told = file.metadata().map_err(unopened)?;
+    check(&told)?;
+    Ok((file, told.len()))
+}
