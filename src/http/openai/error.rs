@@ -230,10 +230,11 @@ impl From<Error> for Fault {
                 refused(StatusCode::BAD_REQUEST, INVALID_REQUEST, Some("context_length_exceeded")).param("messages")
             }
             Error::Unauthorized(_) => refused(StatusCode::UNAUTHORIZED, AUTHENTICATION, Some("invalid_api_key"))
-                .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+                .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+                .no_retry(),
             Error::Forbidden { message, .. } => {
                 let code = if message == OTHER_ORG { "org_mismatch" } else { "insufficient_scope" };
-                refused(StatusCode::FORBIDDEN, PERMISSION, Some(code))
+                refused(StatusCode::FORBIDDEN, PERMISSION, Some(code)).no_retry()
             }
             Error::PaymentRequired { .. } => {
                 refused(StatusCode::TOO_MANY_REQUESTS, INSUFFICIENT_QUOTA, Some("insufficient_quota")).no_retry()

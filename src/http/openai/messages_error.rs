@@ -2,12 +2,22 @@
 //!
 //! Rule: a failure's type follows from its status; a balance that is empty is told apart, since waiting does not fill it.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 /// The body of a failure. `code` is the word that OpenAI's shape has for it.
 pub fn json(status: u16, code: &str, message: &str, request_id: &str) -> Value {
-    let error = json!({ "type": type_of(status, code), "message": message });
+    let error = json!({ "type": type_of(status, code), "message": message_of(code, message) });
     json!({ "type": "error", "error": error, "request_id": request_id })
+}
+
+/// The sentence of a failure. Clients that shorten a conversation know that they have to by its first words.
+pub fn message_of<'a>(code: &str, message: &'a str) -> Cow<'a, str> {
+    match code {
+        "context_length_exceeded" => format!("prompt is too long: {message}").into(),
+        _ => message.into(),
+    }
 }
 
 /// The type of a failure.
@@ -48,6 +58,7 @@ mod tests {
             assert_eq!(of(status, "x"), expected, "{status}");
         }
         assert_eq!(of(429, "insufficient_quota"), "billing_error");
+        assert_eq!(message_of("context_length_exceeded", "m holds 8 tokens"), "prompt is too long: m holds 8 tokens");
         let whole = json(404, "model_not_found", "no model", "req-1");
         let expected = json!({"type": "error", "error": {"type": "not_found_error", "message": "no model"}, "request_id": "req-1"});
         assert_eq!(whole, expected);

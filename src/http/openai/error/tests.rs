@@ -68,6 +68,9 @@ fn sdks_are_told_whether_and_when_to_try_again() {
     };
     let wait = Duration::from_millis(2_001);
     assert_eq!(headers(Error::TooManyRequests { retry_after: wait }), ["retry-after: 3"]);
+    let forbidden = Error::Forbidden { message: "no".into(), step_up: false };
+    assert_eq!(headers(forbidden), ["x-should-retry: false"]);
+    assert_eq!(headers(Error::Unauthorized("no")), ["www-authenticate: Bearer", "x-should-retry: false"]);
     assert_eq!(headers(Error::PaymentRequired { balance: 0, model: "m".into() }), ["x-should-retry: false"]);
     assert_eq!(Fault::from(Error::TooManyRequests { retry_after: wait }).message, "too many requests: try again in 3s");
 }

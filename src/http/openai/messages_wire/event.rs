@@ -108,7 +108,7 @@ struct Details {
 #[derive(Debug, Serialize)]
 pub struct Wrong<'a> {
     pub r#type: &'static str,
-    pub message: &'a str,
+    pub message: Cow<'a, str>,
 }
 
 impl Event<'_> {

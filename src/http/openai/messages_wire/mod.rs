@@ -12,7 +12,10 @@ use self::{
     event::{End, Event, Message, Stop, Usage, Wrong},
     whole::Whole,
 };
-use super::{error::Fault, messages_error::type_of};
+use super::{
+    error::Fault,
+    messages_error::{message_of, type_of},
+};
 use crate::{
     error::INTERNAL_TEXT,
     model,
@@ -159,7 +162,8 @@ impl MessagesWire {
 }
 
 fn failure<'a>(fault: &Fault, message: &'a str, request_id: &'a str) -> Event<'a> {
-    let r#type = type_of(fault.status.as_u16(), fault.code.unwrap_or_default());
+    let code = fault.code.unwrap_or_default();
+    let (r#type, message) = (type_of(fault.status.as_u16(), code), message_of(code, message));
     Event::Error { error: Wrong { r#type, message }, request_id }
 }
 
