@@ -69,6 +69,7 @@ def get_weather(city: str) -> str:
 /** aider calls no tool: it writes what the model's text says. */
 export const aider = async (at, prompt) => ({
   file: await pythonOf("aider"),
+  fails: /^litellm\.\w+/m,
   args: [
     ...["-m", "aider", "--model", `openai/${at.model}`, "--openai-api-base", at.base, "--openai-api-key", at.key],
     ...[

@@ -22,15 +22,15 @@ export const quiet = (more) => ({
 });
 
 /**
- * `plan(at, prompt, home)` says how it is run: `{ file, args, env, files }`, files being texts by their place in its home.
- * It works in the folder `work` there.
+ * `plan(at, prompt, home)` says how it is run: `{ file, args, env, files, fails }`, files being texts by their place in its home,
+ * and `fails` what it prints of a failure, where its exit code does not tell. It works in the folder `work` there.
  */
 export function program(plan) {
   const run = async (at, prompt, stop) => {
     // Not in /tmp: Codex puts no program there.
     const home = await mkdtemp(join(cache, "home."));
     try {
-      const { file, args, env, files = {} } = await plan(at, prompt, home);
+      const { file, args, env, files = {}, fails } = await plan(at, prompt, home);
       for (const [name, text] of Object.entries({ ...files, "work/README.md": "A folder to work in.\n" })) {
         await mkdir(dirname(join(home, name)), { recursive: true });
         await writeFile(join(home, name), text);
@@ -43,7 +43,8 @@ export function program(plan) {
       // Its whole group, as Ctrl-C does.
       stop?.then(() => process.kill(-child.pid, "SIGINT"));
       const [code] = await once(child, "close");
-      return { text, code, written: await readFile(join(work, "weather.txt"), "utf8").catch(() => undefined) };
+      const failed = code !== 0 || fails?.test(text);
+      return { text, failed, written: await readFile(join(work, "weather.txt"), "utf8").catch(() => undefined) };
     } finally {
       await rm(home, { recursive: true, force: true, maxRetries: 3 });
     }
@@ -51,7 +52,7 @@ export function program(plan) {
   return {
     async chat(at, prompt) {
       const said = await run(at, prompt);
-      if (said.code !== 0) throw new Error(said.text);
+      if (said.failed) throw new Error(said.text);
       return said;
     },
     tool: (at, prompt) => run(at, prompt),
