@@ -1,4 +1,4 @@
-//! What servers say when they refuse, and what is then left out.
+//! What a refused request could do without.
 
 use serde_json::{Map, json};
 
