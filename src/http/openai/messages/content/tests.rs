@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::Message;
+use crate::{model::Message, turn::system::one_system};
 
 fn decoded(messages: Value) -> Result<(Vec<Message>, Ignored), Fault> {
     let (mut conversation, mut ignored) = (Conversation::new(), Ignored::default());
@@ -15,7 +15,7 @@ fn decoded(messages: Value) -> Result<(Vec<Message>, Ignored), Fault> {
 }
 
 fn messages(messages: Value) -> Vec<Message> {
-    decoded(messages).unwrap().0
+    one_system(decoded(messages).unwrap().0)
 }
 
 fn text(text: &str) -> Content {
