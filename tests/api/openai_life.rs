@@ -107,6 +107,35 @@ fn a_stream_that_is_asked_for_again_is_joined_and_then_told_again() {
 }
 
 #[test]
+fn a_kept_stream_is_joined_as_it_comes() {
+    let app = App::shared();
+    let word = |text: &str| delta(json!({ "content": text }));
+    let slow = || Answer::empty().chunk(word("One ")).wait().chunk(word("two.")).chunk(finish("stop")).done();
+    let messages = json!([{ "role": "user", "content": "Hi" }]);
+    for (org, path, body) in [
+        ("acme", "/v1/responses", json!({ "model": "ala", "input": "Hi", "stream": true })),
+        (
+            "globex",
+            "/v1/chat/completions",
+            json!({ "model": "ala", "messages": messages, "stream": true, "store": true }),
+        ),
+    ] {
+        let model = FakeModel::start([slow()]);
+        let acme = app.org_asking(org, &model).header("idempotency-key", &alm::id::generate());
+        let ask = || acme.attempt("POST", path, Some(&body.to_string())).unwrap().into_body();
+        // Both have begun, though the model has not come to its end.
+        let (mut first, mut second) = (ask(), ask());
+        model.go();
+        let (first, second) = (first.read_to_string().unwrap(), second.read_to_string().unwrap());
+        let again =
+            until("the kept answer", || Some(acme.post(path, body.clone())).filter(|reply| reply.status == 200));
+        assert!(first.contains("One ") && first.contains("two."), "{first}");
+        assert_eq!((&second, &again.text), (&first, &first), "{path}");
+        assert_eq!(model.asked().len(), 1);
+    }
+}
+
+#[test]
 fn a_reply_that_is_asked_for_once_outlives_its_client() {
     let app = App::shared();
     let model = FakeModel::start([Answer::empty()

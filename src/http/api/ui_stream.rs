@@ -15,7 +15,10 @@ use poem_openapi::{
 
 use super::chunks::StreamChunk;
 use crate::{
-    http::wire::stream::{EVENT_STREAM, SESSION_ID, stream_response},
+    http::{
+        state::in_flight::Live,
+        wire::stream::{EVENT_STREAM, SESSION_ID, stream_response},
+    },
     turn::{engine::Started, reader::Reader, running::RunningTurn},
 };
 
@@ -72,7 +75,7 @@ impl IntoResponse for UiStream {
             headers.insert(TEST_MODE, HeaderValue::from_static("true"));
         }
         // For `IdempotencyLayer`: a repeated request joins this turn.
-        response.set_data(self.turn);
+        response.set_data(Live::of(self.turn));
         response
     }
 }

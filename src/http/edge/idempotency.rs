@@ -26,7 +26,7 @@ use crate::{
         body::Arrival,
         state::{
             App,
-            in_flight::{Head, Lookup, Name},
+            in_flight::{Head, Live, Lookup, Name},
             rate_limit::{Allowance, Left},
         },
         wire::{
@@ -42,7 +42,6 @@ use crate::{
         Tenant,
         idempotency::{Answer, Claim, Done},
     },
-    turn::{reader::Reader, running::RunningTurn},
 };
 
 /// The header.
@@ -75,7 +74,7 @@ impl Endpoint for IdempotencyLayer {
         let sent = request.take_body();
         let claim = claim(&tenant, name, &request, sent).await.map_err(ApiError)?;
         match app.in_flight.begin(&claim, || app.store.done_request(&name)).map_err(ApiError)? {
-            Lookup::Running(live, head) => return Ok(with_head(Body::from_bytes_stream(live.reader()), head)),
+            Lookup::Running(live, head) => return Ok(with_head(live.body(), head)),
             Lookup::Done(done) => {
                 // The stored message is no stream of this face.
                 let done = if is_openai { Done { turn: None, ..done } } else { done };
@@ -118,16 +117,16 @@ impl First {
         }
         let mut head = (response.status(), response.headers().clone());
         head.1.extend(self.left.told().into_iter().flat_map(Allowance::headers));
-        if let Some(live) = response.data::<Arc<RunningTurn>>().cloned() {
+        if let Some(live) = response.data::<Live>().cloned() {
             if !self.is_openai {
                 self.keep(&head, Bytes::new()).await;
             }
             self.app.in_flight.join(&self.claim.name, (live.clone(), head.clone()));
             tokio::spawn(async move {
                 if self.is_openai {
-                    self.keep_stream(&head, live.reader()).await;
+                    self.keep_stream(&head, live.body()).await;
                 } else {
-                    live.ended().await;
+                    live.turn.ended().await;
                 }
             });
             return Ok(response);
@@ -139,8 +138,8 @@ impl First {
     }
 
     /// Keeps a stream, once it is over.
-    async fn keep_stream(&self, head: &Head, mut frames: Reader) {
-        let mut sent = Vec::new();
+    async fn keep_stream(&self, head: &Head, frames: Body) {
+        let (mut sent, mut frames) = (Vec::new(), frames.into_bytes_stream());
         while let Some(Ok(piece)) = frames.next().await {
             // What is too long is read to its end all the same: until then its name is taken.
             if sent.len() <= ANSWER_BYTES_MAX {

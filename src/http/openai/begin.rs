@@ -4,6 +4,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -17,7 +18,10 @@ use poem::{
 use super::{answer, error::Fault, ignored::Ignored, models::Asked};
 use crate::{
     error::Error,
-    http::auth::{Caller, Chat},
+    http::{
+        auth::{Caller, Chat},
+        state::in_flight::Live,
+    },
     key::Env,
     store::sessions::BUSY,
     turn::{
@@ -73,10 +77,23 @@ pub async fn begin(caller: &Caller<Chat>, ask: Ask, mut ignored: Ignored, stream
         }
     };
     if stream && is_once {
-        response.set_data(turn.clone());
+        response.set_data(Live::of(turn.clone()));
     }
     note_left_out(&turn, &mut ignored);
     Ok(with_headers(response, model.as_deref(), test_mode, &ignored))
+}
+
+/// The stream of a kept reply, which `read` writes for each of its readers: whoever asks again with the same key joins it.
+pub fn joinable(
+    caller: &Caller<Chat>,
+    turn: &Arc<RunningTurn>,
+    read: impl Fn(&RunningTurn) -> Body + Send + Sync + 'static,
+) -> Response {
+    let mut response = answer::events(read(turn));
+    if caller.claim.is_some() {
+        response.set_data(Live::read_by(turn.clone(), read));
+    }
+    response
 }
 
 /// Notes what of the request, and of its agent, the model was not sent.

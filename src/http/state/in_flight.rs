@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use poem::http::{HeaderMap, StatusCode};
+use poem::{
+    Body,
+    http::{HeaderMap, StatusCode},
+};
 
 use crate::{
     error::{Error, Result},
@@ -25,7 +28,7 @@ pub struct InFlight {
 struct Entry {
     body_hash: [u8; 32],
     /// The reply that is being written, and the head it was begun with.
-    running: Option<(Arc<RunningTurn>, Head)>,
+    running: Option<(Live, Head)>,
 }
 
 pub type Head = (StatusCode, HeaderMap);
@@ -34,8 +37,32 @@ pub type Head = (StatusCode, HeaderMap);
 pub enum Lookup {
     /// There was none: the one who asks is the first now.
     Nothing,
-    Running(Arc<RunningTurn>, Head),
+    Running(Live, Head),
     Done(Done),
+}
+
+/// A reply that is being written, for those who join it.
+#[derive(Clone)]
+pub struct Live {
+    pub turn: Arc<RunningTurn>,
+    read: Arc<dyn Fn(&RunningTurn) -> Body + Send + Sync>,
+}
+
+impl Live {
+    /// One that is read as it is written.
+    pub fn of(turn: Arc<RunningTurn>) -> Self {
+        Live::read_by(turn, |turn| Body::from_bytes_stream(turn.reader()))
+    }
+
+    /// One that `read` writes anew for each of its readers, from its start.
+    pub fn read_by(turn: Arc<RunningTurn>, read: impl Fn(&RunningTurn) -> Body + Send + Sync + 'static) -> Self {
+        Live { turn, read: Arc::new(read) }
+    }
+
+    /// All of it, for one reader.
+    pub fn body(&self) -> Body {
+        (self.read)(&self.turn)
+    }
 }
 
 impl InFlight {
@@ -58,7 +85,7 @@ impl InFlight {
     }
 
     /// Lets others join a reply that is being written.
-    pub fn join(&self, name: &Name, running: (Arc<RunningTurn>, Head)) {
+    pub fn join(&self, name: &Name, running: (Live, Head)) {
         if let Some(entry) = self.entries().get_mut(name) {
             entry.running = Some(running);
         }
@@ -92,7 +119,7 @@ mod tests {
         assert!(matches!(begin(0), Ok(Lookup::Nothing)));
         assert!(matches!(begin(0), Err(Error::Conflict(_))));
         assert!(matches!(begin(1), Err(Error::Invalid(_))));
-        in_flight.join(&[1; 32], (RunningTurn::new(), (StatusCode::OK, HeaderMap::new())));
+        in_flight.join(&[1; 32], (Live::of(RunningTurn::new()), (StatusCode::OK, HeaderMap::new())));
         assert!(matches!(begin(0), Ok(Lookup::Running(..))));
         in_flight.end(&[1; 32]);
         assert!(matches!(begin(1), Ok(Lookup::Nothing)));

@@ -21,7 +21,10 @@ use crate::{
         wire::stream::SESSION_ID,
     },
     id,
-    turn::ask::{Ask, By, SessionRef, Trigger},
+    turn::{
+        ask::{Ask, By, SessionRef, Trigger},
+        running::RunningTurn,
+    },
 };
 
 /// Where a request names the session.
@@ -58,7 +61,7 @@ pub async fn create(
         request;
     let ToStore { system, asides, posted } = conversation.to_store();
     let tools = tools.finish();
-    let theirs = Theirs::new(tools.iter().map(|tool| tool.name.clone()));
+    let names: Vec<_> = tools.iter().map(|tool| tool.name.clone()).collect();
     let ask = Ask {
         session,
         messages: posted,
@@ -74,18 +77,20 @@ pub async fn create(
     let started = caller.app.engine.begin(ask).await.map_err(begin::fault_of)?;
     let id = format!("chatcmpl-{}", started.turn_id.as_deref().unwrap_or_default());
     let head = Head { model, ..Head::now(id) };
-    let listener = started.turn.listener();
     let answer = match stream {
         true => {
-            let wire = ChatWire::stream(head, include_usage);
-            answer::events(Body::from_bytes_stream(ChatReader::new(listener, theirs, wire)))
+            let read = move |turn: &RunningTurn| {
+                let (theirs, wire) = (Theirs::new(names.clone()), ChatWire::stream(head.clone(), include_usage));
+                Body::from_bytes_stream(ChatReader::new(turn.listener(), theirs, wire))
+            };
+            begin::joinable(caller, &started.turn, read)
         }
         false => {
             started.turn.ended().await;
             if let Some(error) = started.turn.take_failure() {
                 return Err(error.into());
             }
-            let mut reader = ChatReader::new(listener, theirs, ChatWire::whole(head));
+            let mut reader = ChatReader::new(started.turn.listener(), Theirs::new(names), ChatWire::whole(head));
             let mut whole = Vec::new();
             while let Some(Ok(piece)) = reader.next().await {
                 whole.extend_from_slice(&piece);

@@ -9,7 +9,7 @@ use super::{
     entries::{self, Messages, entries},
     id, references,
     request::{self, ResponseRequest},
-    retrieve::{object, running, streamed},
+    retrieve::{body_of, object, running},
 };
 use crate::{
     error::Error,
@@ -76,7 +76,10 @@ async fn kept(caller: &Caller<Chat>, request: ResponseRequest) -> Result<Respons
     let stored = started.turn_id.as_deref().map_or(Ok(None), |turn| caller.org().response(turn))?;
     let stored = stored.ok_or(Error::NotFound("response"))?;
     let answer = match request.stream {
-        true => streamed(&stored, &started.turn, 0),
+        true => {
+            let stored = stored.clone();
+            begin::joinable(caller, &started.turn, move |turn| body_of(&stored, turn, 0))
+        }
         false if is_background => json(&object(caller, &stored).await?),
         false => {
             started.turn.ended().await;

@@ -40,7 +40,7 @@ pub async fn retrieve(call: Call<ReadOrChat>) -> Result<Response, Fault> {
         return Ok(json(&object(&call.caller, &stored).await?));
     }
     if let Some(turn) = running(&call.caller, &stored) {
-        return Ok(streamed(&stored, &turn, query.starting_after.map_or(0, |last| last.saturating_add(1))));
+        return Ok(events(body_of(&stored, &turn, query.starting_after.map_or(0, |last| last.saturating_add(1)))));
     }
     let (frames, wire) = told(&call.caller, stored).await?;
     Ok(events(Body::from(match query.starting_after {
@@ -63,9 +63,9 @@ pub fn running<A>(caller: &Caller<A>, stored: &Stored) -> Option<std::sync::Arc<
 }
 
 /// Its events from that number on, while it is written.
-pub fn streamed(stored: &Stored, turn: &RunningTurn, from: u64) -> Response {
+pub fn body_of(stored: &Stored, turn: &RunningTurn, from: u64) -> Body {
     let (wire, theirs) = wire_of(stored);
-    events(Body::from_bytes_stream(ResponseReader::new(turn.listener(), theirs, wire, from)))
+    Body::from_bytes_stream(ResponseReader::new(turn.listener(), theirs, wire, from))
 }
 
 /// The object, as it is now.
