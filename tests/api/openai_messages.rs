@@ -56,6 +56,11 @@ fn failure(reply: &Reply, status: u16) -> (String, String) {
     (text("type"), text("message"))
 }
 
+/// A block of words.
+fn text(text: &str) -> Value {
+    json!({"type": "text", "citations": null, "text": text})
+}
+
 #[test]
 fn a_reply_is_a_message_and_streamed_it_comes_to_the_same() {
     let app = App::shared();
@@ -74,17 +79,21 @@ fn a_reply_is_a_message_and_streamed_it_comes_to_the_same() {
     assert_eq!((&start["model"], &start["content"]), (&json!("up/free"), &json!([])));
     let said: String = events.iter().filter_map(|event| event["delta"]["text"].as_str()).collect();
     whole["id"] = json!("msg");
-    let usage =
-        json!({"input_tokens": 10, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 5});
+    let usage = json!({"input_tokens": 10, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 5,
+            "output_tokens_details": {"thinking_tokens": 0}, "cache_creation": null, "inference_geo": null,
+            "server_tool_use": null, "service_tier": null});
     assert_eq!(
         whole,
         json!({
-            "id": "msg", "type": "message", "role": "assistant", "model": "up/free", "content": [{"type": "text", "text": said}],
-            "stop_reason": "end_turn", "stop_sequence": null, "usage": usage,
+            "id": "msg", "type": "message", "role": "assistant", "model": "up/free", "content": [text(&said)],
+            "stop_reason": "end_turn", "stop_sequence": null, "stop_details": null, "container": null, "usage": usage,
         })
     );
     assert_eq!((said.as_str(), &events[5]["usage"]), ("Hello there.", &usage));
-    assert_eq!(events[5]["delta"], json!({"stop_reason": "end_turn", "stop_sequence": null}));
+    assert_eq!(
+        events[5]["delta"],
+        json!({"stop_reason": "end_turn", "stop_sequence": null, "stop_details": null, "container": null})
+    );
     let listed = acme.get("/sessions").ok(200);
     assert_eq!(listed["items"], json!([]), "nothing is kept");
 }
@@ -126,7 +135,9 @@ fn a_tool_of_the_client_goes_round() {
     let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
     let tools = json!([{"name": "get_weather", "description": "Now.", "input_schema": schema}]);
     let first = message(&acme, body("up/free", json!({"tools": tools, "tool_choice": {"type": "any"}})));
-    let call = json!({"type": "tool_use", "id": "call_1", "name": "get_weather", "input": {"city": "Paris"}});
+    let by = json!({"type": "direct"});
+    let call =
+        json!({"type": "tool_use", "caller": by, "id": "call_1", "name": "get_weather", "input": {"city": "Paris"}});
     assert_eq!((&first["content"], &first["stop_reason"]), (&json!([call]), &json!("tool_use")));
     let function = json!({"name": "get_weather", "description": "Now.", "parameters": schema});
     let asked = &upstream.chats()[0];
@@ -141,7 +152,7 @@ fn a_tool_of_the_client_goes_round() {
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": [{"type": "text", "text": "rain"}]}]},
     ]);
     let last = message(&acme, body("up/free", json!({"tools": tools, "messages": said})));
-    assert_eq!(last["content"], json!([{"type": "text", "text": "It rains."}]));
+    assert_eq!(last["content"], json!([text("It rains.")]));
     let asked = &upstream.chats()[2]["messages"];
     assert_eq!(asked[1]["tool_calls"][0]["id"], asked[2]["tool_call_id"]);
     assert_eq!((&asked[2]["role"], &asked[2]["content"]), (&json!("tool"), &json!("rain")));
@@ -155,7 +166,7 @@ fn thoughts_are_a_block_of_their_own_and_a_cut_reply_says_so() {
     let upstream = FakeModel::start([Answer::chunks(thinking)]);
     let acme = acme(&app, &upstream);
     let said = message(&acme, body("up/free", json!({"thinking": {"type": "adaptive"}})));
-    let expected = json!([{"type": "thinking", "thinking": "Hm.", "signature": ""}, {"type": "text", "text": "Ye"}]);
+    let expected = json!([{"type": "thinking", "thinking": "Hm.", "signature": ""}, text("Ye")]);
     assert_eq!((&said["content"], &said["stop_reason"]), (&expected, &json!("max_tokens")));
     assert!(upstream.chats()[0].get("thinking").is_none());
 }
