@@ -11,7 +11,12 @@ use std::{
 
 use alm::{
     key::{self, Env, Scope},
-    model::{openai::Decoder, sse::Parser},
+    model::{
+        Content, Message, Request,
+        cassette::{Match, Shelf, Speed, Tape},
+        openai::Decoder,
+        sse::Parser,
+    },
     store::Store,
     turn::{chunk::Chunk, fold::Fold, reader::Reader, running::RunningTurn, step::Step},
 };
@@ -26,6 +31,8 @@ const DELTAS: usize = 200;
 const JOURNAL_DELTAS: usize = 200_000;
 /// Readers that wait for the next chunk.
 const READERS: usize = 1_000;
+/// Exchanges of the cassette that is searched, as many as one may have.
+const EXCHANGES: usize = 10_000;
 /// What one read of an upstream's socket brings when it streams at full speed.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -172,5 +179,29 @@ fn chunks(body: &[u8]) -> Vec<Chunk> {
     chunks
 }
 
-criterion_group!(hot, key_check, from_bytes_to_frames, readers);
+/// Which of the recorded answers a request gets: found at once, and the worst of it, compared with each.
+fn recorded(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tour.jsonl");
+    let question = |n: usize| format!("What is the weather in town {n}, and what will it be like there next week?");
+    let line = |n: usize| {
+        format!("{{\"kind\":\"model\",\"model\":\"m\",\"asked\":\"{}\",\"body\":[[0,\"x\"]]}}\n", question(n))
+    };
+    let lines: String = (0..EXCHANGES).map(line).collect();
+    std::fs::write(&file, format!("{{\"almCassette\":1}}\n{lines}")).expect("a file");
+    let tape =
+        Tape { provider: "replay".into(), file, speed: Speed::Instant, reach: Match::Nearest, real_tools: false };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let shelf = Shelf::default();
+    let ask = |text: String| {
+        let messages = vec![Message::User(vec![Content::Text(text)])];
+        let request = Request { model: "m".into(), messages, ..Request::default() };
+        runtime.block_on(shelf.start(&tape, "c", &request)).map(drop).expect("an answer");
+    };
+    ask(question(0));
+    c.bench_function("cassette: one of 10,000, exact", |b| b.iter(|| ask(question(EXCHANGES / 2))));
+    c.bench_function("cassette: one of 10,000, nearest", |b| b.iter(|| ask(question(EXCHANGES + 1))));
+}
+
+criterion_group!(hot, key_check, from_bytes_to_frames, readers, recorded);
 criterion_main!(hot);

@@ -49,7 +49,7 @@ impl World {
     fn known(&self, id: &str) -> Known {
         match self.catalog.resolve(&self.tenant, id).unwrap().source {
             Source::Upstream { known, .. } => known,
-            Source::Demo => panic!("{id} is no built-in model"),
+            Source::Demo | Source::Cassette { .. } => panic!("{id} is no model of a server"),
         }
     }
 

@@ -1,9 +1,10 @@
 //! Models: a request goes in, deltas come out.
 //!
 //! Rule: nothing here knows sessions, money or the AI SDK stream. `turn` turns deltas into chunks.
-//! Reading order: this file, `sse.rs`, `tool_calls.rs`, `facts.rs`, `openai/` (all plain), then `upstream/` (the
-//! only one that waits) and `demo/` (the built-in model).
+//! Reading order: this file, `sse.rs`, `tool_calls.rs`, `facts.rs`, `openai/` (all plain), then `upstream/`
+//! and `cassette/` (which wait) and `demo/` (the built-in model).
 
+pub mod cassette; // answers that were recorded
 pub mod facts; // what is known of a model
 pub mod gguf; // the header of a model's file
 mod halves; // characters that arrive in two halves

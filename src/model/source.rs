@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::{
-    Delta, Ending, Request, demo,
+    Delta, Ending, Request,
+    cassette::{self, Match, Shelf, Tape, ToolExchange},
+    demo,
     facts::{Facts, Lesson},
     known::Known,
     upstream::{
@@ -21,6 +25,8 @@ pub enum Source {
     Demo,
     /// A provider, the way there, and what is known of the model.
     Upstream { upstreams: Arc<Upstreams>, endpoint: Box<Endpoint>, known: Known },
+    /// A cassette, and the conversation whose answers are counted. There is no way to a network from here.
+    Cassette { shelf: Arc<Shelf>, tape: Box<Tape>, conversation: String },
 }
 
 /// A running reply. Dropping it ends it at once, the provider's connection included.
@@ -29,13 +35,15 @@ pub enum Reply {
     Demo(demo::Script),
     /// Of a provider.
     Upstream(Box<upstream::Reply>),
+    /// Of a cassette.
+    Cassette(Box<cassette::Reply>),
 }
 
 impl Source {
     /// What is known of the model by now.
     pub fn facts(&self) -> Arc<Facts> {
         match self {
-            Source::Demo => Arc::default(),
+            Source::Demo | Source::Cassette { .. } => Arc::default(),
             Source::Upstream { known, .. } => known.facts(),
         }
     }
@@ -52,11 +60,25 @@ impl Source {
         }
     }
 
+    /// Says which conversation it is that asks.
+    pub fn asked_in(&mut self, asking: &str) {
+        if let Source::Cassette { conversation, .. } = self {
+            asking.clone_into(conversation);
+        }
+    }
+
+    /// What a tool answered to that input when the conversation was recorded; none if it is to run.
+    pub async fn recorded(&self, tool: &str, input: &Value) -> Option<Result<ToolExchange>> {
+        let Source::Cassette { shelf, tape, conversation } = self else { return None };
+        shelf.tool(tape, conversation, tool, input).await.transpose()
+    }
+
     /// Asks for the vectors of texts; the built-in model has none.
     pub async fn embed(&self, texts: &Texts) -> Result<Vectors> {
         match self {
             Source::Demo => Err(Error::ModelUnavailable("the built-in model makes no vectors of texts".into())),
             Source::Upstream { upstreams, endpoint, .. } => upstreams.embed(endpoint, texts).await,
+            Source::Cassette { .. } => Err(Error::ModelUnavailable("a cassette has no vectors of texts".into())),
         }
     }
 
@@ -68,6 +90,9 @@ impl Source {
             Source::Upstream { upstreams, endpoint, known } => {
                 Reply::Upstream(Box::new(upstreams.start(endpoint, known, request, waiting).await?))
             }
+            Source::Cassette { shelf, tape, conversation } => {
+                Reply::Cassette(Box::new(shelf.start(tape, conversation, request).await?))
+            }
         })
     }
 }
@@ -78,6 +103,15 @@ impl Reply {
         match self {
             Reply::Demo(_) => &[],
             Reply::Upstream(reply) => reply.omitted(),
+            Reply::Cassette(reply) => reply.omitted(),
+        }
+    }
+
+    /// How it was found, if it was recorded.
+    pub fn replayed(&self) -> Option<Match> {
+        match self {
+            Reply::Demo(_) | Reply::Upstream(_) => None,
+            Reply::Cassette(reply) => Some(reply.found()),
         }
     }
 
@@ -86,6 +120,7 @@ impl Reply {
         match self {
             Reply::Demo(script) => script.next(deltas).await,
             Reply::Upstream(reply) => reply.next(deltas).await,
+            Reply::Cassette(reply) => reply.next(deltas).await,
         }
     }
 }

@@ -70,7 +70,7 @@ const ONLY_IN: &str = "
     clap          cli
     rmcp          tools
     sse_stream    tools
-    regex         tools
+    regex         model tools
     std::process::Command  child
     tokio::process         child
 ";

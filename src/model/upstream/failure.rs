@@ -245,6 +245,11 @@ impl Failure {
     }
 }
 
+/// The error of a refusal that was recorded, as one that has just come.
+pub(in crate::model) fn refused(code: u16, retry_after: Option<Duration>, said: &str, who: &str, model: &str) -> Error {
+    Failure::Status { code, retry_after }.explained(said).into_error(who, Purpose::Reply(model))
+}
+
 fn untrusted_sentence(why: Untrusted) -> &'static str {
     match why {
         Untrusted::Issuer => {

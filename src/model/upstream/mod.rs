@@ -8,7 +8,7 @@
 mod answered;
 pub mod embeddings; // vectors for texts
 mod endpoint;
-mod failure;
+pub(in crate::model) mod failure; // why none did
 mod reply; // one that runs
 mod told; // what servers tell of their models
 mod unpack;
