@@ -50,7 +50,10 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub use server::{ApiKey, Builder, Error, ErrorKind, Handle, Organization, Provider, Scopes, Server};
+pub use server::{
+    ApiKey, Approval, Builder, Error, ErrorKind, Handle, Organization, Provider, Scopes, Server, Tool, ToolCall,
+    ToolSpec,
+};
 
 // The map, in reading order. `schema.sql` comes before all of it.
 

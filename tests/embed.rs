@@ -4,10 +4,15 @@ use std::{
     io::Read,
     net::{SocketAddr, TcpListener},
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use alm::{ApiKey, Builder, ErrorKind, Provider, Scopes, Server};
+use alm::{ApiKey, Approval, Builder, ErrorKind, Provider, Scopes, Server, Tool, ToolCall, ToolSpec};
+use serde_json::{Value, json};
 
 /// A request as any client sends it. The status of its answer.
 fn status(url: &str, path: &str, key: &str) -> u16 {
@@ -207,4 +212,121 @@ fn the_environments_proxy_is_asked_only_if_the_host_says_so() {
         assert!(child.wait().unwrap().success(), "{wish}");
         assert_eq!(connections > 0, is_asked, "{wish}");
     }
+}
+
+/// A tool that does what its name says.
+struct Own {
+    name: &'static str,
+    approval: Approval,
+    ran: Arc<AtomicUsize>,
+}
+
+impl Tool for Own {
+    fn spec(&self) -> ToolSpec {
+        let schema = json!({ "type": "object", "properties": { "town": { "type": "string" } } });
+        let spec = ToolSpec::new(self.name, "What its name says.", schema).approval(self.approval);
+        if self.name == "sleeps" { spec.timeout(Duration::from_millis(100)) } else { spec }
+    }
+
+    async fn run(&self, call: ToolCall) -> Result<Value, String> {
+        self.ran.fetch_add(1, Ordering::SeqCst);
+        match self.name {
+            "panics" => panic!("the tool is broken, as it should be"),
+            "refuses" => Err(format!("There is no weather in {}.", call.input["town"])),
+            "sleeps" => std::future::pending().await,
+            _ => Ok(json!({ "sky": "clear", "town": call.input["town"], "session": call.session_id })),
+        }
+    }
+}
+
+/// Sends a JSON body and reads the answer to its end.
+fn post(url: &str, path: &str, key: &ApiKey, body: &Value) -> String {
+    let agent = ureq::Agent::from(ureq::Agent::config_builder().http_status_as_error(false).build());
+    let request = agent.post(format!("{url}/api/v1{path}")).header("content-type", "application/json");
+    let request = request.header("authorization", format!("Bearer {}", key.expose()));
+    request.send(body.to_string()).unwrap().into_body().read_to_string().unwrap()
+}
+
+/// What the built-in model's call of a tool came to, as the chat's stream tells it.
+fn call(url: &str, key: &ApiKey, session: &str, tool: &str, input: &Value) -> String {
+    let text = format!("Call {tool} with {input}");
+    post(url, "/chat", key, &json!({ "id": session, "messages": [{ "role": "user", "content": text }] }))
+}
+
+/// A server with these tools, which runs until its task is aborted.
+async fn with_tools(
+    folder: &std::path::Path,
+    tools: &[(&'static str, Approval)],
+    ran: &Arc<AtomicUsize>,
+) -> (String, ApiKey, tokio::task::JoinHandle<()>) {
+    let own = |builder: Builder, (name, approval): &(&'static str, Approval)| {
+        builder.tool(Own { name, approval: *approval, ran: ran.clone() })
+    };
+    let builder = Server::builder().data_dir(folder).drain(Duration::from_secs(1));
+    let server = tools.iter().fold(builder, own).build().await.unwrap();
+    let org = server.handle().ensure_org("acme").await.unwrap();
+    let key = org.create_key("app", Scopes::ALL).await.unwrap();
+    let url = server.url().unwrap().to_owned();
+    (url, key, tokio::spawn(async move { server.run(std::future::pending()).await.unwrap() }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_is_code_of_the_host_runs_and_whatever_it_does_its_call_ends() {
+    let (folder, ran) = (tempfile::tempdir().unwrap(), Arc::default());
+    let names = ["weather", "panics", "refuses", "sleeps"].map(|name| (name, Approval::Never));
+    let (url, key, running) = with_tools(folder.path(), &names, &ran).await;
+    let asked = tokio::task::spawn_blocking(move || {
+        let input = json!({ "town": "Oslo" });
+        [
+            call(&url, &key, "a", "weather", &input),
+            call(&url, &key, "b", "panics", &input),
+            call(&url, &key, "c", "refuses", &input),
+            call(&url, &key, "d", "sleeps", &input),
+            call(&url, &key, "e", "weather", &json!({ "town": 7 })),
+        ]
+    });
+    let [weather, panics, refuses, sleeps, wrong] = asked.await.unwrap();
+    assert!(weather.contains(r#""output":{"sky":"clear","town":"Oslo","session":"a"},"dynamic":true"#), "{weather}");
+    assert!(panics.contains(r#""errorText":"The tool panics failed.""#), "{panics}");
+    assert!(refuses.contains(r#""errorText":"There is no weather in \"Oslo\".""#), "{refuses}");
+    let late = "No answer came within 100 ms. It may have taken effect: check before you call it again.";
+    assert!(sleeps.contains(late), "{sleeps}");
+    assert!(wrong.contains("weather: town: ") && wrong.contains("tool-input-error"), "{wrong}");
+    assert!([&weather, &panics, &refuses, &sleeps, &wrong].iter().all(|reply| reply.contains("data: [DONE]")));
+    assert_eq!(ran.load(Ordering::SeqCst), 4, "what does not fit the schema is not run");
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_the_hosts_code_that_asks_waits_over_a_restart_and_runs_once() {
+    let (folder, ran) = (tempfile::tempdir().unwrap(), Arc::default());
+    let tools = [("pay", Approval::Ask)];
+    let (url, key, running) = with_tools(folder.path(), &tools, &ran).await;
+    let asked = tokio::task::spawn_blocking(move || call(&url, &key, "c", "pay", &json!({ "town": "Oslo" })));
+    let asked = asked.await.unwrap();
+    let id = asked.split(r#""approvalId":""#).nth(1).expect(&asked).split('"').next().unwrap().to_owned();
+    assert_eq!(ran.load(Ordering::SeqCst), 0);
+    running.abort();
+    drop(running.await);
+
+    let (url, key, running) = with_tools(folder.path(), &tools, &ran).await;
+    let answered = tokio::task::spawn_blocking(move || {
+        let yes = json!({ "approvals": [{ "approvalId": id, "approved": true }] });
+        [post(&url, "/chat/c/resume", &key, &yes), post(&url, "/chat/c/resume", &key, &yes)]
+    });
+    let [first, again] = answered.await.unwrap();
+    assert!(
+        first.contains(r#""output":{"sky":"clear""#) && again.contains(r#""output":{"sky":"clear""#),
+        "{first}{again}"
+    );
+    assert_eq!(ran.load(Ordering::SeqCst), 1);
+    running.abort();
+}
+
+#[tokio::test]
+async fn a_tool_that_cannot_be_keeps_the_server_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = Own { name: "Not a name", approval: Approval::Ask, ran: Arc::default() };
+    let error = Server::builder().data_dir(folder.path()).tool(own).build().await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("Not a name: name: must be 1 to 64"), "{error}");
 }

@@ -25,7 +25,8 @@ use crate::{
     seal::{self, Sealer},
     store::{Store, file::lock},
     tools::{
-        Tools,
+        Tool, Tools,
+        host::{self, HostTool},
         mcp::stdio::{self, Commands},
     },
     turn::engine::{Engine, RESPONSE_KEEP},
@@ -73,6 +74,7 @@ pub struct Builder {
     log_lines_lost: Option<Arc<AtomicU64>>,
     /// The `alm` that starts commands, or why none does.
     program: Result<PathBuf, &'static str>,
+    tools: Vec<host::Given>,
 }
 
 impl Server {
@@ -99,6 +101,7 @@ impl Server {
             variables: None,
             log_lines_lost: None,
             program: Err(child::NO_PROGRAM),
+            tools: Vec::new(),
         }
     }
 }
@@ -234,6 +237,12 @@ impl Builder {
         self
     }
 
+    /// Gives agents a tool that is code of this program.
+    pub fn tool(mut self, tool: impl HostTool) -> Self {
+        self.tools.push(host::Given::new(tool));
+        self
+    }
+
     /// Where the program counts the lines that its log has lost, for the metrics.
     #[doc(hidden)]
     pub fn log_lines_lost(mut self, count: Arc<AtomicU64>) -> Self {
@@ -264,6 +273,8 @@ impl Builder {
             self.data_dir.ok_or_else(|| Cause::invalid("data_dir", "name the folder that holds everything"))?;
         let v1_per_minute =
             NonZeroU32::new(self.v1_per_minute).ok_or_else(|| Cause::invalid("v1_per_minute", "must be at least 1"))?;
+        host::check(&self.tools)?;
+        let hosts = self.tools.into_iter().map(Tool::from).collect();
         let (key_file, wants_setup) = (self.secret_key_file, self.setup_link);
         let commands = Arc::new(Commands::new(folder.clone(), Arc::new(Children::new(self.program))));
         let (store, lock, sealer, cookie, setup) = blocking(move || {
@@ -280,7 +291,7 @@ impl Builder {
         let (setup, setup_code) = setup.unzip();
         let named = self.variables.map(EnvProvider::from_env).unwrap_or_default();
         let clients = Arc::new(outbound::ToolClients::new(&options)?);
-        let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone());
+        let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone(), hosts);
         let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
         let engine = Engine::new(store.clone(), catalog.clone(), tools.clone(), self.responses_keep);
         engine.recover().await?;

@@ -21,6 +21,7 @@ pub use self::{
     error::{Error, ErrorKind},
     handle::{ApiKey, Handle, Organization, Provider, Scopes},
 };
+pub use crate::tools::host::{Approval, HostTool as Tool, ToolCall, ToolSpec};
 use crate::{
     http::{
         self,

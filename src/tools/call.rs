@@ -1,6 +1,6 @@
 //! One call of a tool: who asks, and how it ended.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -48,5 +48,13 @@ impl Ended {
     /// An output without files.
     pub fn done(output: Value) -> Self {
         Ended::Done { output, files: Vec::new() }
+    }
+}
+
+/// A time as people say it.
+pub(super) fn duration(time: Duration) -> String {
+    match time.as_millis() {
+        ms if ms % 1_000 == 0 => format!("{} s", ms / 1_000),
+        ms => format!("{ms} ms"),
     }
 }

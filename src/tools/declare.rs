@@ -141,8 +141,7 @@ pub(super) const MOVED: &str = "belong to the previous host: send them for this 
 pub fn check(tool: &HttpTool) -> Result<()> {
     let mut faults = Faults::default();
     faults.also(check_name(&tool.name));
-    let chars = tool.description.chars().count();
-    faults.unless((1..=TOOL_DESCRIPTION_CHARS_MAX).contains(&chars), "description", "must be 1 to 2048 characters");
+    faults.also(check_description(&tool.description));
     faults.unless(METHODS.contains(&&*tool.method), "method", "must be GET, HEAD, POST, PUT, PATCH or DELETE");
     let places = || Template::parse(&tool.url).map_err(|fault| Error::invalid("url", fault));
     faults.also(place::url(&tool.url).and_then(|_| places()));
@@ -172,7 +171,8 @@ pub fn only_reads(method: &str) -> bool {
     ["GET", "HEAD"].contains(&method)
 }
 
-fn check_name(name: &str) -> Result<()> {
+/// Whether models may know a tool by that name.
+pub(super) fn check_name(name: &str) -> Result<()> {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     if !first || !name.bytes().all(known) || name.len() > TOOL_NAME_CHARS_MAX || name.contains("__") {
@@ -183,6 +183,14 @@ fn check_name(name: &str) -> Result<()> {
         return Err(Error::invalid("name", format!("{name} is a tool of alm itself: choose another")));
     }
     Ok(())
+}
+
+/// Whether models may be told so much of a tool.
+pub(super) fn check_description(description: &str) -> Result<()> {
+    match (1..=TOOL_DESCRIPTION_CHARS_MAX).contains(&description.chars().count()) {
+        true => Ok(()),
+        false => Err(Error::invalid("description", "must be 1 to 2048 characters")),
+    }
 }
 
 /// Whether a call may take so long.

@@ -79,9 +79,11 @@ type Place<'a> = (usize, &'a str);
 /// What is wrong with a server, if its tools are not offered for it.
 pub type Reach<'a> = &'a dyn Fn(&McpServer) -> Option<String>;
 
-/// A page of an organization's tools: built-in, HTTP, then MCP by server and name; last the names that an agent has in vain.
+/// A page of an organization's tools: built-in, the host's, HTTP, then MCP by server and name; last the names that an agent has in
+/// vain.
 pub fn page(
     org: &Org<'_>,
+    hosts: &[Tool],
     filter: &Filter,
     limit: usize,
     cursor: Option<&str>,
@@ -90,7 +92,7 @@ pub fn page(
     let after = cursor.map_or(Ok((0, "")), place_of)?;
     let mut rows = Vec::new();
     for (section, origin) in
-        [Some(Origin::Builtin), Some(Origin::Http), Some(Origin::Mcp), None].into_iter().enumerate()
+        [Some(Origin::Builtin), Some(Origin::Host), Some(Origin::Http), Some(Origin::Mcp), None].into_iter().enumerate()
     {
         let is_wanted = filter.origin.is_none() || filter.origin == origin;
         if section < after.0 || rows.len() > limit || !is_wanted {
@@ -98,10 +100,11 @@ pub fn page(
         }
         let from = if section == after.0 { after.1 } else { "" };
         let mut found = match origin {
-            Some(Origin::Builtin) => Builtin::ALL.map(of_builtin).into(),
-            Some(Origin::Http) => org.http_tools()?.into_iter().map(of_http).collect(),
+            Some(Origin::Builtin) => Builtin::ALL.map(|builtin| of_code(builtin.into())).into(),
+            Some(Origin::Host) => hosts.iter().cloned().map(of_code).collect(),
+            Some(Origin::Http) => org.http_tools()?.into_iter().map(|tool| of_http(tool, hosts)).collect(),
             Some(_) => of_servers(org, from, limit, reach)?,
-            None => missing(org, filter.agent.as_ref())?,
+            None => missing(org, hosts, filter.agent.as_ref())?,
         };
         found.sort_by(|one, other| one.name.cmp(&other.name));
         found.retain(|shown| *shown.name > *from);
@@ -122,15 +125,16 @@ pub fn of_server(org: &Org<'_>, slug: &str, reach: Reach<'_>) -> Result<Vec<Show
 }
 
 /// The tool of that name.
-pub fn one(org: &Org<'_>, name: &str, reach: Reach<'_>) -> Result<Shown> {
-    if let Some(builtin) = Builtin::ALL.into_iter().find(|builtin| builtin.name() == name) {
-        return Ok(of_builtin(builtin));
+pub fn one(org: &Org<'_>, hosts: &[Tool], name: &str, reach: Reach<'_>) -> Result<Shown> {
+    let builtin = Builtin::ALL.into_iter().map(Tool::from);
+    if let Some(tool) = builtin.chain(hosts.iter().cloned()).find(|tool| tool.name == name) {
+        return Ok(of_code(tool));
     }
     if is_of_server(name) {
         let (server, tool) = org.mcp_tool(name)?;
         return Ok(of_mcp(&server, tool, reach));
     }
-    org.http_tool(name).map(of_http)
+    org.http_tool(name).map(|tool| of_http(tool, hosts))
 }
 
 /// Whether that can be the name of a tool of an MCP server alone.
@@ -168,14 +172,14 @@ fn for_agent(shown: Shown, agent: Option<&Agent>) -> Option<Shown> {
     Some(Shown { policy, ..shown })
 }
 
-fn of_builtin(builtin: Builtin) -> Shown {
-    let tool = Tool::from(builtin);
+/// One that is code: built in, or the host's.
+fn of_code(tool: Tool) -> Shown {
     Shown {
         name: tool.name,
         title: tool.title,
         description: tool.description,
         input_schema: tool.input_schema.to_string(),
-        origin: Some(Origin::Builtin),
+        origin: Some(tool.origin),
         server: None,
         policy: tool.policy,
         is_on: true,
@@ -190,8 +194,9 @@ fn of_builtin(builtin: Builtin) -> Shown {
     }
 }
 
-fn of_http(tool: HttpTool) -> Shown {
+fn of_http(tool: HttpTool, hosts: &[Tool]) -> Shown {
     let is_off = !tool.is_active || tool.approval == Policy::Off;
+    let is_taken = hosts.iter().any(|host| host.name == tool.name);
     Shown {
         name: tool.name.clone(),
         title: None,
@@ -201,8 +206,12 @@ fn of_http(tool: HttpTool) -> Shown {
         server: None,
         policy: tool.approval,
         is_on: tool.is_active,
-        state: if is_off { State::Off } else { State::Ready },
-        fault: None,
+        state: match is_off {
+            true => State::Off,
+            false if is_taken => State::Faulty,
+            false => State::Ready,
+        },
+        fault: is_taken.then(|| "The program that runs this server has a tool of this name.".into()),
         fingerprint: declare::fingerprint_of(&tool),
         accepted: None,
         is_changed: false,
@@ -271,12 +280,12 @@ fn definition_texts(definition: &str) -> (String, String) {
 }
 
 /// What an agent names and nobody has: it is kept, since a server may come back.
-fn missing(org: &Org<'_>, agent: Option<&Agent>) -> Result<Vec<Shown>> {
+fn missing(org: &Org<'_>, hosts: &[Tool], agent: Option<&Agent>) -> Result<Vec<Shown>> {
     let mut missing = Vec::new();
     for name in agent.and_then(|agent| agent.allowed_tools.as_ref()).into_iter().flatten() {
         let found = match name.strip_suffix("__*") {
             Some(slug) => org.mcp_server(slug).map(drop),
-            None => one(org, name, &|_| None).map(drop),
+            None => one(org, hosts, name, &|_| None).map(drop),
         };
         match found {
             Ok(()) => {}
@@ -311,7 +320,7 @@ fn of_nobody(name: &str) -> Shown {
 
 impl From<HttpTool> for Shown {
     fn from(tool: HttpTool) -> Self {
-        of_http(tool)
+        of_http(tool, &[])
     }
 }
 

@@ -10,6 +10,7 @@ pub mod client; // tools that whoever asks runs
 pub mod connect; // what an MCP server has to be
 pub mod declare; // what an HTTP tool has to be
 pub mod fingerprint; // what a definition is recognised by
+pub mod host; // code of the program that runs the server
 pub mod http; // those that are requests to an HTTP API
 pub mod listing; // what is shown of them
 pub mod mcp; // those of MCP servers
@@ -61,6 +62,8 @@ pub struct Toolbox {
 pub struct Tools {
     store: Store,
     sealer: Sealer,
+    /// Of the program that runs the server, by name.
+    hosts: Vec<Tool>,
     http: http::Sender,
     mcp: Arc<mcp::Servers>,
 }
@@ -69,23 +72,30 @@ impl Tools {
     /// Those of the organizations in a store, with what opens their secrets and where their requests may go.
     pub fn new(store: Store, sealer: Sealer, clients: Arc<ToolClients>) -> Arc<Self> {
         let http = http::Sender::new(clients.clone(), sealer.clone());
-        Tools::opening(store, sealer.clone(), http, mcp::Opening::new(clients, sealer, None))
+        Tools::opening(store, sealer.clone(), http, mcp::Opening::new(clients, sealer, None), Vec::new())
     }
 
-    /// The same, with what starts commands.
+    /// The same, with what starts commands, and with tools of the host.
     pub fn with_commands(
         store: Store,
         sealer: Sealer,
         clients: Arc<ToolClients>,
         commands: Arc<Commands>,
+        mut hosts: Vec<Tool>,
     ) -> Arc<Self> {
+        hosts.sort_by(|one, other| one.name.cmp(&other.name));
         let http = http::Sender::new(clients.clone(), sealer.clone());
-        Tools::opening(store, sealer.clone(), http, mcp::Opening::new(clients, sealer, Some(commands)))
+        Tools::opening(store, sealer.clone(), http, mcp::Opening::new(clients, sealer, Some(commands)), hosts)
     }
 
-    fn opening(store: Store, sealer: Sealer, http: http::Sender, opening: mcp::Opening) -> Arc<Self> {
+    fn opening(store: Store, sealer: Sealer, http: http::Sender, opening: mcp::Opening, hosts: Vec<Tool>) -> Arc<Self> {
         let mcp = mcp::Servers::new(store.clone(), opening);
-        Arc::new(Tools { store, sealer, http, mcp })
+        Arc::new(Tools { store, sealer, hosts, http, mcp })
+    }
+
+    /// Those of the program that runs the server.
+    pub fn hosts(&self) -> &[Tool] {
+        &self.hosts
     }
 
     /// What seals their secrets.
@@ -135,14 +145,16 @@ impl Tools {
     fn listed(&self, tenant: &Tenant) -> Result<mcp::Offered> {
         let of_http = self.store.org(tenant).http_tools()?.into_iter().filter(|tool| tool.is_active);
         let of_servers = self.mcp.offered(tenant)?;
-        let tools = Builtin::ALL.into_iter().map(Tool::from).chain(of_http.map(Tool::from)).chain(of_servers.tools);
+        let own = Builtin::ALL.into_iter().map(Tool::from).chain(self.hosts.iter().cloned());
+        let tools = own.chain(of_http.map(Tool::from)).chain(of_servers.tools);
         Ok(mcp::Offered { tools: tools.collect(), ..of_servers })
     }
 
     /// Calls a tool once for its owner, who allows the call by asking for it.
     pub async fn try_once(&self, tenant: &Tenant, name: &str, input: &Value) -> Result<http::Tried> {
         let began = Instant::now();
-        if !Builtin::has(name) && !listing::is_of_server(name) {
+        let is_hosts = self.hosts.iter().any(|tool| tool.name == name);
+        if !Builtin::has(name) && !is_hosts && !listing::is_of_server(name) {
             let row = self.store.org(tenant).http_tool(name)?;
             return Ok(match Tool::from(row.clone()).refuse(input) {
                 Some(faults) => tried(Ended::Failed(faults), began),
@@ -174,6 +186,7 @@ impl Tools {
             Way::Builtin(builtin) => builtin.run(input, call).await,
             Way::Http(request) => self.http.call(request, input, &call.id).await,
             Way::Mcp(target) => self.mcp.call(tool, target, input, &call).await,
+            Way::Host(code) => code.run(&tool.name, tool.time_max, input, call).await,
             Way::Client => Ended::Failed(format!("{} is run by whoever asks.", tool.name)),
         }
     }

@@ -4,7 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{builtin::Builtin, declare, fingerprint::fingerprint, mcp::Target, schema::Schema};
+use super::{
+    builtin::Builtin,
+    declare,
+    fingerprint::fingerprint,
+    host::{Approval, Code, Given, ToolSpec as HostSpec},
+    mcp::Target,
+    schema::Schema,
+};
 use crate::{
     model::ToolSpec,
     store::{
@@ -56,6 +63,8 @@ pub enum Way {
     Http(Arc<HttpTool>),
     /// A tool of an MCP server.
     Mcp(Target),
+    /// Code of the program that runs the server.
+    Host(Code),
     /// Whoever asks runs it.
     Client,
 }
@@ -103,6 +112,32 @@ impl From<HttpTool> for Tool {
     }
 }
 
+impl From<Given> for Tool {
+    fn from(Given { spec, code }: Given) -> Self {
+        let HostSpec { name, description, input_schema, approval, price, time_max } = spec;
+        let definition = json!({ "name": name, "description": description, "inputSchema": input_schema });
+        Tool {
+            fingerprint: fingerprint(&definition),
+            title: None,
+            name,
+            description,
+            input_schema,
+            origin: Origin::Host,
+            server: None,
+            policy: match approval {
+                Approval::Never => Policy::Never,
+                Approval::Ask => Policy::Ask,
+                Approval::Owner => Policy::Owner,
+            },
+            is_idempotent: false,
+            is_read_only: false,
+            price,
+            time_max,
+            way: Way::Host(code),
+        }
+    }
+}
+
 impl Tool {
     /// Its description for a model.
     pub fn spec(&self) -> ToolSpec {
@@ -143,6 +178,7 @@ pub(super) fn is_allowed(names: Option<&[String]>, name: &str, server: Option<&s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::host::{HostTool, ToolCall};
 
     #[test]
     fn arguments_are_checked_before_a_tool_runs() {
@@ -152,6 +188,28 @@ mod tests {
         for bad in [json!({}), json!({"query": 1}), json!("tea"), json!({"query": "tea", "limit": "many"})] {
             assert!(search.refuse(&bad).unwrap().contains("search_history"));
         }
+    }
+
+    struct Weather(Approval);
+
+    impl HostTool for Weather {
+        fn spec(&self) -> HostSpec {
+            let spec = HostSpec::new("weather", "Says so.", json!({ "type": "object" }));
+            if self.0 == Approval::Ask { spec } else { spec.approval(self.0).price_microcents(7) }
+        }
+
+        async fn run(&self, _: ToolCall) -> Result<Value, String> {
+            Ok(Value::Null)
+        }
+    }
+
+    #[test]
+    fn a_hosts_tool_asks_unless_its_spec_says_otherwise() {
+        let of = |approval| Tool::from(Given::new(Weather(approval)));
+        let (usual, own) = (of(Approval::Ask), of(Approval::Never));
+        assert_eq!((usual.policy, usual.price, usual.origin), (Policy::Ask, 0, Origin::Host));
+        assert_eq!((own.policy, own.price, of(Approval::Owner).policy), (Policy::Never, 7, Policy::Owner));
+        assert_eq!(usual.fingerprint, own.fingerprint, "who allowed a call allowed what the tool is");
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn ask_all(globals: &Globals, options: Options, asked: Vec<(String, McpServer)>)
         return Ok(Vec::new());
     }
     let clients = Arc::new(ToolClients::new(&options).map_err(as_flags)?);
-    let tools = Tools::with_commands(globals.store()?, globals.sealer()?, clients, globals.commands()?);
+    let tools = Tools::with_commands(globals.store()?, globals.sealer()?, clients, globals.commands()?, Vec::new());
     block_on(async {
         let asks = asked.iter().map(async |(what, server)| {
             let started = Instant::now();

@@ -41,7 +41,7 @@ impl Trial {
     pub(super) fn new(globals: &Globals, reach: &Reach, org: &str) -> Result<Self> {
         let (store, tenant) = opened(globals, org)?;
         let clients = Arc::new(ToolClients::new(&reach.options()?)?);
-        let tools = Tools::with_commands(store.clone(), globals.sealer()?, clients, globals.commands()?);
+        let tools = Tools::with_commands(store.clone(), globals.sealer()?, clients, globals.commands()?, Vec::new());
         Ok(Trial { tools, store, tenant })
     }
 

@@ -213,7 +213,7 @@ impl Set {
             let change = move |tool: &mut _| declare::change(tool, change, AddedBy::Operator, &sealer);
             block_on(org.update_http_tool(self.name.clone(), change))?;
         }
-        let shown = listing::one(&org, &self.name, &|_| None)?;
+        let shown = listing::one(&org, &[], &self.name, &|_| None)?;
         globals.report(
             || to_json(&shown),
             || format!("{}: approval {}, {}", shown.name, shown.policy.as_str(), on_off(&shown)),
@@ -227,7 +227,7 @@ fn list(globals: &Globals, org: &str) -> Result<()> {
     let tenant = store.org_by_slug(org)?.tenant();
     let (mut tools, mut cursor): (Vec<Shown>, Option<String>) = (Vec::new(), None);
     loop {
-        let page = listing::page(&store.org(&tenant), &Filter::default(), PAGE, cursor.as_deref(), &|_| None)?;
+        let page = listing::page(&store.org(&tenant), &[], &Filter::default(), PAGE, cursor.as_deref(), &|_| None)?;
         tools.extend(page.items);
         cursor = page.next_cursor;
         if cursor.is_none() {

@@ -31,7 +31,7 @@ use crate::{
     store::{Store, Tenant, mcp::McpServer, mcp_lists},
     tools::{
         Tool,
-        call::{Call, Ended, File},
+        call::{Call, Ended, File, duration},
     },
 };
 
@@ -114,7 +114,7 @@ impl Servers {
         let known = self.known(&row.id);
         let ends = Instant::now() + tool.time_max.min(wire::TOOL_TIME_MAX);
         let Ok(Ok(_place)) = timeout_at(ends, known.calls.acquire()).await else {
-            let waited = words::duration(tool.time_max);
+            let waited = duration(tool.time_max);
             return Ended::Failed(format!("{} was busy for {waited}: it was not called.", row.slug));
         };
         let empty = Map::new();
@@ -154,7 +154,7 @@ impl Servers {
         known.poked.notify_one();
         match refusal {
             Refusal::Cut => Ended::Unknown("The connection broke".into()),
-            Refusal::Silent(patience) => Ended::Unknown(format!("No answer came within {}", words::duration(patience))),
+            Refusal::Silent(patience) => Ended::Unknown(format!("No answer came within {}", duration(patience))),
             Refusal::Forbidden(_) => Ended::Failed(NOT_ALLOWED.into()),
             _ => Ended::Failed(sentence),
         }

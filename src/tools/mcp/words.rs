@@ -1,8 +1,7 @@
 //! What a person and a model read of a server that did not answer.
 
-use std::time::Duration;
-
 use super::refusal::Refusal;
+use crate::tools::call::duration;
 
 /// A sentence about a refusal of the server `slug`.
 pub(super) fn refusal(slug: &str, refusal: &Refusal) -> String {
@@ -24,16 +23,10 @@ pub(super) fn refusal(slug: &str, refusal: &Refusal) -> String {
     }
 }
 
-/// A time as people say it.
-pub(super) fn duration(time: Duration) -> String {
-    match time.as_millis() {
-        ms if ms % 1_000 == 0 => format!("{} s", ms / 1_000),
-        ms => format!("{ms} ms"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

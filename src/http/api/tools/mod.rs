@@ -39,7 +39,7 @@ pub struct ToolsApi;
 impl ToolsApi {
     /// List tools
     ///
-    /// Built-in tools, HTTP tools, then those of MCP servers. With `agentId` those that the agent may use, and the names it has that
+    /// Built-in tools, those of the program that runs the server, HTTP tools, then those of MCP servers. With `agentId` those that the agent may use, and the names it has that
     /// are no tool's.
     #[oai(path = "/tools", method = "get", operation_id = "list_tools")]
     async fn list_tools(
@@ -58,8 +58,9 @@ impl ToolsApi {
         let agent = agent_id.0.map(|agent| caller.org().agent(&agent)).transpose()?;
         let filter = Filter { origin: origin.0.map(Into::into), agent };
         let tools = caller.app.tools.clone();
-        let page =
-            move |org: Org<'_>| listing::page(&org, &filter, limit, cursor.0.as_deref(), &|server| tools.reach(server));
+        let page = move |org: Org<'_>| {
+            listing::page(&org, tools.hosts(), &filter, limit, cursor.0.as_deref(), &|server| tools.reach(server))
+        };
         Ok(Data::of(&Items::page(caller.large(page).await?, Tool::from)))
     }
 
@@ -144,5 +145,6 @@ impl ToolsApi {
 
 /// The tool of that name.
 fn shown<A>(caller: &Caller<A>, name: &str) -> Result<Tool> {
-    listing::one(&caller.org(), name, &|server| caller.app.tools.reach(server)).map(Tool::from)
+    let tools = &caller.app.tools;
+    listing::one(&caller.org(), tools.hosts(), name, &|server| tools.reach(server)).map(Tool::from)
 }
