@@ -20,8 +20,8 @@ use super::system::{self, Seen};
 const ENDING: &str = "pid";
 /// How long killed leftovers may take to be gone.
 const GONE_WAIT: Duration = Duration::from_secs(2);
-/// Between two looks at them.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Between two looks at them: most are gone at the first.
+const LOOK_INTERVAL: Duration = Duration::from_millis(4);
 
 /// A child, and the process that has started it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,19 +44,30 @@ pub(super) fn mark(file: &Path, parent: u32) -> io::Result<()> {
 pub fn end_leftovers(folder: &Path) -> usize {
     let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let boot = system::boot();
-    let mut ended = 0;
+    let (mut done, mut killed) = (Vec::new(), Vec::new());
     for file in files.filter(|file| file.extension().is_some_and(|ending| ending == ENDING)) {
         let mark = fs::read_to_string(&file).ok().and_then(|text| Mark::from_text(&text));
         let mark = mark.filter(|mark| boot.as_deref() == Some(&mark.boot));
         if mark.as_ref().is_some_and(|mark| mark.is_held(system::process)) {
             continue;
         }
-        if mark.is_some_and(|mark| mark.end()) {
-            ended += 1;
-        }
-        drop(fs::remove_file(file));
+        killed.extend(mark.and_then(|mark| mark.kill()));
+        done.push(file);
     }
-    ended
+    wait_until_gone(&killed);
+    // Whoever is killed here leaves the marks to the next.
+    done.into_iter().for_each(|file| drop(fs::remove_file(file)));
+    killed.len()
+}
+
+/// Waits for all that were killed at once: a start waits for the slowest of them and not for their sum.
+fn wait_until_gone(killed: &[Pid]) {
+    let deadline = Instant::now() + GONE_WAIT;
+    let mut left: Vec<_> = killed.iter().collect();
+    while !left.is_empty() && Instant::now() < deadline {
+        thread::park_timeout(LOOK_INTERVAL);
+        left.retain(|killed| !system::in_session(**killed).is_empty());
+    }
 }
 
 impl Mark {
@@ -73,17 +84,14 @@ impl Mark {
         !session.is_empty() && session.iter().all(own)
     }
 
-    fn end(&self) -> bool {
-        let Some(pid) = Pid::from_raw(self.child.0) else { return false };
+    /// Kills its session, if it is its own; who leads it.
+    fn kill(&self) -> Option<Pid> {
+        let pid = Pid::from_raw(self.child.0)?;
         if !self.owns(&system::in_session(pid)) {
-            return false;
+            return None;
         }
         system::kill_session(pid);
-        let deadline = Instant::now() + GONE_WAIT;
-        while !system::in_session(pid).is_empty() && Instant::now() < deadline {
-            thread::park_timeout(LOOK_INTERVAL);
-        }
-        true
+        Some(pid)
     }
 
     fn to_text(&self) -> String {
