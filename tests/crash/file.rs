@@ -147,7 +147,7 @@ impl File {
         }
     }
 
-    /// Every deposit that was acknowledged is there once; so is every key.
+    /// Every deposit that was acknowledged is there once; so is every key, and every answer to a call.
     pub fn check_operator(&self, operator: &Operator) {
         let of_note = format!(
             "SELECT count(*) FROM ledger_entry WHERE kind = 'deposit' AND balance_delta = {} AND note = ?1",
@@ -157,6 +157,12 @@ impl File {
         for note in &operator.deposits {
             let found: i64 = of_note.query_row([note], |row| row.get(0)).unwrap();
             assert_eq!(found, 1, "{note}");
+        }
+        let mut status_of = self.connection.prepare("SELECT status FROM tool_call WHERE id = ?1").unwrap();
+        for (id, is_allowed) in &operator.answered {
+            let status: String = status_of.query_row([id], |row| row.get(0)).unwrap();
+            assert_eq!(status == "denied", !is_allowed, "the call {id} is {status}");
+            assert_ne!(status, "waiting", "the call {id} was answered");
         }
         let keys = self.count("SELECT count(*) FROM api_key WHERE name = 'crash'");
         let revoked = self.count("SELECT count(*) FROM api_key WHERE name = 'crash' AND revoked_at IS NOT NULL");

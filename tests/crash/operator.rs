@@ -1,11 +1,11 @@
-//! The operator, who works beside the server with the command line: money in, keys made and revoked.
+//! The operator, who works beside the server with the command line: money in, keys made and revoked, calls that wait answered.
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    life::Life,
+    life::{Life, Moment},
     support::{
         client::Client,
         harness::{Ran, alm},
@@ -22,7 +22,14 @@ pub struct Operator {
     /// Notes of the deposits that were acknowledged.
     pub deposits: Vec<String>,
     keys: Vec<Key>,
+    /// The clients of the organizations, in which the operator asks as well.
+    clients: Vec<Client>,
+    /// The calls that were answered, and whether they were allowed.
+    pub answered: Vec<(String, bool)>,
 }
+
+/// The session in which the operator asks, which is nobody else's.
+const DESK: &str = "desk";
 
 struct Key {
     org: String,
@@ -33,11 +40,12 @@ struct Key {
 
 impl Operator {
     pub fn new(folder: PathBuf, orgs: Vec<String>) -> Self {
-        Operator { folder, orgs, turn: 0, deposits: Vec::new(), keys: Vec::new() }
+        let (deposits, keys, clients, answered) = Default::default();
+        Operator { folder, orgs, turn: 0, deposits, keys, clients, answered }
     }
 
     /// Makes an organization whose chats are answered by a model there; answers a key of its owner's.
-    pub fn set_up(&self, org: &str, usd: &str, base_url: &str) -> String {
+    pub fn set_up(&mut self, org: &str, usd: &str, base_url: &str) -> String {
         let (email, password) = (format!("owner@{org}.example"), self.folder.join("password"));
         std::fs::write(&password, "correct horse battery staple").unwrap();
         self.run(&["org", "create", org, "--owner", &email, "--password-file", password.to_str().unwrap()]);
@@ -45,17 +53,21 @@ impl Operator {
         self.run(&[&add[..], &["--model", "paid", "--price", "1/1", "--model", "free"]].concat());
         self.run(&["org", "set", org, "--default-model", "up/paid"]);
         self.run(&["deposit", "--org", org, "--usd", usd]);
-        self.run(&["keys", "create", "--org", org, "--name", "first"])["key"].as_str().unwrap().to_owned()
+        let key = self.run(&["keys", "create", "--org", org, "--name", "first"])["key"].as_str().unwrap().to_owned();
+        self.clients.push(Client::new("", Some(key.clone())));
+        key
     }
 
     /// Does one thing after the other, whether or not there is a server.
     pub fn live(&mut self, life: &Life) {
         while !life.is_over() {
             self.turn += 1;
-            let org = self.orgs[self.turn % self.orgs.len()].clone();
+            let at = self.turn % self.orgs.len();
+            let org = self.orgs[at].clone();
             match self.turn % 5 {
                 0 => self.revoke(),
                 1 => self.make_key(org),
+                2 => self.answer_or_ask(life, at),
                 _ => self.deposit(&org),
             }
         }
@@ -95,6 +107,26 @@ impl Operator {
         let Some(key) = self.keys.last().filter(|key| !key.revoked) else { return };
         self.run(&["keys", "revoke", "--org", &key.org, &key.id]);
         self.keys.last_mut().unwrap().revoked = true;
+    }
+
+    /// Answers the calls of the desk that wait; where none does, a question makes some.
+    fn answer_or_ask(&mut self, life: &Life, at: usize) {
+        let org = self.orgs[at].clone();
+        let waiting = self.run(&["approvals", "list", "--org", &org]);
+        let own = waiting.as_array().unwrap().iter().filter(|call| call["sessionId"] == DESK);
+        let ids: Vec<_> = own.map(|call| call["approvalId"].as_str().unwrap().to_owned()).collect();
+        if ids.is_empty() {
+            let body = json!({ "id": DESK, "model": "up/free", "messages": [{ "role": "user", "content": "Go on" }] });
+            // However it ends: what is asked then is in the file.
+            let asked = self.clients[at].at(&life.url).attempt("POST", "/chat", Some(&body.to_string()));
+            drop(asked.map(|response| response.into_body().read_to_string()));
+        }
+        for id in ids {
+            let is_allowed = !self.turn.is_multiple_of(3);
+            self.run(&["approvals", if is_allowed { "allow" } else { "deny" }, "--org", &org, &id]);
+            life.tell(Moment::Answers);
+            self.answered.push((id, is_allowed));
+        }
     }
 
     /// What a command says.
