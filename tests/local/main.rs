@@ -12,6 +12,7 @@ mod support;
 mod ends; // the life of llama.cpp's process
 mod events; // its streams, as they come
 mod facts; // what it tells, sends and refuses
+mod header; // what our reader says of the files
 mod kept; // its prompt cache
 mod life; // kills and restarts on both sides
 mod people; // who talks to it through alm
