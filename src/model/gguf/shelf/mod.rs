@@ -98,7 +98,6 @@ impl Shelf {
         let header = open(file)?;
         header.vet(file, true)?;
         let lock = self.lock()?;
-        self.sweep();
         let place = self.folder.join(name);
         if place.symlink_metadata().is_ok() {
             let taken = format!("there is a model {name} already: choose another --name, or remove that one first");
@@ -189,13 +188,16 @@ impl Shelf {
         fs::remove_dir_all(gone).map_err(failed)
     }
 
-    /// The folder, which is made where it is missing, for one who changes it.
+    /// The folder, which is made where it is missing and swept, for one who changes it.
     fn lock(&self) -> Result<File> {
         let failed = |error| unwritten(&self.folder, &error);
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.folder).map_err(failed)?;
         let folder = File::open(&self.folder).map_err(failed)?;
         match folder.try_lock() {
-            Ok(()) => Ok(folder),
+            Ok(()) => {
+                self.sweep();
+                Ok(folder)
+            }
             Err(TryLockError::WouldBlock) => {
                 Err(Error::Conflict("another alm is adding or removing a model: wait until it has ended".into()))
             }

@@ -173,17 +173,25 @@ fn one_alm_at_a_time_changes_the_shelf_and_sweeps_what_another_left() {
     let place = Place::new();
     let file = place.model();
     place.shelf.add(&file, "one", How::Copied).unwrap();
-    let left = place.shelf.folder.join(".draft-left");
-    fs::create_dir(&left).unwrap();
-    fs::write(left.join("model.gguf"), "half").unwrap();
     let lock = place.shelf.lock().unwrap();
     for error in [place.shelf.add(&file, "two", How::Copied).unwrap_err(), place.shelf.remove("one").unwrap_err()] {
         assert!(error.to_string().starts_with("another alm"), "{error}");
     }
+    let leave = |name: &str| {
+        let left = place.shelf.folder.join(name);
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("model.gguf"), "half").unwrap();
+        left
+    };
+    let left = leave(".draft-two");
     drop(lock);
     assert_eq!(place.shelf.names().unwrap(), ["one"]);
     place.shelf.add(&file, "two", How::Copied).unwrap();
     assert!(!left.exists());
+    // Also one that was cut off while a model of that name was taken away.
+    leave(".draft-one");
+    place.shelf.remove("one").unwrap();
+    assert_eq!(place.entries(), ["two"]);
 }
 
 #[test]
