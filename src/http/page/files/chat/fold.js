@@ -2,6 +2,8 @@
 
 // A reply as it arrives: chunks in, the parts of the message out, as the AI SDK's client holds them.
 
+import { duration } from "../lib/format.js";
+
 /**
  * A message of which nothing has come yet.
  * @param {any[]} [parts]
@@ -33,12 +35,23 @@ export function fold(message, chunk) {
   else if (type.startsWith("tool-")) foldTool(message, chunk);
   else if (type.startsWith("source-") || type === "file") message.parts.push({ ...chunk });
   else if (type === "data-error") message.error = chunk.data;
-  else if (type === "data-model") message.waits = chunk.data?.state === "loading" ? "The model is being loaded…" : null;
+  else if (type === "data-model") message.waits = waitText(chunk.data ?? {});
   else if (type.startsWith("data-") && !chunk.transient) foldData(message, chunk);
   else if (type === "error")
     Object.assign(message, { state: "failed", error: { message: chunk.errorText, ...message.error } });
   else if (type === "abort") message.state = "stopped";
   else if (type === "finish" && message.state === "arriving") message.state = "complete";
+}
+
+/**
+ * What a reply waits for, in words.
+ * @param {any} data
+ */
+function waitText({ state, sinceMs, position }) {
+  if (state === "queued") return `Others are answered first: you are number ${position}…`;
+  if (state !== "loading") return null;
+  const text = "The model is being loaded…";
+  return sinceMs >= 1_000 ? `${text} ${duration(sinceMs)}` : text;
 }
 
 /**

@@ -32,6 +32,13 @@ export const count = (value, one, many = `${one}s`) => `${number(value)} ${value
 export const short = (value) => compact.format(value);
 
 /**
+ * Bytes as people say them.
+ * @param {number} bytes
+ */
+export const size = (bytes) =>
+  bytes < 1e9 ? `${number(Math.round(bytes / 1e6))} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+
+/**
  * Microcents as dollars: whole cents, unless it is less than a dollar and has smaller pieces.
  * @param {number} microcents
  */

@@ -7,6 +7,7 @@ import { ask } from "../../lib/dialog.js";
 import { busy, el, fill, h, notify } from "../../lib/dom.js";
 import { select } from "../../lib/form.js";
 import { count, number, price } from "../../lib/format.js";
+import { localModels, showLocalModels } from "./local.js";
 import { connect, editProvider } from "./providers.js";
 import { testPanel } from "./provider-test.js";
 import { loading, nothing } from "../../lib/states.js";
@@ -23,21 +24,27 @@ const WINDOW_SOURCES = { told: "as entered", read: "says its server", learned: "
 export async function models(page) {
   const found = h("div");
   const chosen = h("div.field");
+  const own = h("div");
   const providers = h("div", loading());
   const all = h("div", loading());
+  /** @type {(() => void) | undefined} */
+  let stop;
   /** @param {string} [tested] the provider to test at once */
   const reload = async (tested) => {
     // Waited for together, so that nothing moves when the last has come. The look takes a second at most.
-    const [list, models, org, local] = await Promise.all([
+    const [list, models, org, ours, local] = await Promise.all([
       call("GET", "/providers", undefined, page),
       call("GET", "/models", undefined, page),
       call("GET", "/org", undefined, page),
+      localModels(page),
       page.isOwner ? call("GET", "/providers/local", undefined, page).catch(() => ({ items: [] })) : { items: [] },
     ]);
-    showProviders(providers, list.items, { page, reload, tested });
+    showProviders(providers, list.items, ours.length > 0, { page, reload, tested });
     showModels(all, models.items);
-    showDefault(chosen, models.items, org, page);
+    showDefault(chosen, models.items, org, ours[0]?.id ?? "demo/ala", page);
     showLocal(found, local.items, { page, reload });
+    stop?.();
+    stop = showLocalModels(own, ours, page);
   };
   const add = () => connect().then((provider) => provider && reload(provider.id));
   fill(
@@ -51,6 +58,7 @@ export async function models(page) {
       "p.lead",
       "A provider is any server with an OpenAI-compatible API: on this machine, on your network, or a hosted service.",
     ),
+    own,
     providers,
     found,
     h("h2", "Default model"),
@@ -99,17 +107,16 @@ function showLocal(found, servers, { page, reload }) {
 /**
  * @param {HTMLElement} element
  * @param {Api.Provider[]} providers
+ * @param {boolean} hasOwn whether the server runs a model itself
  * @param {ProviderContext} context
  */
-function showProviders(element, providers, context) {
+function showProviders(element, providers, hasOwn, context) {
   if (providers.length === 0) {
-    return fill(
-      element,
-      nothing(
-        "No provider yet",
-        "Until you connect one, the built-in demo model replies. It needs no setup, and says that it is a demo.",
-      ),
-    );
+    const text = hasOwn
+      ? "The model above replies. It needs no network and costs nothing."
+      : "Until you connect one, the built-in demo model replies. It needs no setup, and says that it is a demo. With llama.cpp's " +
+        "llama-server and one GGUF file the server runs a model itself: alm serve --gguf FILE.";
+    return fill(element, nothing("No provider yet", text));
   }
   return fill(
     element,
@@ -230,14 +237,15 @@ function showModels(element, models) {
  * @param {HTMLElement} element
  * @param {Api.Model[]} models
  * @param {Api.Org} org
+ * @param {string} builtIn the model that replies where nobody has chosen one
  * @param {Page} page
  */
-function showDefault(element, models, org, page) {
+function showDefault(element, models, org, builtIn, page) {
   const known = models.map(({ id }) => [id, id]);
   const { defaultModel } = org;
   if (defaultModel && known.every(([id]) => id !== defaultModel))
     known.push([defaultModel, `${defaultModel} (not available)`]);
-  const choice = select("defaultModel", [["", "Built-in: demo/ala"], ...known], defaultModel ?? "", {
+  const choice = select("defaultModel", [["", `Built-in: ${builtIn}`], ...known], defaultModel ?? "", {
     id: "default-model",
     disabled: !page.isOwner,
   });
