@@ -12,10 +12,7 @@ use super::{
     line::{End, Exchange},
     tape::Speed,
 };
-use crate::model::{
-    Delta, Ending,
-    openai::{Decoder, Field},
-};
+use crate::model::{Delta, Ending, openai::Decoder};
 
 /// The longest pause within an answer.
 pub const REPLAY_GAP_MAX: Duration = Duration::from_secs(5);
@@ -29,8 +26,6 @@ pub struct Reply {
     who: String,
     speed: Speed,
     decoder: Decoder,
-    /// Fields of the request that the model was not sent when it was recorded.
-    omitted: Vec<&'static str>,
     /// The piece that comes next, and when.
     next: usize,
     due: Instant,
@@ -40,8 +35,7 @@ impl Reply {
     /// An answer whose head has come.
     pub(super) fn new(album: Arc<Album>, at: usize, how: Match, who: String, speed: Speed) -> Reply {
         let decoder = Decoder::in_thoughts(album.exchange(at).in_thoughts);
-        let omitted = album.exchange(at).omitted.iter().filter_map(|name| Some(Field::of(name)?.name())).collect();
-        let mut reply = Reply { album, at, how, who, speed, decoder, omitted, next: 0, due: Instant::now() };
+        let mut reply = Reply { album, at, how, who, speed, decoder, next: 0, due: Instant::now() };
         reply.due += reply.pause();
         reply
     }
@@ -52,8 +46,8 @@ impl Reply {
     }
 
     /// Fields of the request that the model was not sent.
-    pub fn omitted(&self) -> &[&'static str] {
-        &self.omitted
+    pub fn omitted(&self) -> &[String] {
+        &self.exchange().omitted
     }
 
     /// Waits until something is due and appends it to `deltas`; the ending when the answer is over. A caller may drop the wait and

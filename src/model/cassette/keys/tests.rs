@@ -85,8 +85,12 @@ fn what_counts_changes_the_key_and_only_some_of_it_the_shape() {
 
 #[test]
 fn a_request_that_was_read_has_the_keys_of_the_one_that_was_written() {
-    let file =
-        Content::File { media_type: "image/png".into(), url: "data:image/png;base64,aGk=".into(), filename: None };
+    let file = Content::File {
+        media_type: "image/png".into(),
+        url: "data:image/png;base64,aGk=".into(),
+        filename: None,
+        detail: None,
+    };
     let with_file = Message::User(vec![Content::Text("What is this?".into()), file]);
     let legacy = Some(Legacy { prompt: "fn main() {".into(), suffix: Some("}".into()) });
     let format = Sampling { response_format: Some(json!({ "b": 1.0, "a": 2 })), ..Sampling::default() };
@@ -117,7 +121,7 @@ fn a_request_that_was_read_has_the_keys_of_the_one_that_was_written() {
 fn a_file_is_written_down_only_on_request_and_known_by_its_bytes() {
     let asked = |data: &str| {
         let url = format!("data:image/png;base64,{data}");
-        let file = Content::File { media_type: "image/png".into(), url, filename: Some("a.png".into()) };
+        let file = Content::File { media_type: "image/png".into(), url, filename: Some("a.png".into()), detail: None };
         Request { messages: vec![Message::User(vec![file])], ..Request::default() }
     };
     let (one, other) = (keys(&asked("aGk=")), keys(&asked("aG8=")));

@@ -227,7 +227,7 @@ async fn how_an_answer_was_found_and_what_was_not_sent_is_known() {
     let (_folder, mut tape) = recorded(&[Line::Model(exchange)]);
     let shelf = Shelf::default();
     let reply = shelf.start(&tape, "c", &question("Hi")).await.unwrap();
-    assert_eq!((reply.found(), reply.omitted()), (Match::Exact, &["tools"][..]));
+    assert_eq!((reply.found(), reply.omitted()), (Match::Exact, &["tools".to_owned()][..]));
     assert_eq!(shelf.start(&tape, "c", &question("hi")).await.unwrap().found(), Match::Nearest);
     tape.reach = Match::Exact;
     let miss = shelf.start(&tape, "c", &question("hi")).await.err().unwrap();
