@@ -116,14 +116,19 @@ CREATE TABLE provider (
     id             TEXT    PRIMARY KEY,
     org_id         TEXT    NOT NULL REFERENCES org (id),
     slug           TEXT    NOT NULL,
-    kind           TEXT    NOT NULL CHECK (kind IN ('openai-compatible')),
-    base_url       TEXT    NOT NULL,
+    kind           TEXT    NOT NULL CHECK (kind IN ('openai-compatible', 'cassette')),
+    base_url       TEXT    NOT NULL,                        -- empty: a cassette has no address
     api_key_sealed BLOB,                                    -- sealed with the key file beside this file
     api_key_env    TEXT,                                    -- or: the environment variable that holds it
     headers        TEXT    NOT NULL DEFAULT '{}',           -- JSON object of extra request headers
     created_at     INTEGER NOT NULL,
     updated_at     INTEGER NOT NULL,
     added_by       TEXT    NOT NULL DEFAULT 'api' CHECK (added_by IN ('operator', 'api')), -- who vouches for its address
+    -- These four are of a cassette alone.
+    cassette_file  TEXT    CHECK ((kind = 'cassette') = (cassette_file IS NOT NULL)), -- a path on this machine
+    cassette_speed REAL    NOT NULL DEFAULT 1 CHECK (cassette_speed >= 0), -- times as fast as it was recorded; 0: at once
+    cassette_match TEXT    NOT NULL DEFAULT 'nearest' CHECK (cassette_match IN ('exact', 'shape', 'nearest')),
+    cassette_tools TEXT    NOT NULL DEFAULT 'recorded' CHECK (cassette_tools IN ('recorded', 'real')), -- where none was recorded
     UNIQUE (org_id, slug)
 ) STRICT;
 

@@ -49,10 +49,7 @@ pub struct ProviderChange {
 impl Catalog {
     /// A provider as it will be kept.
     pub fn prepare(&self, new: NewProvider) -> Result<Provider> {
-        check_slug(&new.slug)?;
-        if RESERVED_SLUGS.contains(&&*new.slug) {
-            return Err(Error::invalid("slug", format!("{} is reserved: choose another", new.slug)));
-        }
+        check_new_slug(&new.slug)?;
         let preset = || PRESETS.iter().find(|preset| preset.slug == new.slug).map(|preset| preset.base_url.to_owned());
         let base_url = new.base_url.or_else(preset);
         let base_url = base_url.ok_or_else(|| {
@@ -77,6 +74,11 @@ impl Catalog {
     /// Changes a provider.
     pub fn change(&self, provider: &mut Provider, change: ProviderChange) -> Result<()> {
         let change = ProviderChange { key: change.key.and_then(given), ..change };
+        if provider.cassette.is_some()
+            && (change.base_url.is_some() || change.key.is_some() || change.headers.is_some())
+        {
+            return Err(Error::Conflict("a cassette has no address, key or headers: change its models alone".into()));
+        }
         if let Some(base_url) = change.base_url {
             let base_url = address::base_url(&base_url)?;
             let moves = origin_of(&base_url) != origin_of(&provider.base_url);
@@ -144,6 +146,15 @@ impl Catalog {
 
 /// What stands before a slash in a model's id and is no provider: `agent/ala` is an agent. An older provider of such a name keeps it.
 const RESERVED_SLUGS: [&str; 2] = ["agent", "local"];
+
+/// Whether a new provider may have that slug.
+pub(super) fn check_new_slug(slug: &str) -> Result<()> {
+    check_slug(slug)?;
+    match RESERVED_SLUGS.contains(&slug) {
+        true => Err(Error::invalid("slug", format!("{slug} is reserved: choose another"))),
+        false => Ok(()),
+    }
+}
 
 /// Whether a provider that was not made here could have been; answers its base URL as it is kept.
 pub fn vet(provider: &Provider) -> Result<String> {

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use crate::{
     error::{Error, Result},
     model::{
+        cassette::Shelf,
         facts::{FACTS_AGE_MAX, Said},
         known::Known,
         source::Source,
@@ -28,6 +29,7 @@ use crate::{
 };
 
 mod address; // base URLs
+mod cassettes; // what plays a cassette
 mod connect; // what a provider has to be
 mod env; // those of the environment
 mod lessons; // what models teach, on its way into the file
@@ -40,6 +42,7 @@ use self::{
     model::{demo_model, stored_model, taking},
 };
 pub use address::{base_url, is_loopback, shown};
+pub use cassettes::NewCassette;
 pub use connect::{NewProvider, ProviderChange, vet};
 pub use env::EnvProvider;
 pub use model::{DEMO_MODEL, DEMO_PROVIDER, Model};
@@ -92,6 +95,7 @@ pub struct Catalog {
     sealer: Sealer,
     env_providers: Vec<EnvProvider>,
     upstreams: Arc<Upstreams>,
+    shelf: Arc<Shelf>,
     lessons: Lessons,
     /// When each stored provider was last read behind a chat.
     read_at: Mutex<HashMap<String, Instant>>,
@@ -105,6 +109,7 @@ impl Catalog {
             sealer,
             env_providers,
             upstreams: Arc::new(upstreams),
+            shelf: Arc::default(),
             lessons: Lessons::default(),
             read_at: Default::default(),
         }
@@ -136,6 +141,10 @@ impl Catalog {
         if let Some(provider) = self.store.org(tenant).provider_if_any(slug)?.filter(|p| p.slug == slug) {
             let stored = provider.models.iter().find(|model| model.name == name).ok_or_else(unknown)?;
             let facts = unwritten.facts_of(&provider, stored);
+            if let Some(cassette) = &provider.cassette {
+                let model = stored_model(&provider, stored, &facts);
+                return Ok(ResolvedModel { model, source: self.playing(&provider, cassette)? });
+            }
             let endpoint = self.endpoint(&provider)?;
             self.read_behind(tenant, &provider.id, &endpoint, facts.read.as_ref());
             let model = stored_model(&provider, stored, &facts);
@@ -231,6 +240,9 @@ fn is_due(asked: Option<Instant>, now: Instant) -> bool {
 
 /// How to reach a stored provider; `open` opens its key, if it has one that is sealed.
 pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result<Secret>) -> Result<Endpoint> {
+    if provider.cassette.is_some() {
+        return Err(Error::ModelUnavailable(format!("{} plays a cassette: it has no address", provider.slug)));
+    }
     let api_key = match (&provider.api_key_sealed, &provider.api_key_env) {
         (Some(sealed), _) => Some(open(sealed, &provider.seal_context())?),
         (None, Some(variable)) => Some(seal::from_environment(variable).ok_or_else(|| {

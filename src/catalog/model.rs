@@ -63,7 +63,7 @@ pub(super) fn stored_model(provider: &Provider, model: &ProviderModel, facts: &F
         id: format!("{}/{}", provider.slug, model.name),
         provider: provider.slug.clone(),
         name: model.name.clone(),
-        local: is_loopback(&provider.base_url),
+        local: provider.cassette.is_some() || is_loopback(&provider.base_url),
         pricing: model.pricing.filter(|pricing| !pricing.is_free()),
         context_window: told.or_else(|| facts.context_window(now)),
         tools: facts.tools(now),

@@ -72,6 +72,9 @@ impl Catalog {
     /// Asks a provider for its models, then the first that is kept of it (if none is, the first it lists) for a few words, as a
     /// chat would. What was learned of its models before is forgotten, and what is found now is kept.
     pub async fn test(&self, tenant: &Tenant, provider: &Provider) -> Result<TestReport> {
+        if let Some(cassette) = &provider.cassette {
+            return self.test_cassette(provider, cassette).await;
+        }
         let model = provider.models.first().map(|model| model.name.clone());
         let (report, listed, known) = test(&self.upstreams, &self.endpoint(provider)?, model).await?;
         self.keep_read(tenant, provider, listed, true).await?;
@@ -86,7 +89,10 @@ impl Catalog {
 
     /// The models that a provider lists, and what it tells of them.
     pub async fn read_models(&self, provider: &Provider) -> Result<Vec<Listed>> {
-        self.upstreams.read_models(&self.endpoint(provider)?, || ()).await
+        match &provider.cassette {
+            Some(cassette) => self.recorded_models(cassette).await,
+            None => self.upstreams.read_models(&self.endpoint(provider)?, || ()).await,
+        }
     }
 
     /// Reads what a provider that was just connected tells of its models. One that does not respond is connected all the same.

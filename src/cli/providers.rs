@@ -184,12 +184,16 @@ fn list(globals: &Globals, org: &str) -> Result<()> {
         (None, Some(variable)) => format!("${variable}"),
         (None, None) => "none".to_owned(),
     };
+    let place = |provider: &Provider| match &provider.cassette {
+        Some(cassette) => cassette.file.clone(),
+        None => shown(&provider.base_url),
+    };
     let json = || {
-        let one = |p: &Provider| json!({ "id": p.id, "slug": p.slug, "baseUrl": shown(&p.base_url), "key": key(p), "models": names(p) });
+        let one = |p: &Provider| json!({ "id": p.id, "slug": p.slug, "baseUrl": place(p), "key": key(p), "models": names(p) });
         providers.iter().map(one).collect()
     };
     let text = || {
-        let row = |p: &Provider| vec![p.slug.clone(), shown(&p.base_url), key(p), names(p).join(", ")];
+        let row = |p: &Provider| vec![p.slug.clone(), place(p), key(p), names(p).join(", ")];
         table(&["SLUG", "BASE URL", "KEY", "MODELS"], &providers.iter().map(row).collect::<Vec<_>>())
     };
     globals.print(json, text)

@@ -106,7 +106,7 @@ impl Write for Output {
 }
 
 fn summary(slug: &str, exported: &Exported) -> String {
-    let Exported { rows, api_keys, providers, tools, servers, commands } = exported;
+    let Exported { rows, api_keys, providers, tools, servers, commands, cassettes } = exported;
     let without = match tools + servers + commands {
         0 => String::new(),
         _ => format!(
@@ -116,8 +116,12 @@ fn summary(slug: &str, exported: &Exported) -> String {
             count_text(commands.unsigned_abs(), "MCP command"),
         ),
     };
+    let cassettes = match cassettes {
+        0 => String::new(),
+        count => format!(", {}", count_text(count.unsigned_abs(), "cassette")),
+    };
     format!(
-        "exported {slug}: {}; left out: passwords, {}, keys and headers of {}{without}",
+        "exported {slug}: {}; left out: passwords, {}, keys and headers of {}{without}{cassettes}",
         count_text(*rows, "row"),
         count_text(api_keys.unsigned_abs(), "API key"),
         count_text(providers.unsigned_abs(), "provider"),

@@ -27,10 +27,24 @@ pub struct Provider {
     pub headers: Vec<(String, String)>,
     /// Who vouches for its address.
     pub added_by: AddedBy,
+    /// What it plays; it has no address then, and no key.
+    pub cassette: Option<Cassette>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// By name.
     pub models: Vec<ProviderModel>,
+}
+
+/// A cassette on this machine, and how it is played.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cassette {
+    pub file: String,
+    /// Times as fast as it was recorded; 0: at once.
+    pub speed: f64,
+    /// How far an answer may be looked for: `exact`, `shape` or `nearest`.
+    pub reach: String,
+    /// Whether tools run where it has no answer of theirs.
+    pub real_tools: bool,
 }
 
 /// A model as its provider knows it.
@@ -46,7 +60,8 @@ pub struct ProviderModel {
 }
 
 impl Provider {
-    const COLUMNS: &str = "id, slug, base_url, api_key_sealed, api_key_env, headers, created_at, updated_at, added_by";
+    const COLUMNS: &str = "id, slug, base_url, api_key_sealed, api_key_env, headers, created_at, updated_at, added_by,
+        cassette_file, cassette_speed, cassette_match, cassette_tools = 'real'";
 
     /// A new one of an owner's, without key, headers and models.
     pub fn new(slug: impl Into<String>, base_url: impl Into<String>) -> Self {
@@ -59,6 +74,7 @@ impl Provider {
             api_key_env: None,
             headers: Vec::new(),
             added_by: AddedBy::Api,
+            cassette: None,
             created_at: now,
             updated_at: now,
             models: Vec::new(),
@@ -74,6 +90,14 @@ impl Provider {
         let headers: String = row.get(5)?;
         let headers: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&headers).unwrap_or_default();
         let text = |(name, value): (String, serde_json::Value)| Some((name, value.as_str()?.to_owned()));
+        let played = |file| {
+            Ok::<_, rusqlite::Error>(Cassette {
+                file,
+                speed: row.get(10)?,
+                reach: row.get(11)?,
+                real_tools: row.get(12)?,
+            })
+        };
         Ok(Provider {
             id: row.get(0)?,
             slug: row.get(1)?,
@@ -84,6 +108,7 @@ impl Provider {
             created_at: Timestamp::from_millis(row.get(6)?),
             updated_at: Timestamp::from_millis(row.get(7)?),
             added_by: row.get(8)?,
+            cassette: row.get::<_, Option<String>>(9)?.map(played).transpose()?,
             models: Vec::new(),
         })
     }
@@ -253,15 +278,20 @@ fn headers_text(provider: &Provider) -> String {
 }
 
 fn insert(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
+    let cassette = provider.cassette.as_ref();
     let inserted = c.execute(
         "INSERT INTO provider (id, org_id, slug, kind, base_url, api_key_sealed, api_key_env, headers, created_at,
-             updated_at, added_by)
-         VALUES (:id, :org, :slug, 'openai-compatible', :url, :sealed, :env, :headers, :created, :updated, :by)",
+             updated_at, added_by, cassette_file, cassette_speed, cassette_match, cassette_tools)
+         VALUES (:id, :org, :slug, iif(:file IS NULL, 'openai-compatible', 'cassette'), :url, :sealed, :env, :headers, :created,
+             :updated, :by, :file, :speed, :reach, iif(:real, 'real', 'recorded'))",
         named_params! {
             ":id": provider.id, ":org": org_id, ":slug": provider.slug, ":url": provider.base_url,
             ":sealed": provider.api_key_sealed, ":env": provider.api_key_env,
             ":headers": headers_text(provider), ":by": provider.added_by,
             ":created": provider.created_at.as_millis(), ":updated": provider.updated_at.as_millis(),
+            ":file": cassette.map(|cassette| &cassette.file), ":speed": cassette.map_or(1.0, |cassette| cassette.speed),
+            ":reach": cassette.map_or("nearest", |cassette| &cassette.reach),
+            ":real": cassette.is_some_and(|cassette| cassette.real_tools),
         },
     );
     let taken = || Error::Conflict(format!("a provider with the slug {} exists: choose another", provider.slug));

@@ -27,6 +27,8 @@ const TOOLS_LEFT_OUT: &str = "toolsLeftOut";
 const TOOLS_UNAVAILABLE: &str = "toolsUnavailable";
 /// Where they say whether the reply has the shape that its agent asks for.
 const STRUCTURED: &str = "structured";
+/// Where they say that the answers were recorded, and how they were found.
+const REPLAYED: &str = "replayed";
 /// Where they say what tools cost.
 const TOOL_COST: &str = "toolCostMicrocents";
 
@@ -60,6 +62,9 @@ pub(super) fn of_end(
     note_dropped(&mut metadata, progress.dropped);
     if !progress.omitted.is_empty() {
         metadata[FIELDS_OMITTED] = json!(progress.omitted);
+    }
+    if let Some(how) = progress.replayed {
+        metadata[REPLAYED] = how.as_str().into();
     }
     if progress.tools_left_out > 0 {
         metadata[TOOLS_LEFT_OUT] = progress.tools_left_out.into();

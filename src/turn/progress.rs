@@ -8,7 +8,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{calls::so_far::CallsSoFar, structured::Shape};
 use crate::{
     error::Error,
-    model::{Delta, ThoughtsField, openai::TOO_LONG},
+    model::{Delta, ThoughtsField, cassette::Match, openai::TOO_LONG},
 };
 
 /// How far a turn is.
@@ -24,6 +24,8 @@ pub(super) struct Progress {
     pub history_len: usize,
     /// Fields of the request that it was not sent, since it refuses them.
     pub omitted: BTreeSet<String>,
+    /// How far its recorded answers were looked for, if they were recorded.
+    pub replayed: Option<Match>,
     /// Whether its server is known to have cut the prompt.
     pub truncated: bool,
     /// Where its thoughts stood.
@@ -77,6 +79,7 @@ impl Progress {
             cut: None,
             history_len: 0,
             omitted: BTreeSet::new(),
+            replayed: None,
             truncated: false,
             thoughts_field: None,
             beside: Map::new(),

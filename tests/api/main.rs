@@ -24,6 +24,7 @@ mod backup;
 mod billing;
 mod bodies;
 mod bounds;
+mod cassettes;
 mod chat;
 mod cli;
 mod cli_approvals;

@@ -12,10 +12,13 @@ use crate::{
         text::{as_flags, count_text},
     },
     error::{Error, Result},
-    model::upstream::{Endpoint, Upstreams},
+    model::{
+        cassette,
+        upstream::{Endpoint, Upstreams},
+    },
     outbound,
     seal::Sealer,
-    store::file::inspect::Inspected,
+    store::{file::inspect::Inspected, providers::Cassette},
 };
 
 /// Asks every provider of every organization, and those that this environment names.
@@ -29,7 +32,12 @@ pub(super) fn check(globals: &Globals, file: &Inspected, options: &outbound::Opt
         };
         let stored = file.providers()?;
         let mut endpoints = Vec::new();
+        let mut checks = Vec::new();
         for (org, provider) in &stored {
+            if let Some(cassette) = &provider.cassette {
+                checks.push(check_cassette(format!("provider {org}/{}", provider.slug), cassette));
+                continue;
+            }
             endpoints.push((format!("provider {org}/{}", provider.slug), catalog::endpoint_of(provider, open)));
         }
         let env_providers = EnvProvider::from_env(|name| std::env::var(name).ok());
@@ -40,10 +48,19 @@ pub(super) fn check(globals: &Globals, file: &Inspected, options: &outbound::Opt
         block_on(async {
             let upstreams = Upstreams::new(options).map_err(as_flags)?;
             let asked = endpoints.into_iter().map(|(what, endpoint)| ask(&upstreams, what, endpoint));
-            Ok(join_all(asked).await)
+            checks.extend(join_all(asked).await);
+            Ok(checks)
         })
     };
     look().unwrap_or_else(|error: Error| vec![Check::fail("providers", error.to_string())])
+}
+
+/// Whether a cassette can be played.
+fn check_cassette(what: String, cassette: &Cassette) -> Check {
+    match cassette::read(cassette.file.as_ref()) {
+        Ok(read) => Check::ok(what, format!("plays {} of {}", count_text(read.len() as u64, "exchange"), read.name)),
+        Err(error) => Check::fail(what, error),
+    }
 }
 
 async fn ask(upstreams: &Upstreams, what: String, endpoint: Result<Endpoint>) -> Check {

@@ -2,11 +2,14 @@
 //!
 //! Rule: a provider's key and headers are written and never read.
 
+mod shown; // as it is read
+
 use std::{collections::BTreeMap, time::Duration};
 
-use poem_openapi::{Enum, Object, OpenApi, param::Path, types::Example};
+use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::Serialize;
 
+use self::shown::{Provider, ProviderKind};
 use super::{
     models::{ListedModel, read_models},
     tags::Tag,
@@ -20,7 +23,6 @@ use crate::{
         wire::{
             data::{Created, Data, Deleted, Items},
             envelope::ApiError,
-            moment::Moment,
         },
     },
     secret::{Secret, trimmed},
@@ -29,36 +31,6 @@ use crate::{
 
 /// How a variable begins that an owner at a browser may name.
 const KEY_VARIABLE_PREFIX: &str = "ALM_PROVIDER_";
-
-/// A source of models.
-#[derive(Debug, Object, Serialize)]
-#[oai(rename_all = "camelCase")]
-#[serde(rename_all = "camelCase")]
-struct Provider {
-    id: String,
-    slug: String,
-    kind: ProviderKind,
-    base_url: String,
-    /// Whether it runs on the server's own machine.
-    local: bool,
-    /// Whether a key is stored. The key itself is never shown.
-    has_api_key: bool,
-    /// The environment variable that holds the key instead.
-    #[oai(nullable)]
-    api_key_env: Option<String>,
-    models: Vec<ListedModel>,
-    created_at: Moment,
-    updated_at: Moment,
-}
-
-/// The provider's protocol.
-#[derive(Debug, Clone, Copy, Enum, Serialize)]
-#[oai(rename_all = "kebab-case")]
-#[serde(rename_all = "kebab-case")]
-enum ProviderKind {
-    OpenaiCompatible,
-    Demo,
-}
 
 /// A new provider.
 #[derive(Debug, Object)]
@@ -295,8 +267,15 @@ impl TryFrom<NewProvider> for catalog::NewProvider {
     type Error = Error;
 
     fn try_from(new: NewProvider) -> Result<Self> {
-        if matches!(new.kind, ProviderKind::Demo) {
-            return Err(Error::invalid("kind", "must be openai-compatible: the built-in provider always exists"));
+        match new.kind {
+            ProviderKind::OpenaiCompatible => {}
+            ProviderKind::Cassette => {
+                let message = "a cassette is added on the machine: alm providers add --cassette FILE".into();
+                return Err(Error::Forbidden { message, step_up: false });
+            }
+            ProviderKind::Demo => {
+                return Err(Error::invalid("kind", "must be openai-compatible: the built-in provider always exists"));
+            }
         }
         Ok(catalog::NewProvider {
             slug: new.slug,
@@ -366,23 +345,6 @@ impl From<&catalog::Preset> for Preset {
 fn free_slug(slug: &str, taken: &[String]) -> String {
     let numbered = (2..).map(|number| format!("{slug}-{number}"));
     std::iter::once(slug.to_owned()).chain(numbered).find(|slug| !taken.contains(slug)).unwrap_or_default()
-}
-
-impl From<stored::Provider> for Provider {
-    fn from(provider: stored::Provider) -> Self {
-        Provider {
-            local: catalog::is_loopback(&provider.base_url),
-            id: provider.id,
-            slug: provider.slug,
-            kind: ProviderKind::OpenaiCompatible,
-            base_url: catalog::shown(&provider.base_url),
-            has_api_key: provider.api_key_sealed.is_some(),
-            api_key_env: provider.api_key_env,
-            models: provider.models.into_iter().map(Into::into).collect(),
-            created_at: provider.created_at.into(),
-            updated_at: provider.updated_at.into(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub mod clients; // whose a call is
+mod one; // one call, run
 pub(super) mod round; // the calls of one step, written down and run
 pub(super) mod shown; // how a call that ended is shown and kept
 pub(super) mod so_far; // what a turn's calls have come to

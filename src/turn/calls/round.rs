@@ -5,10 +5,11 @@
 
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant};
 
 use super::{
     Checked, check, input_chunk, keep_written,
+    one::run_one,
     shown::{Ready, Shown, is_dynamic, is_foreign, show},
     so_far::{CallsSoFar, FAILURES_MAX, RunningCall, UnwrittenCall},
     theirs_chunk,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     id,
-    model::{Ending, Message, ToolCall},
+    model::{Ending, Message, ToolCall, source::Source},
     store::{
         tool_calls::{CallStatus, EndedCall, OpenCall, Origin},
         tools::Policy,
@@ -27,7 +28,6 @@ use crate::{
         Tool, Toolbox,
         call::{Call, Ended},
         fingerprint::fingerprint,
-        mcp::TOOL_TIME_MAX,
     },
     turn::{
         answers::server_stopped,
@@ -43,8 +43,7 @@ use crate::{
 
 /// Calls of one turn that run at once.
 const CALLS_AT_ONCE: usize = 8;
-/// How long a call waits for a place among those of all turns.
-const PLACE_WAIT: Duration = Duration::from_secs(5);
+
 /// The calls of a turn, and what they need of it.
 pub struct Round<'a> {
     pub services: &'a Services,
@@ -55,6 +54,8 @@ pub struct Round<'a> {
     pub toolbox: &'a Toolbox,
     /// The model's id, for refusals of money.
     pub model: &'a str,
+    /// Where the model answers, and the tools of what was recorded.
+    pub source: &'a Source,
     pub bill: &'a mut Bill,
     pub out: &'a mut Scribe,
     pub so_far: &'a mut CallsSoFar,
@@ -348,12 +349,11 @@ impl<'a> Round<'a> {
             origin: call.tool.origin,
             began: Instant::now(),
         }));
-        let (services, asked) = (self.services, self.call);
+        let (services, source, asked) = (self.services, self.source, self.call);
         let runs = stream::iter(ready).map(|ready| async move {
             let call = Call { id: ready.id.clone(), ..asked.clone() };
-            let began = Instant::now();
-            let ended = run_one(services, ready.tool, &ready.input, call).await;
-            (ready, ended, began.elapsed())
+            let (ended, took) = run_one(services, source, ready.tool, &ready.input, call).await;
+            (ready, ended, took)
         });
         let mut runs = runs.buffer_unordered(CALLS_AT_ONCE).boxed();
         let mut outputs = Vec::new();
@@ -374,15 +374,5 @@ impl<'a> Round<'a> {
             outputs.push((ready.call_id, output));
         }
         outputs
-    }
-}
-
-async fn run_one(services: &Services, tool: &Tool, input: &Value, call: Call) -> Ended {
-    let Ok(Ok(_place)) = timeout(PLACE_WAIT, services.tool_places.acquire()).await else {
-        return Ended::Failed("The server runs as many tools as it can, so this call was not made.".into());
-    };
-    match timeout(TOOL_TIME_MAX, services.tools.run(tool, input, call)).await {
-        Ok(ended) => ended,
-        Err(_) => Ended::Unknown(format!("No answer came within {} s", TOOL_TIME_MAX.as_secs())),
     }
 }

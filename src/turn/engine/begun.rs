@@ -109,7 +109,7 @@ impl Engine {
         self: &Arc<Self>,
         asker: Asker,
         mut asked: Asked,
-        resolved: Resolved,
+        mut resolved: Resolved,
         begun: Begun,
         bill: Bill,
         head: oneshot::Sender<Error>,
@@ -118,6 +118,9 @@ impl Engine {
         let turn = asked.wire.take().map_or_else(RunningTurn::new, RunningTurn::in_wire);
         let (store, tenant) = (self.services.store.clone(), asker.tenant.clone());
         let (session_id, agents) = (begun.session_id().to_owned(), self.errands(&asker, &resolved, &begun));
+        // Where nothing is kept, a person is what requests have in common.
+        let asking = begun.session.as_ref().map_or(&*asker.tenant.user_id, |_| begun.session_id());
+        resolved.source.asked_in(asking);
         let call = Call { store: store.clone(), tenant: tenant.clone(), session_id, id: String::new(), agents };
         Ok(Run {
             call,

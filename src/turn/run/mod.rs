@@ -157,6 +157,7 @@ impl Run {
             call: &self.call,
             toolbox,
             model: &self.resolved.model.id,
+            source: &self.resolved.source,
             bill: &mut self.bill,
             out: &mut self.out,
             so_far: &mut self.progress.calls,
@@ -260,6 +261,7 @@ impl Run {
             match self.resolved.source.start(request, &mut waiting).await {
                 Ok(reply) => {
                     self.progress.omitted.extend(reply.omitted().iter().cloned());
+                    self.progress.replayed = self.progress.replayed.max(reply.replayed());
                     self.out.turn().ignore(reply.omitted().iter().cloned());
                     return Ok(reply);
                 }

@@ -54,6 +54,8 @@ pub struct Exported {
     pub servers: i64,
     /// MCP servers that are commands, and stay behind.
     pub commands: i64,
+    /// Cassettes, which stay behind.
+    pub cassettes: i64,
 }
 
 /// What was read in.
@@ -118,12 +120,14 @@ fn left_behind(c: &Connection, org_id: &str) -> Result<Exported> {
              OR headers <> '{}')),
              (SELECT count(*) FROM tool WHERE org_id = :org AND deleted_at IS NULL AND secrets <> '{}'),
              (SELECT count(*) FROM mcp_server WHERE org_id = :org AND transport = 'http' AND secrets <> '{}'),
-             (SELECT count(*) FROM mcp_server WHERE org_id = :org AND transport = 'stdio')",
+             (SELECT count(*) FROM mcp_server WHERE org_id = :org AND transport = 'stdio'),
+             (SELECT count(*) FROM provider WHERE org_id = :org AND kind = 'cassette')",
         [org_id],
         |row| {
             let (api_keys, providers) = (row.get(0)?, row.get(1)?);
             let (tools, servers, commands) = (row.get(2)?, row.get(3)?, row.get(4)?);
-            Ok(Exported { rows: 0, api_keys, providers, tools, servers, commands })
+            let cassettes = row.get(5)?;
+            Ok(Exported { rows: 0, api_keys, providers, tools, servers, commands, cassettes })
         },
     )?;
     Ok(exported)

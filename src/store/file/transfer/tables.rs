@@ -125,15 +125,15 @@ pub(super) const TABLES: [Table; 17] = [
         is_tenants: true,
         links: &[],
         plain: &["id", "slug", "kind", "base_url", "created_at", "updated_at"],
-        rows: "provider t WHERE t.org_id = :org ORDER BY t.id",
+        rows: "provider t WHERE t.org_id = :org AND t.kind <> 'cassette' ORDER BY t.id",
     },
     Table {
         name: "provider_model",
         is_tenants: false,
         links: &[("provider_id", &PROVIDER)],
         plain: &["name", "input_price", "output_price", "cached_input_price", "context_window"],
-        rows: "provider_model t WHERE t.provider_id IN (SELECT id FROM provider WHERE org_id = :org)
-            ORDER BY t.provider_id, t.name",
+        rows: "provider_model t WHERE t.provider_id IN (SELECT id FROM provider WHERE org_id = :org
+            AND kind <> 'cassette') ORDER BY t.provider_id, t.name",
     },
     Table {
         name: "tool",
@@ -328,7 +328,7 @@ pub(super) const FORGOTTEN: [(&str, &str); 1] = [("provider", "api_key_env")];
 
 /// What stays behind, and why.
 #[cfg(test)]
-const LEFT_OUT: [(&str, &str, &str); 30] = [
+const LEFT_OUT: [(&str, &str, &str); 34] = [
     ("tool", "added_by", "nobody of this machine vouches for its address"),
     ("tool", "secrets", "they are secrets, or name those of one machine"),
     ("tool", "deleted_at", "a deleted tool stays behind: nothing names it"),
@@ -342,11 +342,11 @@ const LEFT_OUT: [(&str, &str, &str); 30] = [
     ("tool_call", "seq", "the other file numbers its own rows"),
     ("tool_grant", "*", "what runs unasked on a machine is for people there to say"),
     ("provider", "added_by", "nobody of this machine vouches for it"),
-    (
-        "provider",
-        "api_key_env",
-        "whoever wrote the file would choose which secret of this machine goes to which address",
-    ),
+    ("provider", "cassette_file", "a cassette stays on its machine"),
+    ("provider", "cassette_speed", "likewise"),
+    ("provider", "cassette_match", "likewise"),
+    ("provider", "cassette_tools", "likewise"),
+    ("provider", "api_key_env", "whoever wrote the file would choose which secret goes where"),
     ("api_key", "*", "a copy on another machine must not open with the keys of the first"),
     ("idempotency", "*", "a day's memory of one server"),
     ("sign_in", "*", "a browser signs in where its person is"),

@@ -132,7 +132,7 @@ function showProviders(element, providers, hasOwn, context) {
  * @param {ProviderContext} context
  */
 function card(provider, { page, reload, tested }) {
-  const { id, slug, baseUrl, local, hasApiKey, apiKeyEnv, models } = provider;
+  const { id, slug, baseUrl, cassette, local, hasApiKey, apiKeyEnv, models } = provider;
   const test = testPanel(provider);
   /**
    * @param {string} text
@@ -186,7 +186,7 @@ function card(provider, { page, reload, tested }) {
     ),
     h(
       "dl.facts",
-      h("div", h("dt", "Base URL"), h("dd", h("code", baseUrl))),
+      h("div", h("dt", cassette ? "Cassette" : "Base URL"), h("dd", h("code", cassette ? cassette.file : baseUrl))),
       h("div", h("dt", "Key"), h("dd", key)),
       h("div", h("dt", "Models"), h("dd", number(models.length))),
     ),

@@ -123,8 +123,12 @@ export function editProvider(provider) {
     (close) =>
       form({
         content: [
-          field("Base URL", input("baseUrl", { value: provider.baseUrl, inputmode: "url", spellcheck: "false" })),
-          keyField(provider.hasApiKey ? "New API key (leave empty to keep the current one)" : "API key"),
+          provider.cassette
+            ? null
+            : [
+                field("Base URL", input("baseUrl", { value: provider.baseUrl, inputmode: "url", spellcheck: "false" })),
+                keyField(provider.hasApiKey ? "New API key (leave empty to keep the current one)" : "API key"),
+              ],
           h("h3", "Models and prices"),
           h(
             "p.hint",
@@ -152,8 +156,9 @@ export function editProvider(provider) {
         cancel: close,
         send: async ({ baseUrl, apiKey }) => {
           const body = {
-            baseUrl: baseUrl.trim(),
-            apiKey: apiKey.trim() || undefined,
+            // A cassette has neither.
+            baseUrl: baseUrl?.trim(),
+            apiKey: apiKey?.trim() || undefined,
             models: [...rows.rows].map(readRow).filter(Boolean),
           };
           await call("PATCH", `/providers/${provider.id}`, body);

@@ -1,0 +1,117 @@
+//! Providers that play a cassette.
+//!
+//! Rule: who can name a file of this machine is on it: a cassette comes from the command line or from a host program, and never from
+//! the API.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Catalog,
+    connect::{ProviderChange, check_new_slug},
+    probe::TestReport,
+};
+use crate::{
+    error::{Error, Result},
+    model::{
+        cassette::{self, Match, Speed, Tape},
+        facts::Said,
+        source::Source,
+        upstream::Listed,
+    },
+    store::{
+        providers::{Cassette, Provider, ProviderModel},
+        tools::AddedBy,
+    },
+};
+
+/// A cassette that is to be played.
+pub struct NewCassette {
+    /// The provider's slug.
+    pub slug: String,
+    pub file: PathBuf,
+    pub speed: Speed,
+    /// How far an answer may be looked for.
+    pub reach: Match,
+    /// Whether tools run where it has no answer of theirs.
+    pub real_tools: bool,
+    /// Prices and windows of its models; each model that answers in it is listed anyway.
+    pub models: Vec<ProviderModel>,
+}
+
+impl Catalog {
+    /// A provider that plays a cassette, as it will be kept. The file is read once.
+    pub fn prepare_cassette(&self, new: NewCassette) -> Result<Provider> {
+        check_new_slug(&new.slug)?;
+        let refused = |wrong: String| Error::failed(format!("{}: {wrong}", new.file.display()));
+        let file = new.file.canonicalize().map_err(|error| refused(error.to_string()))?;
+        let file = file.to_str().ok_or_else(|| refused("its name is no UTF-8: rename it".into()))?.to_owned();
+        let read = cassette::read(&new.file).map_err(Error::failed)?;
+        let names: Vec<_> = read.models().into_iter().map(str::to_owned).collect();
+        if names.is_empty() {
+            return Err(refused("no model answers in it: record something first".into()));
+        }
+        if let Some(unknown) = new.models.iter().find(|model| !names.contains(&model.name)) {
+            let (name, known) = (&unknown.name, names.join(", "));
+            return Err(refused(format!("{name} does not answer in it, but {known}")));
+        }
+        let model = |name: String| {
+            let told = new.models.iter().find(|model| model.name == name).cloned();
+            told.unwrap_or(ProviderModel { name, pricing: None, context_window: None, facts: None })
+        };
+        let speed = match new.speed {
+            Speed::Instant => 0.0,
+            Speed::Times(times) => times,
+        };
+        let mut provider = Provider::new(new.slug, "");
+        provider.added_by = AddedBy::Operator;
+        let models = Some(names.into_iter().map(model).collect());
+        self.change(&mut provider, ProviderChange { models, ..Default::default() })?;
+        let (reach, real_tools) = (new.reach.to_string(), new.real_tools);
+        provider.cassette = Some(Cassette { file, speed, reach, real_tools });
+        Ok(provider)
+    }
+
+    /// Where the models of such a provider answer.
+    pub(super) fn playing(&self, provider: &Provider, cassette: &Cassette) -> Result<Source> {
+        let speed = if cassette.speed == 0.0 { Speed::Instant } else { Speed::Times(cassette.speed) };
+        let tape = Tape {
+            provider: provider.slug.clone(),
+            file: cassette.file.clone().into(),
+            speed,
+            reach: cassette.reach.parse()?,
+            real_tools: cassette.real_tools,
+        };
+        Ok(Source::Cassette { shelf: self.shelf.clone(), tape: Box::new(tape), conversation: String::new() })
+    }
+
+    /// The models that answer in a cassette.
+    pub(super) async fn recorded_models(&self, cassette: &Cassette) -> Result<Vec<Listed>> {
+        let album = self.shelf.read(cassette.file.as_ref()).await?;
+        let listed = |name: &str| Listed { name: name.to_owned(), owner: None, said: Said::default() };
+        Ok(album.cassette().models().into_iter().map(listed).collect())
+    }
+
+    /// Reads a cassette, as the test of a provider does whose models answer elsewhere.
+    pub(super) async fn test_cassette(&self, provider: &Provider, cassette: &Cassette) -> Result<TestReport> {
+        let began = Instant::now();
+        let models: Vec<_> = self.recorded_models(cassette).await?.into_iter().map(|model| model.name).collect();
+        let model = provider.models.first().map(|model| &model.name).or(models.first()).cloned().unwrap_or_default();
+        if !models.contains(&model) {
+            let file = cassette::name_of(cassette.file.as_ref());
+            return Err(Error::ModelUnavailable(format!("{model} does not answer in {file}: refresh the provider")));
+        }
+        let took = began.elapsed();
+        Ok(TestReport {
+            reach: took,
+            listed: Some(took),
+            models,
+            model,
+            first_token: Some(Duration::ZERO),
+            reply: Duration::ZERO,
+            omitted: Vec::new(),
+        })
+    }
+}
