@@ -223,11 +223,11 @@ async fn an_answer_ends_as_it_ended() {
 
 #[tokio::test]
 async fn how_an_answer_was_found_and_what_was_not_sent_is_known() {
-    let exchange = Exchange { omitted: vec!["tools".into(), "unknown".into()], ..answer("Hi", vec![(0, done())]) };
+    let exchange = Exchange { omitted: vec!["tools".into(), "top_k".into()], ..answer("Hi", vec![(0, done())]) };
     let (_folder, mut tape) = recorded(&[Line::Model(exchange)]);
     let shelf = Shelf::default();
     let reply = shelf.start(&tape, "c", &question("Hi")).await.unwrap();
-    assert_eq!((reply.found(), reply.omitted()), (Match::Exact, &["tools".to_owned()][..]));
+    assert_eq!((reply.found(), reply.omitted()), (Match::Exact, &["tools".to_owned(), "top_k".to_owned()][..]));
     assert_eq!(shelf.start(&tape, "c", &question("hi")).await.unwrap().found(), Match::Nearest);
     tape.reach = Match::Exact;
     let miss = shelf.start(&tape, "c", &question("hi")).await.err().unwrap();
