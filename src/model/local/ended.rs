@@ -9,6 +9,8 @@ const SIGKILL: i32 = 9;
 pub(super) const OUT_OF_MEMORY: &str = "the local model ran out of memory and is starting again";
 /// How a flag begins that the program does not know.
 const UNKNOWN_FLAG: &str = "invalid argument: ";
+/// How it begins when the program does not take what stands behind a flag.
+const UNFIT_VALUE: &str = "error while handling argument ";
 const TOO_LITTLE: [&str; 3] = ["std::bad_alloc", "Cannot allocate memory", "failed to allocate buffer for kv cache"];
 
 /// What ended, and what is known of it.
@@ -63,6 +65,12 @@ impl Process<'_> {
                 true => format!("llama-server does not know {flag}: correct --gguf-args"),
                 false => program::too_old(self.build),
             });
+        }
+        if let Some(flag) = after(&said, UNFIT_VALUE) {
+            return Some(format!(
+                "llama-server does not take the value of {}: correct --gguf-args",
+                flag.trim_matches(['"', ':'])
+            ));
         }
         let file = self.file;
         if let Some(architecture) = after(&said, "unknown model architecture: ") {
@@ -127,6 +135,10 @@ mod tests {
             ("E failed to allocate buffer for kv cache", "m.gguf needs about 9 GB"),
             (load, "llama-server cannot load m.gguf (exit 1): its last words are on the Models page"),
             ("error: invalid argument: --odd", "llama-server does not know --odd: correct --gguf-args"),
+            (
+                "error while handling argument \"--numa\": invalid value",
+                "llama-server does not take the value of --numa: correct --gguf-args",
+            ),
             ("error: invalid argument: --no-ui", "llama-server build 9999 is too old: alm needs 9478 or newer"),
         ] {
             assert_eq!(of(Exit::Code(1), said), Ended { reason: reason.into(), is_for_good: true }, "{said}");

@@ -101,13 +101,17 @@ impl Keeper {
                     core.found = ready.found.clone();
                     core.queue.set_slots(ready.plan.slots as usize);
                 });
+                // A prompt is made before the process can say so.
+                let tools = (!ready.header.may_use_tools()).then_some(false);
+                let now = Timestamp::now().as_millis();
+                let said = Said { at: now, context_window: Some(ready.plan.context), tools, images: None };
+                self.model.known().change(|facts| facts.read = Some(said));
                 self.ready = Some(ready);
                 Ok(())
             }
-            // The folder of the file is for its operator alone.
             Err(why) => {
                 tracing::error!(model = name, "the local model does not start: {why}");
-                Err(why.replace(&self.model.settings.file.display().to_string(), &self.model.file_name()))
+                Err(self.model.shown(&why))
             }
         };
         self.model.change(|core| core.life.checked(can));
@@ -138,8 +142,9 @@ impl Keeper {
                     core.life.started();
                 });
             }
-            Err(reason) => {
-                tracing::error!(model = model.name(), "the local model does not start: {reason}");
+            Err(why) => {
+                tracing::error!(model = model.name(), "the local model does not start: {why}");
+                let reason = model.shown(&why);
                 model.change(|core| core.life.ended(Ended { reason, is_for_good: false }, Instant::now()));
             }
         }

@@ -158,6 +158,11 @@ impl Life {
         self.reason.as_deref().filter(|_| self.phase == Phase::Failed)
     }
 
+    /// Whether there is no process, and none to come until somebody asks.
+    pub(super) fn rests(&self) -> bool {
+        matches!(self.phase, Phase::Idle | Phase::Stopping { then: Then::Idle, .. })
+    }
+
     /// Whether it is over for good.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.phase, Phase::Left | Phase::Stopping { then: Then::Leave, .. })

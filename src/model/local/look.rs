@@ -1,6 +1,10 @@
 //! What is looked at before a process is started: the program, the file, the memory, the socket.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -85,7 +89,7 @@ impl LocalModel {
     }
 
     /// The call of the program.
-    pub(super) fn command(&self, program: &std::path::Path, args: Vec<String>, mark: &str) -> Command {
+    pub(super) fn command(&self, program: &Path, args: Vec<String>, mark: &str) -> Command {
         let run = self.around.run();
         Command {
             program: program.display().to_string(),
@@ -104,8 +108,17 @@ impl LocalModel {
         file.file_name().map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned())
     }
 
+    /// A sentence for whoever asks: where things lie is for the operator alone, who reads it in the log.
+    pub(super) fn shown(&self, why: &str) -> String {
+        let folder_of = |path: &Path| path.parent().map(|folder| format!("{}/", folder.display()));
+        let files = [Some(&self.settings.file), self.settings.program.as_ref(), self.settings.template.as_ref()];
+        let folders = files.into_iter().flatten().filter_map(|file| folder_of(file));
+        let folders = folders.chain([format!("{}/", self.around.folder.display())]).filter(|folder| folder.len() > 1);
+        folders.fold(why.to_owned(), |why, folder| why.replace(&folder, ""))
+    }
+
     /// What the program says to one word, and how it ended.
-    async fn ask_program(&self, program: &std::path::Path, word: &str) -> Result<(Exit, String), String> {
+    async fn ask_program(&self, program: &Path, word: &str) -> Result<(Exit, String), String> {
         let command = self.command(program, vec![word.to_owned()], &format!("{}.look", self.name()));
         let child = self.around.children.start(&command).await?;
         drop(child.stdin);
@@ -135,6 +148,21 @@ fn threads() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_does_not_read_where_things_lie() {
+        let file =
+            "/srv/models/m.gguf is cut short, /data/alm/run/m.sock is in the way, /opt/llama-server and /m are not";
+        let shown = "m.gguf is cut short, run/m.sock is in the way, llama-server and /m are not";
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = crate::model::local::ticket::tests::model(folder.path());
+        model.settings.file = "/srv/models/m.gguf".into();
+        model.settings.program = Some("/opt/llama-server".into());
+        model.around.folder = "/data/alm".into();
+        assert_eq!(model.shown(file), shown);
+        model.settings.file = "/m".into();
+        assert!(model.shown("/m is cut short").starts_with("/m "), "a root is no folder to hide");
+    }
 
     #[tokio::test]
     async fn of_what_a_program_says_word_bytes_max_are_read() {

@@ -19,8 +19,10 @@ const OWNERS_ALONE: u32 = 0o700;
 pub(super) fn place(run: &Path, runtime: Option<&Path>, name: &str) -> Result<PathBuf, String> {
     let file = format!("{name}.sock");
     let own = run.join(&file);
+    // Its mark lies there in any case.
+    make(run)?;
     if is_usable(&own) {
-        return make(run).map(|()| own);
+        return Ok(own);
     }
     let elsewhere = runtime.map(|runtime| runtime.join(folder_name(run)));
     let socket = elsewhere.as_ref().map(|folder| folder.join(&file)).filter(|socket| is_usable(socket));
@@ -91,7 +93,7 @@ mod tests {
             let run = long(data.path(), bytes);
             let socket = place(&run, Some(runtime.path()), "m").unwrap();
             assert_eq!((socket == run.join("m.sock"), socket.starts_with(runtime.path())), (is_own, !is_own));
-            assert_eq!(mode(socket.parent().unwrap()), 0o700);
+            assert_eq!([mode(socket.parent().unwrap()), mode(&run)], [0o700; 2]);
             assert_eq!(place(&run, Some(runtime.path()), "m").unwrap(), socket, "the next time as well");
         }
         let refused = place(&long(data.path(), SOCKET_PATH_BYTES_MAX + 1), None, "m").unwrap_err();
