@@ -25,6 +25,8 @@ pub mod local; // models that are our own processes
 pub mod demo; // the built-in model
 pub mod source; // either of them
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use self::sampling::Sampling;
@@ -243,12 +245,33 @@ pub struct Ending {
     pub thoughts_field: Option<ThoughtsField>,
     /// What its provider put beside the words, which goes back to it; the first of its calls holds it too.
     pub beside: Map<String, Value>,
+    /// The refusal that came in the place of words.
+    pub refusal: Option<Said>,
+}
+
+/// What a provider wrote of an error: it is read for what to change, and shown to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Said(String);
+
+impl Said {
+    /// So much of a refusal is read; of a longer one nothing is.
+    const BYTES: usize = 16 * 1024;
+
+    fn new(text: &str) -> Option<Self> {
+        (text.len() <= Self::BYTES).then(|| Said(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Said")
+    }
 }
 
 impl Ending {
     /// One without usage and calls.
     pub fn new(finish: Finish) -> Self {
-        Ending { finish, usage: None, calls: Vec::new(), thoughts_field: None, beside: Map::new() }
+        Ending { finish, usage: None, calls: Vec::new(), thoughts_field: None, beside: Map::new(), refusal: None }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    Delta, Ending, Request,
+    Delta, Ending, Request, Said,
     cassette::{self, Match, Shelf, Tape, ToolExchange},
     demo,
     facts::{Facts, Lesson},
@@ -32,7 +32,7 @@ pub enum Source {
 /// A running reply. Dropping it ends it at once, the provider's connection included.
 pub enum Reply {
     /// Of the built-in model.
-    Demo(demo::Script),
+    Demo(Box<demo::Script>),
     /// Of a provider.
     Upstream(Box<upstream::Reply>),
     /// Of a cassette.
@@ -73,6 +73,15 @@ impl Source {
         shelf.tool(tape, conversation, tool, input).await.transpose()
     }
 
+    /// Takes a refusal that came in the place of words: from now on the model is asked without what it names. What that teaches, once
+    /// the rest is taken; `None`: nothing is to be left out.
+    pub fn mend(&mut self, request: &Request, said: &Said) -> Result<Option<Vec<Lesson>>> {
+        match self {
+            Source::Demo | Source::Cassette { .. } => Ok(None),
+            Source::Upstream { endpoint, known, .. } => Upstreams::mend(endpoint, known, request, said),
+        }
+    }
+
     /// Asks for the vectors of texts; the built-in model has none.
     pub async fn embed(&self, texts: &Texts) -> Result<Vectors> {
         match self {
@@ -86,7 +95,7 @@ impl Source {
     /// ends the asking.
     pub async fn start(&self, request: &Request, waiting: OnWaiting<'_>) -> Result<Reply> {
         Ok(match self {
-            Source::Demo => Reply::Demo(demo::reply(request)),
+            Source::Demo => Reply::Demo(Box::new(demo::reply(request))),
             Source::Upstream { upstreams, endpoint, known } => {
                 Reply::Upstream(Box::new(upstreams.start(endpoint, known, request, waiting).await?))
             }

@@ -247,6 +247,42 @@ fn a_field_that_is_refused_is_left_out_and_remembered() {
 }
 
 #[test]
+fn a_field_that_is_refused_in_the_place_of_a_reply_is_left_out_and_remembered() {
+    let app = App::shared();
+    let error = json!({ "message": "Unknown field: stream_options", "type": "invalid_request_error", "code": 400 });
+    let kinds = ["acme", "globex", "initech", "umbrella"];
+    for (kind, org) in kinds.into_iter().enumerate() {
+        let error = error.clone();
+        let model = FakeModel::deciding(move |_, asked: &Asked| match (asked.json.get("stream_options"), kind) {
+            (None, _) => Answer::text("Fine."),
+            (_, 0) => Answer::chunks([json!({ "error": error })]),
+            (_, 1) => Answer::empty().raw(format!("event: error\ndata: {error}\n\n")).done(),
+            (_, 2) => Answer::json(200, &json!({ "error": error })),
+            _ => Answer::json(200, &json!({ "detail": "stream_options: Extra inputs are not permitted" })),
+        });
+        let owner = app.org_asking(org, &model);
+        for _ in 0..2 {
+            let reply = owner.chat(chat("Hi"));
+            assert_eq!((&*reply.text(), reply.all("start-step").len()), ("Fine.", 1), "{org}");
+        }
+        assert_eq!(model.chats().len(), 3, "{org}");
+        assert_eq!([omitted(&owner, 1), omitted(&owner, 3)], [json!(["stream_options"]), json!(["stream_options"])]);
+    }
+}
+
+#[test]
+fn what_was_said_before_a_refusal_is_not_asked_for_again_and_a_quota_is_no_refusal_of_a_field() {
+    let app = App::shared();
+    let refusal = json!({ "error": { "message": "stream_options is not supported" } });
+    let quota = json!({ "error": { "code": 429, "type": "rate_limit_error", "message": "Rate limit reached: lower max_tokens" } });
+    for (org, chunks) in [("acme", vec![delta(json!({ "content": "Well, " })), refusal]), ("globex", vec![quota])] {
+        let model = FakeModel::start([Answer::chunks(chunks), Answer::text("again")]);
+        let reply = app.org_asking(org, &model).chat(chat("Hi"));
+        assert_eq!((reply.all("error").len(), model.chats().len()), (1, 1), "{org}");
+    }
+}
+
+#[test]
 fn a_request_is_changed_no_more_often_than_four_times() {
     const REPAIRS_MAX: usize = 4; // upstream::REPAIRS_MAX
     let app = App::shared();

@@ -12,10 +12,12 @@ use super::{
     tags::Kind,
     usage::Usage,
     voice::Voice,
-    wire::{Annotation, Choice, Chunk, Delta as WireDelta, ToolCall as WireToolCall, UrlCitation},
+    wire::{
+        Annotation, Choice, Chunk, Delta as WireDelta, ToolCall as WireToolCall, UrlCitation, is_done, is_keep_alive,
+    },
 };
 use crate::model::{
-    Delta, Ending, Finish, ThoughtsField,
+    Delta, Ending, Finish, Said, ThoughtsField,
     halves::whole,
     sse::{self, BYTE_ORDER_MARK, EVENT_BYTES_MAX, Event},
     tool_calls::{Fragment, ToolCalls},
@@ -174,6 +176,8 @@ struct Reply {
     has_events: bool,
     /// What came in the place of words.
     complaint: Option<&'static str>,
+    /// The provider's own words of the first error.
+    said: Option<Said>,
     thoughts_field: Option<ThoughtsField>,
     refused: bool,
     faulted: bool,
@@ -196,7 +200,8 @@ impl Reply {
         if is_done(data) {
             self.done = true;
         } else if ["error", "exception"].iter().any(|word| event.name.contains(word)) {
-            self.fault(explain(&String::from_utf8_lossy(data)), out);
+            let said = String::from_utf8_lossy(data);
+            self.complain(&said, explain(&said), out);
         } else if let Some((json, chunk)) = read(data) {
             self.chunk(&chunk, json, out);
         } else if data.contains(&b'\n') {
@@ -219,7 +224,8 @@ impl Reply {
         {
             // The words may stand beside it.
             let whole = matches!(error.get(), "true" | "null") || error.get().parse::<f64>().is_ok();
-            return self.fault(explain(if whole { json } else { error.get() }), out);
+            let said = if whole { json } else { error.get() };
+            return self.complain(said, explain(said), out);
         }
         if chunk.choices.0.is_empty() || chunk.base_resp.is_some() {
             self.note_complaint(chunk, json, out);
@@ -252,10 +258,19 @@ impl Reply {
             false => None,
         };
         match complaint {
-            Some(Complaint::Certain) => self.fault(explain_refusal(json), out),
-            Some(Complaint::Possible) => drop(self.complaint.get_or_insert(explain_refusal(json))),
+            Some(Complaint::Certain) => self.complain(json, explain_refusal(json), out),
+            Some(Complaint::Possible) => {
+                self.said = self.said.take().or_else(|| Said::new(json));
+                self.complaint.get_or_insert(explain_refusal(json));
+            }
             None => {}
         }
+    }
+
+    /// An error in the provider's words: the request may do without what they name.
+    fn complain(&mut self, said: &str, sentence: &'static str, out: &mut Vec<Delta>) {
+        self.said = self.said.take().or_else(|| Said::new(said));
+        self.fault(sentence, out);
     }
 
     /// Why there is no end.
@@ -348,7 +363,8 @@ impl Reply {
         };
         // Thoughts from tags never go back: under no name would the server know them.
         let thoughts_field = self.thoughts_field.filter(|_| !self.voice.tags().has_thoughts());
-        Ending { finish, usage: self.usage.counted(), calls, thoughts_field, beside }
+        let refusal = self.said.take().filter(|_| finish == Finish::Error);
+        Ending { finish, usage: self.usage.counted(), calls, thoughts_field, beside, refusal }
     }
 }
 
@@ -356,23 +372,6 @@ impl Reply {
 fn read(data: &[u8]) -> Option<(&str, Chunk<'_>)> {
     let json = str::from_utf8(data).ok()?;
     Some((json, serde_json::from_str(json).ok()?))
-}
-
-/// Whether an event says only that the server is still there, which some write where a comment belongs.
-fn is_keep_alive(name: &str, data: &[u8]) -> bool {
-    const WORDS: [&str; 7] = ["", "ping", "pong", "keep-alive", "keepalive", "heartbeat", "openrouter processing"];
-    let is_one = |text: &str| WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
-    if !name.is_empty() && is_one(name) {
-        return true;
-    }
-    if data.starts_with(b"{") {
-        return false;
-    }
-    str::from_utf8(data).is_ok_and(|data| is_one(data.trim_matches(|c| matches!(c, '"' | '[' | ']' | ':' | ' '))))
-}
-
-fn is_done(data: &[u8]) -> bool {
-    str::from_utf8(data).is_ok_and(|data| data.trim_matches('"').eq_ignore_ascii_case("[DONE]"))
 }
 
 fn finish_of(reason: &str) -> Finish {

@@ -25,4 +25,4 @@ pub use encode::encode;
 pub use fault::{TOO_LONG, explain, is_loading, refusal};
 pub use legacy::question;
 pub use mend::sound_json;
-pub use repair::{TooLong, repair, too_long};
+pub use repair::{TooLong, repair, status_in, too_long};

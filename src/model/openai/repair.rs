@@ -78,6 +78,16 @@ pub fn repair(status: u16, said: &str, request: &Request, dialect: &Dialect) -> 
     Some(Repair::Omit { field, always })
 }
 
+/// The status that an error says it would have had, had it come before the reply.
+pub fn status_in(said: &str) -> u16 {
+    let value: Value = serde_json::from_str(said).unwrap_or_default();
+    let error = value.get("error").filter(|error| error.is_object()).unwrap_or(&value);
+    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    let codes = ["code", "status", "status_code"].iter().filter_map(|name| error.get(*name).and_then(number));
+    let status = codes.filter_map(|code| u16::try_from(code).ok()).find(|code| (400..600).contains(code));
+    status.unwrap_or(400)
+}
+
 /// A prompt that fits, and a reply's cap that does not fit beside it: some servers refuse the sum.
 fn room_beside(sum: TooLong, asked: u32, dialect: &Dialect) -> Option<Repair> {
     let tokens = sum.window?.checked_sub(sum.prompt?).filter(|tokens| *tokens > 0)?;

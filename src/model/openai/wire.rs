@@ -121,3 +121,21 @@ pub(super) struct UrlCitation<'a> {
 }
 
 fields! { UrlCitation<'a>, "url" => url, "title" => title, }
+
+/// Whether an event says only that the server is still there, which some write where a comment belongs.
+pub(super) fn is_keep_alive(name: &str, data: &[u8]) -> bool {
+    const WORDS: [&str; 7] = ["", "ping", "pong", "keep-alive", "keepalive", "heartbeat", "openrouter processing"];
+    let is_one = |text: &str| WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
+    if !name.is_empty() && is_one(name) {
+        return true;
+    }
+    if data.starts_with(b"{") {
+        return false;
+    }
+    str::from_utf8(data).is_ok_and(|data| is_one(data.trim_matches(|c| matches!(c, '"' | '[' | ']' | ':' | ' '))))
+}
+
+/// Whether an event says that the reply is over.
+pub(super) fn is_done(data: &[u8]) -> bool {
+    str::from_utf8(data).is_ok_and(|data| data.trim_matches('"').eq_ignore_ascii_case("[DONE]"))
+}

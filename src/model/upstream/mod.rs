@@ -29,10 +29,10 @@ use self::{
 };
 pub use self::{endpoint::Endpoint, reply::Reply, told::Listed};
 use super::{
-    Request,
+    Request, Said,
     facts::Lesson,
     known::Known,
-    openai::{Repair, TooLong, is_needed, question, repair},
+    openai::{Repair, TooLong, explain, is_needed, question, refusal, repair, status_in},
     waiting::{OnWaiting, Waiting},
 };
 use crate::{
@@ -141,6 +141,34 @@ impl Upstreams {
             dialect.omits(request),
             self.clients.of(endpoint.whose),
         ))
+    }
+
+    /// What a refusal that came in the place of words changes in how a model is asked; what it teaches, once the rest is taken. `None`:
+    /// it names nothing that the request can do without.
+    pub(in crate::model) fn mend(
+        endpoint: &mut Endpoint,
+        known: &Known,
+        request: &Request,
+        Said(said): &Said,
+    ) -> Result<Option<Vec<Lesson>>> {
+        // A quota or a key names fields too, and is no refusal of them.
+        if refusal(explain(said)).is_some() {
+            return Ok(None);
+        }
+        let mut dialect = endpoint.dialect.clone();
+        dialect.take(&known.facts(), Timestamp::now());
+        let Some(change) = repair(status_in(said), said, request, &dialect) else { return Ok(None) };
+        if let Repair::Omit { field, .. } = change
+            && is_needed(request, field)
+        {
+            return Err(field.refused(&endpoint.who()));
+        }
+        tracing::info!(
+            model = request.model,
+            ?change,
+            "a provider refused something in its reply: it is asked without"
+        );
+        Ok(Some(endpoint.dialect.change(change).into_iter().collect()))
     }
 
     /// The list at `/models`; `reached` is called when the provider begins to answer.

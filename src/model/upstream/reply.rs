@@ -34,6 +34,8 @@ pub struct Reply {
     known: Known,
     /// Fields of the request that the model was not sent.
     omitted: Vec<String>,
+    /// Whether anything came that is no fault.
+    has_spoken: bool,
     read_at: Instant,
     /// How long nothing may come before the first delta; after it, `idle_timeout`.
     silence_max: Duration,
@@ -67,6 +69,7 @@ impl Reply {
             decoder: Decoder::in_thoughts(known.facts().opens_thoughts(Timestamp::now())),
             known,
             omitted,
+            has_spoken: false,
             read_at: Instant::now(),
             silence_max: match endpoint.is_local() {
                 // A local model reads its prompt before it says a word.
@@ -82,9 +85,14 @@ impl Reply {
     /// which is the time to drop it.
     pub async fn next(&mut self, deltas: &mut Vec<Delta>) -> Option<Ending> {
         let known = deltas.len();
-        let ending = self.next_unless_idle(deltas).await;
+        let mut ending = self.next_unless_idle(deltas).await;
         if deltas.len() > known {
             self.silence_max = self.idle_timeout;
+        }
+        self.has_spoken |= deltas[known..].iter().any(|delta| !matches!(delta, Delta::Fault(_)));
+        if let Some(ending) = ending.as_mut().filter(|_| self.has_spoken) {
+            // What was heard is not asked for again.
+            ending.refusal = None;
         }
         if let (Some(_), Some(opens)) = (&ending, self.decoder.opens_thoughts()) {
             self.known.learn(Lesson::OpensThoughts { opens });

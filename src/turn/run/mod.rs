@@ -48,6 +48,8 @@ pub(super) const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// How often a model call is made again because the conversation was too long.
 pub(super) const OVERFLOW_RETRIES_MAX: u32 = 2;
+/// How often it is made again because the reply began with a refusal of something in the request.
+const MENDS: usize = 4;
 /// How often the journal of a program's kept reply says that it still runs. Its readers are told once nothing was sent since the last time, so nobody
 /// waits for more than twice as long.
 const BEAT_INTERVAL: Duration = Duration::from_millis(7_500);
@@ -188,22 +190,14 @@ impl Run {
     async fn step(&mut self, request: &mut Request, tools: &Toolbox, step: &mut Step) -> Result<Next> {
         let prompt_tokens = history::tokens_of_prompt(&request.messages);
         request.sampling.output_tokens_max = Some(self.afford(prompt_tokens).await?);
-        let mut reply = self.ask(request).await?;
+        let reply = self.ask(request).await?;
         // From here on the client has a stream.
         self.progress.head = None;
         self.out.write(&[Chunk::StartStep]);
         step.begin();
         self.progress.call = Some(OpenCall::new(prompt_tokens));
-        let mut ending = self.stream(reply, step).await;
-        for _ in 0..OVERFLOW_RETRIES_MAX {
-            // Some servers say so only once the response has begun.
-            if !self.progress.is_too_long() || !self.shorten(request, None)? {
-                break;
-            }
-            self.progress.fault = None;
-            reply = self.ask(request).await?;
-            ending = self.stream(reply, step).await;
-        }
+        let ending = self.stream(reply, step).await;
+        let mut ending = self.again(request, step, ending).await?;
         self.note_usage(request, &ending);
         let said = self.end_call(ending.usage);
         let mut chunks = Vec::new();
@@ -244,6 +238,34 @@ impl Run {
         history::shorten_outputs(&mut outputs, self.window().output_bytes());
         request.messages.extend(outputs);
         Ok(Next::Ask)
+    }
+
+    /// Asks again where the reply was none: some servers say only once the response has begun that the conversation was too long, or what
+    /// they refuse of the request.
+    async fn again(&mut self, request: &mut Request, step: &mut Step, mut ending: Ending) -> Result<Ending> {
+        for _ in 0..OVERFLOW_RETRIES_MAX {
+            if !self.progress.is_too_long() || !self.shorten(request, None)? {
+                break;
+            }
+            ending = self.once_more(request, step).await?;
+        }
+        let mut lessons = Vec::new();
+        for _ in 0..MENDS {
+            let Some(said) = ending.refusal.take() else { break };
+            let Some(learned) = self.resolved.source.mend(request, &said)? else { break };
+            lessons.extend(learned);
+            ending = self.once_more(request, step).await?;
+        }
+        if ending.finish != Finish::Error {
+            lessons.into_iter().for_each(|lesson| self.resolved.source.learn(lesson));
+        }
+        Ok(ending)
+    }
+
+    async fn once_more(&mut self, request: &mut Request, step: &mut Step) -> Result<Ending> {
+        self.progress.fault = None;
+        let reply = self.ask(request).await?;
+        Ok(self.stream(reply, step).await)
     }
 
     /// Asks the model, again with less of the conversation if it was too long; readers hear of it if the model has to be
