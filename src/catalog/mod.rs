@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use crate::{
     error::{Error, Result},
     model::{
-        cassette::Shelf,
+        cassette::{Recorder, Shelf},
         facts::{FACTS_AGE_MAX, Said},
         known::Known,
         source::Source,
@@ -167,6 +167,11 @@ impl Catalog {
     /// How to reach a stored provider.
     pub fn endpoint(&self, provider: &Provider) -> Result<Endpoint> {
         endpoint_of(provider, |sealed, context| self.sealer.unseal(sealed, context))
+    }
+
+    /// What writes down what models are asked and answer, if it is written down.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.upstreams.recorder()
     }
 
     fn source(&self, endpoint: Endpoint, known: Known) -> Source {

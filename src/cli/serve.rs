@@ -1,6 +1,10 @@
 //! `alm serve`: the server.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 
@@ -66,6 +70,12 @@ pub(super) struct Serve {
     /// Where to serve Prometheus metrics; off by default
     #[arg(long, value_name = "ADDRESS", value_parser = address::parse)]
     metrics_listen: Option<Address>,
+    /// A cassette to append to: what people write, and what models and tools answer
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Record the files that people send, too
+    #[arg(long, requires = "record")]
+    with_files: bool,
     /// Start no MCP server that is a command
     #[arg(long)]
     no_commands: bool,
@@ -110,6 +120,7 @@ impl Serve {
         builder = self.ca_file.into_iter().fold(builder, Builder::ca_file);
         let metrics = self.metrics_listen.map(|address| address.socket);
         builder = metrics.into_iter().fold(builder, Builder::metrics_listen);
+        builder = recorded(builder, self.record.as_deref(), self.with_files);
         if self.org.is_none() {
             builder = builder.setup_link();
         }
@@ -126,6 +137,7 @@ impl Serve {
             if let Some(address) = server.local_addr() {
                 log::say(&format!("alm is listening on http://{address}"));
             }
+            self.record.iter().for_each(|file| log::say(&recording_to(file)));
             if let Some(url) = server.setup_url() {
                 print_setup(&url);
             }
@@ -133,6 +145,16 @@ impl Serve {
         });
         served.map_err(server::Error::into_inner)
     }
+}
+
+/// A builder that records to that file.
+fn recorded(builder: Builder, file: Option<&Path>, with_files: bool) -> Builder {
+    let builder = file.into_iter().fold(builder, Builder::record);
+    if with_files { builder.record_files() } else { builder }
+}
+
+fn recording_to(file: &Path) -> String {
+    format!("Recording: what people write and models answer goes to {}.", file.display())
 }
 
 /// Says so if others may write where the file and its key are.

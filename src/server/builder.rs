@@ -20,7 +20,10 @@ use crate::{
         serve::{Limits, Listener, nofile_limit},
         state::{Admission, App, cors::Cors, hosts::Hosts, proxies::Proxies, setup_code::SetupCode},
     },
-    model::upstream::Upstreams,
+    model::{
+        cassette::{RecordOptions, Recorder},
+        upstream::Upstreams,
+    },
     outbound::{self, Allowed},
     seal::{self, Sealer},
     store::{Store, file::lock},
@@ -72,6 +75,8 @@ pub struct Builder {
     setup_link: bool,
     variables: Option<Variables>,
     log_lines_lost: Option<Arc<AtomicU64>>,
+    record: Option<PathBuf>,
+    record_files: bool,
     /// The `alm` that starts commands, or why none does.
     program: Result<PathBuf, &'static str>,
     tools: Vec<host::Given>,
@@ -100,6 +105,8 @@ impl Server {
             setup_link: false,
             variables: None,
             log_lines_lost: None,
+            record: None,
+            record_files: false,
             program: Err(child::NO_PROGRAM),
             tools: Vec::new(),
         }
@@ -243,6 +250,19 @@ impl Builder {
         self
     }
 
+    /// Appends what people write, and what models and tools answer, to this cassette, which is made if it is missing. Secrets are
+    /// looked for and left out; people's words are kept. See `docs/cassettes.md`.
+    pub fn record(mut self, file: impl Into<PathBuf>) -> Self {
+        self.record = Some(file.into());
+        self
+    }
+
+    /// Records the files that people send, too.
+    pub fn record_files(mut self) -> Self {
+        self.record_files = true;
+        self
+    }
+
     /// Where the program counts the lines that its log has lost, for the metrics.
     #[doc(hidden)]
     pub fn log_lines_lost(mut self, count: Arc<AtomicU64>) -> Self {
@@ -261,23 +281,27 @@ impl Builder {
         })
     }
 
+    /// The cassette that is recorded, and how.
+    fn recording(&self) -> Option<(PathBuf, RecordOptions)> {
+        let how = RecordOptions { with_files: self.record_files, ..RecordOptions::default() };
+        self.record.clone().map(|file| (file, how))
+    }
+
     /// Locks and opens the data folder, upgrades its file, recovers what an earlier process left, and listens. Needs a
     /// tokio runtime with time and I/O.
     pub async fn build(self) -> Result<Server, Error> {
-        let options = self.outbound()?;
+        let (options, record) = (self.outbound()?, self.recording());
         let cors = parse_origins(&self.cors_origins)?;
         let proxies = Proxies::new(&self.trust_proxies)?;
-        let chats_per_minute = NonZeroU32::new(self.chats_per_minute)
-            .ok_or_else(|| Cause::invalid("chats_per_minute", "must be at least 1"))?;
+        let chats_per_minute = at_least_one("chats_per_minute", self.chats_per_minute)?;
         let folder =
             self.data_dir.ok_or_else(|| Cause::invalid("data_dir", "name the folder that holds everything"))?;
-        let v1_per_minute =
-            NonZeroU32::new(self.v1_per_minute).ok_or_else(|| Cause::invalid("v1_per_minute", "must be at least 1"))?;
+        let v1_per_minute = at_least_one("v1_per_minute", self.v1_per_minute)?;
         host::check(&self.tools)?;
         let hosts = self.tools.into_iter().map(Tool::from).collect();
         let (key_file, wants_setup) = (self.secret_key_file, self.setup_link);
         let commands = Arc::new(Commands::new(folder.clone(), Arc::new(Children::new(self.program))));
-        let (store, lock, sealer, cookie, setup) = blocking(move || {
+        let (store, lock, sealer, cookie, setup, recorder) = blocking(move || {
             // The store creates the folder that the lock lies in.
             let store = Store::open(&folder, READERS_MAX)?;
             let lock = lock::lock(&folder)?;
@@ -285,14 +309,16 @@ impl Builder {
             let sealer = Sealer::open(&key_file.unwrap_or_else(|| folder.join(seal::FILE_NAME)))?;
             let cookie = cookie::name_of(sealer.mark_of(&folder));
             let setup = if wants_setup && !store.has_org()? { Some(SetupCode::generate()?) } else { None };
-            Ok((store, lock, sealer, cookie, setup))
+            let recorder = record.map(|(file, how)| Recorder::open(&file, how)).transpose()?;
+            Ok((store, lock, sealer, cookie, setup, recorder))
         })
         .await?;
         let (setup, setup_code) = setup.unzip();
         let named = self.variables.map(EnvProvider::from_env).unwrap_or_default();
         let clients = Arc::new(outbound::ToolClients::new(&options)?);
         let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone(), hosts);
-        let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, Upstreams::new(&options)?));
+        let upstreams = Upstreams::new(&options)?.recorded_by(recorder.clone());
+        let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, upstreams));
         let engine = Engine::new(store.clone(), catalog.clone(), tools.clone(), self.responses_keep);
         engine.recover().await?;
         tools.mcp().start_all()?;
@@ -317,10 +343,15 @@ impl Builder {
             drain: self.drain,
             limits: Limits { drain_timeout: LAST_WORDS, ..Limits::default() }.within(nofile_limit()),
             commands,
+            recorder,
             stop: Arc::new(watch::Sender::new(false)),
             _lock: lock,
         })
     }
+}
+
+fn at_least_one(field: &'static str, number: u32) -> Fallible<NonZeroU32> {
+    NonZeroU32::new(number).ok_or_else(|| Cause::invalid(field, "must be at least 1"))
 }
 
 /// A server on every address is reached on this machine too.

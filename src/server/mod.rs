@@ -16,6 +16,7 @@ use std::{
 
 use tokio::sync::watch;
 
+use self::handle::blocking;
 pub use self::{
     builder::Builder,
     error::{Error, ErrorKind},
@@ -29,7 +30,7 @@ use crate::{
         serve::{Limits, Listener, Sharing, serve},
         state::{App, hosts::Hosts},
     },
-    model::facts::FACTS_AGE_MAX,
+    model::{cassette::Recorder, facts::FACTS_AGE_MAX},
     tools::mcp::stdio::Commands,
     turn::engine::Engine,
 };
@@ -58,6 +59,7 @@ pub struct Server {
     limits: Limits,
     /// With the last of it they are killed.
     commands: Arc<Commands>,
+    recorder: Option<Recorder>,
     stop: Arc<watch::Sender<bool>>,
     /// Held as long as the server lives.
     _lock: File,
@@ -90,7 +92,7 @@ impl Server {
     ///
     /// Dropping the future instead closes the ports and unlocks the folder at once, and interrupts running replies.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Server { app, engine, listener, metrics, drain, limits, commands, stop, _lock, .. } = self;
+        let Server { app, engine, listener, metrics, drain, limits, commands, recorder, stop, _lock, .. } = self;
         let _running = InterruptOnDrop(engine.clone());
         // Everything is part of this future, so that dropping it leaves nothing behind in the host's runtime.
         let asking = async {
@@ -113,16 +115,6 @@ impl Server {
                 app.end_revoked();
             }
         };
-        let letting_go = async {
-            loop {
-                match app.store.prune_unkept().await {
-                    Ok(0) => {}
-                    Ok(sessions) => tracing::info!(sessions, "conversations of old responses are gone"),
-                    Err(error) => tracing::warn!(%error, "conversations of old responses could not be let go"),
-                }
-                tokio::time::sleep(UNKEPT_INTERVAL).await;
-            }
-        };
         let endpoint = http::endpoint(app.clone());
         let mut stopped = stop.subscribe();
         let drained = async {
@@ -137,14 +129,27 @@ impl Server {
             tokio::join!(app.tools.mcp().stop_all(), commands.stop_all());
         };
         let beside = async {
-            tokio::join!(asking, measuring, revoking, letting_go, engine.clone().watch_answers());
+            tokio::join!(asking, measuring, revoking, let_go(&app), engine.clone().watch_answers());
             std::future::pending::<()>().await;
         };
         tokio::select! {
             () = serve(listener, endpoint, limits, sharing.clone(), drained) => {}
             () = beside => {}
         }
-        Ok(())
+        // What the last replies said is in the file before whoever runs the server hears that it is over.
+        blocking(move || recorder.iter().try_for_each(Recorder::flush)).await
+    }
+}
+
+/// Lets conversations of old responses go, again and again.
+async fn let_go(app: &App) {
+    loop {
+        match app.store.prune_unkept().await {
+            Ok(0) => {}
+            Ok(sessions) => tracing::info!(sessions, "conversations of old responses are gone"),
+            Err(error) => tracing::warn!(%error, "conversations of old responses could not be let go"),
+        }
+        tokio::time::sleep(UNKEPT_INTERVAL).await;
     }
 }
 

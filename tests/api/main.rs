@@ -25,6 +25,7 @@ mod billing;
 mod bodies;
 mod bounds;
 mod cassettes;
+mod cassettes_record;
 mod chat;
 mod cli;
 mod cli_approvals;

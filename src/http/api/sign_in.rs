@@ -30,7 +30,9 @@ use crate::{
             moment::Moment,
         },
     },
-    id, key, password,
+    id, key,
+    model::cassette::Recorder,
+    password,
     store::{
         orgs,
         sign_ins::{self as stored, SignIn},
@@ -118,6 +120,9 @@ struct Me {
     sign_in_id: String,
     /// Until then, keys, money and providers can be changed without entering the password again.
     stepped_up_until: Moment,
+    /// The name of the file that what people write and models answer is recorded to, if it is.
+    #[oai(nullable)]
+    recording: Option<String>,
 }
 
 /// A person.
@@ -311,6 +316,8 @@ fn me(app: &App, sign_in: SignIn) -> Result<Me> {
         user: User { id: sign_in.user_id, email: sign_in.email },
         orgs: orgs.into_iter().map(Into::into).collect(),
         sign_in_id: sign_in.id,
+        // Where it lies is for whoever runs the server.
+        recording: app.catalog.recorder().map(Recorder::file_name),
     })
 }
 

@@ -12,6 +12,7 @@ mod form; // texts and values as they are compared
 mod keys; // what a request is known by
 mod line; // what stands in a file
 mod player; // an answer as it is played
+mod recorder; // what runs, on its way into a file
 mod scrub; // secrets
 mod shelf; // the files that are played
 mod tape; // how a file is played
@@ -23,6 +24,7 @@ pub use file::{Cassette, name_of, read};
 pub use keys::Keys;
 pub use line::{End, Exchange, FORMAT, Header, Line, Piece, ToolExchange};
 pub use player::Reply;
+pub use recorder::{Head, RecordOptions, Recorder, Recording};
 pub use scrub::Scrubber;
 pub use shelf::Shelf;
 pub use tape::{Speed, Tape};

@@ -110,11 +110,19 @@ impl Endpoint {
         Ok(request)
     }
 
+    /// What it is sent and nobody is shown: its key and its headers.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        let own = self.headers.iter().map(|(_, value)| Secret::new(&**value));
+        self.api_key.iter().cloned().chain(own).filter(|secret| !secret.expose().is_empty()).collect()
+    }
+
     /// A text without the keys of this endpoint.
     pub(super) fn redacted(&self, text: &[u8]) -> String {
-        let own = self.headers.iter().map(|(_, value)| value.as_str());
-        let secrets = self.api_key.iter().map(Secret::expose).chain(own).filter(|secret| !secret.is_empty());
-        secrets.fold(String::from_utf8_lossy(text).into_owned(), |text, secret| text.replace(secret, "***"))
+        let secrets = self.secrets();
+        secrets
+            .iter()
+            .map(Secret::expose)
+            .fold(String::from_utf8_lossy(text).into_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 

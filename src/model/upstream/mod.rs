@@ -9,6 +9,7 @@ mod answered;
 pub mod embeddings; // vectors for texts
 mod endpoint;
 pub(in crate::model) mod failure; // why none did
+mod recorded; // what a recorder is told
 mod reply; // one that runs
 mod told; // what servers tell of their models
 mod unpack;
@@ -25,11 +26,13 @@ use tokio::time::{Instant, sleep, timeout};
 use self::{
     answered::Answered,
     failure::{Failure, Purpose},
+    recorded::head_of,
     unpack::entries,
 };
 pub use self::{endpoint::Endpoint, reply::Reply, told::Listed};
 use super::{
     Request, Said,
+    cassette::{Head, Recorder},
     facts::Lesson,
     known::Known,
     openai::{Repair, TooLong, explain, is_needed, question, refusal, repair, status_in},
@@ -66,6 +69,8 @@ pub struct Upstreams {
     clients: ProviderClients,
     /// Servers of this machine that answered lately.
     answered: Answered,
+    /// What writes down what is asked and answered.
+    recorder: Option<Recorder>,
 }
 
 /// A request that got no reply.
@@ -73,18 +78,30 @@ struct Unanswered {
     failure: Failure,
     /// What a refusal said. It is read for what to change, and shown to nobody.
     said: String,
+    /// Its head, if one came.
+    head: Option<Head>,
 }
 
 impl From<Failure> for Unanswered {
     fn from(failure: Failure) -> Self {
-        Unanswered { failure, said: String::new() }
+        Unanswered { failure, said: String::new(), head: None }
     }
 }
 
 impl Upstreams {
     /// Without connections as yet.
     pub fn new(options: &outbound::Options) -> Result<Self> {
-        Ok(Upstreams { clients: ProviderClients::new(options)?, answered: Answered::default() })
+        Ok(Upstreams { clients: ProviderClients::new(options)?, answered: Answered::default(), recorder: None })
+    }
+
+    /// The same, and what its models are asked and answer is written down.
+    pub fn recorded_by(self, recorder: Option<Recorder>) -> Self {
+        Upstreams { recorder, ..self }
+    }
+
+    /// What writes that down, if it is written down.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
     }
 
     /// Sends the request and waits for the response head. What the server refuses of it is left out, and remembered once the
@@ -100,10 +117,11 @@ impl Upstreams {
         let mut dialect = endpoint.dialect.clone();
         dialect.take(&known.facts(), Timestamp::now());
         let (mut lessons, mut repairs) = (Vec::new(), 0);
+        let mut recording = self.recorder.as_ref().map(|recorder| recorder.begin(request, endpoint.secrets()));
         let response = loop {
             let (path, body) = question(request, &dialect, &endpoint.name);
             let http = endpoint.request(Method::POST, path, body)?;
-            let Unanswered { failure, said } = match self.send(endpoint, &authority, http, &mut *waiting).await {
+            let Unanswered { failure, said, head } = match self.send(endpoint, &authority, http, &mut *waiting).await {
                 Ok(response) => break response,
                 Err(unanswered) => unanswered,
             };
@@ -111,10 +129,12 @@ impl Upstreams {
             if let Some(Repair::Omit { field, .. }) = &change
                 && is_needed(request, *field)
             {
+                recorded::refused(recording, head, &said);
                 return Err(field.refused(&endpoint.who()));
             }
             let Some(change) = change.filter(|_| repairs < REPAIRS_MAX) else {
                 tracing::warn!(authority, ?failure, "a provider did not reply");
+                recorded::refused(recording, head, &said);
                 if let Failure::TooLong(TooLong { window: Some(tokens), .. }) = failure {
                     known.learn(Lesson::Window { tokens });
                 }
@@ -133,14 +153,13 @@ impl Upstreams {
         if endpoint.is_local() {
             self.answered.note(&authority);
         }
-        Ok(Reply::new(
-            endpoint,
-            authority,
-            known.clone(),
-            response,
-            dialect.omits(request),
-            self.clients.of(endpoint.whose),
-        ))
+        let opens_thoughts = known.facts().opens_thoughts(Timestamp::now());
+        let omitted = dialect.omits(request);
+        if let Some(recording) = &mut recording {
+            recording.head(head_of(response.status(), response.headers()), &omitted, opens_thoughts);
+        }
+        let client = self.clients.of(endpoint.whose);
+        Ok(Reply::new(endpoint, authority, known.clone(), response, omitted, recording, client))
     }
 
     /// What a refusal that came in the place of words changes in how a model is asked; what it teaches, once the rest is taken. `None`:
@@ -268,6 +287,7 @@ impl Upstreams {
         let said = unpack::whole(said, response.headers(), ERROR_BYTES_MAX);
         let said = endpoint.redacted(&said);
         tracing::debug!(authority, status = response.status().as_u16(), said, "refused");
-        Err(Unanswered { failure: failure.explained(&said), said })
+        let head = head_of(response.status(), response.headers());
+        Err(Unanswered { failure: failure.explained(&said), said, head: Some(head) })
     }
 }

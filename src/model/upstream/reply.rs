@@ -12,7 +12,13 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{endpoint::Endpoint, unpack::Unpacker};
 use crate::{
-    model::{Delta, Ending, facts::Lesson, known::Known, openai::Decoder},
+    model::{
+        Delta, Ending,
+        cassette::{End, Recording},
+        facts::Lesson,
+        known::Known,
+        openai::Decoder,
+    },
     outbound::{Body, Client, http::Response},
     time::Timestamp,
 };
@@ -31,6 +37,8 @@ pub struct Reply {
     body: Option<Body>,
     unpacker: Unpacker,
     decoder: Decoder,
+    /// What writes it down; dropped with the reply, it was stopped.
+    recording: Option<Recording>,
     known: Known,
     /// Fields of the request that the model was not sent.
     omitted: Vec<String>,
@@ -48,7 +56,8 @@ pub struct Reply {
 enum Step {
     Read,
     End,
-    Broken(String),
+    /// Why, in a sentence.
+    Broken(String, End),
 }
 
 impl Reply {
@@ -59,6 +68,7 @@ impl Reply {
         known: Known,
         response: Response<Body>,
         omitted: Vec<String>,
+        recording: Option<Recording>,
         client: &Client,
     ) -> Self {
         Reply {
@@ -67,6 +77,7 @@ impl Reply {
             unpacker: Unpacker::new(response.headers()),
             body: Some(response.into_body()),
             decoder: Decoder::in_thoughts(known.facts().opens_thoughts(Timestamp::now())),
+            recording,
             known,
             omitted,
             has_spoken: false,
@@ -118,16 +129,19 @@ impl Reply {
                     if let Some(body) = self.body.take() {
                         let_end(body);
                     }
+                    record_end(&mut self.recording, End::Whole);
                     return Some(self.decoder.finish(deltas));
                 }
                 Step::Read if deltas.len() == known => continue,
                 Step::Read => return None,
                 Step::End => {
                     self.body = None;
+                    record_end(&mut self.recording, End::Whole);
                     return Some(self.decoder.finish(deltas));
                 }
-                Step::Broken(sentence) => {
+                Step::Broken(sentence, end) => {
                     self.body = None;
+                    record_end(&mut self.recording, end);
                     return Some(self.cut(sentence, deltas));
                 }
             }
@@ -139,15 +153,22 @@ impl Reply {
         thread_local! {
             static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
         }
-        let Reply { body: Some(body), unpacker, decoder, .. } = self else { return Poll::Ready(Step::End) };
+        let Reply { body: Some(body), unpacker, decoder, recording, .. } = self else { return Poll::Ready(Step::End) };
         let read = BUFFER.with_borrow_mut(|buffer| {
             let read = body.poll_read(cx, buffer);
             if let Poll::Ready(Ok(n)) = read {
+                let hear = |bytes: &[u8]| {
+                    if let Some(recording) = recording {
+                        recording.hears(bytes);
+                    }
+                    decoder.feed(bytes, deltas);
+                };
                 let unpacked = match n {
-                    0 => unpacker.finish(|bytes| decoder.feed(bytes, deltas)),
-                    n => unpacker.feed(&buffer[..n], |bytes| decoder.feed(bytes, deltas)),
+                    0 => unpacker.finish(hear),
+                    n => unpacker.feed(&buffer[..n], hear),
                 };
                 if unpacked.is_err() {
+                    record_end(recording, End::Failed);
                     decoder.spoil(deltas);
                 }
             }
@@ -162,7 +183,8 @@ impl Reply {
             }
             Poll::Ready(Err(error)) => {
                 tracing::debug!(authority = self.authority, %error, "a reply broke");
-                Poll::Ready(Step::Broken(format!("the connection to {} broke in the middle of the reply", self.who)))
+                let sentence = format!("the connection to {} broke in the middle of the reply", self.who);
+                Poll::Ready(Step::Broken(sentence, End::Cut))
             }
         }
     }
@@ -173,7 +195,7 @@ impl Reply {
             if deadline <= Instant::now() {
                 let seconds = self.silence_max.as_secs_f32();
                 let sentence = format!("{} sent nothing for {seconds} seconds: the reply was abandoned", self.who);
-                return Poll::Ready(Step::Broken(sentence));
+                return Poll::Ready(Step::Broken(sentence, End::Failed));
             }
             self.idle.as_mut().reset(deadline);
         }
@@ -189,6 +211,13 @@ impl Reply {
             *fault = sentence;
         }
         ending
+    }
+}
+
+/// Tells the recorder, if there is one that has not been told.
+fn record_end(recording: &mut Option<Recording>, end: End) {
+    if let Some(recording) = recording.take() {
+        recording.ends(end);
     }
 }
 

@@ -1,10 +1,10 @@
-//! One call, run, or answered from the cassette that its turn plays.
+//! One call, run, or answered from the cassette that its turn plays; and written down where calls are.
 
 use serde_json::Value;
 use tokio::time::{Duration, Instant, timeout};
 
 use crate::{
-    model::source::Source,
+    model::{cassette::ToolExchange, source::Source},
     tools::{
         Tool, Way,
         call::{Call, Ended},
@@ -36,7 +36,9 @@ pub async fn run_one(
         Ok(ended) => ended,
         Err(_) => Ended::Unknown(format!("No answer came within {} s", TOOL_TIME_MAX.as_secs())),
     };
-    (ended, began.elapsed())
+    let took = began.elapsed();
+    record(services, tool, input, &ended, took);
+    (ended, took)
 }
 
 /// What a cassette has for a call; none if the call is to be run. A built-in tool runs wherever it is asked for.
@@ -51,4 +53,16 @@ async fn replayed(source: &Source, tool: &Tool, input: &Value) -> Option<Ended> 
         }),
         Err(error) => Some(Ended::Failed(error.to_string())),
     }
+}
+
+/// Has a call written down. A built-in tool runs again wherever it is asked for.
+fn record(services: &Services, tool: &Tool, input: &Value, ended: &Ended, took: Duration) {
+    let recorder = services.catalog.recorder().filter(|_| !matches!(tool.way, Way::Builtin(_)));
+    let Some(recorder) = recorder else { return };
+    let (output, error) = match ended {
+        Ended::Done { output, .. } => (Some(output.clone()), None),
+        Ended::Failed(sentence) | Ended::Unknown(sentence) => (None, Some(sentence.clone())),
+    };
+    let (name, input, ms) = (tool.name.clone(), input.clone(), took.as_millis() as u64);
+    recorder.tool(ToolExchange { id: 0, name, input, output, error, ms });
 }

@@ -63,8 +63,18 @@ async function start() {
   if (!org) return fill(main, nowhere(slug));
   Object.assign(caller, { org: slug, email: me.user.email });
   addEventListener("hashchange", () => show(org.role, { moved: true }));
+  if (me.recording) showRecording(me.recording);
   showCount();
   return show(org.role, { moved: false });
+}
+
+/**
+ * Whoever writes here is told that it is recorded.
+ * @param {string} file
+ */
+function showRecording(file) {
+  const said = `Recording: what people write and models answer goes to ${file}.`;
+  nav.before(el("p.recording", { role: "note" }, said));
 }
 
 /** Beside the link to the approvals stands how many wait. */
