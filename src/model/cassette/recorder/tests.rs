@@ -29,7 +29,7 @@ fn an_exchange_is_cut_into_its_events_wherever_its_bytes_are() {
     for (body, events) in [
         ("data: a\n\ndata: b\n\n", vec!["data: a\n\n", "data: b\n\n"]),
         ("data: a\r\n\r\ndata: b\r\n\r\n", vec!["data: a\r\n\r\n", "data: b\r\n\r\n"]),
-        ("data: a\n\n\ndata: b", vec!["data: a\n\n", "\n", "data: b"]),
+        ("data: a\n\n\ndata: b", vec!["data: a\n\n", "\ndata: b"]),
         ("{\"a\":\n1}", vec!["{\"a\":\n1}"]),
         ("", vec![]),
     ] {
