@@ -35,6 +35,8 @@ const UNBROKEN = PROGRAM.filter((does) => does !== "halfway");
 /** It tries again for minutes, with an empty balance too. */
 const PATIENT = ["chat", "tool", "stop", "unknown", "refused", "long"];
 const MODELS = ["models", ...ALL];
+/** It asks for a title as well, of the same words. */
+const TITLED = { asks: { long: 2 } };
 /** It repeats every 429 twice, whatever the head says. */
 const THRICE = { asks: { poor: 3 } };
 
@@ -69,15 +71,17 @@ export const clients = {
     row("Agents SDK for Python", "openai-agents", CHAT, python("newest", "agents_sdk", "Chat")),
     row("Agents SDK for Python", "openai-agents", RESPONSES, python("newest", "agents_sdk", "Responses"), KEPT),
     row("LiteLLM", "litellm", CHAT, python("newest", "litellm_sdk", "Chat")),
-    row("Anthropic's SDK for Python", "anthropic", MESSAGES, python("anthropic", "anthropic_sdk", "Messages"), MODELS, { list: "anthropic" }),
+    row("Anthropic's SDK for Python", "anthropic", MESSAGES, python("anthropic", "anthropic_sdk", "Messages"), MODELS, {
+      list: "anthropic",
+    }),
     row("llm", "llm", CHAT, program(llm), ONCE),
-    row("aider", "aider-chat", CHAT, program(aider), ["chat", "tool", "unknown", "refused", "poor", "long", "halfway", "busy"], { list: "aider" }),
+    row("aider", "aider-chat", CHAT, program(aider), ["chat", "tool", "unknown", "refused", "long"], { list: "aider" }),
   ],
   programs: [
     row("Codex", "@openai/codex", RESPONSES, program(codex), PROGRAM, { asks: { refused: 6 } }),
     row("Claude Code", "@anthropic-ai/claude-code", MESSAGES, program(claudeCode), UNBROKEN, {
-      says: { unknown: /issue with the selected model/, refused: /log ?in/i },
+      says: { unknown: /issue with the selected model/ },
     }),
-    row("opencode", `opencode-linux-${process.arch}`, CHAT, program(opencode), PATIENT),
+    row("opencode", `opencode-linux-${process.arch}`, CHAT, program(opencode), PATIENT, TITLED),
   ],
 };
