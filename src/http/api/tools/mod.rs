@@ -39,8 +39,8 @@ pub struct ToolsApi;
 impl ToolsApi {
     /// List tools
     ///
-    /// Built-in tools, those of the program that runs the server, HTTP tools, then those of MCP servers. With `agentId` those that the agent may use, and the names it has that
-    /// are no tool's.
+    /// Built-in tools, those of the program that runs the server, HTTP tools, then those of MCP servers. With `agentId` those that the
+    /// agent may use, and the names it has that are no tool's.
     #[oai(path = "/tools", method = "get", operation_id = "list_tools")]
     async fn list_tools(
         &self,
