@@ -1,7 +1,7 @@
 //! Which models an organization has, and where each of them answers.
 //!
-//! A model's id is `provider/model`. Providers are the built-in `demo`, those an organization keeps, and those the
-//! environment names, in this order of precedence. Rule: keys leave this file only inside an [`Endpoint`].
+//! A model's id is `provider/model`. Providers are the built-in `demo`, those an organization keeps, `local` for the server's own
+//! processes, and those the environment names, in this order of precedence. Rule: keys leave this file only inside an [`Endpoint`].
 
 use std::{
     collections::HashMap,
@@ -18,6 +18,7 @@ use crate::{
         cassette::{Recorder, Shelf},
         facts::{FACTS_AGE_MAX, Said},
         known::Known,
+        local::LocalModels,
         source::Source,
         upstream::{Endpoint, Upstreams},
     },
@@ -39,13 +40,13 @@ mod probe; // whether it works
 use self::{
     address::endpoint,
     lessons::Lessons,
-    model::{demo_model, stored_model, taking},
+    model::{demo_model, local_model, stored_model, taking},
 };
 pub use address::{base_url, is_loopback, shown};
 pub use cassettes::NewCassette;
 pub use connect::{NewProvider, ProviderChange, vet};
 pub use env::EnvProvider;
-pub use model::{DEMO_MODEL, DEMO_PROVIDER, Model};
+pub use model::{DEMO_MODEL, DEMO_PROVIDER, LOCAL_PROVIDER, Model};
 pub use probe::{LocalServer, TestReport};
 
 pub use crate::{model::facts::WindowSource, seal::NewCredential};
@@ -94,6 +95,8 @@ pub struct Catalog {
     store: Store,
     sealer: Sealer,
     env_providers: Vec<EnvProvider>,
+    /// The models whose processes are ours.
+    local: Arc<LocalModels>,
     upstreams: Arc<Upstreams>,
     shelf: Arc<Shelf>,
     lessons: Lessons,
@@ -103,16 +106,39 @@ pub struct Catalog {
 
 impl Catalog {
     /// Over the stored providers and those of the environment.
-    pub fn new(store: Store, sealer: Sealer, env_providers: Vec<EnvProvider>, upstreams: Upstreams) -> Self {
+    pub fn new(
+        store: Store,
+        sealer: Sealer,
+        env_providers: Vec<EnvProvider>,
+        upstreams: impl Into<Arc<Upstreams>>,
+    ) -> Self {
         Catalog {
             store,
             sealer,
             env_providers,
-            upstreams: Arc::new(upstreams),
+            local: Arc::default(),
+            upstreams: upstreams.into(),
             shelf: Arc::default(),
             lessons: Lessons::default(),
             read_at: Default::default(),
         }
+    }
+
+    /// The same with models whose processes are ours.
+    pub fn with_local(self, local: Arc<LocalModels>) -> Self {
+        Catalog { local, ..self }
+    }
+
+    /// The models whose processes are ours.
+    pub fn local(&self) -> &LocalModels {
+        &self.local
+    }
+
+    /// The model of a chat for which nobody names one.
+    pub fn default_model(&self, tenant: &Tenant) -> Result<String> {
+        let Some(first) = self.local.all().first() else { return Ok(DEMO_MODEL.into()) };
+        let is_hidden = self.store.org(tenant).provider_if_any(LOCAL_PROVIDER)?.is_some();
+        Ok(if is_hidden { DEMO_MODEL.into() } else { format!("{LOCAL_PROVIDER}/{}", first.name()) })
     }
 
     /// The models of an organization: the built-in one, then by provider.
@@ -123,6 +149,9 @@ impl Catalog {
         for provider in &stored {
             let listed = |model| stored_model(provider, model, &unwritten.facts_of(provider, model));
             models.extend(provider.models.iter().map(listed));
+        }
+        if stored.iter().all(|provider| provider.slug != LOCAL_PROVIDER) {
+            models.extend(self.local.all().iter().map(|local| local_model(local)));
         }
         for named in self.env_providers.iter().filter(|named| stored.iter().all(|p| p.slug != named.slug)) {
             models.extend(named.names().unwrap_or_default().iter().map(|name| named.model(name)));
@@ -152,6 +181,12 @@ impl Catalog {
             let (provider_id, name) = (provider.id, name.to_owned());
             let keep = move |lesson| lessons.keep(&store, &tenant, (&provider_id, &name), lesson);
             return Ok(ResolvedModel { model, source: self.source(endpoint, Known::kept_by(facts, keep)) });
+        }
+        if slug == LOCAL_PROVIDER {
+            let local = self.local.get(name).ok_or_else(unknown)?;
+            let model = local_model(&local);
+            let (endpoint, person) = (Box::new(local.endpoint()), tenant.user_id.clone());
+            return Ok(ResolvedModel { model, source: Source::Local { model: local, endpoint, person } });
         }
         let named = self.env_providers.iter().find(|named| named.slug == slug).ok_or_else(unknown)?;
         // Until it has listed its models, the provider itself is the judge.

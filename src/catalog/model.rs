@@ -4,6 +4,7 @@ use super::address::is_loopback;
 use crate::{
     model::{
         facts::{Facts, WindowSource},
+        local::LocalModel,
         upstream::Listed,
     },
     money::Pricing,
@@ -15,6 +16,9 @@ use crate::{
 pub const DEMO_MODEL: &str = "demo/ala";
 /// The provider of that model, whose slug no other may take.
 pub const DEMO_PROVIDER: &str = "demo";
+
+/// The provider of models whose processes are ours, in every organization that has not given a provider this slug.
+pub const LOCAL_PROVIDER: &str = "local";
 
 /// A model as a list shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +56,20 @@ pub(super) fn demo_model() -> Model {
         pricing: None,
         context_window: None,
         tools: Some(true),
+    }
+}
+
+/// A model whose process is ours.
+pub(super) fn local_model(local: &LocalModel) -> Model {
+    let status = local.status();
+    Model {
+        id: format!("{LOCAL_PROVIDER}/{}", status.name),
+        provider: LOCAL_PROVIDER.into(),
+        name: status.name,
+        local: true,
+        pricing: None,
+        context_window: status.window.map(|tokens| (tokens, WindowSource::Read)),
+        tools: Some(status.tools),
     }
 }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     model::{
         facts::{Facts, Lesson},
+        local::resting,
         scripted::Server,
         upstream::Listed,
     },
@@ -49,7 +50,7 @@ impl World {
     fn known(&self, id: &str) -> Known {
         match self.catalog.resolve(&self.tenant, id).unwrap().source {
             Source::Upstream { known, .. } => known,
-            Source::Demo | Source::Cassette { .. } => panic!("{id} is no model of a server"),
+            Source::Demo | Source::Cassette { .. } | Source::Local { .. } => panic!("{id} is no model of a server"),
         }
     }
 
@@ -94,6 +95,33 @@ fn an_unknown_model_is_refused_by_name_and_a_free_one_has_no_price() {
     for id in ["demo/bea", "ollama/other", "nobody/x", "x", ""] {
         assert!(matches!(world.catalog.resolve(&world.tenant, id), Err(Error::UnknownModel(_))), "{id}");
     }
+}
+
+#[tokio::test]
+async fn a_local_model_is_every_organizations_and_the_default_unless_a_provider_has_its_name() {
+    let World { store, tenant, catalog, _folder } = world(Vec::new());
+    assert_eq!(catalog.default_model(&tenant).unwrap(), DEMO_MODEL);
+    let catalog = catalog.with_local(resting::models(_folder.path(), &["small", "large"]));
+    let other = store.create_org("globex", "b@example.com", None).unwrap().tenant();
+    for tenant in [&tenant, &other] {
+        let ids: Vec<_> = catalog.models(tenant).unwrap().into_iter().map(|model| model.id).collect();
+        assert_eq!(ids, [DEMO_MODEL, "local/small", "local/large"]);
+        assert_eq!(catalog.default_model(tenant).unwrap(), "local/small");
+        let ResolvedModel { model, source } = catalog.resolve(tenant, "local/large").unwrap();
+        assert!(model.local && model.is_free() && model.context_window.is_none());
+        let Source::Local { model, person, .. } = source else { panic!("it is asked elsewhere") };
+        assert_eq!((model.name(), &person), ("large", &tenant.user_id));
+        assert!(matches!(catalog.resolve(tenant, "local/other"), Err(Error::UnknownModel(_))));
+    }
+    let mut hiding = Provider::new("local", "http://127.0.0.1:1/v1");
+    hiding.models.push(ProviderModel { name: "small".into(), pricing: None, context_window: None, facts: None });
+    store.org(&tenant).create_provider(hiding).await.unwrap();
+    let ids: Vec<_> = catalog.models(&tenant).unwrap().into_iter().map(|model| model.id).collect();
+    assert_eq!(ids, [DEMO_MODEL, "local/small"]);
+    assert_eq!(catalog.default_model(&tenant).unwrap(), DEMO_MODEL);
+    assert!(matches!(catalog.resolve(&tenant, "local/small").unwrap().source, Source::Upstream { .. }));
+    assert!(catalog.resolve(&tenant, "local/large").is_err());
+    assert_eq!(catalog.default_model(&other).unwrap(), "local/small");
 }
 
 #[tokio::test]

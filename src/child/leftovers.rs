@@ -70,6 +70,21 @@ fn wait_until_gone(killed: &[Pid]) {
     }
 }
 
+/// How many processes [`end_leftovers`] would find; nothing is done to them.
+pub fn leftovers(folder: &Path) -> usize {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let boot = system::boot();
+    let marks = files.filter(|file| file.extension().is_some_and(|ending| ending == ENDING));
+    let marks = marks.filter_map(|file| Mark::from_text(&fs::read_to_string(file).ok()?));
+    let is_left = |mark: &Mark| {
+        let pid = Pid::from_raw(mark.child.0);
+        boot.as_deref() == Some(&mark.boot)
+            && !mark.is_held(system::process)
+            && pid.is_some_and(|pid| mark.owns(&system::in_session(pid)))
+    };
+    marks.filter(is_left).count()
+}
+
 impl Mark {
     /// The process that has started it still runs.
     fn is_held(&self, process: impl Fn(i32) -> Option<Seen>) -> bool {

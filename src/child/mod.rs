@@ -26,7 +26,7 @@ use self::starter::Starter;
 pub use self::{
     becoming::become_command,
     command::{Command, HandedOn, in_path, is_program, runtime_folder},
-    leftovers::end_leftovers,
+    leftovers::{end_leftovers, leftovers},
     process::{Exit, Process},
     ring::Ring,
 };

@@ -15,13 +15,15 @@ use std::{
 use super::{
     address::{self, Address},
     globals::Globals,
+    local_models::{LocalModels, explained},
     output::{Patient, complain, report},
-    process::{raise_nofile_limit, signal},
-    quickstart::{self, Style},
+    process::{THIS_PROGRAM, raise_nofile_limit, signal},
+    quickstart::{self, Replies, Style},
     tools::declared,
     variables::folder_variable,
 };
 use crate::{
+    catalog::LOCAL_PROVIDER,
     error::{Error, Result},
     id, seal,
     seal::Sealer,
@@ -46,6 +48,8 @@ pub(super) struct Demo {
     /// Where to listen; the next free port if that one is taken
     #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS", value_parser = address::parse)]
     listen: Address,
+    #[command(flatten)]
+    local: LocalModels,
     /// Exit after the last step, with 0 only if every check passed
     #[arg(long)]
     once: bool,
@@ -64,8 +68,9 @@ impl Demo {
     }
 
     async fn serve(self, folder: &Folder, listen: SocketAddr) -> Result<()> {
-        let builder = Server::builder().data_dir(folder.path()).listen(listen).drain(DRAIN);
-        let server = builder.build().await.map_err(server::Error::into_inner)?;
+        let builder = Server::builder().data_dir(folder.path()).listen(listen).drain(DRAIN).program(THIS_PROGRAM);
+        let server = self.local.build(builder)?.build().await.map_err(|error| explained(error.into_inner()))?;
+        let model = server.local_models().all().first().map(|model| format!("{LOCAL_PROVIDER}/{}", model.name()));
         let (key, paid_model) = prepare(&server.handle()).await.map_err(server::Error::into_inner)?;
         add_tool(folder.path()).await?;
         let url = server.url().unwrap_or_default().to_owned();
@@ -73,7 +78,7 @@ impl Demo {
         let told = signal();
         let quickstart = tokio::task::spawn_blocking(move || {
             let mut out = Shown::default();
-            let shown = show(&url, key.expose(), &paid_model, &path, once, &mut out);
+            let shown = show(&url, key.expose(), model.as_deref(), &paid_model, &path, once, &mut out);
             // Nobody can use a demo whose key nobody saw.
             if once || shown.is_err() || out.is_unread {
                 handle.stop();
@@ -149,12 +154,28 @@ async fn add_tool(folder: &Path) -> Result<()> {
 }
 
 /// Runs the quickstart, then says what to try next.
-fn show(url: &str, key: &str, paid_model: &str, folder: &Path, once: bool, out: &mut Shown) -> Result<()> {
+fn show(
+    url: &str,
+    key: &str,
+    model: Option<&str>,
+    paid_model: &str,
+    folder: &Path,
+    once: bool,
+    out: &mut Shown,
+) -> Result<()> {
     let style = Style::of_stdout();
     let failed = |error: &dyn std::error::Error| Error::failed(format!("the demo failed: {error}"));
     writeln!(out, "{}", style.dim(&format!("alm is listening on {url}; its data is in {}", folder.display())))
         .map_err(|error| failed(&error))?;
-    quickstart::run(url, key, ORG_SLUG, paid_model, out, style).map_err(|error| failed(&error))?;
+    let replies = match model {
+        None => Replies::Prepared,
+        Some(model) => {
+            let loads = format!("{model} replies, once it is loaded");
+            writeln!(out, "{}", style.dim(&loads)).map_err(|error| failed(&error))?;
+            Replies::Real
+        }
+    };
+    quickstart::run(url, key, ORG_SLUG, (replies, paid_model), out, style).map_err(|error| failed(&error))?;
     if once {
         return writeln!(out, "\n{}", style.good("Every check passed.")).map_err(|error| failed(&error));
     }

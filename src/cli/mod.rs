@@ -20,6 +20,7 @@ mod globals;
 mod health;
 mod keys;
 mod ledger;
+mod local_models;
 mod log;
 mod mcp;
 mod models;
@@ -54,7 +55,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the API
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Run the whole quickstart against a server of its own
     Demo(demo::Demo),
     /// Create and configure organizations

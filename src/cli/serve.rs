@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{
     address::{self, Address},
     globals::Globals,
+    local_models::{self, LocalModels, explained},
     log::{self, LogFormat},
     process::{THIS_PROGRAM, keep_memory_private, raise_nofile_limit, signal},
     text::{as_flags, others_may_write},
@@ -79,6 +80,8 @@ pub(super) struct Serve {
     /// Start no MCP server that is a command
     #[arg(long)]
     no_commands: bool,
+    #[command(flatten)]
+    local: LocalModels,
     /// The form of the log on standard error; RUST_LOG selects what is logged
     #[arg(long, default_value = "text")]
     log_format: LogFormat,
@@ -124,25 +127,13 @@ impl Serve {
         if self.org.is_none() {
             builder = builder.setup_link();
         }
-        builder = if self.no_commands { builder.no_commands() } else { builder.program(THIS_PROGRAM) };
+        builder = builder.program(THIS_PROGRAM);
+        if self.no_commands {
+            builder = builder.no_commands();
+        }
+        builder = self.local.build(builder)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
-        let served = runtime.block_on(async {
-            let server = builder.build().await.map_err(|error| as_flags(error.into_inner()))?;
-            if let Some(slug) = &self.org {
-                print_new_org(&server.handle().ensure_org(slug).await?);
-            }
-            warn_of_writers(globals)?;
-            // Whoever reads that it listens may tell it to go at once.
-            let told = signal();
-            if let Some(address) = server.local_addr() {
-                log::say(&format!("alm is listening on http://{address}"));
-            }
-            self.record.iter().for_each(|file| log::say(&recording_to(file)));
-            if let Some(url) = server.setup_url() {
-                print_setup(&url);
-            }
-            server.run(told).await
-        });
+        let served = runtime.block_on(serve(builder, self.org.as_deref(), self.record.as_deref(), globals));
         served.map_err(server::Error::into_inner)
     }
 }
@@ -155,6 +146,31 @@ fn recorded(builder: Builder, file: Option<&Path>, with_files: bool) -> Builder 
 
 fn recording_to(file: &Path) -> String {
     format!("Recording: what people write and models answer goes to {}.", file.display())
+}
+
+/// Serves until it is told to go.
+async fn serve(
+    builder: Builder,
+    org: Option<&str>,
+    record: Option<&Path>,
+    globals: &Globals,
+) -> Result<(), server::Error> {
+    let server = builder.build().await.map_err(|error| explained(as_flags(error.into_inner())))?;
+    if let Some(slug) = org {
+        print_new_org(&server.handle().ensure_org(slug).await?);
+    }
+    warn_of_writers(globals)?;
+    // Whoever reads that it listens may tell it to go at once.
+    let told = signal();
+    if let Some(address) = server.local_addr() {
+        log::say(&format!("alm is listening on http://{address}"));
+    }
+    record.into_iter().for_each(|file| log::say(&recording_to(file)));
+    local_models::say(&server);
+    if let Some(url) = server.setup_url() {
+        print_setup(&url);
+    }
+    server.run(told).await
 }
 
 /// Says so if others may write where the file and its key are.

@@ -18,12 +18,13 @@ const DESCRIPTION: &str = "Organizations, agents, sessions with stored history, 
 
 /// Examples of path parameters, by the path's first word and the parameter: what exists in a new organization, or what
 /// the example of `POST /chat` makes.
-const PATH_EXAMPLES: [(&str, &str); 10] = [
+const PATH_EXAMPLES: [(&str, &str); 11] = [
     ("agents", "ala"),
     ("projects", "handbook"),
     ("sessions", "example-chat"),
     ("chat", "example-chat"),
     ("providers", "ollama"),
+    ("local-models", "qwen3-4b"),
     ("tools", "create_ticket"),
     ("approvals", "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f"),
     ("mcp", "github"),

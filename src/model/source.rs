@@ -1,4 +1,4 @@
-//! Where a reply comes from: the built-in model or a provider, behind one pair of functions.
+//! Where a reply comes from: the built-in model, a provider or a process of ours, behind one pair of functions.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::{
     demo,
     facts::{Facts, Lesson},
     known::Known,
+    local::{LocalModel, LocalReply},
     upstream::{
         self, Endpoint, Upstreams,
         embeddings::{Texts, Vectors},
@@ -27,6 +28,8 @@ pub enum Source {
     Upstream { upstreams: Arc<Upstreams>, endpoint: Box<Endpoint>, known: Known },
     /// A cassette, and the conversation whose answers are counted. There is no way to a network from here.
     Cassette { shelf: Arc<Shelf>, tape: Box<Tape>, conversation: String },
+    /// A model whose process is ours, the way there, and who asks it.
+    Local { model: Arc<LocalModel>, endpoint: Box<Endpoint>, person: String },
 }
 
 /// A running reply. Dropping it ends it at once, the provider's connection included.
@@ -37,6 +40,8 @@ pub enum Reply {
     Upstream(Box<upstream::Reply>),
     /// Of a cassette.
     Cassette(Box<cassette::Reply>),
+    /// Of a local model.
+    Local(Box<LocalReply>),
 }
 
 impl Source {
@@ -45,6 +50,7 @@ impl Source {
         match self {
             Source::Demo | Source::Cassette { .. } => Arc::default(),
             Source::Upstream { known, .. } => known.facts(),
+            Source::Local { model, .. } => model.known().facts(),
         }
     }
 
@@ -55,8 +61,10 @@ impl Source {
 
     /// Takes what asking the model has taught.
     pub fn learn(&self, lesson: Lesson) {
-        if let Source::Upstream { known, .. } = self {
-            known.learn(lesson);
+        match self {
+            Source::Demo | Source::Cassette { .. } => {}
+            Source::Upstream { known, .. } => known.learn(lesson),
+            Source::Local { model, .. } => model.known().learn(lesson),
         }
     }
 
@@ -79,15 +87,17 @@ impl Source {
         match self {
             Source::Demo | Source::Cassette { .. } => Ok(None),
             Source::Upstream { endpoint, known, .. } => Upstreams::mend(endpoint, known, request, said),
+            Source::Local { model, endpoint, .. } => Upstreams::mend(endpoint, model.known(), request, said),
         }
     }
 
-    /// Asks for the vectors of texts; the built-in model has none.
+    /// Asks for the vectors of texts; the built-in model and local ones have none.
     pub async fn embed(&self, texts: &Texts) -> Result<Vectors> {
         match self {
             Source::Demo => Err(Error::ModelUnavailable("the built-in model makes no vectors of texts".into())),
             Source::Upstream { upstreams, endpoint, .. } => upstreams.embed(endpoint, texts).await,
             Source::Cassette { .. } => Err(Error::ModelUnavailable("a cassette has no vectors of texts".into())),
+            Source::Local { .. } => Err(Error::ModelUnavailable("a local model makes no vectors of texts".into())),
         }
     }
 
@@ -102,6 +112,9 @@ impl Source {
             Source::Cassette { shelf, tape, conversation } => {
                 Reply::Cassette(Box::new(shelf.start(tape, conversation, request).await?))
             }
+            Source::Local { model, endpoint, person } => {
+                Reply::Local(model.ask(endpoint, person, request, waiting).await?)
+            }
         })
     }
 }
@@ -113,13 +126,14 @@ impl Reply {
             Reply::Demo(_) => &[],
             Reply::Upstream(reply) => reply.omitted(),
             Reply::Cassette(reply) => reply.omitted(),
+            Reply::Local(reply) => reply.omitted(),
         }
     }
 
     /// How it was found, if it was recorded.
     pub fn replayed(&self) -> Option<Match> {
         match self {
-            Reply::Demo(_) | Reply::Upstream(_) => None,
+            Reply::Demo(_) | Reply::Upstream(_) | Reply::Local(_) => None,
             Reply::Cassette(reply) => Some(reply.found()),
         }
     }
@@ -130,6 +144,7 @@ impl Reply {
             Reply::Demo(script) => script.next(deltas).await,
             Reply::Upstream(reply) => reply.next(deltas).await,
             Reply::Cassette(reply) => reply.next(deltas).await,
+            Reply::Local(reply) => reply.next(deltas).await,
         }
     }
 }

@@ -10,33 +10,35 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Server, error::Error, handle::blocking};
+use super::{
+    Server,
+    error::Error,
+    folder::{Opened, open},
+    handle::blocking,
+    model_file::ModelFile,
+};
 use crate::{
     catalog::{Catalog, EnvProvider},
     child::{self, Children},
     error::{Error as Cause, Result as Fallible},
     http::{
-        auth::cookie,
         serve::{Limits, Listener, nofile_limit},
-        state::{Admission, App, cors::Cors, hosts::Hosts, proxies::Proxies, setup_code::SetupCode},
+        state::{Admission, App, cors::Cors, hosts::Hosts, proxies::Proxies},
     },
     model::{
-        cassette::{RecordOptions, Recorder},
+        cassette::RecordOptions,
+        local::{Around, LocalModels},
         upstream::Upstreams,
     },
     outbound::{self, Allowed},
-    seal::{self, Sealer},
-    store::{Store, file::lock},
     tools::{
         Tool, Tools,
         host::{self, HostTool},
-        mcp::stdio::{self, Commands},
+        mcp::stdio::Commands,
     },
     turn::engine::{Engine, RESPONSE_KEEP},
 };
 
-/// Connections that read at once: as many as request threads and scans can use.
-const READERS_MAX: u32 = 16;
 /// Chats that a person may start in a minute unless the host says otherwise.
 const CHATS_PER_MINUTE: u32 = 60;
 /// What a person may ask models in a minute on the OpenAI-compatible face, unless the host says otherwise: clients ask
@@ -77,9 +79,11 @@ pub struct Builder {
     log_lines_lost: Option<Arc<AtomicU64>>,
     record: Option<PathBuf>,
     record_files: bool,
-    /// The `alm` that starts commands, or why none does.
-    program: Result<PathBuf, &'static str>,
     tools: Vec<host::Given>,
+    /// The `alm` that starts children.
+    program: Option<PathBuf>,
+    starts_commands: bool,
+    local_models: Vec<ModelFile>,
 }
 
 impl Server {
@@ -107,8 +111,10 @@ impl Server {
             log_lines_lost: None,
             record: None,
             record_files: false,
-            program: Err(child::NO_PROGRAM),
             tools: Vec::new(),
+            program: None,
+            starts_commands: true,
+            local_models: Vec::new(),
         }
     }
 }
@@ -230,17 +236,25 @@ impl Builder {
         self
     }
 
-    /// An `alm` program. The MCP servers that are commands run as its children, since a host program's own file cannot start
-    /// them; without one they do not run. Of this process's variables they get `PATH`, `HOME`, `LANG`, `LC_ALL`, `TZ`, `TMPDIR`,
+    /// An `alm` program. The MCP servers that are commands and local models run as its children, since a host program's own file
+    /// cannot start them; without one they do not run. Of this process's variables they get `PATH`, `HOME`, `LANG`, `LC_ALL`, `TZ`, `TMPDIR`,
     /// `USER` and `LOGNAME`, and those that they were added with.
     pub fn program(mut self, alm: impl Into<PathBuf>) -> Self {
-        self.program = Ok(alm.into());
+        self.program = Some(alm.into());
         self
     }
 
     /// Starts no command, whoever has added it.
     pub fn no_commands(mut self) -> Self {
-        self.program = Err(NO_COMMANDS);
+        self.starts_commands = false;
+        self
+    }
+
+    /// Runs a model in a GGUF file: every organization has it as `local/NAME`, free, and asks the first one where it names no other.
+    /// Needs llama.cpp's `llama-server`, and [`Builder::program`]. It is loaded once the server runs; what is wrong with the file is
+    /// said by [`Builder::build`].
+    pub fn local_model(mut self, file: ModelFile) -> Self {
+        self.local_models.push(file);
         self
     }
 
@@ -299,26 +313,22 @@ impl Builder {
         let v1_per_minute = at_least_one("v1_per_minute", self.v1_per_minute)?;
         host::check(&self.tools)?;
         let hosts = self.tools.into_iter().map(Tool::from).collect();
-        let (key_file, wants_setup) = (self.secret_key_file, self.setup_link);
-        let commands = Arc::new(Commands::new(folder.clone(), Arc::new(Children::new(self.program))));
-        let (store, lock, sealer, cookie, setup, recorder) = blocking(move || {
-            // The store creates the folder that the lock lies in.
-            let store = Store::open(&folder, READERS_MAX)?;
-            let lock = lock::lock(&folder)?;
-            stdio::end_leftovers(&folder);
-            let sealer = Sealer::open(&key_file.unwrap_or_else(|| folder.join(seal::FILE_NAME)))?;
-            let cookie = cookie::name_of(sealer.mark_of(&folder));
-            let setup = if wants_setup && !store.has_org()? { Some(SetupCode::generate()?) } else { None };
-            let recorder = record.map(|(file, how)| Recorder::open(&file, how)).transpose()?;
-            Ok((store, lock, sealer, cookie, setup, recorder))
-        })
-        .await?;
+        let children = Arc::new(Children::new(self.program.ok_or(child::NO_PROGRAM)));
+        let none = || Arc::new(Children::new(Err(NO_COMMANDS)));
+        let commands = if self.starts_commands { children.clone() } else { none() };
+        let commands = Arc::new(Commands::new(folder.clone(), commands));
+        let (place, key_file, wants_setup) = (folder.clone(), self.secret_key_file, self.setup_link);
+        let opened = blocking(move || open(&place, key_file, wants_setup, record)).await?;
+        let Opened { store, lock, sealer, cookie, setup, recorder } = opened;
         let (setup, setup_code) = setup.unzip();
+        let upstreams = Arc::new(Upstreams::new(&options)?.recorded_by(recorder.clone()));
+        let around = Around { folder, children, sockets: options.sockets.clone(), upstreams: upstreams.clone() };
+        let files = self.local_models;
+        let local = blocking(move || local_models(files, around)).await?;
         let named = self.variables.map(EnvProvider::from_env).unwrap_or_default();
         let clients = Arc::new(outbound::ToolClients::new(&options)?);
         let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone(), hosts);
-        let upstreams = Upstreams::new(&options)?.recorded_by(recorder.clone());
-        let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, upstreams));
+        let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, upstreams).with_local(local.clone()));
         let engine = Engine::new(store.clone(), catalog.clone(), tools.clone(), self.responses_keep);
         engine.recover().await?;
         tools.mcp().start_all()?;
@@ -333,6 +343,7 @@ impl Builder {
             Some(address) => Some((Listener::bind(address)?, Hosts::of_listener(address.ip(), &self.allow_hosts))),
             None => None,
         };
+        local.start();
         Ok(Server {
             app: Arc::new(app),
             engine,
@@ -344,10 +355,17 @@ impl Builder {
             limits: Limits { drain_timeout: LAST_WORDS, ..Limits::default() }.within(nofile_limit()),
             commands,
             recorder,
+            local,
             stop: Arc::new(watch::Sender::new(false)),
             _lock: lock,
         })
     }
+}
+
+/// The models of these files, of which none runs yet.
+fn local_models(files: Vec<ModelFile>, around: Around) -> Fallible<Arc<LocalModels>> {
+    let settings = files.into_iter().map(|file| file.settings(&around.folder)).collect::<Fallible<_>>()?;
+    Ok(Arc::new(LocalModels::new(settings, around)?))
 }
 
 fn at_least_one(field: &'static str, number: u32) -> Fallible<NonZeroU32> {

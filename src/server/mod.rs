@@ -5,7 +5,9 @@
 
 mod builder; // how a server is set up
 mod error; // why one could not be
+mod folder; // the data folder, opened
 mod handle; // what a host program does with one
+mod model_file; // a model that it runs itself
 
 use std::{
     fs::File,
@@ -21,6 +23,7 @@ pub use self::{
     builder::Builder,
     error::{Error, ErrorKind},
     handle::{ApiKey, Handle, Organization, Provider, Scopes},
+    model_file::ModelFile,
 };
 pub use crate::tools::host::{Approval, HostTool as Tool, ToolCall, ToolSpec};
 use crate::{
@@ -30,7 +33,7 @@ use crate::{
         serve::{Limits, Listener, Sharing, serve},
         state::{App, hosts::Hosts},
     },
-    model::{cassette::Recorder, facts::FACTS_AGE_MAX},
+    model::{cassette::Recorder, facts::FACTS_AGE_MAX, local::LocalModels},
     tools::mcp::stdio::Commands,
     turn::engine::Engine,
 };
@@ -60,6 +63,8 @@ pub struct Server {
     /// With the last of it they are killed.
     commands: Arc<Commands>,
     recorder: Option<Recorder>,
+    /// With the last of it their processes are killed.
+    local: Arc<LocalModels>,
     stop: Arc<watch::Sender<bool>>,
     /// Held as long as the server lives.
     _lock: File,
@@ -74,6 +79,11 @@ impl Server {
     /// The address that it listens on.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         Some(self.listener.local_addr())
+    }
+
+    /// The models that it runs itself.
+    pub(crate) fn local_models(&self) -> &LocalModels {
+        &self.local
     }
 
     /// The link that creates the first organization, if the builder asked for one and there is none yet. It works once,
@@ -92,7 +102,7 @@ impl Server {
     ///
     /// Dropping the future instead closes the ports and unlocks the folder at once, and interrupts running replies.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Server { app, engine, listener, metrics, drain, limits, commands, recorder, stop, _lock, .. } = self;
+        let Server { app, engine, listener, metrics, drain, limits, commands, local, recorder, stop, _lock, .. } = self;
         let _running = InterruptOnDrop(engine.clone());
         // Everything is part of this future, so that dropping it leaves nothing behind in the host's runtime.
         let asking = async {
@@ -126,7 +136,7 @@ impl Server {
             app.draining.store(true, Ordering::Relaxed);
             tracing::info!(turns = engine.turns_running(), "going down");
             engine.drain(drain).await;
-            tokio::join!(app.tools.mcp().stop_all(), commands.stop_all());
+            tokio::join!(app.tools.mcp().stop_all(), commands.stop_all(), local.end());
         };
         let beside = async {
             tokio::join!(asking, measuring, revoking, let_go(&app), engine.clone().watch_answers());

@@ -97,7 +97,10 @@ fn of_name(services: &Services, ask: &Ask, agent: Option<&Agent>, asking: Option
     let tenant = &ask.asker.tenant;
     let model_id = match ask.model.clone().or(asking).or_else(|| agent?.model.clone()) {
         Some(id) => id,
-        None => services.store.org(tenant).details()?.default_model.unwrap_or_else(|| catalog::DEMO_MODEL.into()),
+        None => match services.store.org(tenant).details()?.default_model {
+            Some(id) => id,
+            None => services.catalog.default_model(tenant)?,
+        },
     };
     services.catalog.resolve(tenant, &model_id)
 }

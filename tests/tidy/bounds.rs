@@ -15,7 +15,7 @@ const ENDINGS: [&str; 2] = ["_MAX", "_MIN"];
 
 /// Bounds that no test names, and why.
 const UNTESTED: [(&str, &str); 19] = [
-    ("builder::READERS_MAX", "Store::open takes it, and is tested with another"),
+    ("folder::READERS_MAX", "Store::open takes it, and is tested with another"),
     ("globals::COMMAND_READERS_MAX", "the same"),
     ("transfer::LINE_BYTES_MAX", "next_line takes it, and is tested with another"),
     ("read::AGENTS_MAX", "Org::agents takes it, and is tested with others"),

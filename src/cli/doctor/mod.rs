@@ -5,7 +5,7 @@
 
 use serde_json::json;
 
-use super::{globals::Globals, reach::Reach, text::count_text};
+use super::{globals::Globals, local_models::LocalModels, reach::Reach, text::count_text};
 use crate::{
     error::{Error, Result},
     store::file::{FILE_NAME, inspect::Inspected},
@@ -13,6 +13,7 @@ use crate::{
 
 mod check;
 mod file;
+mod local;
 mod machine;
 mod providers;
 mod tools;
@@ -24,6 +25,8 @@ pub(super) use file::check_key_file;
 pub(super) struct Doctor {
     #[command(flatten)]
     reach: Reach,
+    #[command(flatten)]
+    local: LocalModels,
 }
 
 impl Doctor {
@@ -40,6 +43,7 @@ impl Doctor {
                 format!("{} does not exist: `alm serve` creates it, or name another folder", folder.display());
             checks.push(Check::fail("folder", missing));
         }
+        checks.extend(local::check(&folder, &self.local));
         let failed = checks.iter().filter(|check| check.level == Level::Fail).count();
         globals.print(
             || json!({ "ok": failed == 0, "checks": checks.iter().map(Check::to_json).collect::<Vec<_>>() }),
@@ -68,6 +72,7 @@ impl Doctor {
             match self.reach.options() {
                 Ok(options) => {
                     checks.extend(providers::check(globals, &file, &options));
+                    checks.extend(local::check_hiding(&self.local, &file));
                     checks.extend(tools::check(globals, &file, options));
                 }
                 Err(error) => checks.push(Check::fail("flags", error.to_string())),

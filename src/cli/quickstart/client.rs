@@ -9,8 +9,8 @@ use std::{
 
 use serde_json::Value;
 
-/// For a whole call, the streamed answer included.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// For a whole call, the streamed answer included. A real model is loaded meanwhile, and writes as fast as its processor.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// The longest answer, and the longest stream.
 pub(super) const BODY_BYTES_MAX: u64 = 4 << 20;
 

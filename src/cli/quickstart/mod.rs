@@ -16,6 +16,8 @@ use client::{Answer, Call, Client, Streamed};
 /// The quickstart's own prompt.
 const PROMPT: &str = "Summarise the periodic table in 3 sentences.";
 const SECOND_PROMPT: &str = "What did I just ask?";
+/// The model whose replies are prepared.
+const BUILT_IN: &str = "demo/ala";
 /// What an answer to the second prompt has to speak of.
 const REMEMBERED: &str = "periodic table";
 /// Has the demo's own tool called.
@@ -29,6 +31,15 @@ const RATE_CALLS_MAX: usize = 90;
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     has_colours: bool,
+}
+
+/// Whose replies are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replies {
+    /// The built-in model's: it is known what they say.
+    Prepared,
+    /// A real model's. It writes what it likes, and need not call a tool.
+    Real,
 }
 
 /// A step that failed.
@@ -80,17 +91,17 @@ impl Style {
     }
 }
 
-/// Runs the quickstart at `base_url` (no slash at its end) and prints it. `paid_model` is a model that the organization's
+/// Runs the quickstart at `base_url` (no slash at its end) and prints it. `paid_model` is one that the organization's
 /// empty balance cannot pay for.
 pub fn run(
     base_url: &str,
     key: &str,
     org: &str,
-    paid_model: &str,
+    (replies, paid_model): (Replies, &str),
     out: &mut impl Write,
     style: Style,
 ) -> Result<(), QuickstartFailed> {
-    let mut quickstart = Quickstart { client: Client::new(base_url, key, org), out, style, step: "" };
+    let mut quickstart = Quickstart { client: Client::new(base_url, key, org), replies, out, style, step: "" };
     let agent_id = quickstart.list_agents()?;
     let session_id = quickstart.create_session(&agent_id)?;
     let first = quickstart.stream_reply(&session_id, &agent_id)?;
@@ -112,6 +123,7 @@ pub fn curl_to_copy(base_url: &str, key: &str, org: &str, prompt: &str) -> Strin
 
 struct Quickstart<'a, W> {
     client: Client<'a>,
+    replies: Replies,
     out: &'a mut W,
     style: Style,
     step: &'static str,
@@ -173,6 +185,9 @@ impl<W: Write> Quickstart<'_, W> {
         self.begin("Continue the conversation: send only the new message")?;
         let messages = json!([{"role": "user", "content": SECOND_PROMPT}]);
         let streamed = self.chat(json!({"sessionId": session_id, "messages": messages}))?;
+        if self.replies == Replies::Real {
+            return self.end("The server sent the model the stored history: what it makes of it is its own");
+        }
         if !streamed.text.to_lowercase().contains(REMEMBERED) {
             return Err(self.failed("the second reply does not remember the first question"));
         }
@@ -185,8 +200,14 @@ impl<W: Write> Quickstart<'_, W> {
             "This demo has an HTTP API of its own that books rooms, and a tool for it, as `alm tools add` adds one. Its policy is `ask`.",
         )?;
         let messages = json!([{"role": "user", "content": TOOL_PROMPT}]);
-        let body = json!({"sessionId": session_id, "messages": messages});
-        let streamed = self.stream("/api/v1/chat", body, "tool-calls")?;
+        let mut body = json!({"sessionId": session_id, "messages": messages});
+        if self.replies == Replies::Real {
+            self.print_dim(
+                "Not every model calls a tool when it is told to. This step asks the built-in one, which does.",
+            )?;
+            body["model"] = json!(BUILT_IN);
+        }
+        let streamed = self.stream("/api/v1/chat", body, &["tool-calls"])?;
         if streamed.of_tool("tool-output-available").is_some() {
             return Err(self.failed("the tool ran before anybody allowed it"));
         }
@@ -199,7 +220,7 @@ impl<W: Write> Quickstart<'_, W> {
     fn allow_the_call(&mut self, session_id: &str, approval_id: &str) -> Result<(), QuickstartFailed> {
         self.begin("Allow the call: the reply goes on where it stopped")?;
         let body = json!({"approvals": [{"approvalId": approval_id, "approved": true}]});
-        let streamed = self.stream(&format!("/api/v1/chat/{session_id}/resume"), body, "stop")?;
+        let streamed = self.stream(&format!("/api/v1/chat/{session_id}/resume"), body, &["stop"])?;
         let output = streamed.of_tool("tool-output-available").map(|chunk| &chunk["output"]);
         // The tool counts what it has booked.
         if output.is_none_or(|output| output["booking"] != 1) {
@@ -272,11 +293,13 @@ impl<W: Write> Quickstart<'_, W> {
     }
 
     fn chat(&mut self, body: Value) -> Result<Streamed, QuickstartFailed> {
-        self.stream("/api/v1/chat", body, "stop")
+        // A real one may write up to its cap.
+        let finishes: &[_] = if self.replies == Replies::Real { &["stop", "length"] } else { &["stop"] };
+        self.stream("/api/v1/chat", body, finishes)
     }
 
-    /// A reply that ends for that reason.
-    fn stream(&mut self, path: &str, body: Value, finish: &str) -> Result<Streamed, QuickstartFailed> {
+    /// A reply that ends for one of these reasons.
+    fn stream(&mut self, path: &str, body: Value, finishes: &[&str]) -> Result<Streamed, QuickstartFailed> {
         let call = Call { path, body: Some(body), is_stream: true };
         self.print_typed(&self.client.curl(&call))?;
         let out = &mut *self.out;
@@ -289,7 +312,7 @@ impl<W: Write> Quickstart<'_, W> {
         for chunk in &streamed.of_tools {
             self.print_dim(&chunk.to_string())?;
         }
-        if streamed.finish_reason != finish || !streamed.is_done || streamed.message_id.is_empty() {
+        if !finishes.contains(&&*streamed.finish_reason) || !streamed.is_done || streamed.message_id.is_empty() {
             return Err(self.failed("the stream lacks its start, its finish or its [DONE]"));
         }
         Ok(streamed)

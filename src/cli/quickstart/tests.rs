@@ -16,6 +16,7 @@ enum Lie {
     None,
     ForgetsTheReply,
     ForgetsTheQuestion,
+    WritesToItsCap,
     TakesAnyKey,
     GivesCredit,
     NeverTires,
@@ -124,16 +125,25 @@ fn stream_of(body: &str, lie: Lie) -> String {
         event(json!({"type": "error", "errorText": "gone"}));
     }
     if lie != Lie::CutsTheStream {
-        event(json!({"type": "finish", "finishReason": if is_asked { "tool-calls" } else { "stop" }}));
+        let reason = match is_asked {
+            true => "tool-calls",
+            false if lie == Lie::WritesToItsCap && !is_allowed => "length",
+            false => "stop",
+        };
+        event(json!({"type": "finish", "finishReason": reason}));
         stream.push_str("data: [DONE]\n\n");
     }
     stream
 }
 
 fn run_at(lie: Lie) -> (Result<(), QuickstartFailed>, String) {
+    run_with(Replies::Prepared, lie)
+}
+
+fn run_with(replies: Replies, lie: Lie) -> (Result<(), QuickstartFailed>, String) {
     let mut out = Vec::new();
     let base_url = server(lie);
-    let result = run(&base_url, "alm_live_good", "demo", "acme/paid", &mut out, Style::plain());
+    let result = run(&base_url, "alm_live_good", "demo", (replies, "acme/paid"), &mut out, Style::plain());
     (result, String::from_utf8(out).unwrap().replace(&base_url, "http://127.0.0.1:2560"))
 }
 
@@ -176,6 +186,21 @@ fn it_ends_at_the_first_promise_that_does_not_hold() {
     for (lie, step) in lies {
         let failed = run_at(lie).0.unwrap_err().to_string();
         assert!(failed.contains(step), "expected a failure in {step}: {failed}");
+    }
+}
+
+#[test]
+fn a_real_model_says_what_it_likes_and_the_built_in_one_calls_the_tool() {
+    for (replies, lie, holds) in [
+        (Replies::Real, Lie::None, true),
+        (Replies::Real, Lie::ForgetsTheQuestion, true),
+        (Replies::Real, Lie::WritesToItsCap, true),
+        (Replies::Prepared, Lie::WritesToItsCap, false),
+        (Replies::Real, Lie::ForgetsTheReply, false),
+    ] {
+        let (result, out) = run_with(replies, lie);
+        assert_eq!(result.is_ok(), holds, "{replies:?} {result:?}");
+        assert_eq!(out.contains(&format!(r#""model":"{BUILT_IN}""#)), holds);
     }
 }
 

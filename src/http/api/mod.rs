@@ -9,6 +9,7 @@ pub mod approvals;
 pub mod billing;
 pub mod chat;
 mod chunks;
+pub mod local_models;
 pub mod mcp_servers;
 pub mod messages;
 pub mod models;
@@ -43,14 +44,14 @@ pub const API_PREFIX: &str = "/api/v1";
 /// Every resource, in groups: a tuple of poem-openapi holds 16.
 pub type Api = (
     (agents::Agents, sessions::Sessions, messages::Messages, chat::Chats, approvals::Approvals),
-    (models::Models, providers::Providers),
+    (models::Models, providers::Providers, local_models::LocalModels),
     (tools::ToolsApi, mcp_servers::McpServers, tool_calls::ToolCalls),
     (projects::Projects, billing::BillingApi),
     (api_keys::ApiKeys, org::OrgApi, sign_in::SignIns),
 );
 
 /// What every operation that takes a body, or is a POST, declares of itself.
-pub const OPERATIONS: [Operation; 32] = [
+pub const OPERATIONS: [Operation; 35] = [
     row("create_agent", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
     row("update_agent", BODY_BYTES_MAX, Executed, auth::admits::<Write>),
     row("create_project", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
@@ -66,6 +67,9 @@ pub const OPERATIONS: [Operation; 32] = [
     row("update_provider", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),
     row("test_provider", BODY_BYTES_MAX, Replayed, auth::admits::<Owner>),
     row("refresh_provider", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
+    row("start_local_model", BODY_BYTES_MAX, Replayed, auth::admits::<Owner>),
+    row("stop_local_model", BODY_BYTES_MAX, Replayed, auth::admits::<Owner>),
+    row("restart_local_model", BODY_BYTES_MAX, Replayed, auth::admits::<Owner>),
     row("create_tool", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("update_tool", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),
     row("test_tool", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),

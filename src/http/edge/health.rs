@@ -27,14 +27,24 @@ const CHECK_WAIT: Duration = Duration::from_secs(5);
 const STALLED: &str = "the database's disk does not respond: check it";
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Status {
     status: &'static str,
+    /// Of a server that runs models itself. It is ready before they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    local_models: Vec<LocalModelStatus>,
+}
+
+#[derive(Serialize)]
+struct LocalModelStatus {
+    name: String,
+    state: &'static str,
 }
 
 /// The process answers.
 #[handler]
 pub async fn healthz() -> Success<Status> {
-    Success::of(&Status { status: "alive" })
+    Success::of(&Status { status: "alive", local_models: Vec::new() })
 }
 
 /// The file can be read and written, there are descriptors left, and the server is not going down.
@@ -46,7 +56,11 @@ pub async fn readyz(Data(app): Data<&Arc<App>>) -> Result<Success<Status>, ApiEr
         Ok(checked) => checked?,
         Err(_) => return Err(ApiError(Error::Unavailable { message: STALLED.into(), retry_after: CHECK_WAIT })),
     }
-    Ok(Success::of(&Status { status: "ready" }))
+    let local = app.catalog.local().all().iter().map(|model| {
+        let status = model.status();
+        LocalModelStatus { name: status.name, state: status.state.as_str() }
+    });
+    Ok(Success::of(&Status { status: "ready", local_models: local.collect() }))
 }
 
 /// Whether there is a descriptor left for the next client and the next reply.

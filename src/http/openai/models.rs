@@ -156,7 +156,10 @@ impl Known {
         Ok(Known {
             org_slug: details.slug,
             created: details.created_at.as_millis() / 1000,
-            default_model: details.default_model.unwrap_or_else(|| DEMO_MODEL.into()),
+            default_model: match details.default_model {
+                Some(id) => id,
+                None => caller.app.catalog.default_model(&caller.tenant)?,
+            },
             agents: org.named_agents()?,
             models: caller.app.catalog.models(&caller.tenant)?,
         })

@@ -93,7 +93,7 @@ impl App {
         admission: Admission,
     ) -> Self {
         App {
-            metrics: Metrics::new(store.clone(), tools.clone(), engine.clone()),
+            metrics: Metrics::new(store.clone(), catalog.clone(), tools.clone(), engine.clone()),
             store,
             catalog,
             tools,

@@ -23,7 +23,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{store::Store, tools::Tools, turn::engine::Engine};
+use crate::{catalog::Catalog, model::local::State, store::Store, tools::Tools, turn::engine::Engine};
 
 /// What is counted.
 pub struct Metrics {
@@ -40,13 +40,14 @@ struct RequestLabels {
 
 impl Metrics {
     /// Counters of requests, beside those that others keep.
-    pub fn new(store: Store, tools: Arc<Tools>, engine: Arc<Engine>) -> Self {
+    pub fn new(store: Store, catalog: Arc<Catalog>, tools: Arc<Tools>, engine: Arc<Engine>) -> Self {
         let mut registry = Registry::with_prefix("alm");
         let requests = Family::default();
         registry.register("build", "The running binary", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register("requests", "Requests by method, path pattern and status", requests.clone());
         registry.register_collector(Box::new(Turns(engine.clone())));
         registry.register_collector(Box::new(Calls { store, tools, engine }));
+        registry.register_collector(Box::new(LocalModels(catalog)));
         Metrics { registry, requests }
     }
 
@@ -144,6 +145,49 @@ impl Collector for Calls {
         for ((transport, state), count) in states {
             let labels = [("transport", transport), ("state", state.word())];
             ConstGauge::new(count as i64).encode(servers.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The models that the server runs itself. An operator named them, and they are few.
+struct LocalModels(Arc<Catalog>);
+
+impl fmt::Debug for LocalModels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalModels")
+    }
+}
+
+impl Collector for LocalModels {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let models: Vec<_> = self.0.local().all().iter().map(|model| model.status()).collect();
+        if models.is_empty() {
+            return Ok(());
+        }
+        let help = "Whether a local model is in that state";
+        let mut states = encoder.encode_descriptor("local_model_state", help, None, MetricType::Gauge)?;
+        for model in &models {
+            for state in State::ALL {
+                let labels = [("name", &*model.name), ("state", state.as_str())];
+                ConstGauge::new(i64::from(model.state == state)).encode(states.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Starts of a local model after it had ended by itself";
+        let mut restarts = encoder.encode_descriptor("local_model_restarts", help, None, MetricType::Counter)?;
+        for model in &models {
+            ConstCounter::new(model.restarts).encode(restarts.encode_family(&[("name", &*model.name)])?)?;
+        }
+        let help = "Answers that wait for a local model";
+        let mut queue = encoder.encode_descriptor("local_model_queue", help, None, MetricType::Gauge)?;
+        for model in &models {
+            ConstGauge::new(model.queue as i64).encode(queue.encode_family(&[("name", &*model.name)])?)?;
+        }
+        let help = "Memory of a local model's process";
+        let mut resident = encoder.encode_descriptor("local_model_resident_bytes", help, None, MetricType::Gauge)?;
+        for model in &models {
+            let bytes = model.resident_bytes.unwrap_or(0) as i64;
+            ConstGauge::new(bytes).encode(resident.encode_family(&[("name", &*model.name)])?)?;
         }
         Ok(())
     }

@@ -49,7 +49,25 @@ pub(super) struct Ready {
     pub too_large: String,
 }
 
+/// What a start would find.
+pub struct Tried {
+    /// The build of the program, if it says.
+    pub build: Option<u32>,
+    /// Whether it computes on a GPU.
+    pub gpu: bool,
+    /// Tokens of one conversation.
+    pub context: u32,
+    /// What is less than it was to be.
+    pub note: Option<String>,
+}
+
 impl LocalModel {
+    /// Looks as a start does, for who only looks; why there would be none is a sentence.
+    pub async fn try_out(&self) -> Result<Tried, String> {
+        let Ready { plan, found, .. } = self.look_around().await?;
+        Ok(Tried { build: found.build, gpu: found.gpu, context: plan.context, note: found.note })
+    }
+
     /// Looks whether the process can be started; why not is a sentence.
     pub(super) async fn look_around(&self) -> Result<Ready, String> {
         let (settings, around) = (&self.settings, &self.around);

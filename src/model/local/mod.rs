@@ -4,9 +4,9 @@
 //! for each model does what they say.
 //! Rule: only files that an operator named, no port, no secret, no network. A process's words reach its operator and owners, and no
 //! client of the API.
-//! Deliberately absent: how it is asked, which is the upstreams' as for any server.
 
 mod arguments; // what the program is told
+mod asked; // how it is asked
 mod cgroup; // memory that is free
 mod core; // what changes, behind one lock
 mod ended; // why a process ended
@@ -17,6 +17,8 @@ mod look; // what is looked at before a start
 mod memory; // how large a context fits
 mod program; // llama-server
 mod queue; // who waits
+#[cfg(test)]
+pub(crate) mod resting; // what tests want of them
 mod said; // its last lines
 mod settings; // what an operator wants
 mod socket; // where it is reached
@@ -28,10 +30,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinHandle;
 
 pub use self::{
+    asked::LocalReply,
     keeper::CHILD_TERM_WAIT,
     life::{RESTART_PAUSE_MAX, START_TRIES_MAX},
     local_model::{Around, LocalModel},
-    program::LLAMA_BUILD_MIN,
+    look::Tried,
+    program::{LLAMA_BUILD_MIN, NO_PROGRAM},
     queue::{CANCEL_WAIT, LOCAL_QUEUE_MAX},
     said::CHILD_LOG_LINES,
     settings::{LOCAL_MODELS_MAX, Settings},

@@ -14,7 +14,7 @@ const SIGILL: i32 = 4;
 const NO_LIBRARY: i32 = 127;
 
 /// No program anywhere.
-pub(super) const NO_PROGRAM: &str =
+pub const NO_PROGRAM: &str =
     "there is no llama-server beside alm or in PATH: install llama.cpp, or name it with --llama-server";
 const NO_INSTRUCTIONS: &str =
     "this llama-server needs instructions that this processor lacks: build llama.cpp on this machine";

@@ -35,6 +35,7 @@ pub struct Reply {
     authority: String,
     /// None once the reply is over.
     body: Option<Body>,
+    is_cut: bool,
     unpacker: Unpacker,
     decoder: Decoder,
     /// What writes it down; dropped with the reply, it was stopped.
@@ -76,6 +77,7 @@ impl Reply {
             authority,
             unpacker: Unpacker::new(response.headers()),
             body: Some(response.into_body()),
+            is_cut: false,
             decoder: Decoder::in_thoughts(known.facts().opens_thoughts(Timestamp::now())),
             recording,
             known,
@@ -119,6 +121,11 @@ impl Reply {
         &self.omitted
     }
 
+    /// Whether its connection broke.
+    pub(in crate::model) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     async fn next_unless_idle(&mut self, deltas: &mut Vec<Delta>) -> Option<Ending> {
         let known = deltas.len();
         loop {
@@ -140,7 +147,6 @@ impl Reply {
                     return Some(self.decoder.finish(deltas));
                 }
                 Step::Broken(sentence, end) => {
-                    self.body = None;
                     record_end(&mut self.recording, end);
                     return Some(self.cut(sentence, deltas));
                 }
@@ -203,7 +209,8 @@ impl Reply {
     }
 
     /// Ends a reply whose body did not end. If all of it had come but the goodbye, nothing is wrong with it.
-    fn cut(&mut self, sentence: String, deltas: &mut Vec<Delta>) -> Ending {
+    pub(in crate::model) fn cut(&mut self, sentence: String, deltas: &mut Vec<Delta>) -> Ending {
+        (self.body, self.is_cut) = (None, true);
         let known = deltas.len();
         let ending = self.decoder.finish(deltas);
         // Ours says more than the decoder's, which only sees that there is no end.
