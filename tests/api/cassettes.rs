@@ -250,6 +250,17 @@ fn openais_clients_are_answered_from_a_cassette_too() {
 }
 
 #[test]
+fn doctor_reads_a_cassette() {
+    let played = Played::of(&[says("Hi", "Hello.")]);
+    let healthy = played.app.alm(&["doctor"]);
+    assert!(healthy.stdout.contains("plays 1 exchange of tour.jsonl"), "{healthy:?}");
+    fs::remove_file(&played.file).unwrap();
+    let gone = played.app.alm(&["doctor"]);
+    assert!(gone.stdout.contains("tour.jsonl: No such file"), "{gone:?}");
+    assert_eq!(gone.code, 1);
+}
+
+#[test]
 fn the_api_lists_a_cassette_by_its_name_and_makes_and_moves_none() {
     let played = Played::of(&[says("Hi", "Hello.")]);
     let owner = played.app.browser("acme");

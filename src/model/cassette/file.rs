@@ -133,8 +133,8 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Cassette> {
         }
         match serde_json::from_slice::<Line>(text).map_err(|error| error.to_string()).and_then(checked) {
             Ok(Line::Model(exchange)) => {
-                let keys = Keys::read(&exchange);
-                // What was compared is not needed any more, and it is most of what a file holds.
+                // What was compared is not needed any more, and it is much of what a file holds.
+                let keys = Keys { request: Value::Null, ..Keys::read(&exchange) };
                 exchanges.push(Recorded { line: number, exchange: Exchange { request: None, ..exchange }, keys });
             }
             Ok(Line::Tool(tool)) => tools.push(tool),
