@@ -5,7 +5,8 @@ use std::{fs, io::Read, net::TcpListener, process::Stdio};
 use serde_json::json;
 
 use super::{
-    program::{Llama, Model, command, free_port},
+    contract,
+    program::{Llama, Model, command, free_port, program},
     support::harness::{until, user},
 };
 
@@ -60,10 +61,13 @@ fn its_variables_change_its_window() {
 }
 
 #[test]
-fn idle_it_goes_when_it_is_told_to() {
-    let mut llama = Llama::start(Model::Smollm2, 512, &[]);
-    llama.signal("TERM");
-    assert_eq!(llama.end(), Some(0));
+fn as_a_child_it_is_what_the_other_suites_play() {
+    let (program, file) = (program(), Model::Smollm2.path());
+    contract::version(&program);
+    contract::facts(&program, &file);
+    contract::streams(&program, &file);
+    contract::idle_end(&program, &file);
+    contract::busy_end(&program, &file);
 }
 
 #[test]

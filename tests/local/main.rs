@@ -9,6 +9,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod child; // the process as a child of `alm serve --gguf`
+#[path = "../gguf/contract.rs"]
+mod contract; // what it is as a child, like the one of `tests/gguf`
 mod ends; // the life of llama.cpp's process
 mod events; // its streams, as they come
 mod facts; // what it tells, sends and refuses

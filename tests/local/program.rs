@@ -72,9 +72,14 @@ pub fn template(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// The program itself.
+pub fn program() -> PathBuf {
+    folder().join("llama-server")
+}
+
 /// The program with these arguments, and nothing of the environment but its path.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(folder().join("llama-server"));
+    let mut command = Command::new(program());
     command.env_clear().args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

@@ -25,7 +25,7 @@ const ANSWER_TOKENS: u32 = 48;
 
 /// A reply that the model ended, or its cap; its last facts.
 #[track_caller]
-fn whole(stream: &Stream) -> &Value {
+pub fn whole(stream: &Stream) -> &Value {
     assert!(!stream.text().is_empty() && stream.all("error").is_empty(), "{}", stream.raw);
     assert!(["stop", "length"].contains(&stream.finish_reason()), "{}", stream.raw);
     stream.facts()

@@ -9,6 +9,7 @@ use super::{
     people::{agent_with, connect, question},
     program::{Llama, Model, template},
     support::{
+        client::Client,
         fake_model::{Answer, FakeModel},
         harness::{App, user},
     },
@@ -43,19 +44,17 @@ pub fn copied_call() -> Value {
     })
 }
 
-#[test]
-fn a_call_that_the_model_makes_is_run() {
-    let qwen = template("Qwen-Qwen2.5-7B-Instruct");
+/// Flags of llama.cpp that leave the model nothing but the call: as many pairs as it has words for the rest.
+pub fn banned() -> Vec<String> {
     let plain = Llama::start(Model::Smollm2, 512, &[]);
     let tokens = |word: &str| plain.post("/tokenize", &json!({ "content": word })).1["tokens"].clone();
     let ids = [INSTEAD, YEAR, WORDS].map(tokens);
-    let banned: Vec<_> = ids.iter().flat_map(|ids| ids.as_array().unwrap()).map(|id| format!("{id}-inf")).collect();
-    drop(plain);
-    let mut flags = vec!["--chat-template-file", &qwen, "--temp", "0"];
-    banned.iter().for_each(|token| flags.extend(["--logit-bias", token]));
-    let llama = Llama::start(Model::Smollm2, 4_096, &flags);
-    let app = App::start(&[]);
-    let owner = connect(&app, &llama);
+    let ids = ids.iter().flat_map(|ids| ids.as_array().unwrap());
+    ids.map(|id| format!("--logit-bias {id}-inf")).collect()
+}
+
+/// Has a scripted model call the tool twice, and then the real one, whose agent is made with so many tokens an answer.
+pub fn calls(app: &App, owner: &Client, agent: impl Fn(u32) -> String) {
     let script = ["a", "b"].map(|id| {
         let call = Answer::call(id, "current_time", r#"{"utcOffsetMinutes":60}"#);
         [call, Answer::text("It is noon.")]
@@ -63,7 +62,7 @@ fn a_call_that_the_model_makes_is_run() {
     let scripted = FakeModel::start(script.into_iter().flatten());
     let (org, url) = (app.slug("acme"), scripted.base_url());
     app.alm(&["providers", "add", "--org", &org, "--slug", "script", "--base-url", &url, "--model", "free"]).ok();
-    let agent = agent_with(&owner, CALL_TOKENS, json!(["current_time"]));
+    let agent = agent(CALL_TOKENS);
     for _ in 0..2 {
         let mut body = question("c", &agent, "What time is it?");
         body["model"] = json!("script/free");
@@ -76,4 +75,15 @@ fn a_call_that_the_model_makes_is_run() {
     let parts = owner.messages("c").pop().unwrap()["parts"].clone();
     let tool = parts.as_array().unwrap().iter().find(|part| part["type"] == json!("tool-current_time")).unwrap();
     assert_eq!(tool["state"], json!("output-available"));
+}
+
+#[test]
+fn a_call_that_the_model_makes_is_run() {
+    let (qwen, banned) = (template("Qwen-Qwen2.5-7B-Instruct"), banned());
+    let mut flags = vec!["--chat-template-file", &qwen, "--temp", "0"];
+    flags.extend(banned.iter().flat_map(|flag| flag.split(' ')));
+    let llama = Llama::start(Model::Smollm2, 4_096, &flags);
+    let app = App::start(&[]);
+    let owner = connect(&app, &llama);
+    calls(&app, &owner, |tokens| agent_with(&owner, tokens, json!(["current_time"])));
 }
