@@ -33,7 +33,10 @@ impl Running {
         let folder = tempfile::tempdir().unwrap();
         let running = Running { child: spawn(program, file, &folder.path().join("x.sock")), folder };
         until("it to be ready", || match running.get("/health") {
-            Some((200, body)) => Some(assert_eq!(body, json!({ "status": "ok" }))),
+            Some((200, body)) => {
+                assert_eq!(body, json!({ "status": "ok" }));
+                Some(())
+            }
             Some((status, body)) => {
                 let error = json!({ "code": 503, "message": "Loading model", "type": "unavailable_error" });
                 assert_eq!((status, &body["error"]), (503, &error));

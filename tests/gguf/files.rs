@@ -38,7 +38,7 @@ fn each_broken_file_is_refused_by_its_own_sentence() {
     let file = |name: &str, bytes: &[u8]| fs::write(path(name), bytes).unwrap();
     let whole = talker().bytes();
     file("unreadable.gguf", &whole);
-    fs::set_permissions(path("unreadable.gguf"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(path("unreadable.gguf"), fs::Permissions::from_mode(0o000)).unwrap();
     fs::create_dir(path("folder.gguf")).unwrap();
     file("text.gguf", b"once upon a time there was no model in this file");
     file("empty.gguf", b"");
