@@ -82,6 +82,7 @@ mod sessions;
 mod sign_in;
 mod stops;
 mod tool_calls;
+mod tool_rules;
 mod tool_tests;
 mod tools;
 mod tools_api;
