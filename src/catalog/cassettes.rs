@@ -42,6 +42,12 @@ pub struct NewCassette {
 }
 
 impl Catalog {
+    /// This catalog, and every organization may play these.
+    pub fn with_cassettes(self, cassettes: Vec<NewCassette>) -> Result<Self> {
+        let cassettes = cassettes.into_iter().map(|new| self.prepare_cassette(new)).collect::<Result<_>>()?;
+        Ok(Catalog { cassettes, ..self })
+    }
+
     /// A provider that plays a cassette, as it will be kept. The file is read once.
     pub fn prepare_cassette(&self, new: NewCassette) -> Result<Provider> {
         check_new_slug(&new.slug)?;

@@ -99,6 +99,8 @@ pub struct Catalog {
     local: Arc<LocalModels>,
     upstreams: Arc<Upstreams>,
     shelf: Arc<Shelf>,
+    /// Those that every organization may play, kept nowhere.
+    cassettes: Vec<Provider>,
     lessons: Lessons,
     /// When each stored provider was last read behind a chat.
     read_at: Mutex<HashMap<String, Instant>>,
@@ -119,6 +121,7 @@ impl Catalog {
             local: Arc::default(),
             upstreams: upstreams.into(),
             shelf: Arc::default(),
+            cassettes: Vec::new(),
             lessons: Lessons::default(),
             read_at: Default::default(),
         }
@@ -146,7 +149,8 @@ impl Catalog {
         let unwritten = self.lessons.unwritten();
         let stored = self.store.org(tenant).providers()?;
         let mut models = vec![demo_model()];
-        for provider in &stored {
+        let given = self.cassettes.iter().filter(|given| stored.iter().all(|p| p.slug != given.slug));
+        for provider in stored.iter().chain(given) {
             let listed = |model| stored_model(provider, model, &unwritten.facts_of(provider, model));
             models.extend(provider.models.iter().map(listed));
         }
@@ -167,7 +171,9 @@ impl Catalog {
         let unknown = || Error::UnknownModel(id.to_owned());
         let (slug, name) = id.split_once('/').ok_or_else(unknown)?;
         let unwritten = self.lessons.unwritten();
-        if let Some(provider) = self.store.org(tenant).provider_if_any(slug)?.filter(|p| p.slug == slug) {
+        let kept = self.store.org(tenant).provider_if_any(slug)?.filter(|p| p.slug == slug);
+        let given = || self.cassettes.iter().find(|p| p.slug == slug).cloned();
+        if let Some(provider) = kept.or_else(given) {
             let stored = provider.models.iter().find(|model| model.name == name).ok_or_else(unknown)?;
             let facts = unwritten.facts_of(&provider, stored);
             if let Some(cassette) = &provider.cassette {

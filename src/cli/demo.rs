@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     address::{self, Address},
+    cassette::Played,
     globals::Globals,
     local_models::{LocalModels, explained},
     output::{Patient, complain, report},
@@ -25,7 +26,9 @@ use super::{
 use crate::{
     catalog::LOCAL_PROVIDER,
     error::{Error, Result},
-    id, seal,
+    id,
+    model::cassette,
+    seal,
     seal::Sealer,
     server::{self, ApiKey, ErrorKind, Handle, Provider, Scopes, Server},
     store::{Store, tools::AddedBy},
@@ -36,6 +39,8 @@ const ORG_SLUG: &str = "demo";
 /// A provider whose model costs money, to show what an empty balance says. It is never reached.
 const PAID_PROVIDER: &str = "paid";
 const PAID_MODEL: &str = "example";
+/// The provider that plays a cassette.
+const REPLAY: &str = "replay";
 /// Ports that are tried after the first, when that is taken.
 const PORTS_MAX: u16 = 32;
 /// A demo keeps nobody waiting at its end.
@@ -50,6 +55,11 @@ pub(super) struct Demo {
     listen: Address,
     #[command(flatten)]
     local: LocalModels,
+    /// A cassette whose answers the walk gets, in place of the built-in model's
+    #[arg(long, value_name = "FILE")]
+    cassette: Option<PathBuf>,
+    #[command(flatten)]
+    played: Played,
     /// Exit after the last step, with 0 only if every check passed
     #[arg(long)]
     once: bool,
@@ -69,10 +79,16 @@ impl Demo {
 
     async fn serve(self, folder: &Folder, listen: SocketAddr) -> Result<()> {
         let builder = Server::builder().data_dir(folder.path()).listen(listen).drain(DRAIN).program(THIS_PROGRAM);
+        let builder = match &self.cassette {
+            Some(file) => builder.cassette_played(REPLAY.into(), file.clone(), self.played.speed, self.played.reach()),
+            None => builder,
+        };
         let server = self.local.build(builder)?.build().await.map_err(|error| explained(error.into_inner()))?;
-        let model = server.local_models().all().first().map(|model| format!("{LOCAL_PROVIDER}/{}", model.name()));
+        let local = server.local_models().all().first().filter(|_| self.cassette.is_none());
+        let model = local.map(|model| format!("{LOCAL_PROVIDER}/{}", model.name()));
         let (key, paid_model) = prepare(&server.handle()).await.map_err(server::Error::into_inner)?;
         add_tool(folder.path()).await?;
+        choose_model(folder.path(), self.cassette.as_deref()).await?;
         let url = server.url().unwrap_or_default().to_owned();
         let (once, handle, path) = (self.once, server.handle(), folder.path().to_owned());
         let told = signal();
@@ -151,6 +167,16 @@ async fn add_tool(folder: &Path) -> Result<()> {
         }
         made => made.map(drop),
     }
+}
+
+/// Has the walk ask the first model of the cassette, or the built-in one, whatever an earlier demo in the same folder asked.
+async fn choose_model(folder: &Path, cassette: Option<&Path>) -> Result<()> {
+    let read = cassette.map(cassette::read).transpose().map_err(Error::failed)?;
+    let first = read.iter().flat_map(|read| &read.exchanges).next();
+    let model = first.map(|first| format!("{REPLAY}/{}", first.exchange.model));
+    let store = Store::open(folder, 1)?;
+    let tenant = store.org_by_slug(ORG_SLUG)?.tenant();
+    store.org(&tenant).set_default_model(model).await
 }
 
 /// Runs the quickstart, then says what to try next.

@@ -10,6 +10,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 mod address;
 mod approvals;
 mod backup;
+mod cassette;
 mod child;
 mod clients;
 mod demo;
@@ -32,6 +33,7 @@ mod providers;
 mod prune;
 mod quickstart;
 mod reach;
+mod record;
 mod restore;
 mod serve;
 mod text;
@@ -83,6 +85,11 @@ enum Command {
     /// Answer calls of tools that wait for a person
     #[command(subcommand)]
     Approvals(approvals::Approvals),
+    /// Ask a model questions, and write a cassette of its answers
+    Record(record::Record),
+    /// Look through recorded answers
+    #[command(subcommand)]
+    Cassette(cassette::Cassette),
     /// Add money to an organization's balance
     Deposit(deposit::Deposit),
     /// Check that the money adds up
@@ -126,6 +133,8 @@ pub fn run() -> ExitCode {
         Command::Tools(command) => command.run(&globals),
         Command::Mcp(command) => command.run(&globals),
         Command::Approvals(command) => command.run(&globals),
+        Command::Record(command) => command.run(&globals),
+        Command::Cassette(command) => command.run(&globals),
         Command::Deposit(command) => command.run(&globals),
         Command::Ledger(command) => command.run(&globals),
         Command::Export(command) => command.run(&globals),

@@ -8,11 +8,12 @@ use std::{
 use serde_json::json;
 
 use super::{
+    cassette::Played,
     globals::{Globals, block_on},
     text::{as_flags, read_secret, table},
 };
 use crate::{
-    catalog::{Catalog, NewProvider, shown},
+    catalog::{Catalog, NewCassette, NewProvider, shown},
     error::{Error, Result},
     model::upstream::Upstreams,
     money::Pricing,
@@ -27,7 +28,7 @@ use crate::{
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Providers {
-    /// Connect an OpenAI-compatible server
+    /// Connect an OpenAI-compatible server, or a cassette of recorded answers
     Add(Add),
     /// List an organization's providers
     List {
@@ -65,8 +66,8 @@ pub(super) struct Add {
     #[arg(long)]
     slug: String,
     /// The API's base URL, such as http://127.0.0.1:11434/v1
-    #[arg(long, value_name = "URL")]
-    base_url: String,
+    #[arg(long, value_name = "URL", required_unless_present = "cassette")]
+    base_url: Option<String>,
     /// A file with the provider's key, which is stored sealed
     #[arg(long, value_name = "FILE", conflicts_with = "api_key_env")]
     api_key_file: Option<PathBuf>,
@@ -74,7 +75,7 @@ pub(super) struct Add {
     #[arg(long, value_name = "VARIABLE")]
     api_key_env: Option<String>,
     /// A model, as the provider names it; repeat for more
-    #[arg(long = "model", value_name = "ID", required = true)]
+    #[arg(long = "model", value_name = "ID", required_unless_present = "cassette")]
     models: Vec<String>,
     /// The price of the first, second, … --model in US dollars per million tokens, in and out; free when absent
     #[arg(long = "price", value_name = "IN/OUT")]
@@ -82,6 +83,14 @@ pub(super) struct Add {
     /// The context window of the first, second, … --model, in tokens
     #[arg(long = "context", value_name = "TOKENS")]
     context_windows: Vec<u32>,
+    /// A cassette to play, in place of a server
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["base_url", "api_key_file", "api_key_env"])]
+    cassette: Option<PathBuf>,
+    #[command(flatten)]
+    played: Played,
+    /// Run the tools that the cassette has no answer of
+    #[arg(long, value_name = "real", value_parser = ["real"])]
+    tools: Option<String>,
 }
 
 impl Providers {
@@ -104,11 +113,13 @@ impl Providers {
 impl Add {
     fn run(self, globals: &Globals) -> Result<()> {
         let models = self.models()?;
+        if let Some(file) = self.cassette.clone() {
+            return self.add_cassette(globals, file, models);
+        }
         let text = self.api_key_file.as_deref().map(read_key).transpose()?;
         let key =
             text.map(|text| NewCredential::Text(Secret::new(text))).or(self.api_key_env.map(NewCredential::Variable));
-        let base_url = Some(self.base_url);
-        let new = NewProvider { slug: self.slug, base_url, key, headers: Vec::new(), models };
+        let new = NewProvider { slug: self.slug, base_url: self.base_url, key, headers: Vec::new(), models };
         let store = globals.store()?;
         let tenant = store.org_by_slug(&self.org)?.tenant();
         let upstreams = Upstreams::new(&outbound::Options::default())?;
@@ -132,6 +143,23 @@ impl Add {
                     self.org
                 )
             },
+        );
+        Ok(())
+    }
+
+    fn add_cassette(self, globals: &Globals, file: PathBuf, models: Vec<ProviderModel>) -> Result<()> {
+        let (speed, reach, real_tools) = (self.played.speed, self.played.reach(), self.tools.is_some());
+        let store = globals.store()?;
+        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let upstreams = Upstreams::new(&outbound::Options::default())?;
+        let catalog = Catalog::new(store.clone(), globals.sealer()?, Vec::new(), upstreams);
+        let new = NewCassette { slug: self.slug, file, speed, reach, real_tools, models };
+        let provider = catalog.prepare_cassette(new).map_err(as_flags)?;
+        let provider = block_on(store.org(&tenant).create_provider(provider))?;
+        let ids: Vec<_> = provider.models.iter().map(|model| format!("{}/{}", provider.slug, model.name)).collect();
+        globals.report(
+            || json!({ "id": provider.id, "slug": provider.slug, "models": ids, "match": reach.as_str() }),
+            || format!("Added {}: {}, matched {reach}", provider.slug, ids.join(", ")),
         );
         Ok(())
     }

@@ -18,7 +18,7 @@ use super::{
     model_file::ModelFile,
 };
 use crate::{
-    catalog::{Catalog, EnvProvider},
+    catalog::{Catalog, EnvProvider, NewCassette},
     child::{self, Children},
     error::{Error as Cause, Result as Fallible},
     http::{
@@ -26,7 +26,7 @@ use crate::{
         state::{Admission, App, cors::Cors, hosts::Hosts, proxies::Proxies},
     },
     model::{
-        cassette::RecordOptions,
+        cassette::{Match, RecordOptions, Speed},
         local::{Around, LocalModels},
         upstream::Upstreams,
     },
@@ -79,6 +79,7 @@ pub struct Builder {
     log_lines_lost: Option<Arc<AtomicU64>>,
     record: Option<PathBuf>,
     record_files: bool,
+    cassettes: Vec<NewCassette>,
     tools: Vec<host::Given>,
     /// The `alm` that starts children.
     program: Option<PathBuf>,
@@ -111,6 +112,7 @@ impl Server {
             log_lines_lost: None,
             record: None,
             record_files: false,
+            cassettes: Vec::new(),
             tools: Vec::new(),
             program: None,
             starts_commands: true,
@@ -277,6 +279,19 @@ impl Builder {
         self
     }
 
+    /// Lets every organization ask the models of a cassette, as `slug/…`: each gets the answer that was recorded to the same
+    /// request, at once, and nothing else. See `docs/cassettes.md`.
+    pub fn cassette(self, slug: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        self.cassette_played(slug.into(), file.into(), Speed::Instant, Match::Exact)
+    }
+
+    /// The same so fast, and looked for so far.
+    #[doc(hidden)]
+    pub fn cassette_played(mut self, slug: String, file: PathBuf, speed: Speed, reach: Match) -> Self {
+        self.cassettes.push(NewCassette { slug, file, speed, reach, real_tools: false, models: Vec::new() });
+        self
+    }
+
     /// Where the program counts the lines that its log has lost, for the metrics.
     #[doc(hidden)]
     pub fn log_lines_lost(mut self, count: Arc<AtomicU64>) -> Self {
@@ -328,7 +343,8 @@ impl Builder {
         let named = self.variables.map(EnvProvider::from_env).unwrap_or_default();
         let clients = Arc::new(outbound::ToolClients::new(&options)?);
         let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone(), hosts);
-        let catalog = Arc::new(Catalog::new(store.clone(), sealer, named, upstreams).with_local(local.clone()));
+        let catalog = Catalog::new(store.clone(), sealer, named, upstreams).with_local(local.clone());
+        let catalog = Arc::new(blocking(move || catalog.with_cassettes(self.cassettes)).await?);
         let engine = Engine::new(store.clone(), catalog.clone(), tools.clone(), self.responses_keep);
         engine.recover().await?;
         tools.mcp().start_all()?;
@@ -339,10 +355,10 @@ impl Builder {
             app.metrics.add_log_lines_lost(count);
         }
         let listener = Listener::bind(self.listen)?;
-        let metrics = match self.metrics_listen {
-            Some(address) => Some((Listener::bind(address)?, Hosts::of_listener(address.ip(), &self.allow_hosts))),
-            None => None,
+        let bind = |address: SocketAddr| {
+            Listener::bind(address).map(|it| (it, Hosts::of_listener(address.ip(), &self.allow_hosts)))
         };
+        let metrics = self.metrics_listen.map(bind).transpose()?;
         local.start();
         Ok(Server {
             app: Arc::new(app),

@@ -26,6 +26,7 @@ mod bodies;
 mod bounds;
 mod cassettes;
 mod cassettes_record;
+mod cassettes_replay;
 mod chat;
 mod cli;
 mod cli_approvals;

@@ -16,6 +16,7 @@ mod disk;
 mod drain;
 mod log;
 mod memory;
+mod recording;
 mod served;
 mod shim;
 mod upstreams;

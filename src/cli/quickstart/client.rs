@@ -12,43 +12,43 @@ use serde_json::Value;
 /// For a whole call, the streamed answer included. A real model is loaded meanwhile, and writes as fast as its processor.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// The longest answer, and the longest stream.
-pub(super) const BODY_BYTES_MAX: u64 = 4 << 20;
+pub const BODY_BYTES_MAX: u64 = 4 << 20;
 
 /// One call of the API.
-pub(super) struct Call<'a> {
-    pub(super) path: &'a str,
+pub struct Call<'a> {
+    pub path: &'a str,
     /// A call with a body is a POST.
-    pub(super) body: Option<Value>,
-    pub(super) is_stream: bool,
+    pub body: Option<Value>,
+    pub is_stream: bool,
 }
 
 /// What came back, if it was not a stream.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) retry_after: Option<String>,
-    pub(super) body: Value,
+pub struct Answer {
+    pub status: u16,
+    pub retry_after: Option<String>,
+    pub body: Value,
 }
 
 /// What a stream said.
 #[derive(Default)]
-pub(super) struct Streamed {
-    pub(super) message_id: String,
-    pub(super) text: String,
-    pub(super) finish_reason: String,
-    pub(super) chunks: usize,
-    pub(super) is_done: bool,
+pub struct Streamed {
+    pub message_id: String,
+    pub text: String,
+    pub finish_reason: String,
+    pub chunks: usize,
+    pub is_done: bool,
     /// The chunks that tell of a tool: its input, who is asked, its output.
-    pub(super) of_tools: Vec<Value>,
+    pub of_tools: Vec<Value>,
 }
 
 impl Streamed {
     /// The first chunk of a tool of that type.
-    pub(super) fn of_tool(&self, kind: &str) -> Option<&Value> {
+    pub fn of_tool(&self, kind: &str) -> Option<&Value> {
         self.of_tools.iter().find(|chunk| chunk["type"] == kind)
     }
 }
 
-pub(super) struct Client<'a> {
+pub struct Client<'a> {
     agent: ureq::Agent,
     base_url: &'a str,
     key: &'a str,
@@ -56,19 +56,24 @@ pub(super) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(base_url: &'a str, key: &'a str, org: &'a str) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(CALL_TIMEOUT));
+    pub fn new(base_url: &'a str, key: &'a str, org: &'a str) -> Self {
+        Self::with_patience(base_url, key, org, CALL_TIMEOUT)
+    }
+
+    /// The same with so much time for a call.
+    pub fn with_patience(base_url: &'a str, key: &'a str, org: &'a str, patience: Duration) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience));
         // Never by way of a proxy that the environment names: the server is this very process.
         Self { agent: config.proxy(None).build().into(), base_url, key, org }
     }
 
     /// The same client with another key.
-    pub(super) fn with_key(&self, key: &'a str) -> Self {
+    pub fn with_key(&self, key: &'a str) -> Self {
         Self { agent: self.agent.clone(), key, ..*self }
     }
 
     /// The call as one would type it.
-    pub(super) fn curl(&self, call: &Call) -> String {
+    pub fn curl(&self, call: &Call) -> String {
         let start = match call {
             Call { body: None, .. } => "curl",
             Call { is_stream: false, .. } => "curl -X POST",
@@ -85,7 +90,7 @@ impl<'a> Client<'a> {
     }
 
     /// Makes the call and reads its whole JSON answer.
-    pub(super) fn send(&self, call: &Call) -> Result<Answer, String> {
+    pub fn send(&self, call: &Call) -> Result<Answer, String> {
         let response = self.response(call)?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()).map(str::to_owned);
@@ -97,7 +102,7 @@ impl<'a> Client<'a> {
     }
 
     /// Makes the call and hands over each piece of text as it arrives.
-    pub(super) fn stream(
+    pub fn stream(
         &self,
         call: &Call,
         mut on_text: impl FnMut(&str) -> std::io::Result<()>,

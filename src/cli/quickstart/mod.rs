@@ -3,7 +3,7 @@
 //! Rule: every `curl` it prints is a call it makes, and every answer it prints came over HTTP. It believes nothing: a step
 //! that fails ends it.
 
-mod client;
+pub(super) mod client;
 #[cfg(test)]
 mod tests;
 

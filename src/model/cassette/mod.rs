@@ -9,6 +9,7 @@ mod album; // a file in memory
 mod choose; // which answer
 mod file; // a file as it is read
 mod form; // texts and values as they are compared
+mod heard; // what an answer says
 mod keys; // what a request is known by
 mod line; // what stands in a file
 mod player; // an answer as it is played
@@ -21,6 +22,7 @@ mod writer; // a file as it is written
 pub use album::Album;
 pub use choose::Match;
 pub use file::{Cassette, name_of, read};
+pub use heard::{Heard, heard};
 pub use keys::Keys;
 pub use line::{End, Exchange, FORMAT, Header, Line, Piece, ToolExchange};
 pub use player::Reply;
