@@ -15,7 +15,7 @@ use super::{
     error::Error,
     folder::{Opened, open},
     handle::blocking,
-    model_file::ModelFile,
+    model_file::{self, ModelFile},
 };
 use crate::{
     catalog::{Catalog, EnvProvider, NewCassette},
@@ -27,7 +27,7 @@ use crate::{
     },
     model::{
         cassette::{Match, RecordOptions, Speed},
-        local::{Around, LocalModels},
+        local::Around,
         upstream::Upstreams,
     },
     outbound::{self, Allowed},
@@ -320,7 +320,7 @@ impl Builder {
     /// tokio runtime with time and I/O.
     pub async fn build(self) -> Result<Server, Error> {
         let (options, record) = (self.outbound()?, self.recording());
-        let cors = parse_origins(&self.cors_origins)?;
+        let cors = Cors::parse(&self.cors_origins)?;
         let proxies = Proxies::new(&self.trust_proxies)?;
         let chats_per_minute = at_least_one("chats_per_minute", self.chats_per_minute)?;
         let folder =
@@ -339,7 +339,7 @@ impl Builder {
         let upstreams = Arc::new(Upstreams::new(&options)?.recorded_by(recorder.clone()));
         let around = Around { folder, children, sockets: options.sockets.clone(), upstreams: upstreams.clone() };
         let files = self.local_models;
-        let local = blocking(move || local_models(files, around)).await?;
+        let local = blocking(move || model_file::local_models(files, around)).await?;
         let named = self.variables.map(EnvProvider::from_env).unwrap_or_default();
         let clients = Arc::new(outbound::ToolClients::new(&options)?);
         let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone(), hosts);
@@ -378,12 +378,6 @@ impl Builder {
     }
 }
 
-/// The models of these files, of which none runs yet.
-fn local_models(files: Vec<ModelFile>, around: Around) -> Fallible<Arc<LocalModels>> {
-    let settings = files.into_iter().map(|file| file.settings(&around.folder)).collect::<Fallible<_>>()?;
-    Ok(Arc::new(LocalModels::new(settings, around)?))
-}
-
 fn at_least_one(field: &'static str, number: u32) -> Fallible<NonZeroU32> {
     NonZeroU32::new(number).ok_or_else(|| Cause::invalid(field, "must be at least 1"))
 }
@@ -398,16 +392,4 @@ fn url_of(address: SocketAddr) -> String {
         });
     }
     format!("http://{reached}")
-}
-
-/// Named origins, and `*` for any on the OpenAI-compatible face.
-fn parse_origins(origins: &[String]) -> Fallible<Cors> {
-    let (any, named): (Vec<_>, Vec<_>) = origins.iter().partition(|origin| *origin == "*");
-    let parse = |origin: &String| {
-        let whole = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
-        let wrong =
-            || Cause::invalid("cors_origin", format!("{origin} is not an origin such as https://app.example.com"));
-        if whole { origin.parse().map_err(|_| wrong()) } else { Err(wrong()) }
-    };
-    Ok(Cors::new(named.into_iter().map(parse).collect::<Fallible<_>>()?, !any.is_empty()))
 }

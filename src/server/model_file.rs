@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -9,7 +10,7 @@ use crate::{
     error::Result,
     model::{
         gguf::shelf::{Shelf, name_of},
-        local::Settings,
+        local::{Around, LocalModels, Settings},
     },
 };
 
@@ -101,6 +102,12 @@ impl ModelFile {
         }
         Ok(Settings { name: name.unwrap_or(own), ..settings })
     }
+}
+
+/// The models of these files, of which none runs yet.
+pub(super) fn local_models(files: Vec<ModelFile>, around: Around) -> Result<Arc<LocalModels>> {
+    let settings = files.into_iter().map(|file| file.settings(&around.folder)).collect::<Result<_>>()?;
+    Ok(Arc::new(LocalModels::new(settings, around)?))
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use poem::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
 
-use crate::http::wire::face;
+use crate::{
+    error::{Error, Result},
+    http::wire::face,
+};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
 const REQUEST_HEADERS: HeaderValue =
@@ -37,6 +40,18 @@ impl Cors {
     /// Of origins such as `https://app.example.com`.
     pub fn new(origins: Vec<HeaderValue>, opens_v1: bool) -> Self {
         Cors { origins, opens_v1 }
+    }
+
+    /// Named origins, and `*` for any on the OpenAI-compatible face.
+    pub fn parse(origins: &[String]) -> Result<Self> {
+        let (any, named): (Vec<_>, Vec<_>) = origins.iter().partition(|origin| *origin == "*");
+        let parse = |origin: &String| {
+            let whole = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+            let wrong =
+                || Error::invalid("cors_origin", format!("{origin} is not an origin such as https://app.example.com"));
+            if whole { origin.parse().map_err(|_| wrong()) } else { Err(wrong()) }
+        };
+        Ok(Cors::new(named.into_iter().map(parse).collect::<Result<_>>()?, !any.is_empty()))
     }
 
     /// The request's origin, if its pages may read the answer.
