@@ -83,8 +83,11 @@ impl Demo {
             Some(file) => builder.cassette_played(REPLAY.into(), file.clone(), self.played.speed, self.played.reach()),
             None => builder,
         };
-        let server = self.local.build(builder)?.build().await.map_err(|error| explained(error.into_inner()))?;
+        let server = self.local.build(builder)?.build().await.map_err(server::Error::into_inner)?;
         let local = server.local_models().all().first().filter(|_| self.cassette.is_none());
+        if let Some(Err(why)) = local.map(|model| model.program()) {
+            return Err(Error::failed(explained(why)));
+        }
         let model = local.map(|model| format!("{LOCAL_PROVIDER}/{}", model.name()));
         let (key, paid_model) = prepare(&server.handle()).await.map_err(server::Error::into_inner)?;
         add_tool(folder.path()).await?;

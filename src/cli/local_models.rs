@@ -83,17 +83,15 @@ impl LocalModels {
 /// Where llama.cpp has its builds.
 const RELEASES: &str = "https://github.com/ggml-org/llama.cpp/releases";
 
-/// An error, and how to get a program that is missing.
-pub(super) fn explained(error: Error) -> Error {
-    let said = error.to_string();
-    if said != NO_PROGRAM {
-        return error;
+/// Why a model does not start, and how to get a program that is missing.
+pub(super) fn explained(why: String) -> String {
+    if why != NO_PROGRAM {
+        return why;
     }
-    let how = match in_path("brew") {
-        Some(_) => "`brew install llama.cpp` installs it".to_owned(),
-        None => format!("its builds are at {RELEASES}: unpack one, and name the llama-server in it"),
-    };
-    Error::failed(format!("{said}\n  {how}"))
+    match in_path("brew") {
+        Some(_) => format!("{why}\n  `brew install llama.cpp` installs it"),
+        None => format!("{why}\n  Its builds are at {RELEASES}: unpack one, and name the llama-server in it"),
+    }
 }
 
 /// A duration; `0` needs no unit.
@@ -105,8 +103,13 @@ fn patience(text: &str) -> Result<Duration, humantime::DurationError> {
 pub(super) fn say(server: &Server) {
     for model in server.local_models().all() {
         let status = model.status();
-        let (id, state) = (format!("{LOCAL_PROVIDER}/{}", status.name), status.state.as_str());
-        let text = format!("{id} ({}) is {state}: whoever asks it before it is ready waits", size_text(status.bytes));
+        let (id, mut state) = (format!("{LOCAL_PROVIDER}/{}", status.name), status.state.as_str().to_owned());
+        let mut text =
+            format!("{id} ({}) is {state}: whoever asks it before it is ready waits", size_text(status.bytes));
+        if let Err(why) = model.program() {
+            state = explained(why);
+            text = format!("{id} does not start: {state}");
+        }
         log::tell(&text, json!({ "message": "a local model", "id": id, "state": state, "bytes": status.bytes }));
     }
 }
@@ -116,10 +119,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_program_is_no_riddle_and_other_errors_are_as_they_were() {
-        let said = explained(Error::failed(NO_PROGRAM)).to_string();
+    fn a_missing_program_is_no_riddle_and_other_reasons_are_as_they_were() {
+        let said = explained(NO_PROGRAM.into());
         assert!(said.starts_with(NO_PROGRAM) && said.lines().count() == 2, "{said}");
-        assert_eq!(explained(Error::failed("x")).to_string(), "x");
+        assert_eq!(explained("x".into()), "x");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     address::{self, Address},
     globals::Globals,
-    local_models::{self, LocalModels, explained},
+    local_models::{self, LocalModels},
     log::{self, LogFormat},
     process::{THIS_PROGRAM, keep_memory_private, raise_nofile_limit, signal},
     text::{as_flags, others_may_write},
@@ -155,7 +155,7 @@ async fn serve(
     record: Option<&Path>,
     globals: &Globals,
 ) -> Result<(), server::Error> {
-    let server = builder.build().await.map_err(|error| explained(as_flags(error.into_inner())))?;
+    let server = builder.build().await.map_err(|error| as_flags(error.into_inner()))?;
     if let Some(slug) = org {
         print_new_org(&server.handle().ensure_org(slug).await?);
     }

@@ -45,9 +45,14 @@ fn plain(chunk: &Value, calls: &mut Vec<String>) -> Value {
     Value::Object(fields.collect())
 }
 
+/// What calls that run beside each other answer comes in any order.
 fn plain_of(stream: &Stream) -> Vec<Value> {
     let mut calls = Vec::new();
-    stream.chunks.iter().map(|chunk| plain(chunk, &mut calls)).collect()
+    let mut chunks: Vec<_> = stream.chunks.iter().map(|chunk| plain(chunk, &mut calls)).collect();
+    for outputs in chunks.chunk_by_mut(|one, next| [one, next].iter().all(|it| it["type"] == "tool-output-available")) {
+        outputs.sort_by_key(|output| output["toolCallId"].as_u64());
+    }
+    chunks
 }
 
 fn word(text: &str) -> Value {

@@ -131,13 +131,11 @@ impl World {
 
     fn kill_server(&mut self, moment: Moment) {
         let (session, heard) = (self.session(), self.bring(moment));
-        let pid = self.llama.pid();
         self.linger();
         self.app.signal("KILL");
         let killed = Instant::now();
-        until("the child to go with its server", || (!runs(&pid)).then_some(()));
+        until("the child to go with its server", || run(&self.llama.program()).is_empty().then_some(()));
         assert!(killed.elapsed() < GONE_WITHIN, "{:?}", killed.elapsed());
-        assert!(run(&self.llama.program()).is_empty());
         self.llama.open(&session);
         self.app = crash(&self.app, &self.llama);
         self.owner = self.owner.at(self.app.url());

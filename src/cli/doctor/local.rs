@@ -50,13 +50,13 @@ fn look(folder: &Path, flags: &Flags) -> Result<Vec<Check>> {
         sockets: options.sockets.clone(),
         upstreams: Arc::new(Upstreams::new(&options)?),
     };
-    let models = LocalModels::new(settings, around).map_err(explained)?;
+    let models = LocalModels::new(settings, around)?;
     block_on(async {
         let mut checks = Vec::new();
         for model in models.all() {
             let what = format!("local model {}", model.name());
             checks.push(match model.try_out().await {
-                Err(why) => Check::fail(what, why),
+                Err(why) => Check::fail(what, explained(why)),
                 Ok(tried) => {
                     let build =
                         tried.build.map_or_else(|| "of an unknown build".to_owned(), |build| format!("build {build}"));

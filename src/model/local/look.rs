@@ -68,11 +68,15 @@ impl LocalModel {
         Ok(Tried { build: found.build, gpu: found.gpu, context: plan.context, note: found.note })
     }
 
+    /// The program that a start would run; why there is none is a sentence.
+    pub fn program(&self) -> Result<PathBuf, String> {
+        program::find(self.settings.program.as_deref(), Some(self.around.children.may_start()?))
+    }
+
     /// Looks whether the process can be started; why not is a sentence.
     pub(super) async fn look_around(&self) -> Result<Ready, String> {
         let (settings, around) = (&self.settings, &self.around);
-        let alm = around.children.may_start()?;
-        let program = program::find(settings.program.as_deref(), Some(alm))?;
+        let program = self.program()?;
         let own = settings.clone();
         let header = tokio::task::spawn_blocking(move || read(&own)).await.map_err(|error| error.to_string())?;
         let header = header.map_err(|error| error.to_string())?;
