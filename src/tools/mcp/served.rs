@@ -109,6 +109,15 @@ async fn a_list_that_fails_or_is_empty_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_server_without_tools_is_there_and_says_why_it_offers_none() {
+    let house = House::new(Era::Legacy).await;
+    house.fake.server.told().tools.clear();
+    house.refresh().await.unwrap();
+    let row = house.store.org(&house.tenant).mcp_server("s").unwrap();
+    assert_eq!((house.state(), row.last_error.as_deref()), (State::Ready, Some("s lists no tools.")));
+}
+
+#[tokio::test]
 async fn so_many_calls_of_a_server_run_at_once_and_the_others_wait() {
     let house = Arc::new(House::new(Era::Modern).await);
     house.refresh().await.unwrap();
