@@ -78,7 +78,8 @@ impl Served {
     fn agent(&self, tokens: u32) -> String {
         let settings = json!({ "temperature": 0, "maxOutputTokens": tokens });
         let model = format!("local/{}", self.name);
-        let agent = json!({ "name": "Bea", "model": model, "systemPrompt": "Answer.", "allowedTools": [], "settings": settings });
+        let name = format!("Bea {tokens}");
+        let agent = json!({ "name": name, "model": model, "systemPrompt": "Answer.", "allowedTools": [], "settings": settings });
         self.owner.post("/agents", agent).ok(201)["id"].as_str().unwrap().to_owned()
     }
 
