@@ -7,8 +7,8 @@ use tokio::io::unix::AsyncFd;
 /// The holder of a socket that no call uses.
 pub(super) const NO_CALL: u64 = 0;
 
-/// One connection, by TCP or to a socket of this machine, registered with tokio once for all its life: a registration for each request would race with
-/// the pool.
+/// One connection, by TCP or to a socket of this machine, registered with tokio once for all its life: a registration for each
+/// request would race with the pool.
 pub(super) struct Socket {
     pub(super) io: AsyncFd<socket2::Socket>,
     pub(super) usage: Mutex<Usage>,

@@ -56,7 +56,7 @@ const MODELS_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a server may take to say whether it has loaded its model.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often one request is changed because the server refused something of it.
-const REPAIRS_MAX: u32 = 4;
+pub const REPAIRS_MAX: u32 = 4;
 /// How long a server may load its model, and how often it is asked meanwhile.
 pub const LOAD_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 const LOAD_PAUSE: Duration = Duration::from_millis(500);
@@ -117,7 +117,7 @@ impl Upstreams {
         let mut dialect = endpoint.dialect.clone();
         dialect.take(&known.facts(), Timestamp::now());
         let (mut lessons, mut repairs) = (Vec::new(), 0);
-        let mut recording = self.recorder.as_ref().map(|recorder| recorder.begin(request, endpoint.secrets()));
+        let recording = self.recorder.as_ref().map(|recorder| recorder.begin(request, endpoint.secrets()));
         let response = loop {
             let (path, body) = question(request, &dialect, &endpoint.name);
             let http = endpoint.request(Method::POST, path, body)?;
@@ -153,12 +153,7 @@ impl Upstreams {
         if endpoint.is_local() {
             self.answered.note(&authority);
         }
-        let opens_thoughts = known.facts().opens_thoughts(Timestamp::now());
-        let omitted = dialect.omits(request);
-        if let Some(recording) = &mut recording {
-            recording.head(head_of(response.status(), response.headers()), &omitted, opens_thoughts);
-        }
-        let client = self.clients.of(endpoint.whose);
+        let (omitted, client) = (dialect.omits(request), self.clients.of(endpoint.whose));
         Ok(Reply::new(endpoint, authority, known.clone(), response, omitted, recording, client))
     }
 

@@ -10,7 +10,7 @@ use std::{
 use futures_util::FutureExt;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use super::{endpoint::Endpoint, unpack::Unpacker};
+use super::{endpoint::Endpoint, recorded::head_of, unpack::Unpacker};
 use crate::{
     model::{
         Delta, Ending,
@@ -69,16 +69,20 @@ impl Reply {
         known: Known,
         response: Response<Body>,
         omitted: Vec<String>,
-        recording: Option<Recording>,
+        mut recording: Option<Recording>,
         client: &Client,
     ) -> Self {
+        let opens_thoughts = known.facts().opens_thoughts(Timestamp::now());
+        if let Some(recording) = &mut recording {
+            recording.head(head_of(response.status(), response.headers()), &omitted, opens_thoughts);
+        }
         Reply {
             who: endpoint.who(),
             authority,
             unpacker: Unpacker::new(response.headers()),
             body: Some(response.into_body()),
             is_cut: false,
-            decoder: Decoder::in_thoughts(known.facts().opens_thoughts(Timestamp::now())),
+            decoder: Decoder::in_thoughts(opens_thoughts),
             recording,
             known,
             omitted,

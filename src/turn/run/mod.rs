@@ -33,7 +33,7 @@ use crate::{
     error::{Error, Result},
     model::{
         Delta, Ending, Finish, Message, Request, Thoughts, Usage, facts::Lesson, openai::refusal, source::Reply,
-        waiting::Waiting,
+        upstream::REPAIRS_MAX, waiting::Waiting,
     },
     store::turns::Begun,
     time::Timestamp,
@@ -48,10 +48,8 @@ pub(super) const TURN_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) const TURN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// How often a model call is made again because the conversation was too long.
 pub(super) const OVERFLOW_RETRIES_MAX: u32 = 2;
-/// How often it is made again because the reply began with a refusal of something in the request.
-const MENDS: usize = 4;
-/// How often the journal of a program's kept reply says that it still runs. Its readers are told once nothing was sent since the last time, so nobody
-/// waits for more than twice as long.
+/// How often the journal of a program's kept reply says that it still runs. Its readers are told once nothing was sent since the last
+/// time, so nobody waits for more than twice as long.
 const BEAT_INTERVAL: Duration = Duration::from_millis(7_500);
 
 /// A turn that runs.
@@ -250,7 +248,7 @@ impl Run {
             ending = self.once_more(request, step).await?;
         }
         let mut lessons = Vec::new();
-        for _ in 0..MENDS {
+        for _ in 0..REPAIRS_MAX {
             let Some(said) = ending.refusal.take() else { break };
             let Some(learned) = self.resolved.source.mend(request, &said)? else { break };
             lessons.extend(learned);
