@@ -1,7 +1,7 @@
 // A fresh Chromium for one test, which counts what a page of ours must never do.
 
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -23,6 +23,7 @@ export async function withPage(base, use, { screen = "desktop", ...options } = {
     ...options,
   });
   try {
+    if (process.env.ALM_PAGE_FILES) await fromDisk(browser, process.env.ALM_PAGE_FILES);
     const seen = { otherHosts: [], violations: [], errors: [] };
     const page = await browser.newPage();
     browser.on("request", (request) => {
@@ -42,6 +43,27 @@ export async function withPage(base, use, { screen = "desktop", ...options } = {
     await browser.close();
     await rm(profile, { recursive: true, force: true });
   }
+}
+
+const TYPES = { html: "text/html", css: "text/css", js: "text/javascript", svg: "image/svg+xml" };
+
+/** The pages' files as they lie in `folder`, the pages with the headers that the binary gives them: a change needs no build. */
+async function fromDisk(browser, folder) {
+  const named = /\/_page\/(.+)$|\/(login|setup)$|\/(settings)$/;
+  await browser.route(
+    (url) => named.test(url.pathname),
+    async (route) => {
+      const [, file, door, settings] = new URL(route.request().url()).pathname.match(named);
+      const name = file ?? `${door ?? settings}.html`;
+      const body = await readFile(join(folder, name)).catch(() => null);
+      if (!body) return route.continue();
+      const contentType = `${TYPES[name.split(".").at(-1)]}; charset=utf-8`;
+      if (file) return route.fulfill({ body, contentType });
+      const { "if-none-match": _, ...headers } = route.request().headers();
+      const response = await route.fetch({ headers });
+      await route.fulfill({ response, body, contentType });
+    },
+  );
 }
 
 /** What a test answers that has itself done what a page must not. */
