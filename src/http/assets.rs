@@ -1,9 +1,11 @@
-//! Files that are baked into the binary, as answers: compressed once, revalidated by ETag.
+//! Files that are baked into the binary, as answers: compressed once, kept by browsers for as long as they are the same.
 //!
 //! A large file lies in its folder compressed already, as `NAME.gz`, and is served as `NAME`: the binary is smaller by the rest.
+//! A folder has one version, the hash of all that is in it. A page names its files below it (`/_page/VERSION/settings.js`), and they
+//! name each other from there, so whoever comes back asks for the page alone, and never has files of two binaries.
 //!
 //! Rule: a file is looked up by its exact name, so no request can reach outside the folder.
-//! Deliberately absent: an expiry. The files change with the binary and the browser is near; a 304 is cheap.
+//! Rule: only what is asked for by today's version is kept unasked; a page, and a file by its bare name, are revalidated by ETag.
 
 use std::{
     collections::BTreeMap,
@@ -20,8 +22,16 @@ use poem::{
 };
 use sha2::{Digest, Sha256};
 
+/// Hexadecimal digits of a version.
+const VERSION_DIGITS: usize = 16;
+/// What a browser may keep without asking again.
+const KEPT: &str = "public, max-age=31536000, immutable";
+
 /// One folder of baked-in files.
-pub struct Assets(BTreeMap<&'static str, Asset>);
+pub struct Assets {
+    version: String,
+    files: BTreeMap<&'static str, Asset>,
+}
 
 struct Asset {
     content_type: &'static str,
@@ -32,19 +42,23 @@ struct Asset {
 }
 
 impl Assets {
-    /// Compresses everything in the folder: worth a `LazyLock`, so that only a process that serves it pays.
-    pub fn new(dir: &'static Dir) -> Self {
-        let mut assets = BTreeMap::new();
-        collect(dir, &mut assets);
-        Assets(assets)
+    /// Compresses everything in the folder: worth a `LazyLock`, so that only a process that serves it pays. Its pages name their
+    /// files below `prefix`.
+    pub fn new(dir: &'static Dir, prefix: &str) -> Self {
+        let version = version(dir);
+        let mut files = BTreeMap::new();
+        collect(dir, prefix, &format!("{prefix}{version}/"), &mut files);
+        Assets { version, files }
     }
 
-    /// The file of this name, or 304 where the browser has it.
+    /// The file of this name, which may stand below a version, or 304 where the browser has it. A page of another binary gets the file
+    /// that there is today.
     pub fn answer(&self, name: &str, request: &Request) -> Result<Response, NotFoundError> {
-        let asset = self.0.get(name).ok_or(NotFoundError)?;
+        let (version, name) = name.split_once('/').filter(|(first, _)| is_version(first)).unwrap_or(("", name));
+        let asset = self.files.get(name).ok_or(NotFoundError)?;
         let response = Response::builder()
             .header(header::ETAG, &asset.etag)
-            .header(header::CACHE_CONTROL, "no-cache")
+            .header(header::CACHE_CONTROL, if version == self.version { KEPT } else { "no-cache" })
             .header(header::VARY, "accept-encoding");
         if names_etag(request.headers(), &asset.etag) {
             return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
@@ -59,25 +73,50 @@ impl Assets {
     }
 }
 
-fn collect(dir: &'static Dir, assets: &mut BTreeMap<&'static str, Asset>) {
+/// Hashes all names and contents.
+fn version(dir: &'static Dir) -> String {
+    fn feed(dir: &'static Dir, hasher: &mut Sha256) {
+        for file in dir.files() {
+            hasher.update(file.path().as_os_str().as_encoded_bytes());
+            hasher.update(Sha256::digest(file.contents()));
+        }
+        dir.dirs().for_each(|inner| feed(inner, hasher));
+    }
+    let mut hasher = Sha256::new();
+    feed(dir, &mut hasher);
+    hex(&hasher.finalize())
+}
+
+/// As much of a hash as tells files apart.
+fn hex(hash: &[u8]) -> String {
+    hash[..VERSION_DIGITS / 2].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_version(name: &str) -> bool {
+    name.len() == VERSION_DIGITS && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn collect(dir: &'static Dir, prefix: &str, below: &str, files: &mut BTreeMap<&'static str, Asset>) {
     for file in dir.files() {
         let name = file.path().to_str().expect("our own file names are UTF-8");
-        match name.strip_suffix(".gz") {
-            Some(name) => assets.insert(name, Asset::packed(name, file.contents())),
-            None => assets.insert(name, Asset::plain(name, file.contents())),
+        match (name.strip_suffix(".gz"), file.contents_utf8()) {
+            (Some(name), _) => files.insert(name, Asset::packed(name, file.contents())),
+            (None, Some(text)) if name.ends_with(".html") => files
+                .insert(name, Asset::plain(name, text.replace(&format!("\"{prefix}"), &format!("\"{below}")).into())),
+            _ => files.insert(name, Asset::plain(name, Bytes::from_static(file.contents()))),
         };
     }
     for inner in dir.dirs() {
-        collect(inner, assets);
+        collect(inner, prefix, below, files);
     }
 }
 
 impl Asset {
-    fn plain(name: &str, plain: &'static [u8]) -> Self {
+    fn plain(name: &str, plain: Bytes) -> Self {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        let gzip = encoder.write_all(plain).and_then(|()| encoder.finish()).expect("writing to memory");
+        let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish()).expect("writing to memory");
         let gzip = (gzip.len() < plain.len()).then(|| gzip.into());
-        Asset::new(name, Bytes::from_static(plain), gzip)
+        Asset::new(name, plain, gzip)
     }
 
     fn packed(name: &str, gzip: &'static [u8]) -> Self {
@@ -87,7 +126,7 @@ impl Asset {
     }
 
     fn new(name: &str, plain: Bytes, gzip: Option<Bytes>) -> Self {
-        let hash: String = Sha256::digest(&plain)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&Sha256::digest(&plain));
         // Weak, since it stands for both encodings.
         Asset { content_type: content_type(name), etag: format!("W/\"{hash}\""), plain, gzip }
     }
@@ -131,7 +170,7 @@ mod tests {
     use super::*;
 
     static DIR: Dir = include_dir::include_dir!("$CARGO_MANIFEST_DIR/src/http/docs/files");
-    static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&DIR));
+    static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&DIR, "/docs/"));
 
     fn try_ask(name: &str, headers: &[(&str, &str)]) -> Result<Response, NotFoundError> {
         let request = headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
@@ -187,6 +226,27 @@ mod tests {
             assert_eq!(ask("docs.js", &[("if-none-match", &known)]).status(), StatusCode::NOT_MODIFIED, "{known}");
         }
         assert_eq!(ask("docs.css", &[("if-none-match", &etag)]).status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_page_names_its_files_below_the_version_and_only_there_they_are_kept() {
+        let page = ask("index.html", &[]);
+        assert_eq!(page.header("cache-control"), Some("no-cache"));
+        let page = page.into_body().into_string().await.unwrap();
+        let version = ASSETS.version.clone();
+        assert!(is_version(&version) && page.contains(&format!("\"/docs/{version}/docs.js\"")), "{page}");
+        assert!(page.contains("\"/_page/icon.svg\""), "what is of another folder is named as it was: {page}");
+        let other = "0123456789abcdef";
+        for (name, kept) in [
+            (format!("{version}/docs.js"), KEPT),
+            (format!("{version}/swagger-ui/LICENSE"), KEPT),
+            ("docs.js".into(), "no-cache"),
+            (format!("{other}/docs.js"), "no-cache"),
+        ] {
+            assert_eq!(ask(&name, &[]).header("cache-control"), Some(kept), "{name}");
+        }
+        assert!(try_ask(&format!("{version}/{version}/docs.js"), &[]).is_err());
+        assert!(try_ask(&format!("{version}0/docs.js"), &[]).is_err());
     }
 
     #[test]

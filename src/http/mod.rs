@@ -7,8 +7,12 @@
 use std::sync::Arc;
 
 use poem::{
-    Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route, endpoint::BoxEndpoint, get, handler, http::Method,
-    web::Redirect,
+    Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route,
+    endpoint::BoxEndpoint,
+    error::NotFoundError,
+    get, handler,
+    http::Method,
+    web::{Data, Redirect},
 };
 use poem_openapi::OpenApiService;
 
@@ -20,7 +24,7 @@ use self::{
         seam::{Checked, Seam},
     },
     state::App,
-    wire::{data, face},
+    wire::{data, envelope::ApiError, face},
 };
 
 pub mod api;
@@ -52,6 +56,7 @@ pub fn endpoint(app: Arc<App>) -> impl Endpoint<Output = Response> {
     }
     allow.insert(mcp::PATH.to_owned(), mcp::ALLOW.to_owned());
     let routes = routes.at(mcp::PATH, mcp::endpoint(|endpoint| alone(endpoint, mcp::OPERATION, schemas())));
+    let routes = routes.around(led_on);
     let openai = openai::endpoint(|endpoint, operation| alone(endpoint, operation, schemas()));
     let faces =
         Faces { api: Seam::new(Checked(routes.map_to_response()), allow), openai: openai::Seam(Checked(openai)) };
@@ -80,7 +85,7 @@ where
 }
 
 /// What there is besides the API, all of it for GET.
-fn around() -> [(&'static str, BoxEndpoint<'static>); 12] {
+fn around() -> [(&'static str, BoxEndpoint<'static>); 13] {
     [
         ("/healthz", get(health::healthz).boxed()),
         ("/health", get(health::healthz).boxed()),
@@ -90,17 +95,35 @@ fn around() -> [(&'static str, BoxEndpoint<'static>); 12] {
         ("/docs/", docs::file().boxed()),
         ("/docs/*name", docs::file().boxed()),
         (page::FILES_PATH, page::file().boxed()),
-        ("/setup", page::page("setup.html").boxed()),
+        ("/setup", get(setup).boxed()),
         ("/login", page::page("login.html").boxed()),
         ("/:org/settings", page::page("settings.html").boxed()),
+        ("/favicon.ico", page::page("icon.svg").boxed()),
         ("/", get(front_door).boxed()),
     ]
 }
 
-/// A browser that opens the server gets the sign-in page, which sends people who are signed in to their settings.
+/// A browser that opens the server gets the sign-in page, which sends people who are signed in to their settings. Until there is an
+/// organization, nobody can sign in.
 #[handler]
-fn front_door() -> Redirect {
-    Redirect::see_other("/login")
+fn front_door(Data(app): Data<&Arc<App>>) -> Result<Redirect, ApiError> {
+    Ok(Redirect::see_other(if app.store.has_org()? { "/login" } else { "/setup" }))
+}
+
+/// A browser is led on from where nothing is. A program gets the envelope, from the seam.
+async fn led_on(routes: Arc<impl Endpoint<Output = Response>>, request: Request) -> poem::Result<Response> {
+    let from = page::is_looked_for(&request).then(|| request.uri().path().to_owned());
+    match (routes.call(request).await, from) {
+        (Err(error), Some(path)) if error.is::<NotFoundError>() => page::elsewhere(&path),
+        (answered, _) => answered,
+    }
+}
+
+/// A server is set up once. Whoever comes later is told at once, not after three fields.
+#[handler]
+fn setup(request: &Request, Data(app): Data<&Arc<App>>) -> poem::Result<Response> {
+    let has_org = app.store.has_org().map_err(ApiError)?;
+    page::answer(if has_org { "done.html" } else { "setup.html" }, request)
 }
 
 #[handler]

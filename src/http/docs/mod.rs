@@ -19,7 +19,7 @@ use poem::{
 use crate::http::assets::Assets;
 
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/src/http/docs/files");
-static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&FILES));
+static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&FILES, "/docs/"));
 
 /// Swagger UI draws its icons from `data:`; everything else comes from this origin or not at all.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \

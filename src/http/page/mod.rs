@@ -1,4 +1,4 @@
-//! The pages: `/setup`, `/login` and `/{org}/settings`, from this binary alone.
+//! The pages: `/setup`, `/login` and `/{org}/settings`, and the one that says that nothing is here, from this binary alone.
 //!
 //! `files/` holds them: plain HTML, CSS and ES modules, as they are served. Reading order there: `settings.js`, `lib/api.js`,
 //! `lib/dom.js`, then `sections/`, a module or a folder for each; `chat/` is the playground, and `chat/marked/` is vendored,
@@ -12,19 +12,21 @@ use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
 use poem::{
-    Request, Response, RouteMethod,
+    IntoResponse, Request, Response, RouteMethod,
     endpoint::make,
     get,
-    http::{HeaderValue, header},
+    http::{HeaderValue, Method, StatusCode, header},
+    web::Redirect,
 };
 
-use crate::http::assets::Assets;
+use crate::{http::assets::Assets, id::check_org_slug};
 
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/src/http/page/files");
-static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&FILES));
+static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets::new(&FILES, FILES_PREFIX));
 
 /// Where the pages' files are: no slug of an organization begins so.
 pub const FILES_PATH: &str = "/_page/*name";
+const FILES_PREFIX: &str = "/_page/";
 
 /// A picture that a message carries is shown from `data:`; everything else comes from this origin or not at all.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -41,7 +43,26 @@ pub fn page(name: &'static str) -> RouteMethod {
     get(make(move |request: Request| async move { answer(name, &request) }))
 }
 
-fn answer(name: &str, request: &Request) -> poem::Result<Response> {
+/// Whether a browser looks for a page, outside the APIs.
+pub fn is_looked_for(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && !request.uri().path().starts_with("/api/")
+        && request.header(header::ACCEPT).is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// What a browser gets where nothing is: the way to the organization's page that it may have meant, or a page that leads on.
+pub fn elsewhere(path: &str) -> poem::Result<Response> {
+    let slug = path.trim_matches('/');
+    if check_org_slug("organization", slug).is_ok() {
+        return Ok(Redirect::see_other(format!("/{slug}/settings")).into_response());
+    }
+    let mut response = answer("missing.html", &Request::default())?;
+    response.set_status(StatusCode::NOT_FOUND);
+    Ok(response)
+}
+
+/// A page or a file, for a handler that has to choose.
+pub fn answer(name: &str, request: &Request) -> poem::Result<Response> {
     let mut response = ASSETS.answer(name, request)?;
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -50,7 +71,7 @@ fn answer(name: &str, request: &Request) -> poem::Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    use poem::{Endpoint, Route, http::StatusCode};
+    use poem::{Endpoint, Route};
 
     use super::*;
 
@@ -92,9 +113,9 @@ mod tests {
     #[tokio::test]
     async fn every_module_that_is_imported_is_there() {
         for (name, text) in texts().into_iter().filter(|(name, _)| name.ends_with(".js")) {
-            for import in
-                text.lines().filter_map(|line| line.strip_suffix("\";")?.split_once(" from \"").map(|(_, path)| path))
-            {
+            let later = text.split("import(\"").skip(1).filter_map(|rest| Some(rest.split_once("\")")?.0));
+            let first = text.lines().filter_map(|line| Some(line.strip_suffix("\";")?.split_once(" from \"")?.1));
+            for import in first.chain(later) {
                 let mut steps: Vec<_> = name.split('/').collect();
                 steps.pop();
                 for step in import.split('/') {
@@ -131,6 +152,34 @@ mod tests {
                 assert!(!text.contains("<script>") && !text.contains(" style=") && !text.contains(" on"), "{name}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_browser_is_led_to_a_page_that_it_may_have_meant() {
+        for path in ["/acme", "/acme/", "/two-words", "//acme"] {
+            let answer = elsewhere(path).unwrap();
+            assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
+            assert_eq!(answer.header("location"), Some(&*format!("/{}/settings", path.trim_matches('/'))), "{path}");
+        }
+        for path in ["/help", "/acme/setting", "/Acme", "/acme/settings/keys", "/%2F%2Fevil.example", "//evil.example"]
+        {
+            let answer = elsewhere(path).unwrap();
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(answer.header("location"), None, "{path}");
+            assert_eq!(answer.header("content-security-policy"), Some(CONTENT_SECURITY_POLICY), "{path}");
+            assert!(answer.into_body().into_string().await.unwrap().contains("There is nothing here"), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_looked_for_by_a_browser_outside_the_apis() {
+        let ask = |method: Method, path: &str, accept: &str| {
+            is_looked_for(&Request::builder().method(method).uri_str(path).header("accept", accept).finish())
+        };
+        let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
+        assert!(ask(Method::GET, "/acme", browser) && ask(Method::HEAD, "/", browser));
+        assert!(!ask(Method::POST, "/acme", browser) && !ask(Method::GET, "/api/v1/acme", browser));
+        assert!(!ask(Method::GET, "/acme", "*/*") && !ask(Method::GET, "/acme", "application/json"));
     }
 
     #[test]

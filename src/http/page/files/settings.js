@@ -6,31 +6,26 @@
 
 import { call, caller, ApiError } from "./lib/api.js";
 import { busy, byId, el, fill, h, notify } from "./lib/dom.js";
-import { account } from "./sections/account.js";
 import { listen, watch } from "./lib/inbox.js";
-import { agents } from "./sections/agents.js";
-import { approvals } from "./sections/approvals/approvals.js";
-import { keys } from "./sections/keys.js";
-import { models } from "./sections/models/models.js";
-import { sessions } from "./sections/sessions.js";
-import { tools } from "./sections/tools/tools.js";
-import { usage } from "./sections/usage.js";
 import { failure } from "./lib/states.js";
 
 /**
- * By the first word of the fragment. Each shows itself in `page.main` and may return a function that follows the rest of the fragment.
- * Calls take the page as their options: its `signal` ends them when the section is left.
+ * By the first word of the fragment. Each is loaded when it is opened, shows itself in `page.main`, and may return a function that
+ * follows the rest of the fragment. Calls take the page as their options: its `signal` ends them when the section is left.
  * @type {Record<string, { title: string, show: (page: Page) => Promise<Follow | void> }>}
  */
 const SECTIONS = {
-  keys: { title: "API keys", show: keys },
-  models: { title: "Models", show: models },
-  agents: { title: "Agents", show: agents },
-  tools: { title: "Tools", show: tools },
-  sessions: { title: "Sessions", show: sessions },
-  approvals: { title: "Approvals", show: approvals },
-  usage: { title: "Usage", show: usage },
-  account: { title: "Account", show: account },
+  keys: { title: "API keys", show: async (page) => (await import("./sections/keys.js")).keys(page) },
+  models: { title: "Models", show: async (page) => (await import("./sections/models/models.js")).models(page) },
+  agents: { title: "Agents", show: async (page) => (await import("./sections/agents.js")).agents(page) },
+  tools: { title: "Tools", show: async (page) => (await import("./sections/tools/tools.js")).tools(page) },
+  sessions: { title: "Sessions", show: async (page) => (await import("./sections/sessions.js")).sessions(page) },
+  approvals: {
+    title: "Approvals",
+    show: async (page) => (await import("./sections/approvals/approvals.js")).approvals(page),
+  },
+  usage: { title: "Usage", show: async (page) => (await import("./sections/usage.js")).usage(page) },
+  account: { title: "Account", show: async (page) => (await import("./sections/account.js")).account(page) },
 };
 
 const main = byId("main");
@@ -170,7 +165,10 @@ async function showSection(section, page) {
     if (here) here.follow = follow;
   } catch (error) {
     if (page.signal.aborted) return;
-    if (!(error instanceof ApiError)) throw error;
+    // A section's modules come when it is opened: without a server they do not.
+    const isAway = error instanceof TypeError && /module/.test(error.message);
+    if (isAway) error.message = "Cannot reach the server: try again.";
+    else if (!(error instanceof ApiError)) throw error;
     fill(
       main,
       h("h1", section.title),

@@ -19,7 +19,7 @@ export async function connect(name, model) {
   /** @type {Record<string, string>} */
   const values = { origin, baseUrl: `${origin}/v1`, key: KEY, model };
   /** @type {{ name: string, file: string, text: string[] }[]} */
-  const clients = await (await fetch("/_page/lib/clients.json")).json();
+  const clients = await (await fetch(new URL("clients.json", import.meta.url))).json();
   await dialog(
     `Connect to ${name}`,
     (close) => [
