@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { gated, status, text } from "../clients/fake-upstream.mjs";
-import { asPerson, open, startOwned } from "./person.mjs";
+import { asPerson, chosen, open, startOwned } from "./person.mjs";
 
 let alm;
 let providers = 0;
@@ -144,11 +144,11 @@ test("every kind of part is shown", async () => {
 test("the raw stream and the same call with curl are shown", async () => {
   await alm.signedIn(async (page) => {
     await open(page, "sessions/new");
-    await page.getByRole("button", { name: "Raw stream" }).click();
+    await chosen(page, "Raw stream");
     await ask(page, "It's a test");
     await page.getByRole("region", { name: "Raw stream" }).getByText("[DONE]").waitFor();
     await page.getByRole("textbox", { name: "Message" }).fill("It's a test");
-    await page.getByRole("button", { name: "Show as curl" }).click();
+    await chosen(page, "Show as curl");
     const command = await page.getByRole("region", { name: "Command" }).textContent();
     assert.ok(
       command.includes(`${alm.base}/api/v1/chat`) &&
@@ -167,12 +167,12 @@ test("a session is found, renamed and deleted", async () => {
     const list = page.getByRole("navigation", { name: "Sessions" });
     await list.getByRole("searchbox").fill("zyzzogeton");
     await list.getByText("1 session found").waitFor({ state: "attached" });
-    await page.getByRole("button", { name: "Rename" }).click();
+    await chosen(page, "Rename");
     await page.getByRole("dialog").getByLabel("Label").fill("Insects");
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Insects" }).waitFor();
     await list.getByRole("link", { name: "Insects" }).waitFor();
-    await page.getByRole("button", { name: "Delete" }).click();
+    await chosen(page, "Delete");
     await page.getByRole("button", { name: "Delete session" }).click();
     await list.getByText("No matches.").waitFor();
     await page.goto("about:blank");

@@ -72,3 +72,9 @@ export async function assertHarmless(page) {
   );
   assert.equal(made, 0);
 }
+
+/** Chooses from the list of what can be done with the open session. */
+export async function chosen(page, action) {
+  await page.getByRole("button", { name: "Session actions" }).click();
+  await page.getByRole("group", { name: "Session actions" }).getByRole("button", { name: action }).click();
+}

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { chunk, chunks, toolCall, usage } from "../clients/fake-upstream.mjs";
-import { HOSTILE, assertHarmless, asPerson, open, startOwned } from "./person.mjs";
+import { HOSTILE, asPerson, assertHarmless, chosen, open, startOwned } from "./person.mjs";
 
 const MARKDOWN = `# ${HOSTILE}
 
@@ -130,9 +130,9 @@ test("what a model streams is only text, and so are its tool calls", async () =>
     await page.locator(".parts > .prose").getByText("Image: picture").first().waitFor();
     await page.getByRole("button", { name: "Send" }).waitFor();
     for (const summary of await page.locator("summary").all()) await summary.click();
-    await page.getByRole("button", { name: "Raw stream" }).click();
+    await chosen(page, "Raw stream");
     await assertHarmless(page);
-    await page.getByRole("button", { name: "Show as curl" }).click();
+    await chosen(page, "Show as curl");
     await assertHarmless(page);
   });
 });

@@ -4,10 +4,9 @@
 
 import { dialog } from "../lib/dialog.js";
 import { copyButton, el, h } from "../lib/dom.js";
+import { menu } from "../lib/menu.js";
 import { announcer } from "./announcer.js";
-
-/** How near to the end the reader must be for the page to follow what arrives. */
-const NEAR_END_PX = 80;
+import { scroller } from "./scroll.js";
 
 /**
  * The elements of a chat, and what happens to them. `curl()` and `raw()` give text; `rename` and `remove` do it.
@@ -15,7 +14,7 @@ const NEAR_END_PX = 80;
  */
 export function chatView({ session, box, curl, raw, rename, remove }) {
   const title = h("h2", session?.label ?? "New chat");
-  const messages = el("div.messages", { role: "region", "aria-label": "Messages", tabindex: "0" });
+  const scrolled = scroller();
   const stream = el("pre.raw", { tabindex: "0", role: "region", "aria-label": "Raw stream", hidden: true });
   const offer = h("div.offer");
   const spoken = announcer();
@@ -29,7 +28,7 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
    * @param {() => unknown} onclick
    * @param {Attributes} [attributes]
    */
-  const button = (text, onclick, attributes) => el("button.small", { type: "button", onclick, ...attributes }, text);
+  const button = (text, onclick, attributes) => el("button", { type: "button", onclick, ...attributes }, text);
   const toggle = button(
     "Raw stream",
     () => {
@@ -43,32 +42,24 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
     button("Rename", rename, { hidden: !session }),
     button("Delete", remove, { hidden: !session, class: "danger" }),
   ];
-  const actions = h(
-    "div.card-actions",
-    button("Show as curl", () => showCurl(curl())),
-    toggle,
-    ofSession,
-  );
-  const head = h("header", el("a.back", { href: "#sessions" }, "All sessions"), title, actions);
+  const actions = menu("Session actions", [button("Show as curl", () => showCurl(curl())), toggle, ofSession]);
+  const back = el("a.back", { href: "#sessions", "aria-label": "All sessions" }, "‹");
   return {
-    element: el("section.chat", { "aria-label": "Session" }, head, messages, stream, offer, spoken.element, box),
+    ...scrolled,
+    element: el(
+      "section.chat",
+      { "aria-label": "Session" },
+      h("header", back, title, actions),
+      scrolled.element,
+      stream,
+      offer,
+      spoken.element,
+      box,
+    ),
     title,
-    messages,
     offer,
     spoken,
     showRaw,
-    toEnd() {
-      messages.scrollTop = messages.scrollHeight;
-    },
-    /**
-     * Does what may make the messages longer; a reader at the end stays there.
-     * @param {() => void} work
-     */
-    keepingTheEnd(work) {
-      const isNear = messages.scrollHeight - messages.scrollTop - messages.clientHeight < NEAR_END_PX;
-      work();
-      if (isNear) this.toEnd();
-    },
     /** @param {Api.Session} session */
     made({ label }) {
       title.textContent = label;

@@ -32,19 +32,10 @@ export async function sessions(page) {
     const { signal } = leave;
     page.main.classList.toggle("reading", Boolean(id));
     list.mark(id);
-    if (!id)
-      return fill(
-        open,
-        nothing(
-          "No session is open",
-          "Choose a session, or start a new one.",
-          el("a.button.primary", { href: "#sessions/new" }, "New chat"),
-        ),
-      );
     fill(open, loading(4));
     try {
       await showChat(open, {
-        id: id === "new" ? null : id,
+        id: !id || id === "new" ? null : id,
         agent,
         isOwner: page.isOwner,
         signal,
