@@ -35,6 +35,20 @@ CREATE TABLE member (
     PRIMARY KEY (org_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
+-- Somebody who may become a member. Its link holds 32 random bytes, of which only the SHA-256 is kept; it opens once.
+CREATE TABLE invitation (
+    id          TEXT    PRIMARY KEY,
+    org_id      TEXT    NOT NULL REFERENCES org (id),
+    user_id     TEXT    NOT NULL REFERENCES user (id),      -- who invites
+    email       TEXT    NOT NULL COLLATE NOCASE,
+    role        TEXT    NOT NULL CHECK (role IN ('owner', 'member')),
+    hash        BLOB    NOT NULL UNIQUE,                    -- SHA-256 of what the link holds
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    accepted_at INTEGER
+) STRICT;
+CREATE INDEX invitation_by_org ON invitation (org_id, created_at);
+
 -- A person at a browser. Its cookie is 32 random bytes, of which only the SHA-256 is kept. A row ends when its person
 -- signs out, sets a new password, or lets it expire.
 CREATE TABLE sign_in (
@@ -62,7 +76,10 @@ CREATE TABLE api_key (
     expires_at   INTEGER,
     last_used_at INTEGER,                                   -- to the minute
     revoked_at   INTEGER,
-    created_at   INTEGER NOT NULL
+    created_at   INTEGER NOT NULL,
+    monthly_limit INTEGER CHECK (monthly_limit >= 0),       -- microcents that it may spend in a month; NULL: no limit
+    last_address TEXT,                                      -- from where it was used last
+    rotated_from TEXT    REFERENCES api_key (id)            -- the key that it replaced, whose month it goes on with
 ) STRICT;
 CREATE INDEX api_key_by_org ON api_key (org_id, created_at);
 
@@ -92,6 +109,16 @@ CREATE TABLE agent (
 ) STRICT;
 CREATE UNIQUE INDEX agent_by_slug ON agent (org_id, slug) WHERE deleted_at IS NULL;
 CREATE INDEX agent_by_age ON agent (org_id, is_builtin DESC, id) WHERE deleted_at IS NULL;
+
+-- An agent as it was.
+CREATE TABLE agent_version (
+    agent_id   TEXT    NOT NULL REFERENCES agent (id) ON DELETE CASCADE,
+    version    INTEGER NOT NULL,                            -- 1, 2, … for each agent
+    user_id    TEXT    NOT NULL REFERENCES user (id),       -- who made it so
+    created_at INTEGER NOT NULL,
+    fields     TEXT    NOT NULL CHECK (json_valid(fields)), -- JSON object
+    PRIMARY KEY (agent_id, version)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE project (
     id          TEXT    PRIMARY KEY,
@@ -129,6 +156,8 @@ CREATE TABLE provider (
     cassette_speed REAL    NOT NULL DEFAULT 1 CHECK (cassette_speed >= 0), -- times as fast as it was recorded; 0: at once
     cassette_match TEXT    NOT NULL DEFAULT 'nearest' CHECK (cassette_match IN ('exact', 'shape', 'nearest')),
     cassette_tools TEXT    NOT NULL DEFAULT 'recorded' CHECK (cassette_tools IN ('recorded', 'real')), -- where none was recorded
+    paid_elsewhere  INTEGER NOT NULL DEFAULT 0,             -- its models without a price are paid for in another place
+    system_anywhere INTEGER,                                -- whether it takes system messages anywhere; NULL: as its address says
     UNIQUE (org_id, slug)
 ) STRICT;
 
@@ -217,10 +246,54 @@ CREATE TABLE turn (
     input_tokens      INTEGER NOT NULL DEFAULT 0,
     cache_read_tokens INTEGER NOT NULL DEFAULT 0,
     output_tokens     INTEGER NOT NULL DEFAULT 0,
-    cost              INTEGER NOT NULL DEFAULT 0            -- what the ledger was charged
+    cost              INTEGER NOT NULL DEFAULT 0,           -- what the ledger was charged
+    key_id            TEXT                                  -- the key that asked; NULL: a person at a browser
 ) STRICT;
 CREATE UNIQUE INDEX turn_running ON turn (session) WHERE status = 'running';
 CREATE INDEX turn_by_start ON turn (org_id, started_at);
+CREATE INDEX turn_by_key ON turn (key_id, started_at) WHERE key_id IS NOT NULL;
+
+-- The log of what was asked of models: each request that began a turn, and each that was refused. The newest rows of an
+-- organization stay, for a while; the numbers say which those are.
+CREATE TABLE request (
+    org_id            TEXT    NOT NULL REFERENCES org (id),
+    n                 INTEGER NOT NULL,                     -- 1, 2, … for each organization
+    id                TEXT    NOT NULL UNIQUE,              -- its turn's; of one that was refused, its own
+    request_id        TEXT    NOT NULL,                     -- as its response and the log name it; may be a client's own
+    route             TEXT    NOT NULL,                     -- the pattern of its path; `ask_agent`: an agent asked
+    user_id           TEXT    NOT NULL REFERENCES user (id),
+    key_id            TEXT,
+    agent_id          TEXT,
+    model             TEXT,
+    session_id        TEXT,
+    at                INTEGER NOT NULL,
+    status            TEXT    NOT NULL CHECK (status IN ('running', 'complete', 'stopped', 'interrupted', 'error', 'refused')),
+    http_status       INTEGER NOT NULL,
+    code              TEXT,                                 -- of what went wrong
+    first_ms          INTEGER,                              -- until the first word
+    duration_ms       INTEGER,
+    input_tokens      INTEGER NOT NULL DEFAULT 0,
+    cache_read_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens     INTEGER NOT NULL DEFAULT 0,
+    cost              INTEGER NOT NULL DEFAULT 0,
+    unlisted          INTEGER NOT NULL DEFAULT 0,           -- refusals before this one that were too many for rows of their own
+    upstream_said     TEXT,                                 -- the provider's own words
+    PRIMARY KEY (org_id, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX request_by_name ON request (org_id, request_id);
+
+-- What people and keys changed: keys, money, providers, tools, people; and who signed in.
+CREATE TABLE audit (
+    seq     INTEGER PRIMARY KEY,
+    id      TEXT    NOT NULL UNIQUE,
+    org_id  TEXT    NOT NULL REFERENCES org (id),
+    at      INTEGER NOT NULL,
+    user_id TEXT    REFERENCES user (id),                   -- NULL: whoever runs the machine
+    via     TEXT    NOT NULL CHECK (via IN ('browser', 'key', 'cli')),
+    kind    TEXT    NOT NULL,
+    target  TEXT    NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX audit_by_org ON audit (org_id, seq);
 
 -- A turn that a client of the Responses API asked for. Its words are the turn's messages.
 CREATE TABLE response (

@@ -64,6 +64,7 @@ impl Sandbox {
                 session: NewSession { id: Some(SESSION.into()), ..NewSession::default() },
                 agent_id: Some("agent".into()),
                 project_id: None,
+                key_id: None,
                 model: "demo/ala".into(),
                 message_id: answer.id.clone(),
                 hold: None,

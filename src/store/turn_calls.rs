@@ -173,6 +173,7 @@ mod tests {
             session: NewSession::default(),
             agent_id: Some(org.agent("ala").unwrap().id),
             project_id: None,
+            key_id: None,
             model: "demo/ala".into(),
             message_id: id::generate(),
             hold: None,

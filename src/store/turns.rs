@@ -32,6 +32,8 @@ pub struct NewTurn {
     /// Absent: a model is asked itself.
     pub agent_id: Option<String>,
     pub project_id: Option<String>,
+    /// The key that asks, if it is one.
+    pub key_id: Option<String>,
     pub model: String,
     /// The message's id, unless the plan continues another.
     pub message_id: String,
@@ -308,12 +310,12 @@ fn session_of(c: &Connection, tenant: &Tenant, new: &NewTurn) -> Result<(Session
 fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, message_id: &str) -> Result<TurnRow> {
     let now = Timestamp::now().as_millis();
     c.prepare_cached(
-        "INSERT INTO turn (id, org_id, session, user_id, agent_id, project_id, model, message_id, status, started_at)
-         VALUES (:id, :org, :session, :user, :agent, :project, :model, :message, 'running', :now)",
+        "INSERT INTO turn (id, org_id, session, user_id, agent_id, project_id, model, message_id, status, started_at, key_id)
+         VALUES (:id, :org, :session, :user, :agent, :project, :model, :message, 'running', :now, :key)",
     )?
     .execute(named_params! {
         ":id": new.id, ":org": tenant.org_id, ":session": session.seq, ":user": tenant.user_id, ":agent": new.agent_id,
-        ":project": new.project_id, ":model": new.model, ":message": message_id, ":now": now,
+        ":project": new.project_id, ":model": new.model, ":message": message_id, ":now": now, ":key": new.key_id,
     })?;
     let turn = TurnRow::inserted(c);
     c.prepare_cached(

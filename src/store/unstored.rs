@@ -29,6 +29,8 @@ pub struct NewUnstored {
     /// Absent: a model is asked itself.
     pub agent_id: Option<String>,
     pub project_id: Option<String>,
+    /// The key that asks, if it is one.
+    pub key_id: Option<String>,
     pub model: String,
     /// What its reply is called.
     pub message_id: String,
@@ -84,13 +86,13 @@ impl Org<'_> {
 
 fn begin(c: &Connection, tenant: &Tenant, new: NewUnstored) -> Result<Begun> {
     c.prepare_cached(
-        "INSERT INTO turn (id, org_id, session, user_id, agent_id, project_id, model, message_id, kind, status, started_at, input_tokens)
-         VALUES (:id, :org, NULL, :user, :agent, :project, :model, :message, :kind, 'running', :now, :input)",
+        "INSERT INTO turn (id, org_id, session, user_id, agent_id, project_id, model, message_id, kind, status, started_at, input_tokens, key_id)
+         VALUES (:id, :org, NULL, :user, :agent, :project, :model, :message, :kind, 'running', :now, :input, :key)",
     )?
     .execute(named_params! {
         ":id": new.id, ":org": tenant.org_id, ":user": tenant.user_id, ":agent": new.agent_id, ":project": new.project_id,
         ":model": new.model, ":message": new.message_id, ":kind": new.kind, ":now": Timestamp::now().as_millis(),
-        ":input": new.input_tokens as i64,
+        ":input": new.input_tokens as i64, ":key": new.key_id,
     })?;
     let turn = TurnRow::inserted(c);
     let held = new.hold.map_or(Ok(0), |hold| take_hold(c, &tenant.org_id, &new.id, &new.model, hold))?;
@@ -146,6 +148,7 @@ mod tests {
                     id,
                     agent_id,
                     project_id,
+                    key_id: None,
                     model,
                     message_id,
                     kind,

@@ -267,6 +267,7 @@ pub async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> 
         },
         agent_id: Some(org.agent("ala")?.id),
         project_id: None,
+        key_id: None,
         model: PAID_MODEL.into(),
         message_id: id::generate(),
         hold: hold.map(|(at_least, at_most)| Hold { at_least, at_most }),

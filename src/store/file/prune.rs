@@ -105,6 +105,8 @@ impl Store {
         }
         let tools = old.clone();
         in_turn(&self.writer, move |c| delete_tools(c, &tools)).await?;
+        let versions = old.clone();
+        in_turn(&self.writer, move |c| delete_versions(c, &versions)).await?;
         Ok(Pruned { sessions, messages, agents: named[0], projects: named[1] })
     }
 
@@ -258,6 +260,13 @@ fn unkept_batch(c: &Connection) -> rusqlite::Result<Unkept> {
 /// HTTP tools that were deleted: nothing names them but their calls, which say it themselves.
 fn delete_tools(c: &Connection, old: &Old) -> Result<usize> {
     let sql = "DELETE FROM tool WHERE deleted_at < :before AND (:org IS NULL OR org_id = :org)";
+    Ok(c.execute(sql, named_params! { ":org": old.org_id, ":before": old.before.as_millis() })?)
+}
+
+/// What agents were that are deleted.
+fn delete_versions(c: &Connection, old: &Old) -> Result<usize> {
+    let sql = "DELETE FROM agent_version WHERE agent_id IN (
+        SELECT id FROM agent WHERE deleted_at < :before AND (:org IS NULL OR org_id = :org))";
     Ok(c.execute(sql, named_params! { ":org": old.org_id, ":before": old.before.as_millis() })?)
 }
 

@@ -7,20 +7,22 @@ use crate::error::Result;
 /// The schema as a new file gets it.
 pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
 /// The steps from each schema to the next, beginning with the one from 1 to 2.
-pub(super) const STEPS: [&str; 5] = [
+pub(super) const STEPS: [&str; 6] = [
     include_str!("upgrades/2.sql"),
     include_str!("upgrades/3.sql"),
     include_str!("upgrades/4.sql"),
     include_str!("upgrades/5.sql"),
     include_str!("upgrades/6.sql"),
+    include_str!("upgrades/7.sql"),
 ];
 /// The schemas that were released before today's, as a new file got them.
-const RELEASED: [&str; 5] = [
+const RELEASED: [&str; 6] = [
     include_str!("../../../tests/golden/schema/1.sql"),
     include_str!("../../../tests/golden/schema/2.sql"),
     include_str!("../../../tests/golden/schema/3.sql"),
     include_str!("../../../tests/golden/schema/4.sql"),
     include_str!("../../../tests/golden/schema/5.sql"),
+    include_str!("../../../tests/golden/schema/6.sql"),
 ];
 /// The number of today's schema.
 pub(in crate::store) const VERSION: i64 = STEPS.len() as i64 + 1;

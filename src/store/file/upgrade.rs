@@ -81,12 +81,13 @@ mod tests {
     use crate::store::{Store, sessions::SessionFilter};
 
     /// Every schema that was released, as it was, and rows of it.
-    const RELEASED: [(&str, &str); 5] = [
+    const RELEASED: [(&str, &str); 6] = [
         (include_str!("../../../tests/golden/schema/1.sql"), include_str!("../../../tests/golden/schema/1.rows.sql")),
         (include_str!("../../../tests/golden/schema/2.sql"), include_str!("../../../tests/golden/schema/2.rows.sql")),
         (include_str!("../../../tests/golden/schema/3.sql"), include_str!("../../../tests/golden/schema/3.rows.sql")),
         (include_str!("../../../tests/golden/schema/4.sql"), include_str!("../../../tests/golden/schema/4.rows.sql")),
         (include_str!("../../../tests/golden/schema/5.sql"), include_str!("../../../tests/golden/schema/5.rows.sql")),
+        (include_str!("../../../tests/golden/schema/6.sql"), include_str!("../../../tests/golden/schema/6.rows.sql")),
     ];
 
     /// What a file consists of, however its statements are laid out.

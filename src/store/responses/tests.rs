@@ -42,6 +42,7 @@ impl World {
             },
             agent_id: Some(org.agent("ala")?.id),
             project_id: None,
+            key_id: None,
             model: "demo/ala".into(),
             message_id: id::generate(),
             hold: None,

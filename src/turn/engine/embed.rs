@@ -96,6 +96,7 @@ impl Engine {
             id: id::generate(),
             agent_id: None,
             project_id: None,
+            key_id: asker.key_id.clone(),
             model: model.id.clone(),
             message_id: id::generate(),
             kind: TurnKind::Embedding,

@@ -26,7 +26,7 @@ mod vet; // what a file may bring
 
 pub use vet::Vet;
 
-use tables::{BYTES, FORGOTTEN, HASHES, IS_ACTIVE, JSON, PRICES, TABLES, Table, WINDOW};
+use tables::{ADDED, BYTES, FORGOTTEN, HASHES, IS_ACTIVE, JSON, PRICES, TABLES, Table, WINDOW};
 
 /// Number of the format; a file of another number is refused.
 const VERSION: u64 = 1;
@@ -251,7 +251,9 @@ impl Reader<'_> {
         let org_id = self.org.as_ref().map(|(id, _)| id.clone());
         let mut cells = Vec::new();
         for column in table.columns() {
-            let value = fields.remove(column).ok_or_else(|| bad(format!("{} needs {column}", table.name)))?;
+            let added = || ADDED.iter().find(|(of, name, _)| (*of, *name) == (table.name, column));
+            let value = fields.remove(column).or_else(|| added().map(|(_, _, otherwise)| json!(otherwise)));
+            let value = value.ok_or_else(|| bad(format!("{} needs {column}", table.name)))?;
             cells.push(self.cell(table, column, value, org_id.as_deref())?);
         }
         for (_, column) in FORGOTTEN.iter().filter(|(of, _)| *of == table.name) {

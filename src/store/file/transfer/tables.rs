@@ -47,7 +47,7 @@ const TURN: Link = Link {
 };
 
 // Where rows have a number they go by it. The `+` keeps SQLite from taking another way and sorting them in memory.
-pub(super) const TABLES: [Table; 17] = [
+pub(super) const TABLES: [Table; 18] = [
     Table {
         name: "user",
         is_tenants: false,
@@ -57,6 +57,7 @@ pub(super) const TABLES: [Table; 17] = [
             SELECT user_id FROM member WHERE org_id = :org UNION SELECT owner_id FROM org WHERE id = :org
             UNION SELECT user_id FROM project WHERE org_id = :org UNION SELECT user_id FROM session WHERE org_id = :org
             UNION SELECT user_id FROM turn WHERE org_id = :org
+            UNION SELECT v.user_id FROM agent_version v JOIN agent a ON a.id = v.agent_id WHERE a.org_id = :org
             UNION SELECT decided_by FROM tool_call WHERE org_id = :org) ORDER BY t.id",
     },
     Table {
@@ -103,6 +104,13 @@ pub(super) const TABLES: [Table; 17] = [
         rows: "agent t WHERE t.org_id = :org ORDER BY t.id",
     },
     Table {
+        name: "agent_version",
+        is_tenants: false,
+        links: &[("agent_id", &AGENT), ("user_id", &PERSON)],
+        plain: &["version", "created_at", "fields"],
+        rows: "agent_version t WHERE t.agent_id IN (SELECT id FROM agent WHERE org_id = :org) ORDER BY t.agent_id, t.version",
+    },
+    Table {
         name: "project",
         is_tenants: true,
         links: &[("user_id", &PERSON)],
@@ -124,7 +132,7 @@ pub(super) const TABLES: [Table; 17] = [
         name: "provider",
         is_tenants: true,
         links: &[],
-        plain: &["id", "slug", "kind", "base_url", "created_at", "updated_at"],
+        plain: &["id", "slug", "kind", "base_url", "created_at", "updated_at", "paid_elsewhere", "system_anywhere"],
         rows: "provider t WHERE t.org_id = :org AND t.kind <> 'cassette' ORDER BY t.id",
     },
     Table {
@@ -299,7 +307,7 @@ pub(super) const TABLES: [Table; 17] = [
 /// Columns that hold bytes: server-sent events, which are text.
 pub(super) const BYTES: [&str; 1] = ["frames"];
 /// Columns that hold JSON as text, which must stay such.
-pub(super) const JSON: [&str; 13] = [
+pub(super) const JSON: [&str; 14] = [
     "allowed_tools",
     "client_tools",
     "response_format",
@@ -313,6 +321,7 @@ pub(super) const JSON: [&str; 13] = [
     "input",
     "asked",
     "ending",
+    "fields",
 ];
 /// Columns that hold a hash, and travel as its digits.
 pub(super) const HASHES: [&str; 3] = ["fingerprint", "accepted", "input_hash"];
@@ -326,9 +335,13 @@ pub(super) const WINDOW: &str = "context_window";
 /// Columns that travelled once. A file that has them still is read without them.
 pub(super) const FORGOTTEN: [(&str, &str); 1] = [("provider", "api_key_env")];
 
+/// Columns that did not travel once, and what they are in a file without them.
+pub(super) const ADDED: [(&str, &str, Option<i64>); 2] =
+    [("provider", "paid_elsewhere", Some(0)), ("provider", "system_anywhere", None)];
+
 /// What stays behind, and why.
 #[cfg(test)]
-const LEFT_OUT: [(&str, &str, &str); 34] = [
+const LEFT_OUT: [(&str, &str, &str); 38] = [
     ("tool", "added_by", "nobody of this machine vouches for its address"),
     ("tool", "secrets", "they are secrets, or name those of one machine"),
     ("tool", "deleted_at", "a deleted tool stays behind: nothing names it"),
@@ -348,6 +361,10 @@ const LEFT_OUT: [(&str, &str, &str); 34] = [
     ("provider", "cassette_tools", "likewise"),
     ("provider", "api_key_env", "whoever wrote the file would choose which secret goes where"),
     ("api_key", "*", "a copy on another machine must not open with the keys of the first"),
+    ("turn", "key_id", "a key's, which stays behind"),
+    ("request", "*", "a month's memory of one server"),
+    ("audit", "*", "whoever wrote the file would choose what was done here"),
+    ("invitation", "*", "its link opens the server that wrote it"),
     ("idempotency", "*", "a day's memory of one server"),
     ("sign_in", "*", "a browser signs in where its person is"),
     ("user", "password_hash", "could be guessed at leisure by anyone who gets the file"),
