@@ -70,8 +70,12 @@ interface ToolContext {
 
 /** Where a reply goes: in the place of another, or on from the parts of one. */
 interface ReplyPlace {
-  replaces?: { element: HTMLElement };
+  from?: Element | null;
   before?: any[];
+  /** Whether it was asked here, so that all of it is seen. */
+  isWatched?: boolean;
+  /** How many then stand there. */
+  versions?: number;
 }
 
 /** Shows what follows the section in the fragment. */
@@ -107,6 +111,11 @@ interface ShownMessage {
   status?: string;
   state?: string;
   createdAt?: string;
+  /** How often its place was written, and which of these it is. */
+  versions?: number;
+  version?: number;
+  isOlder?: boolean;
+  isWatched?: boolean;
   waits?: string | null;
   error?: { message: string } | null;
 }

@@ -29,6 +29,10 @@ const SUGGESTIONS = [
   "Show me Markdown",
 ];
 
+/** An id for a message that is asked here. A page over plain HTTP has no `randomUUID`. */
+const freshId = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+
 /** @param {string} id */
 const part = (id) => encodeURIComponent(id);
 
@@ -71,6 +75,7 @@ export class Chat {
   /** @param {{ models: Api.Model[], agents: Api.Agent[], session?: Api.Session, agent?: string, isOwner: boolean, signal: AbortSignal } & SessionActions} options */
   constructor({ models, agents, session, agent, isOwner, signal, rename, remove, changed }) {
     this.agents = agents;
+    this.models = models;
     this.isOwner = isOwner;
     /** @type {any} undefined until the session is created */
     this.session = session;
@@ -142,7 +147,7 @@ export class Chat {
 
   /** @param {ShownMessage} message */
   viewOf(message) {
-    return messageView(message, this.who(message), this.waiting);
+    return messageView(this, message);
   }
 
   /** @param {ShownMessage} message */
@@ -179,6 +184,8 @@ export class Chat {
     put(newest);
     const [last] = newest.items;
     if (this.waiting.some) this.tellWaiting();
+    // A reply that failed before its first word is no message.
+    if (last && (last.role === "user" || last.status === "error")) return this.offerAgain();
     if (last?.status !== "interrupted" || last.role !== "assistant") return;
     this.offer("Continue the interrupted reply", () => request("POST", `${this.path}/resume`, {}, this), {
       before: last.parts,
@@ -191,7 +198,8 @@ export class Chat {
     if (!text.trim() || this.running) return;
     this.box.set("");
     if (!this.session) fill(this.view.messages);
-    const mine = this.add({ role: "user", parts: [{ type: "text", text }] });
+    const question = { id: freshId(), role: "user", parts: [{ type: "text", text }] };
+    const mine = this.add({ ...question, createdAt: new Date().toISOString() });
     /** @param {any} error */
     const refuse = (error) => {
       mine.element.remove();
@@ -200,7 +208,7 @@ export class Chat {
     };
     const open = async () => {
       if (!this.session) await this.make(text);
-      return request("POST", "/chat", this.body(text), this);
+      return request("POST", "/chat", { ...this.body(text), messages: [question] }, this);
     };
     await this.run(open, refuse);
   }
@@ -250,7 +258,7 @@ export class Chat {
     this.running = true;
     // To look for a reply changes nothing until there is one.
     if (!quiet) this.begin();
-    const reply = new Reply(this, place);
+    const reply = new Reply(this, { ...place, isWatched: !quiet });
     try {
       await reply.read(await open());
     } catch (error) {
@@ -278,7 +286,7 @@ export class Chat {
   }
 
   /** @param {Reply} reply */
-  ended({ begun, message, view }) {
+  ended({ begun, message }) {
     this.box.run(false);
     if (!begun) return;
     this.changed();
@@ -286,9 +294,30 @@ export class Chat {
       this.tellWaiting();
       look();
     }
-    if (message.state !== "failed") return;
-    const again = { sessionId: this.session.id, trigger: "regenerate-message", ...this.box.choice() };
-    this.offer("Try again", () => request("POST", "/chat", again, this), { replaces: view });
+    if (message.state === "failed") this.offerAgain();
+  }
+
+  /** The last reply failed. */
+  offerAgain() {
+    const begin = () => {
+      const last = this.view.messages.lastElementChild;
+      const failed = last?.classList.contains("theirs") ? last : null;
+      this.replace(failed, { trigger: "regenerate-message" }, (error) => this.box.giveBack("", error));
+    };
+    const again = el("button", { type: "button", onclick: begin }, "Try again");
+    this.view.keepingTheEnd(() => fill(this.view.offer, again));
+  }
+
+  /**
+   * Asks for another reply, which takes the place of `from` and of all that follows it; the server keeps what stood there.
+   * @param {Element | null} from
+   * @param {object} body
+   * @param {(error: any) => void} refuse
+   * @param {number} [versions] how many stand there then
+   */
+  replace(from, body, refuse, versions) {
+    const asked = { sessionId: this.session.id, ...this.box.choice(), ...body };
+    return this.run(() => request("POST", "/chat", asked, this), refuse, { place: { from, versions } });
   }
 
   /**

@@ -3,7 +3,7 @@
 // The box to ask from: text, the agent of a new session, and the model.
 
 import { el, fill, h } from "../lib/dom.js";
-import { select } from "../lib/form.js";
+import { select, sentence } from "../lib/form.js";
 
 /**
  * The box; `send()` and `stop()` are what its buttons do.
@@ -60,7 +60,11 @@ export function composer({ models, agents, agent, isNew, send, stop }) {
      */
     giveBack(asked, error) {
       text.value = [asked, text.value].filter(Boolean).join("\n");
-      fill(wrong, error.message, error.status === 402 && [" ", el("a", { href: "#usage" }, "Add to balance")]);
+      fill(
+        wrong,
+        sentence(error.message),
+        error.status === 402 && [" ", el("a", { href: "#usage" }, "Add to balance")],
+      );
       wrong.hidden = false;
       text.focus();
     },

@@ -3,21 +3,23 @@
 // A message on the page: each of its parts with a view that keeps up while the part grows.
 
 import { el, fill, h } from "../lib/dom.js";
+import { duration } from "../lib/format.js";
+import { messageActions } from "./actions.js";
 import { footOf } from "./foot.js";
 import { code, link, showMarkdown } from "./markdown.js";
 import { json, toolView } from "./tool.js";
 
 /**
- * The element of a message, and `update(message, who)`, which shows what has come since. `answers` knows of calls that wait, or did.
+ * The element of a message in this chat, and `update(message, who)`, which shows what has come since.
+ * @param {import("./chat.js").Chat} chat
  * @param {ShownMessage} message
- * @param {string} who
- * @param {Answers} [answers]
  */
-export function messageView(message, who, answers) {
+export function messageView(chat, message) {
+  const answers = chat.waiting;
   const body = h("div.parts");
   const sources = el("ul.sources", { "aria-label": "Sources", hidden: true });
   const foot = h("p.foot");
-  const name = h("h3.who", who);
+  const name = h("h3.who", chat.who(message));
   const element = h("article.message", name, body, sources, foot);
   element.classList.add(message.role === "user" ? "mine" : "theirs");
   /** @type {any[]} */
@@ -41,7 +43,10 @@ export function messageView(message, who, answers) {
     });
     showSources(sources, message.parts);
     fill(foot, footOf(message));
+    actions.update(message);
   };
+  const actions = messageActions(chat, { element, body, show: (message) => update(message) });
+  element.append(actions.element);
   update(message);
   return { element, update };
 }
@@ -61,12 +66,16 @@ const kinds = {
     const asIs = (part) => element.textContent !== part.text && (element.textContent = part.text);
     return { element, update: message.role === "user" ? asIs : (part) => showMarkdown(element, part.text) };
   },
-  reasoning: () => {
+  reasoning: ({ isWatched }) => {
     const title = h("span");
     const text = h("div.prose");
+    const began = performance.now();
+    let lasted = "";
     /** @param {any} part */
     const update = (part) => {
-      title.textContent = part.state === "streaming" ? "Thinking…" : "Thought";
+      // Only whoever saw it begin knows how long it took.
+      if (part.state === "streaming") lasted = isWatched ? ` for ${duration(performance.now() - began)}` : "";
+      title.textContent = part.state === "streaming" ? "Thinking…" : `Thought${lasted}`;
       showMarkdown(text, part.text);
     };
     return { element: h("details.aside", h("summary", title), text), update };

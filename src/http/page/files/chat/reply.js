@@ -17,20 +17,20 @@ const SPOKEN = {
   failed: "The reply failed.",
 };
 
-/** One reply in a chat; `replaces` is the view of the one that it stands for, `before` are the parts that it continues. */
+/** One reply in a chat; it takes the place of `from` and what follows it, `before` are the parts that it continues. */
 export class Reply {
   /**
    * @param {import("./chat.js").Chat} chat
    * @param {ReplyPlace} [place]
    */
-  constructor(chat, { replaces, before = [] } = {}) {
+  constructor(chat, { from = null, before = [], versions, isWatched } = {}) {
     this.chat = chat;
-    this.replaces = replaces;
+    this.from = from;
     /** @type {string | null} */
     this.known = null;
     /** @type {any} the view of the message, once anything has come */
     this.view = undefined;
-    this.message = Object.assign(emptyMessage(structuredClone(before)), { role: "assistant" });
+    this.message = Object.assign(emptyMessage(structuredClone(before)), { role: "assistant", isWatched, versions });
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.painting = undefined;
   }
@@ -80,7 +80,11 @@ export class Reply {
     for (const other of this.chat.view.messages.querySelectorAll(`[data-id="${CSS.escape(id)}"]`)) {
       if (other !== this.view.element) other.remove();
     }
-    this.replaces?.element.remove();
+    while (this.from && this.from !== this.view.element) {
+      const next = this.from.nextElementSibling;
+      this.from.remove();
+      this.from = next;
+    }
   }
 
   paint() {
