@@ -7,7 +7,9 @@
 import { call, caller, ApiError } from "./lib/api.js";
 import { busy, byId, el, fill, h, notify } from "./lib/dom.js";
 import { listen, watch } from "./lib/inbox.js";
+import { listenForKeys, showKeys } from "./lib/palette.js";
 import { failure } from "./lib/states.js";
+import { setTheme, theme } from "./lib/theme.js";
 
 /**
  * By the first word of the fragment. Each is loaded when it is opened, shows itself in `page.main`, and may return a function that
@@ -60,7 +62,25 @@ async function start() {
   addEventListener("hashchange", () => show(org.role, { moved: true }));
   if (me.recording) showRecording(me.recording);
   showCount();
+  listenForKeys(ways);
   return show(org.role, { moved: false });
+}
+
+/** What Ctrl K leads to, besides what the API knows. */
+function ways() {
+  const next = theme() === "dark" ? "light" : "dark";
+  return [
+    ...Object.entries(SECTIONS).map(([name, { title }]) => ({
+      kind: "Section",
+      text: title,
+      run: () => (location.hash = `#${name}`),
+    })),
+    { kind: "Action", text: "New chat", run: () => (location.hash = "#sessions/new") },
+    { kind: "Action", text: `Use ${next} colours`, run: () => setTheme(next) },
+    { kind: "Action", text: "Show the keys", run: showKeys },
+    { kind: "Action", text: "Open the API docs", run: () => location.assign("/docs/") },
+    { kind: "Action", text: "Sign out", run: () => byId("sign-out").click() },
+  ];
 }
 
 /**

@@ -10,10 +10,10 @@ import { el, fill, h, newId } from "./dom.js";
  * @template [T=any]
  * @param {string} title
  * @param {(close: (value?: T) => void) => Child} content
- * @param {{ mustAnswer?: boolean, wide?: boolean }} [options]
+ * @param {{ mustAnswer?: boolean, wide?: boolean, high?: boolean }} [options]
  * @returns {Promise<T | undefined>}
  */
-export function dialog(title, content, { mustAnswer = false, wide = false } = {}) {
+export function dialog(title, content, { mustAnswer = false, wide = false, high = false } = {}) {
   return new Promise((resolve) => {
     const id = newId();
     /** @type {T | undefined} */
@@ -23,7 +23,7 @@ export function dialog(title, content, { mustAnswer = false, wide = false } = {}
       answer = value;
       element.close();
     };
-    const element = el("dialog", { class: wide ? "wide" : null, "aria-labelledby": id });
+    const element = el("dialog", { class: wide ? "wide" : high ? "high" : null, "aria-labelledby": id });
     fill(element, el("h2", { id }, title), content(close));
     if (mustAnswer) {
       element.addEventListener("cancel", (event) => event.preventDefault());

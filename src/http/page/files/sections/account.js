@@ -8,6 +8,7 @@ import { field, form, input } from "../lib/form.js";
 import { moment } from "../lib/format.js";
 import { loading } from "../lib/states.js";
 import { strength } from "../lib/strength.js";
+import { setTheme, theme } from "../lib/theme.js";
 
 /**
  * Shows the section.
@@ -19,6 +20,8 @@ export async function account(page) {
     page.main,
     h("div.head", h("h1", "Account")),
     h("p.lead", "Signed in as ", h("strong", page.me.user.email), `, ${page.role} of ${page.slug}.`),
+    h("h2", "Colours"),
+    themes(),
     h("h2", "Password"),
     passwordForm(page.me),
     h("h2", "Where you are signed in"),
@@ -36,6 +39,28 @@ export async function account(page) {
   };
   await reload();
 }
+
+const THEMES = { system: "As the system", light: "Light", dark: "Dark" };
+
+/** This browser's choice of colours. */
+const themes = () =>
+  el(
+    "fieldset.choices",
+    { "aria-label": "Colours" },
+    Object.entries(THEMES).map(([value, text]) =>
+      h(
+        "label.check",
+        el("input", {
+          type: "radio",
+          name: "theme",
+          value,
+          checked: value === theme(),
+          onchange: () => setTheme(value),
+        }),
+        h("span", text),
+      ),
+    ),
+  );
 
 /**
  * @param {Api.SignIn} signIn
