@@ -3,20 +3,23 @@
 // Server-sent events: pieces of text in, the data of each event out.
 
 /**
- * Splits an event stream into the data of its events; `feed` takes any piece of it.
- * @param {(data: string) => void} onData
+ * Splits an event stream into the data of its events, and the last id that was said; `feed` takes any piece of it.
+ * @param {(data: string, id: string) => void} onData
  */
 export function eventSplitter(onData) {
   let rest = "";
+  let id = "";
   /** @type {string[]} */
   let data = [];
   /** @param {string} text */
   const line = (text) => {
     if (text === "") {
-      if (data.length > 0) onData(data.join("\n"));
+      if (data.length > 0) onData(data.join("\n"), id);
       data = [];
     } else if (text.startsWith("data:")) {
       data.push(text.slice(text.startsWith("data: ") ? 6 : 5));
+    } else if (text.startsWith("id:")) {
+      id = text.slice(3).trim();
     }
   };
   return {
