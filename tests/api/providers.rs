@@ -238,6 +238,7 @@ fn the_owner_chooses_the_organizations_model_among_those_there_are() {
         (&json!(app.slug("acme")), &json!("owner"), &json!(null))
     );
     assert_eq!(app.org("acme").get("/org").ok(200), org);
+    assert_eq!(org["builtInModel"], "demo/ala");
     let set = |model: Value| owner.patch("/org", json!({ "defaultModel": model }));
     assert_eq!(set(json!("demo/ala")).ok(200)["defaultModel"], "demo/ala");
     assert_eq!(set(json!("no/such")).invalid(), ["defaultModel"]);

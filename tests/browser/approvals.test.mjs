@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startCounting } from "../clients/counting.mjs";
 import { text, toolCalls } from "../clients/fake-upstream.mjs";
-import { HOSTILE, assertHarmless, asPerson, open, startOwned } from "./person.mjs";
+import { HOSTILE, assertHarmless, asPerson, open, pickModel, startOwned } from "./person.mjs";
 
 const SCHEMA = { type: "object", properties: { title: { type: "string" } }, required: ["title"] };
 
@@ -48,7 +48,7 @@ async function chatWith(page, script, approval = "ask") {
     models: [{ id: "m" }],
   });
   await open(page, "sessions/new");
-  await page.getByLabel("Model").selectOption(`${slug}/m`);
+  await pickModel(page, `${slug}/m`);
   await page.getByRole("textbox", { name: "Message" }).fill("Open a ticket.");
   await page.keyboard.press("Enter");
   return { name, tickets, endpoint };

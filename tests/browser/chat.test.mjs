@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { gated, status, text } from "../clients/fake-upstream.mjs";
-import { asPerson, chosen, open, startOwned } from "./person.mjs";
+import { asPerson, chosen, open, pickModel, startOwned } from "./person.mjs";
 
 let alm;
 let providers = 0;
@@ -25,7 +25,7 @@ async function chatWith(page, replies) {
   const { baseUrl } = alm.upstream.endpoint(replies);
   await asPerson(page, "POST", "/providers", { slug, kind: "openai-compatible", baseUrl, models: [{ id: "m" }] });
   await open(page, "sessions/new");
-  await page.getByLabel("Model").selectOption(`${slug}/m`);
+  await pickModel(page, `${slug}/m`);
 }
 
 async function ask(page, text) {

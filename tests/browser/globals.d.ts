@@ -27,6 +27,16 @@ interface CallOptions {
   asks?: boolean;
 }
 
+/** What a price is known by. */
+type Priced = Pick<Api.Model, "pricing" | "local"> & { paidElsewhere?: boolean };
+
+/** The models to choose from, the one for where none is chosen, and those that were last used. */
+interface KnownModels {
+  models: Api.Model[];
+  usual: string;
+  recent: Api.Model[];
+}
+
 /** A page of a list. */
 interface Items<T> {
   items: T[];

@@ -2,15 +2,14 @@
 // pictures of the README are made on the way, into that folder; with ALM_PICTURES_ALL as well, one of every state.
 
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { startEmpty } from "../clients/alm.mjs";
 import { SCREENS, withPage } from "./browser.mjs";
 import { ORG, asPerson, open, startOwned } from "./person.mjs";
+import { assertSound } from "./sound.mjs";
 
-const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const LOOKS = Object.keys(SCREENS).flatMap((screen) =>
   ["light", "dark"].map((colorScheme) => ({ screen, colorScheme, reducedMotion: "reduce" })),
 );
@@ -73,23 +72,6 @@ async function fillIn(page) {
   await page.getByRole("button", { name: "Summarise the periodic table" }).click();
   await page.getByRole("button", { name: "Stop" }).waitFor();
   await page.getByRole("button", { name: "Send" }).waitFor();
-}
-
-/** What axe finds serious, and whether the page is wider than the screen. */
-async function assertSound(page, where, { within } = {}) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(
-    (within) => window.axe.run(within ?? document, { resultTypes: ["violations"] }),
-    within,
-  );
-  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-  assert.deepEqual(
-    serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`),
-    [],
-    where,
-  );
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-  assert.ok(overflow <= 0, `${where} is ${overflow} px too wide`);
 }
 
 /** What the README shows, and what it is called there; everything else is only looked at. */

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { chunk, cutInEvent, status, text } from "../clients/fake-upstream.mjs";
 import { ask, axeFinds, chatWith, mine, replies, written } from "./chats.mjs";
-import { startOwned } from "./person.mjs";
+import { pickModel, startOwned } from "./person.mjs";
 
 let alm;
 
@@ -59,7 +59,7 @@ test("a reply is asked for again with another model, which the dialog offers", a
     await converse(page, "First?");
     await act(replies(page), "Again with another model");
     const dialog = page.getByRole("dialog", { name: "Again with another model" });
-    await dialog.getByLabel("Model").selectOption("demo/ala");
+    await pickModel(dialog, "demo/ala");
     await act(dialog, "Ask again");
     await replies(page).locator(".foot").getByText("demo/ala").waitFor();
     await written(page);

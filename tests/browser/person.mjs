@@ -78,3 +78,10 @@ export async function chosen(page, action) {
   await page.getByRole("button", { name: "Session actions" }).click();
   await page.getByRole("group", { name: "Session actions" }).getByRole("button", { name: action }).click();
 }
+
+/** Chooses a model by the keyboard, as its id says. */
+export async function pickModel(page, id) {
+  const box = page.getByRole("combobox", { name: "Model" });
+  await box.fill(id);
+  await box.press("Enter");
+}

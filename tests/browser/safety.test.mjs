@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { chunk, chunks, toolCall, usage } from "../clients/fake-upstream.mjs";
-import { HOSTILE, asPerson, assertHarmless, chosen, open, startOwned } from "./person.mjs";
+import { HOSTILE, asPerson, assertHarmless, chosen, open, pickModel, startOwned } from "./person.mjs";
 
 const MARKDOWN = `# ${HOSTILE}
 
@@ -124,7 +124,7 @@ test("what a model streams is only text, and so are its tool calls", async () =>
       models: [{ id: "m" }],
     });
     await open(page, "sessions/new");
-    await page.getByLabel("Model").selectOption("hostile/m");
+    await pickModel(page, "hostile/m");
     await page.getByRole("textbox", { name: "Message" }).fill(HOSTILE);
     await page.keyboard.press("Enter");
     await page.locator(".parts > .prose").getByText("Image: picture").first().waitFor();

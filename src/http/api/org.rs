@@ -26,6 +26,8 @@ struct OrgShown {
     /// `provider/model` for chats that name none; `null` for the built-in model.
     #[oai(nullable)]
     default_model: Option<String>,
+    /// The model of chats where neither chat, agent nor organization names one.
+    built_in_model: String,
     /// The caller's role. A key has the role of its owner.
     role: Role,
     created_at: Moment,
@@ -82,6 +84,7 @@ fn shown<A>(caller: &Caller<A>) -> Result<OrgShown> {
         id: org.id,
         slug: org.slug,
         default_model: org.default_model,
+        built_in_model: caller.app.catalog.default_model(&caller.tenant)?,
         role: caller.org().role()?.into(),
         created_at: org.created_at.into(),
     })

@@ -5,7 +5,8 @@
 import { call } from "../lib/api.js";
 import { dialog } from "../lib/dialog.js";
 import { copyButton, el, h, notify } from "../lib/dom.js";
-import { field, form, select, sentence } from "../lib/form.js";
+import { field, form, sentence } from "../lib/form.js";
+import { modelPicker } from "../lib/picker.js";
 
 /** @param {ShownMessage} message */
 const textOf = ({ parts }) =>
@@ -47,10 +48,9 @@ export function messageActions(chat, { element: article, body, show }) {
       (current.versions ?? 1) + 1,
     );
   const withAnother = async () => {
-    const options = chat.models.map(({ id }) => [id, id]);
     const model = await dialog("Again with another model", (close) =>
       form({
-        content: field("Model", select("model", options, current.metadata?.model)),
+        content: field("Model", modelPicker("model", chat.known, { chosen: current.metadata?.model }).control),
         submit: "Ask again",
         cancel: close,
         send: async ({ model }) => close(model),

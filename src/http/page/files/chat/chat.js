@@ -8,6 +8,7 @@ import { call, request } from "../lib/api.js";
 import { chatCurl } from "../lib/curl.js";
 import { busy, el, fill, h } from "../lib/dom.js";
 import { look } from "../lib/inbox.js";
+import { knownModels } from "../lib/picker.js";
 import { nothing } from "../lib/states.js";
 import { chatView } from "./chat-view.js";
 import { composer } from "./composer.js";
@@ -43,13 +44,13 @@ const part = (id) => encodeURIComponent(id);
  * @param {{ id: string | null, agent?: string, isOwner: boolean, signal: AbortSignal } & SessionActions} options
  */
 export async function showChat(element, { id, agent, isOwner, signal, rename, remove, changed }) {
-  const [models, agents, session] = await Promise.all([
-    call("GET", "/models", undefined, { signal }),
+  const [known, agents, session] = await Promise.all([
+    knownModels({ signal }),
     call("GET", "/agents?limit=100", undefined, { signal }),
     id && call("GET", `/sessions/${part(id)}`, undefined, { signal }),
   ]);
   const chat = new Chat({
-    models: models.items,
+    known,
     agents: agents.items,
     session,
     agent,
@@ -72,10 +73,10 @@ export async function showChat(element, { id, agent, isOwner, signal, rename, re
 
 /** An open session. Calls take it as their options, for its `signal`. */
 export class Chat {
-  /** @param {{ models: Api.Model[], agents: Api.Agent[], session?: Api.Session, agent?: string, isOwner: boolean, signal: AbortSignal } & SessionActions} options */
-  constructor({ models, agents, session, agent, isOwner, signal, rename, remove, changed }) {
+  /** @param {{ known: KnownModels, agents: Api.Agent[], session?: Api.Session, agent?: string, isOwner: boolean, signal: AbortSignal } & SessionActions} options */
+  constructor({ known, agents, session, agent, isOwner, signal, rename, remove, changed }) {
     this.agents = agents;
-    this.models = models;
+    this.known = known;
     this.isOwner = isOwner;
     /** @type {any} undefined until the session is created */
     this.session = session;
@@ -85,10 +86,12 @@ export class Chat {
     this.raw = "";
     this.waiting = new Waiting(this);
     this.box = composer({
-      models,
-      agents: agents.filter(({ isActive }) => isActive),
+      known,
+      agents,
       agent: session ? session.agentId : agent,
+      model: session?.metadata?.model,
       isNew: !session,
+      picked: (model) => this.remember(model),
       send: () => this.send(),
       stop: () => this.stop(),
     });
@@ -124,6 +127,17 @@ export class Chat {
       "The reply is streamed and stored by the same API that your programs use.",
       h("div.suggestions", SUGGESTIONS.map(suggestion)),
     );
+  }
+
+  /**
+   * The session asks this model from now on; what else stands in its metadata stays.
+   * @param {string} model
+   */
+  async remember(model) {
+    if (!this.session) return;
+    const path = `/sessions/${part(this.session.id)}`;
+    const { metadata } = await call("GET", path, undefined, this);
+    this.session = await call("PATCH", path, { metadata: { ...metadata, model: model || undefined } }, this);
   }
 
   /** @param {Api.Session} session */
@@ -216,7 +230,8 @@ export class Chat {
   /** @param {string} text */
   async make(text) {
     const label = text.trim().slice(0, LABEL_CHARS_MAX);
-    this.session = await call("POST", "/sessions", { label, agentId: this.box.choice().agentId });
+    const { agentId, model } = this.box.choice();
+    this.session = await call("POST", "/sessions", { label, agentId, ...(model && { metadata: { model } }) });
     // From here on a reload finds it.
     history.replaceState(null, "", `#sessions/${part(this.session.id)}`);
     this.view.made(this.session);

@@ -4,25 +4,31 @@
 
 import { el, fill, h } from "../lib/dom.js";
 import { select, sentence } from "../lib/form.js";
+import { modelPicker } from "../lib/picker.js";
 
 /**
  * The box; `send()` and `stop()` are what its buttons do.
- * @param {{ models: Api.Model[], agents: Api.Agent[], agent?: string | null, isNew: boolean, send: () => unknown, stop: () => unknown }} options
+ * @param {{ known: KnownModels, agents: Api.Agent[], agent?: string | null, model?: string, isNew: boolean, picked: (model: string) => unknown, send: () => unknown, stop: () => unknown }} options
  */
-export function composer({ models, agents, agent, isNew, send, stop }) {
+export function composer({ known, agents, agent, model: chosenModel, isNew, picked, send, stop }) {
   const text = el("textarea", { rows: "2", placeholder: "Ask something", "aria-label": "Message" });
   const wrong = el("p.alert", { role: "alert", hidden: true });
   const chosen = agents.find(({ id, slug }) => id === agent || slug === agent);
   const who = select(
     "agentId",
-    agents.map(({ id, name }) => [id, name]),
+    agents.filter(({ isActive }) => isActive).map(({ id, name }) => [id, name]),
     chosen?.id,
     { "aria-label": "Agent" },
   );
   who.hidden = !isNew;
-  const model = select("model", [["", "The agent's model"], ...models.map(({ id }) => [id, id])], "", {
-    "aria-label": "Model",
-  });
+  /** @param {Api.Agent | undefined} agent */
+  const none = (agent) => (agent ? `Agent's model (${agent.model ?? known.usual})` : "The agent's model");
+  const first = chosen ?? (isNew ? agents[0] : undefined);
+  // Metadata is a program's to write as well: there, a model may be anything.
+  const remembered = typeof chosenModel === "string" ? chosenModel : "";
+  const choice = { none: none(first), chosen: remembered, changed: picked };
+  const model = modelPicker("model", known, choice, { "aria-label": "Model" });
+  who.addEventListener("change", () => model.none(none(agents.find(({ id }) => id === who.value))));
   const go = el("button.primary", { type: "submit" }, "Send");
   const halt = el("button", { type: "button", hidden: true, onclick: stop }, "Stop");
   const form = el(
@@ -30,7 +36,7 @@ export function composer({ models, agents, agent, isNew, send, stop }) {
     { "aria-label": "Ask" },
     wrong,
     text,
-    h("div.composer-row", who, model, h("span.grow"), halt, go),
+    h("div.composer-row", who, model.control, h("span.grow"), halt, go),
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -52,7 +58,7 @@ export function composer({ models, agents, agent, isNew, send, stop }) {
       return true;
     },
     /** The agent and the model that were chosen, where they were. */
-    choice: () => ({ ...(!who.hidden && { agentId: who.value }), ...(model.value && { model: model.value }) }),
+    choice: () => ({ ...(!who.hidden && { agentId: who.value }), ...(model.value() && { model: model.value() }) }),
     /**
      * What could not be asked, and why. What was typed meanwhile stays.
      * @param {string} asked

@@ -97,7 +97,8 @@ export function valuesOf(element) {
       values[control.name] ??= [];
       if (control.checked) values[control.name].push(control.value);
     } else if (control.type !== "radio" || control.checked) {
-      values[control.name] = control.value;
+      // The text of a picker is no value.
+      values[control.name] = control.dataset.value ?? control.value;
     }
   }
   return values;

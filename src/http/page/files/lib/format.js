@@ -63,13 +63,21 @@ export function microcents(text) {
 export const duration = (ms) => (ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`);
 
 /**
- * A price of a model, in one line.
- * @param {Api.Pricing | null | undefined} pricing
+ * What a model costs, per million tokens. Only an owner can say that a remote one is free.
+ * @param {Priced} model
  */
-export const price = (pricing) =>
-  pricing
-    ? `${cents.format(Number(pricing.inputPerMillion))} in, ${cents.format(Number(pricing.outputPerMillion))} out`
-    : "free";
+export function price({ pricing, local, paidElsewhere }) {
+  if (!pricing) return local ? "local" : paidElsewhere ? "paid elsewhere" : "no price set";
+  const [into, out] = [pricing.inputPerMillion, pricing.outputPerMillion].map(Number);
+  return into || out ? `${cents.format(into)} in, ${cents.format(out)} out` : "free";
+}
+
+/**
+ * The same, in amber where nobody has said what it costs.
+ * @param {Priced} model
+ */
+export const priceOf = (model) =>
+  el(model.pricing || model.local || model.paidElsewhere ? "span" : "span.warn", {}, price(model));
 
 /**
  * A moment: how long ago, and exactly when shown on hover.

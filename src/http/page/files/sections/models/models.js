@@ -6,7 +6,7 @@ import { call } from "../../lib/api.js";
 import { ask } from "../../lib/dialog.js";
 import { busy, el, fill, h, notify } from "../../lib/dom.js";
 import { select } from "../../lib/form.js";
-import { count, number, price } from "../../lib/format.js";
+import { count, number, priceOf } from "../../lib/format.js";
 import { localModels, showLocalModels } from "./local.js";
 import { connect, editProvider } from "./providers.js";
 import { testPanel } from "./provider-test.js";
@@ -200,11 +200,12 @@ function card(provider, { page, reload, tested }) {
  */
 function showModels(element, models) {
   /** @param {Api.Model} model */
-  const row = ({ id, pricing, contextWindow, contextWindowSource, local }) =>
-    h(
+  const row = (model) => {
+    const { id, contextWindow, contextWindowSource, local } = model;
+    return h(
       "tr",
       el("th", { scope: "row" }, h("code", id)),
-      h("td", price(pricing)),
+      h("td", priceOf(model)),
       h(
         "td",
         contextWindow ? `${number(contextWindow)} tokens` : "unknown",
@@ -212,6 +213,7 @@ function showModels(element, models) {
       ),
       h("td", local ? "this machine" : "remote"),
     );
+  };
   fill(
     element,
     h("p.quiet", "Prices are in US dollars per million tokens, as you entered them."),
