@@ -171,7 +171,7 @@ fn an_answer_that_holds_a_secret_over_three_deltas_is_not_kept_and_the_next_one_
     let lines = recording.exchanges(1);
     assert_eq!((lines.len(), &lines[0]["asked"]), (1, &json!("My key is [secret 1], and yours [secret 2]")));
     let told = "Exchange 1 was not kept: its answer holds what looks like a secret (sk-…).";
-    assert!(recording.app.output().contains(told), "{}", recording.app.output());
+    recording.app.says(told);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn after_a_kill_every_line_is_whole_and_the_next_server_goes_on_with_the_file() 
     listening.until("text-delta");
     let file = recording.file.to_str().unwrap();
     let next = recording.app.crash_into(&[("ALM_RECORD", file)]);
-    assert!(next.output().contains(&format!("Recording: what people write and models answer goes to {file}.")));
+    next.says(&format!("Recording: what people write and models answer goes to {file}."));
     drop(listening);
     acme.at(next.url()).ask("up/free", "three");
     let lines = until("the exchange", || Some(exchanges(&recording.file)).filter(|lines| lines.len() == 2));

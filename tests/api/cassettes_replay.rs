@@ -160,6 +160,20 @@ fn an_organization_connects_a_cassette_by_the_command_line_alone() {
 }
 
 #[test]
+fn where_ci_is_set_an_answer_must_be_one_to_the_same_request() {
+    let app = App::start(&[]);
+    app.org("acme");
+    for (slug, value, reach) in
+        [("none", None, "nearest"), ("empty", Some(""), "nearest"), ("set", Some("true"), "exact")]
+    {
+        let org = app.slug("acme");
+        let mut command = alm(&["providers", "add", "--org", &org, "--slug", slug, "--cassette", TOUR, "--json"]);
+        command.env("ALM_DATA_DIR", app.folder()).envs(value.map(|value| ("CI", value)));
+        assert_eq!(Ran::of(&mut command).json()["match"], json!(reach), "{slug}");
+    }
+}
+
+#[test]
 fn a_cassette_is_looked_through_and_what_does_not_decode_is_named() {
     let ran = Ran::of(&mut alm(&["cassette", "check", TOUR]));
     assert!(ran.ok().contains("Summarise the periodic table") && ran.ok().contains("licence: "), "{ran:?}");

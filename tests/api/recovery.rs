@@ -182,7 +182,7 @@ fn a_reply_that_cannot_be_read_any_more_keeps_neither_its_session_nor_its_money(
     app.file().execute("UPDATE message SET parts = '[' WHERE role = 'assistant'", []).unwrap();
     let (app, acme) = crash_after(&app, &acme, "one ");
     assert_eq!(balance(&acme), before);
-    assert!(app.output().contains("what an interrupted turn said is lost"));
+    app.says("what an interrupted turn said is lost");
     assert_eq!(acme.get("/sessions/c").ok(200)["status"], json!("interrupted"));
     assert_eq!(acme.chat(json!({ "id": "d", "messages": [user("Hi")] })).text(), "two");
 }

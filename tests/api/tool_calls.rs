@@ -102,7 +102,7 @@ fn calls_are_counted_and_logged_by_how_they_came_to_their_end() {
     let states: Vec<_> =
         text.lines().filter(|line| line.starts_with(r#"alm_mcp_servers{transport="http",state=""#)).collect();
     assert!(states.len() == 1 && states[0].ends_with("} 1"), "{text}");
-    let logged = app.output();
+    let logged = app.says("a tool was called");
     let line = logged.lines().find(|line| line.contains("a tool was called")).unwrap_or_default();
     assert!(line.contains(r#""tool":"search_history""#) && line.contains(r#""outcome":"refused""#), "{logged}");
     assert!(!logged.contains("very-secret") && !text.contains("search_history"), "{logged}\n{text}");

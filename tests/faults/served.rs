@@ -38,7 +38,7 @@ fn a_killed_server_leaves_no_process_once_the_next_has_started() {
     let app = app.crash();
     until("the command to die with its server", || (!runs(&own)).then_some(()));
     assert!(!runs(&child), "what it had started is gone before the next server listens");
-    assert!(app.output().contains("commands of a server that was killed were still running"), "{}", app.output());
+    app.says("commands of a server that was killed were still running");
     let [again, another] = pids(&folder);
     assert!(runs(&again) && runs(&another), "a stranger to the old mark");
     did_not_panic(&app);

@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// How long a child may outlive its server.
-const GONE_WITHIN: Duration = Duration::from_secs(1);
+const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// What a server may take to go after its drain, a child that wants to stay included.
-const GOING_WITHIN: Duration = Duration::from_secs(6);
+const GOING_WITHIN: Duration = Duration::from_secs(20);
 /// What the server may hold of all that a child says.
 const WORDS_BYTES_MAX: u64 = 8 << 20;
 

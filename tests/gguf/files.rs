@@ -122,7 +122,7 @@ fn a_context_that_does_not_fit_is_halved_until_it_does() {
     let arguments = llama.starts().pop().unwrap().arguments;
     let context = arguments.iter().position(|word| word == "-c").map(|at| &*arguments[at + 1]);
     assert_eq!(context, Some("4096"), "{arguments:?}");
-    assert!(app.output().contains("4096"), "it is said aloud");
+    app.says("4096");
 }
 
 /// Memory that the system says is free.

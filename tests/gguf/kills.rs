@@ -27,7 +27,7 @@ use crate::{
 /// Kills of a plain `cargo test`; the suite `tests/run crash` asks for hundreds.
 const KILLS_DEFAULT: usize = 9;
 /// How long a child may outlive its server.
-const GONE_WITHIN: Duration = Duration::from_secs(1);
+const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// From a moment until its kill.
 const LINGERS_MS: std::ops::Range<u64> = 0..30;
 

@@ -36,7 +36,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at something that is about to become true.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// Variables of the one who runs the tests that must not reach the server.
-const FOREIGN_VARIABLES: [&str; 8] = [
+const FOREIGN_VARIABLES: [&str; 9] = [
+    "CI",
     "OLLAMA_HOST",
     "OPENAI_BASE_URL",
     "OPENAI_API_KEY",
@@ -237,6 +238,12 @@ impl App {
     /// Everything the server has printed so far.
     pub fn output(&self) -> String {
         self.server.output.lock().unwrap().clone()
+    }
+
+    /// Waits until the server has printed that: a log line may come after what it tells of. All that it has printed.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> String {
+        until(&format!("the server to print {text:?}"), || Some(self.output()).filter(|said| said.contains(text)))
     }
 
     /// The id of the server's process.

@@ -5,7 +5,7 @@
 //! what it was asked ([`FakeModel::chats`]), and [`FakeModel::go`] lets it on where it waits.
 
 use std::{
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -107,7 +107,7 @@ impl LocalServer {
         LocalServer { refuses_images: Some(status), ..self }
     }
 
-    /// That loads for so long from its start.
+    /// That loads for so long from the moment it is asked anything.
     pub fn loading(self, loads: Duration) -> Self {
         LocalServer { loads, ..self }
     }
@@ -129,9 +129,9 @@ impl LocalServer {
 
     /// Starts it.
     pub fn start(self) -> FakeModel {
-        let (started, slot) = (Instant::now(), Mutex::new(String::new()));
+        let (asked_first, slot) = (OnceLock::new(), Mutex::new(String::new()));
         FakeModel::deciding(move |_, asked| {
-            if started.elapsed() < self.loads {
+            if asked_first.get_or_init(Instant::now).elapsed() < self.loads {
                 refusal(503, "unavailable_error", "Loading model")
             } else {
                 self.answer(&slot, asked)
