@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use alm::child::{Children, Command, Exit, HandedOn, Started, end_leftovers};
+use alm::child::{Children, Command, Exit, HandedOn, Started, end_leftovers, leftovers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::harness::{PATIENCE, Ran, alm, until, wait};
@@ -189,9 +189,10 @@ fn what_a_killed_server_leaves_is_ended_by_its_mark_and_a_stranger_is_not() {
         for (name, text) in [("stranger.pid", stranger), ("boot.pid", other_boot)] {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        assert_eq!(end_leftovers(folder.path()), 0);
+        assert_eq!((leftovers(folder.path()), end_leftovers(folder.path())), (0, 0));
         assert!(child.process.exit().is_none() && pids.iter().all(|pid| runs(pid)));
         std::fs::write(folder.path().join("left.pid"), format!("{} {start} 5000000 0 {}", words[0], words[4])).unwrap();
+        assert_eq!((leftovers(folder.path()), leftovers(folder.path())), (1, 1), "to count them does nothing to them");
         assert_eq!(end_leftovers(folder.path()), 1);
         assert_eq!(soon(child.process.ended()).await, Exit::Signal(9));
         pids
