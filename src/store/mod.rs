@@ -3,6 +3,7 @@
 //! Reading order: `scope.rs` (who may reach what), `writer.rs`, then a table's file. `file/` is the file as a whole.
 
 mod claim; // that a request was done
+mod ending; // how a turn ends
 mod fault; // what SQLite refuses, as facts of ours
 pub mod file; // the file as a whole
 mod message; // a message's row

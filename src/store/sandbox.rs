@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::{
     Tenant,
     decisions::Decider,
+    ending,
     file::schema,
     messages::{self, Message, MessagePage, NewMessage},
     sessions::{self, NewSession},
@@ -87,7 +88,7 @@ impl Sandbox {
                 calls: Vec::new(),
                 ending: None,
             };
-            turns::end(c, &self.tenant.org_id, &ended)
+            ending::end(c, &self.tenant.org_id, &ended)
         })
     }
 

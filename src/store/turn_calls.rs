@@ -5,10 +5,10 @@
 use rusqlite::{Connection, named_params};
 
 use super::{
-    Org, SessionRow, TurnRow,
+    Org, SessionRow, TurnRow, ending,
     tool_calls::{CallStatus, Origin},
     tools::Policy,
-    turns::{self, Begun},
+    turns::Begun,
 };
 use crate::{
     error::{Error, Result},
@@ -122,7 +122,7 @@ fn insert(
 
 /// A call whose turn has ended must not begin.
 fn refuse_ended(c: &Connection, org_id: &str, turn_id: &str) -> Result<()> {
-    if turns::is_running(c, org_id, turn_id)? {
+    if ending::is_running(c, org_id, turn_id)? {
         return Ok(());
     }
     Err(Error::Conflict("this reply has ended: its tools are not run".into()))

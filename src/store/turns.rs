@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-pub use super::outcome::Outcome;
 use super::{
     Org, SessionRow, Tenant, TurnRow,
     decisions::{self, CallView, Decider, Decision},
+    ending::{is_running, leave},
     ledger,
     messages::{self, Message, NewMessage},
     responses::{self, NewResponse},
     sessions::{self, NewSession, Session},
-    tool_calls::{self, EndedCall},
     waiting,
 };
+pub use super::{ending::EndedTurn, outcome::Outcome};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -94,29 +94,6 @@ pub struct Begun {
     pub is_final: bool,
 }
 
-/// How a turn ended.
-#[derive(Debug, Clone)]
-pub struct EndedTurn {
-    pub turn: TurnRow,
-    pub turn_id: String,
-    /// Absent: nothing of it is stored.
-    pub session: Option<SessionRow>,
-    pub outcome: Outcome,
-    /// The message; absent if there is nothing to keep.
-    pub message: Option<NewMessage>,
-    pub input_tokens: u64,
-    pub cache_read_tokens: u64,
-    pub output_tokens: u64,
-    /// What it cost. Microcents.
-    pub cost: i64,
-    /// The first message that the model was still sent, if that has changed: a row number.
-    pub cut: Option<i64>,
-    /// How calls ended that are not known to have.
-    pub calls: Vec<EndedCall>,
-    /// How it ended, if it is a response: a JSON object, as text.
-    pub ending: Option<String>,
-}
-
 /// A turn as it is stored, with its message.
 #[derive(Debug)]
 pub struct StoredTurn {
@@ -176,11 +153,6 @@ impl Org<'_> {
             take_hold(c, &tenant.org_id, &turn_id, &model, hold)
         })
         .await
-    }
-
-    /// Ends a turn. One that has ended already stays as it ended.
-    pub async fn end_turn(&self, ended: EndedTurn) -> Result<()> {
-        self.write(move |c, tenant| end(c, &tenant.org_id, &ended)).await
     }
 
     /// Undoes a turn that failed before its first byte, as if it had never been asked for. The ledger alone
@@ -342,60 +314,4 @@ pub(super) fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str
     }
     ledger::reserve(c, org_id, turn_id, held)?;
     Ok(held)
-}
-
-/// Whether a turn is still to be ended. By its id: the row number of one that was withdrawn is given again.
-pub(super) fn is_running(c: &Connection, org_id: &str, turn_id: &str) -> Result<bool> {
-    let mut statement =
-        c.prepare_cached("SELECT 1 FROM turn WHERE id = :id AND org_id = :org AND status = 'running'")?;
-    Ok(statement.exists(named_params! { ":id": turn_id, ":org": org_id })?)
-}
-
-/// Ends a turn inside a transaction.
-pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()> {
-    // A commit whose failure was reported may have reached the disk all the same: a caller that tries again is not charged
-    // twice.
-    if !is_running(c, org_id, &ended.turn_id)? {
-        return Ok(());
-    }
-    if let (Some(message), Some(session)) = (&ended.message, ended.session) {
-        if let Some(continued) = messages::find(c, session, &message.id)? {
-            messages::supersede_from(c, session, continued.seq, ended.turn)?;
-        }
-        messages::insert(c, session, Some(ended.turn), message)?;
-    }
-    tool_calls::end(c, org_id, &ended.calls)?;
-    let charged = ledger::settle(c, org_id, &ended.turn_id, ended.cost)?;
-    let mut update = c.prepare_cached(
-        "UPDATE turn SET status = :status, ended_at = :now, input_tokens = :input, cache_read_tokens = :cached,
-             output_tokens = :output, cost = :cost WHERE seq = :turn RETURNING message_id",
-    )?;
-    let parameters = named_params! {
-        ":status": ended.outcome, ":now": Timestamp::now().as_millis(), ":input": ended.input_tokens as i64,
-        ":cached": ended.cache_read_tokens as i64, ":output": ended.output_tokens as i64, ":cost": charged, ":turn": ended.turn,
-    };
-    let message_id: String = update.query_row(parameters, |row| row.get(0))?;
-    if let Some(ending) = &ended.ending {
-        responses::end(c, ended.turn, ending)?;
-    }
-    c.prepare_cached("DELETE FROM turn_journal WHERE turn = ?1")?.execute([ended.turn])?;
-    let Some(session) = ended.session else { return Ok(()) };
-    if let Some(cut) = ended.cut {
-        c.prepare_cached("UPDATE session SET cut = ?2 WHERE seq = ?1")?.execute((session, cut))?;
-    }
-    let status = match ended.outcome {
-        // Somebody may have answered while the turn still ran.
-        _ if waiting::awaits(c, session, &message_id)? => sessions::Status::AwaitingApproval,
-        Outcome::Interrupted => sessions::Status::Interrupted,
-        Outcome::Complete | Outcome::Stopped | Outcome::Failed => sessions::Status::Idle,
-    };
-    leave(c, session, status)
-}
-
-/// Lets go of a session.
-fn leave(c: &Connection, session: SessionRow, status: sessions::Status) -> Result<()> {
-    let now = Timestamp::now().as_millis();
-    c.prepare_cached("UPDATE session SET status = ?2, updated_at = ?3 WHERE seq = ?1")?
-        .execute((session, status, now))?;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What an organization is made of: the tables, in an order where a row comes after what it refers to.
 //!
-//! Rule: every column of the schema is here, or in [`LEFT_OUT`] with its reason; a test compares them with the schema.
+//! Rule: every column of the schema is here, or in `left_out.rs` with its reason; a test compares them with the schema.
 
 /// A table of an organization's.
 pub(super) struct Table {
@@ -339,54 +339,11 @@ pub(super) const FORGOTTEN: [(&str, &str); 1] = [("provider", "api_key_env")];
 pub(super) const ADDED: [(&str, &str, Option<i64>); 2] =
     [("provider", "paid_elsewhere", Some(0)), ("provider", "system_anywhere", None)];
 
-/// What stays behind, and why.
-#[cfg(test)]
-const LEFT_OUT: [(&str, &str, &str); 38] = [
-    ("tool", "added_by", "nobody of this machine vouches for its address"),
-    ("tool", "secrets", "they are secrets, or name those of one machine"),
-    ("tool", "deleted_at", "a deleted tool stays behind: nothing names it"),
-    ("mcp_server", "added_by", "nobody of this machine vouches for its address"),
-    ("mcp_server", "secrets", "they are secrets, or name those of one machine"),
-    ("mcp_server", "command", "whoever wrote the file would choose what runs on this machine"),
-    ("mcp_server", "args", "likewise"),
-    ("mcp_server", "cwd", "likewise"),
-    ("mcp_server", "idle_stop_minutes", "a command's"),
-    ("mcp_server", "last_error", "of one machine's network"),
-    ("tool_call", "seq", "the other file numbers its own rows"),
-    ("tool_grant", "*", "what runs unasked on a machine is for people there to say"),
-    ("provider", "added_by", "nobody of this machine vouches for it"),
-    ("provider", "cassette_file", "a cassette stays on its machine"),
-    ("provider", "cassette_speed", "likewise"),
-    ("provider", "cassette_match", "likewise"),
-    ("provider", "cassette_tools", "likewise"),
-    ("provider", "api_key_env", "whoever wrote the file would choose which secret goes where"),
-    ("api_key", "*", "a copy on another machine must not open with the keys of the first"),
-    ("turn", "key_id", "a key's, which stays behind"),
-    ("request", "*", "a month's memory of one server"),
-    ("audit", "*", "whoever wrote the file would choose what was done here"),
-    ("invitation", "*", "its link opens the server that wrote it"),
-    ("idempotency", "*", "a day's memory of one server"),
-    ("sign_in", "*", "a browser signs in where its person is"),
-    ("user", "password_hash", "could be guessed at leisure by anyone who gets the file"),
-    ("provider", "api_key_sealed", "a secret"),
-    ("provider", "headers", "they may hold secrets"),
-    ("provider_model", "facts", "found out again where it is asked from"),
-    ("org", "balance", "the ledger's sum: its trigger writes it"),
-    ("org", "held", "likewise"),
-    ("org", "answer_bytes", "of what is left out with idempotency"),
-    ("session", "message_count", "the messages' triggers write it"),
-    ("session", "cut", "a row number; the next turn finds it again"),
-    ("session", "seq", "the other file numbers its own rows"),
-    ("turn", "seq", "likewise"),
-    ("message", "seq", "likewise"),
-    ("ledger_entry", "seq", "likewise"),
-];
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::*;
+    use super::{super::left_out::LEFT_OUT, *};
 
     #[test]
     fn every_column_of_the_schema_travels_or_is_left_out_for_a_reason() {
