@@ -73,9 +73,8 @@ pub fn answer(name: &str, request: &Request) -> poem::Result<Response> {
 mod tests {
     use poem::{Endpoint, Route};
 
-    use crate::http::assets::without_comments;
-
     use super::*;
+    use crate::http::assets::without_comments;
 
     /// What browsers may have to read in all, without what is vendored.
     const BYTES_MAX: usize = 260_000;
@@ -135,14 +134,7 @@ mod tests {
 
     #[test]
     fn nothing_is_inline_no_text_becomes_html_and_a_browser_keeps_nothing_but_its_colours() {
-        let forbidden = [
-            "innerHTML",
-            "outerHTML",
-            "insertAdjacentHTML",
-            "document.write",
-            "eval(",
-            "sessionStorage",
-        ];
+        let forbidden = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "sessionStorage"];
         for (name, text) in texts() {
             // Their names may be said where it is explained that they are not used.
             let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
