@@ -317,8 +317,18 @@ make_user() {
   useradd --system --user-group --no-create-home --home-dir "$data" --shell /usr/sbin/nologin alm
 }
 
+# What the service's user owns, that user makes: a command of root's would look into root's own folder.
+choose_user() {
+  as_service=''
+  [ -z "$scope" ] || return 0
+  if command -v sudo >/dev/null; then as_service='sudo -u alm '; else as_service='runuser -u alm -- '; fi
+}
+
 install_service() {
   make_user
+  choose_user
+  is_new=yes
+  [ ! -e "$root$data/alm.db" ] || is_new=no
   mkdir -p "$root${unit%/*}"
   staged_unit=$(mktemp "$root${unit%/*}/.alm.XXXXXX")
   unit_text >"$staged_unit"
@@ -327,6 +337,7 @@ install_service() {
   mv -f "$staged_unit" "$root$unit"
   say "The service is in $root$unit; its data is in $data"
   if [ "$start" = no ] || ! live_systemd; then
+    [ "$start" = no ] || [ -n "$root" ] || say "No systemd answers here${scope:+ for this user (systemctl --user show-environment)}."
     say "It was not started. Next: systemctl${scope:+ $scope} enable --now alm"
     return
   fi
@@ -342,13 +353,19 @@ install_service() {
 
 say_next_command() {
   [ -z "$root" ] || return 0
+  if [ "$systemd" = no ]; then
+    say "Next: alm demo, or alm serve --data-dir $data"
+  elif [ "$is_new" = yes ]; then
+    say "Next, its first organization (it asks for a password):"
+    say "  ${as_service}$bin/alm org create acme --owner you@example.com --password-file - --data-dir $data"
+  fi
+  # Last, so that it is what one reads: without it the next command is not found.
   case ":$PATH:" in
   *":$bin:"*)
     [ "$(command -v alm)" = "$bin/alm" ] || say "Note: alm on your PATH is another one, $(command -v alm)"
     ;;
   *) say "Note: $bin is not on your PATH. Next: export PATH=\"$bin:\$PATH\"" ;;
   esac
-  [ "$systemd" = yes ] || say "Next: alm demo, or alm serve --data-dir $data"
 }
 
 uninstall() {

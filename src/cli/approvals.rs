@@ -63,7 +63,7 @@ impl Approvals {
 
 fn list(globals: &Globals, org: &str) -> Result<()> {
     let store = globals.store()?;
-    let tenant = store.org_by_slug(org)?.tenant();
+    let tenant = globals.tenant(&store, org)?;
     let filter = CallFilter { status: Some(CallStatus::Waiting), ..CallFilter::default() };
     let (mut calls, mut cursor): (Vec<ToolCall>, Option<i64>) = (Vec::new(), None);
     loop {
@@ -112,7 +112,7 @@ fn decide(globals: &Globals, org: &str, id: &str, approved: bool, reason: Option
         return Err(Error::invalid("--reason", format!("must have at most {REASON_CHARS_MAX} characters")));
     }
     let store = globals.store()?;
-    let tenant = store.org_by_slug(org)?.tenant();
+    let tenant = globals.tenant(&store, org)?;
     let decision = Decision { id: id.to_owned(), approved, reason, remember: false };
     let decider = Decider { via: "command line".into(), is_owner: true, is_test: false };
     let decided = block_on(store.org(&tenant).decide(decision, decider))?;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    store::file::{self, copy},
+    store::file::copy,
 };
 
 #[derive(Debug, clap::Args)]
@@ -26,11 +26,7 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
-        let database = globals.folder()?.join(file::FILE_NAME);
-        if !database.exists() {
-            let missing = format!("there is no {}: name the data folder with --data-dir", database.display());
-            return Err(Error::failed(missing));
-        }
+        let database = globals.database()?;
         let backup = copy::back_up(&database, &self.file, self.force)?;
         let bytes = std::fs::metadata(&self.file).map_err(Error::internal)?.len();
         let (orgs, schema) = (backup.orgs_count()?, backup.version()?);

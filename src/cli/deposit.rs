@@ -25,7 +25,7 @@ impl Deposit {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let amount = parse_usd(&self.usd).map_err(|error| Error::invalid("--usd", error.to_string()))?;
         let store = globals.store()?;
-        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let tenant = globals.tenant(&store, &self.org)?;
         let balance = block_on(store.org(&tenant).deposit(amount, self.note))?;
         globals.report(
             || json!({ "depositedMicrocents": amount, "balanceMicrocents": balance }),

@@ -63,11 +63,12 @@ impl Gguf {
             Gguf::Add { file, name, link } => {
                 let name = name.unwrap_or_else(|| name_of(&file));
                 let model = shelf.add(&file, &name, if link { How::Linked } else { How::Copied })?;
-                let mut serve = format!("alm serve --gguf {name}");
+                let mut serve = format!("serve --gguf {name}");
                 if let Err(warning) = model.header.vet(&file, false) {
                     complain(&warning.to_string());
                     serve.push_str(" --gguf-template FILE");
                 }
+                let serve = globals.command(&serve)?;
                 globals.report(|| to_json(&model), || format!("{name}: {serve} answers with it"));
             }
             Gguf::List => {

@@ -1,10 +1,10 @@
 //! What every command takes: where the data is, and how to speak.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io::ErrorKind, path::PathBuf, sync::Arc};
 
 use serde_json::Value;
 
-use super::{output, process::THIS_PROGRAM, variables::folder_variable};
+use super::{output, process::THIS_PROGRAM, text::shell_word, variables::folder_variable};
 use crate::{
     catalog::{Catalog, EnvProvider},
     child::Children,
@@ -12,7 +12,7 @@ use crate::{
     model::upstream::Upstreams,
     outbound,
     seal::{self, Sealer},
-    store::Store,
+    store::{Store, Tenant, file, orgs::OrgDetails},
     tools::mcp::stdio::Commands,
 };
 
@@ -32,6 +32,8 @@ pub struct Globals {
 
 /// Connections that a command reads with; a command does one thing at a time.
 const COMMAND_READERS_MAX: u32 = 1;
+/// Organizations that an error has room for.
+const SLUGS_SHOWN: usize = 20;
 
 impl Globals {
     /// The data folder.
@@ -47,9 +49,59 @@ impl Globals {
         Ok(data.join("alm"))
     }
 
+    /// The database, which is there: whoever mistypes a folder makes none.
+    pub fn database(&self) -> Result<PathBuf> {
+        let file = self.folder()?.join(file::FILE_NAME);
+        match file.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let remedy = "name the data folder with --data-dir, or make a database there with alm org create";
+                Err(Error::failed(format!("there is no {}: {remedy}", file.display())))
+            }
+            // Whoever opens it says what else is wrong.
+            _ => Ok(file),
+        }
+    }
+
     /// The store, beside a running server or without one.
     pub fn store(&self) -> Result<Store> {
+        self.database()?;
+        self.new_store()
+    }
+
+    /// The same, made where it is missing.
+    pub fn new_store(&self) -> Result<Store> {
         Store::open(&self.folder()?, COMMAND_READERS_MAX)
+    }
+
+    /// An organization; where there is none of that name, the error says where it was looked for, and what is there.
+    pub fn org(&self, store: &Store, slug: &str) -> Result<OrgDetails> {
+        match store.org_by_slug(slug) {
+            Err(Error::NotFound(_)) => {
+                let folder = self.folder()?;
+                let has = match &*orgs_text(store)? {
+                    "" => format!("there is none yet: {}", self.command("org create")?),
+                    slugs => format!("it has: {slugs}"),
+                };
+                Err(Error::failed(format!("no such organization: {slug}, in {}; {has}", folder.display())))
+            }
+            found => found,
+        }
+    }
+
+    /// The same, as its tables know it.
+    pub fn tenant(&self, store: &Store, slug: &str) -> Result<Tenant> {
+        Ok(self.org(store, slug)?.tenant())
+    }
+
+    /// A command to type next: in the same folder, wherever it is typed.
+    pub fn command(&self, words: &str) -> Result<String> {
+        let folder = self.folder()?;
+        let usual = Globals { data_dir: None, ..self.clone() }.folder();
+        if usual.is_ok_and(|usual| usual == folder) {
+            return Ok(format!("alm {words}"));
+        }
+        let whole = std::path::absolute(&folder).unwrap_or(folder);
+        Ok(format!("alm {words} --data-dir {}", shell_word(&whole.to_string_lossy())))
     }
 
     /// The file with the key that seals providers' keys.
@@ -102,6 +154,14 @@ impl Globals {
     fn line(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> String {
         format!("{}\n", if self.json { json().to_string() } else { text() })
     }
+}
+
+/// The slugs of the organizations, at most so many that a line has room for them.
+pub fn orgs_text(store: &Store) -> Result<String> {
+    let orgs = store.orgs()?;
+    let mut slugs: Vec<_> = orgs.iter().take(SLUGS_SHOWN).map(|org| org.slug.as_str()).collect();
+    slugs.extend((orgs.len() > SLUGS_SHOWN).then_some("…"));
+    Ok(slugs.join(", "))
 }
 
 /// A runtime for commands that do one thing and end.

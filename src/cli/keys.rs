@@ -56,7 +56,7 @@ impl Keys {
         let store = globals.store()?;
         match self {
             Keys::Create { org, name, env, scopes, expires } => {
-                let tenant = store.org_by_slug(&org)?.tenant();
+                let tenant = globals.tenant(&store, &org)?;
                 let env = Env::parse(&env).ok_or_else(|| Error::invalid("--env", "must be live or test"))?;
                 key::check_name("--name", &name)?;
                 let expires_at = expires.map(|life| Timestamp::now().plus(life));
@@ -70,12 +70,12 @@ impl Keys {
                 globals.print(json, || new.text.clone())?;
             }
             Keys::List { org } => {
-                let tenant = store.org_by_slug(&org)?.tenant();
+                let tenant = globals.tenant(&store, &org)?;
                 let keys = store.org(&tenant).keys()?;
                 globals.print(|| keys.iter().map(to_json).collect(), || to_table(&keys))?;
             }
             Keys::Revoke { org, key } => {
-                let tenant = store.org_by_slug(&org)?.tenant();
+                let tenant = globals.tenant(&store, &org)?;
                 block_on(store.org(&tenant).revoke_key(key.clone()))?;
                 globals.report(|| json!({ "revoked": key }), || format!("{key} no longer works"));
             }

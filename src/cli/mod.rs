@@ -36,6 +36,7 @@ mod reach;
 mod record;
 mod restore;
 mod serve;
+mod terminal;
 mod text;
 mod tools;
 mod transfer;

@@ -15,7 +15,7 @@ pub(super) struct Models {
 impl Models {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let store = globals.store()?;
-        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let tenant = globals.tenant(&store, &self.org)?;
         let models = globals.catalog(&store)?.models(&tenant)?;
         globals.print(|| models.iter().map(to_json).collect(), || to_table(&models))
     }

@@ -24,7 +24,7 @@ pub(super) enum Org {
         /// The owner's e-mail address
         #[arg(long, value_name = "EMAIL")]
         owner: String,
-        /// A file with the owner's password
+        /// A file with the owner's password; - asks for it, or reads it from standard input
         #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
     },
@@ -40,7 +40,7 @@ pub(super) enum Org {
     Password {
         /// Their e-mail address
         email: String,
-        /// A file with the new password
+        /// A file with the new password; - asks for it, or reads it from standard input
         #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
     },
@@ -61,9 +61,12 @@ impl Org {
 
 fn create(globals: &Globals, slug: &str, owner: &str, password_file: &std::path::Path) -> Result<()> {
     id::check_email("--owner", owner)?;
+    let next = globals.command(&format!("keys create --org {slug} --name first"))?;
     let hash = password::hash(&read_secret(password_file)?)?;
-    let org = globals.store()?.create_org(slug, owner, Some(hash))?;
-    let next = format!("alm keys create --org {slug} --name first");
+    let org = match globals.new_store()?.create_org(slug, owner, Some(hash)) {
+        Err(Error::Conflict(taken)) => return Err(Error::Conflict(format!("{taken}; to use it: {next}"))),
+        made => made?,
+    };
     globals.report(
         || json!({ "id": org.id, "slug": org.slug, "owner": org.owner_email }),
         || format!("created the organization {slug}, owned by {}\nnext: {next}", org.owner_email),
@@ -85,7 +88,7 @@ fn set_password(globals: &Globals, email: &str, password_file: &std::path::Path)
 
 fn set_default_model(globals: &Globals, slug: &str, model: String) -> Result<()> {
     let store = globals.store()?;
-    let tenant = store.org_by_slug(slug)?.tenant();
+    let tenant = globals.tenant(&store, slug)?;
     let model = globals.catalog(&store)?.resolve(&tenant, &model)?.model.id;
     block_on(store.org(&tenant).set_default_model(Some(model.clone())))?;
     globals.report(

@@ -101,7 +101,7 @@ impl Providers {
             Providers::Test { org, slug, ca_file } => block_on(test(globals, &org, &slug, ca_file)),
             Providers::Remove { org, slug } => {
                 let store = globals.store()?;
-                let tenant = store.org_by_slug(&org)?.tenant();
+                let tenant = globals.tenant(&store, &org)?;
                 block_on(store.org(&tenant).delete_provider(slug.clone()))?;
                 globals.report(|| json!({ "removed": slug }), || format!("Removed {slug} and its models"));
                 Ok(())
@@ -121,7 +121,7 @@ impl Add {
             text.map(|text| NewCredential::Text(Secret::new(text))).or(self.api_key_env.map(NewCredential::Variable));
         let new = NewProvider { slug: self.slug, base_url: self.base_url, key, headers: Vec::new(), models };
         let store = globals.store()?;
-        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let tenant = globals.tenant(&store, &self.org)?;
         let upstreams = Upstreams::new(&outbound::Options::default())?;
         let catalog = Catalog::new(store.clone(), globals.sealer()?, Vec::new(), upstreams);
         let mut provider = catalog.prepare(new).map_err(as_flags)?;
@@ -132,16 +132,12 @@ impl Add {
             Ok::<_, Error>(provider)
         })?;
         let ids: Vec<_> = provider.models.iter().map(|model| format!("{}/{}", provider.slug, model.name)).collect();
+        let next = globals.command(&format!("providers test {} --org {}", provider.slug, self.org))?;
         globals.report(
             || json!({ "id": provider.id, "slug": provider.slug, "models": ids }),
             || {
-                format!(
-                    "Added {}: {}\nnext: alm providers test {} --org {}",
-                    provider.base_url,
-                    ids.join(", "),
-                    provider.slug,
-                    self.org
-                )
+                let (place, ids) = (shown(&provider.base_url), ids.join(", "));
+                format!("Added {place}: {ids}; connected, not tried yet\nnext: {next}")
             },
         );
         Ok(())
@@ -150,7 +146,7 @@ impl Add {
     fn add_cassette(self, globals: &Globals, file: PathBuf, models: Vec<ProviderModel>) -> Result<()> {
         let (speed, reach, real_tools) = (self.played.speed, self.played.reach(), self.tools.is_some());
         let store = globals.store()?;
-        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let tenant = globals.tenant(&store, &self.org)?;
         let upstreams = Upstreams::new(&outbound::Options::default())?;
         let catalog = Catalog::new(store.clone(), globals.sealer()?, Vec::new(), upstreams);
         let new = NewCassette { slug: self.slug, file, speed, reach, real_tools, models };
@@ -204,7 +200,7 @@ fn parse_price(text: &str) -> Result<Pricing> {
 
 fn list(globals: &Globals, org: &str) -> Result<()> {
     let store = globals.store()?;
-    let tenant = store.org_by_slug(org)?.tenant();
+    let tenant = globals.tenant(&store, org)?;
     let providers = store.org(&tenant).providers()?;
     let names = |provider: &Provider| provider.models.iter().map(|model| model.name.clone()).collect::<Vec<_>>();
     let key = |provider: &Provider| match (&provider.api_key_sealed, &provider.api_key_env) {
@@ -230,7 +226,7 @@ fn list(globals: &Globals, org: &str) -> Result<()> {
 /// Each step says how long it took, so that a slow provider can be told from a wrong one.
 async fn test(globals: &Globals, org: &str, slug: &str, ca_file: Option<PathBuf>) -> Result<()> {
     let store = globals.store()?;
-    let tenant = store.org_by_slug(org)?.tenant();
+    let tenant = globals.tenant(&store, org)?;
     let provider = store.org(&tenant).provider(slug)?;
     let upstreams = Upstreams::new(&outbound::Options { ca_file, ..outbound::Options::default() }).map_err(as_flags)?;
     let catalog = Catalog::new(store.clone(), globals.sealer()?, Vec::new(), upstreams);

@@ -33,7 +33,7 @@ pub(super) struct Prune {
 impl Prune {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let store = globals.store()?;
-        let org_id = self.org.map(|slug| store.org_by_slug(&slug)).transpose()?.map(|org| org.id);
+        let org_id = self.org.map(|slug| globals.org(&store, &slug)).transpose()?.map(|org| org.id);
         let before = Timestamp::now().minus(self.older_than);
         let old = Old { before, org_id };
         let gone = if self.dry_run { store.prunable(&old)? } else { block_on(store.prune(&old))? };

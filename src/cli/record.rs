@@ -16,7 +16,7 @@ use super::{
     output::Patient,
     process::{THIS_PROGRAM, signal},
     quickstart::client::{Call, Client, Streamed},
-    text::{as_flags, count_text, read_text},
+    text::{as_flags, count_text, read_text, shell_word},
 };
 use crate::{
     error::{Error, Result},
@@ -74,7 +74,7 @@ impl Record {
         }
         globals.report(
             || json!({ "file": file, "exchanges": kept }),
-            || format!("{} in {file}\nnext: alm cassette check {file}", count_text(kept, "exchange")),
+            || format!("{} in {file}\nnext: alm cassette check {}", count_text(kept, "exchange"), shell_word(&file)),
         );
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Record {
 
     async fn record(&self, globals: &Globals, talks: Vec<Vec<String>>) -> Result<()> {
         let store = globals.store()?;
-        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let tenant = globals.tenant(&store, &self.org)?;
         let builder = Server::builder()
             .data_dir(globals.folder()?)
             .secret_key_file(globals.key_file()?)

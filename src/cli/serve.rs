@@ -157,7 +157,7 @@ async fn serve(
 ) -> Result<(), server::Error> {
     let server = builder.build().await.map_err(|error| as_flags(error.into_inner()))?;
     if let Some(slug) = org {
-        print_new_org(&server.handle().ensure_org(slug).await?);
+        print_new_org(&server.handle().ensure_org(slug).await?, globals)?;
     }
     warn_of_writers(globals)?;
     // Whoever reads that it listens may tell it to go at once.
@@ -168,7 +168,7 @@ async fn serve(
     record.into_iter().for_each(|file| log::say(&recording_to(file)));
     local_models::say(&server);
     if let Some(url) = server.setup_url() {
-        print_setup(&url);
+        print_setup(&url, globals)?;
     }
     server.run(told).await
 }
@@ -202,28 +202,31 @@ impl Serve {
 }
 
 /// Says how to go on with an organization that was just created.
-fn print_new_org(org: &Organization) {
+fn print_new_org(org: &Organization, globals: &Globals) -> Result<()> {
     if !org.is_new() {
-        return;
+        return Ok(());
     }
     let slug = org.slug();
     let what = format!("Created the organization {slug}");
+    let key = globals.command(&format!("keys create --org {slug} --name first"))?;
+    let password = globals.command(&format!("org password owner@{slug}.localhost --password-file FILE"))?;
     let text = format!(
-        "{what}. Create a key beside this server, and a password to sign in with at /login:\n  \
-         alm keys create --org {slug} --name first\n  \
-         alm org password owner@{slug}.localhost --password-file FILE"
+        "{what}. Create a key beside this server, and a password to sign in with at /login:\n  {key}\n  {password}"
     );
     log::tell(&text, json!({ "message": what, "org": slug, "owner": format!("owner@{slug}.localhost") }));
+    Ok(())
 }
 
 /// Says how a server gets its first organization.
-fn print_setup(url: &str) {
+fn print_setup(url: &str, globals: &Globals) -> Result<()> {
     let minutes = SETUP_CODE_LIFE.as_secs() / 60;
+    let create = globals.command("org create acme --owner you@example.com --password-file FILE")?;
     let text = format!(
         "There is no organization yet. Open this link within {minutes} minutes to create one; it works once:\n  {url}\n\
-         Or create one beside this server:\n  alm org create acme --owner you@example.com --password-file FILE"
+         Or create one beside this server:\n  {create}"
     );
     let message =
         format!("There is no organization yet. Open setupUrl within {minutes} minutes to create one; it works once");
     log::tell(&text, json!({ "message": message, "setupUrl": url }));
+    Ok(())
 }

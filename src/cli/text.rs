@@ -1,7 +1,12 @@
 //! Text for people: numbers, tables, and what is wrong with a flag; and a secret's text from a file.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::{IsTerminal, Read, stdin},
+    path::Path,
+};
 
+use super::terminal::answered;
 use crate::{
     error::{Error, Invalid, Result},
     store::file::OpenFolder,
@@ -24,10 +29,19 @@ pub fn as_flags(error: Error) -> Error {
 /// Longest file with a secret, in bytes: a pipe or a device may have no end.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1_024;
 
-/// The secret in a file, without the mark at its start and the line end that editors leave.
+/// The secret in a file, without the mark at its start and the line end that editors leave. `-` is standard input, where a person is
+/// asked, and sees nothing of what is typed.
 pub fn read_secret(file: &Path) -> Result<String> {
     let mut text = String::new();
-    let read = File::open(file).and_then(|file| file.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    let from = stdin();
+    let read = match file.to_str() {
+        Some("-") if from.is_terminal() => {
+            text = answered("Password or key (not shown): ", true).unwrap_or_default();
+            Ok(text.len())
+        }
+        Some("-") => from.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text),
+        _ => File::open(file).and_then(|file| file.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text)),
+    };
     let bytes = read.map_err(|error| Error::failed(format!("cannot read {}: {error}", file.display())))?;
     if bytes as u64 > SECRET_FILE_BYTES_MAX {
         return Err(Error::failed(format!("{} is longer than {SECRET_FILE_BYTES_MAX} bytes", file.display())));
@@ -75,6 +89,15 @@ pub fn others_may_write(open: &OpenFolder) -> String {
             "{folder} belongs to user {owner}, who can put another database or key there: choose another folder, or change its owner with chown"
         ),
     }
+}
+
+/// A word as a shell takes it.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A number of bytes, for people.
@@ -152,6 +175,19 @@ mod tests {
             assert_eq!(read_text(&file).is_ok(), fits, "{bytes}");
         }
         assert!(read_text(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_change_it() {
+        for (text, word) in [
+            ("/srv/alm", "/srv/alm"),
+            ("/my data", "'/my data'"),
+            ("it's $HOME", r"'it'\''s $HOME'"),
+            ("", "''"),
+            ("ä", "'ä'"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
     }
 
     #[test]

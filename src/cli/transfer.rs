@@ -51,7 +51,7 @@ pub(super) struct Import {
 impl Export {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let store = globals.store()?;
-        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let tenant = globals.tenant(&store, &self.org)?;
         let org = store.org(&tenant);
         let Some(path) = &self.file else {
             let mut out = BufWriter::new(Output::default());
@@ -75,9 +75,9 @@ impl Import {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let file = File::open(&self.file).map_err(|error| cannot(&self.file, &error))?;
         let hash = self.password_file.map(|file| password::hash(&read_secret(&file)?)).transpose()?;
-        let imported = globals.store()?.import(BufReader::new(file), self.slug, hash, VET)?;
+        let imported = globals.new_store()?.import(BufReader::new(file), self.slug, hash, VET)?;
         let (slug, rows) = (imported.slug, imported.rows);
-        let next = format!("alm keys create --org {slug} --name first");
+        let next = globals.command(&format!("keys create --org {slug} --name first"))?;
         globals.report(
             || json!({ "slug": slug, "rows": rows }),
             || {

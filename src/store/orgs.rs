@@ -133,7 +133,7 @@ fn insert_org(c: &Connection, slug: &str, owner_email: &str, password_hash: Opti
         "INSERT INTO org (id, slug, owner_id, created_at) VALUES (:id, :slug, :owner, :now)",
         named_params! { ":id": org_id, ":slug": slug, ":owner": owner_id, ":now": now },
     );
-    unless_taken(made, || Error::Conflict(format!("an organization {slug} exists: choose another slug")))?;
+    unless_taken(made, || Error::Conflict(format!("there is an organization {slug} already: choose another slug")))?;
     c.execute(
         "INSERT INTO member (org_id, user_id, role, created_at) VALUES (:org, :user, 'owner', :now)",
         named_params! { ":org": org_id, ":user": owner_id, ":now": now },

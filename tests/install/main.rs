@@ -237,6 +237,7 @@ fn a_system_service_is_shut_in() {
     let place = Place::new();
     let said = place.succeeds(Who::Root, &["--from", "alm", "--systemd", "--no-start"]);
     assert!(said.contains("Next: systemctl enable --now alm"), "{said}");
+    assert!(!said.contains("org create"), "{said}");
     let unit = fs::read_to_string(place.path("root/etc/systemd/system/alm.service")).unwrap();
     for line in [
         "ExecStart=/usr/local/bin/alm serve --data-dir /var/lib/alm",
@@ -273,6 +274,21 @@ fn a_user_service_asks_for_nothing_that_needs_root() {
     for needs_root in ["User=", "DynamicUser=", "ProtectSystem=", "PrivateTmp=", "CapabilityBoundingSet="] {
         assert!(!unit.contains(needs_root), "{needs_root}");
     }
+}
+
+#[test]
+fn who_has_a_service_is_told_how_it_gets_its_first_organization() {
+    let place = Place::new();
+    let said = place.succeeds(Who::Somebody, &["--from", "alm", "--systemd", "--no-start"]);
+    let (alm, data) = (place.user_binary(), place.path("home/.local/share/alm"));
+    let create = "org create acme --owner you@example.com --password-file -";
+    let command = format!("\n  {} {create} --data-dir {}\n", alm.display(), data.display());
+    assert!(said.contains(&command), "{said}");
+    assert!(said.trim_end().ends_with("bin:$PATH\""), "what is needed first is read last: {said}");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("alm.db"), "").unwrap();
+    let again = place.succeeds(Who::Somebody, &["--from", "alm", "--systemd", "--no-start"]);
+    assert!(!again.contains("org create"), "{again}");
 }
 
 #[test]

@@ -1,16 +1,13 @@
 //! What surrounds a file of entries here: this environment, this folder, and who sits at the terminal.
 
 use std::{
-    io::{BufRead, IsTerminal, stdin},
-    os::fd::AsFd,
+    io::{IsTerminal, stdin},
     path::{Path, PathBuf},
 };
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-
 use super::entry::{Input, World};
 use crate::{
-    cli::{output::ask, text::read_text},
+    cli::{terminal::answered, text::read_text},
     seal::from_environment,
 };
 
@@ -48,30 +45,4 @@ impl World for Here {
     fn file(&self, path: &str) -> Result<String, String> {
         read_text(Path::new(path)).map_err(|error| error.to_string())
     }
-}
-
-/// A line from the terminal; a secret one is not shown as it is typed.
-fn answered(question: &str, is_secret: bool) -> Option<String> {
-    ask(question);
-    let terminal = stdin();
-    let shown = tcgetattr(terminal.as_fd()).ok().filter(|_| is_secret);
-    if let Some(shown) = &shown {
-        let mut hidden = shown.clone();
-        hidden.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(terminal.as_fd(), OptionalActions::Now, &hidden).ok()?;
-    }
-    let mut line = String::new();
-    let read = terminal.lock().read_line(&mut line);
-    if let Some(shown) = &shown {
-        tcsetattr(terminal.as_fd(), OptionalActions::Now, shown).ok()?;
-        ask("\n");
-    }
-    read.ok().filter(|bytes| *bytes > 0).map(|_| line.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// Whether the person at the terminal says yes; without one it is no.
-pub(super) fn agrees(question: &str) -> bool {
-    stdin().is_terminal()
-        && answered(&format!("{question} [y/N] "), false)
-            .is_some_and(|answer| ["y", "yes"].contains(&&*answer.trim().to_lowercase()))
 }

@@ -117,7 +117,7 @@ async fn added(globals: &Globals, reach: &Reach, org: &str, new: NewServer, yes:
             || tried.to_json(),
             || format!("added {}: {}\n{}", server.slug, rows::place(&server), tried.to_text()),
         );
-        let again = format!("alm mcp test {} --org {org}", server.slug);
+        let again = globals.command(&format!("mcp test {} --org {org}", server.slug))?;
         return Err(Error::failed(format!("{fault} It is kept; once that is mended: {again}")));
     }
     if !globals.json {
@@ -131,8 +131,8 @@ async fn added(globals: &Globals, reach: &Reach, org: &str, new: NewServer, yes:
     let text = match is_accepted {
         true => "accepted".to_owned(),
         false => format!(
-            "not accepted, so its tools are off; to accept them: alm mcp test {} --org {org} --yes",
-            server.slug
+            "not accepted, so its tools are off; to accept them: {}",
+            globals.command(&format!("mcp test {} --org {org} --yes", server.slug))?
         ),
     };
     globals.report(|| told, || text);

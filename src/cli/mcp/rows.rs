@@ -54,7 +54,7 @@ pub(super) fn get(globals: &Globals, org: &str, slug: &str, as_entry: bool) -> R
 /// The store, and the organization in it.
 pub(super) fn opened(globals: &Globals, org: &str) -> Result<(Store, crate::store::Tenant)> {
     let store = globals.store()?;
-    let tenant = store.org_by_slug(org)?.tenant();
+    let tenant = globals.tenant(&store, org)?;
     Ok((store, tenant))
 }
 

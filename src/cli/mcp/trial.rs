@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{here::agrees, rows::opened};
+use super::rows::opened;
 use crate::{
     cli::{
         globals::Globals,
         reach::Reach,
+        terminal::agrees,
         text::{count_text, shortened, table},
     },
     error::Result,

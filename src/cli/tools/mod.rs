@@ -120,7 +120,7 @@ impl Tools {
             Tools::Set(set) => set.run(globals),
             Tools::Remove { org, name } => {
                 let store = globals.store()?;
-                let tenant = store.org_by_slug(&org)?.tenant();
+                let tenant = globals.tenant(&store, &org)?;
                 block_on(store.org(&tenant).delete_http_tool(name.clone()))?;
                 globals.report(|| json!({ "removed": name }), || format!("removed {name}"));
                 Ok(())
@@ -132,7 +132,7 @@ impl Tools {
 fn add(globals: &Globals, org: &str, file: &Path) -> Result<()> {
     let new = declared::read(&read_text(file)?)?;
     let store = globals.store()?;
-    let tenant = store.org_by_slug(org)?.tenant();
+    let tenant = globals.tenant(&store, org)?;
     let tool = declare::prepare(new, AddedBy::Operator, &globals.sealer()?)?;
     let made = block_on(store.org(&tenant).create_http_tool(tool))?;
     globals.report(
@@ -150,7 +150,7 @@ async fn tried(globals: &Globals, reach: &Reach, org: &str, name: &str, input: &
         return Err(Error::failed("a tool of an MCP server is not run here: alm mcp test lists what there is"));
     }
     let store = globals.store()?;
-    let tenant = store.org_by_slug(org)?.tenant();
+    let tenant = globals.tenant(&store, org)?;
     let tool = store.org(&tenant).http_tool(name)?;
     let schema = serde_json::from_str(&tool.input_schema).unwrap_or_default();
     let faults =
@@ -179,7 +179,7 @@ async fn tried(globals: &Globals, reach: &Reach, org: &str, name: &str, input: &
 impl Set {
     fn run(self, globals: &Globals) -> Result<()> {
         let store = globals.store()?;
-        let tenant = store.org_by_slug(&self.org)?.tenant();
+        let tenant = globals.tenant(&store, &self.org)?;
         let org = store.org(&tenant);
         let is_on = self.on.then_some(true).or(self.off.then_some(false));
         let price = self.price.as_deref().map(|text| declared::price("--price", text)).transpose()?;
@@ -224,7 +224,7 @@ impl Set {
 
 fn list(globals: &Globals, org: &str) -> Result<()> {
     let store = globals.store()?;
-    let tenant = store.org_by_slug(org)?.tenant();
+    let tenant = globals.tenant(&store, org)?;
     let (mut tools, mut cursor): (Vec<Shown>, Option<String>) = (Vec::new(), None);
     loop {
         let page = listing::page(&store.org(&tenant), &[], &Filter::default(), PAGE, cursor.as_deref(), &|_| None)?;
