@@ -60,7 +60,7 @@ interface Page {
 interface SessionActions {
   rename: (session: Api.Session) => Promise<Api.Session | undefined>;
   remove: (session: Api.Session) => Promise<boolean>;
-  changed: (made?: string) => unknown;
+  changed: (id: string) => unknown;
 }
 
 /** What is known of a call that waits before the server was asked about it. */

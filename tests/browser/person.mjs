@@ -14,20 +14,20 @@ export const HOSTILE = `<img src=x onerror="window.hacked=1"><script>window.hack
 
 /**
  * A server that has been set up; `signedIn(use)` is a browser of its owner's. With `upstream: true` a fake model stands
- * beside it, as `upstream`. `flags` are the server's.
+ * beside it, as `upstream`. `flags` are the server's. With `base` the browser comes by another address.
  */
 export async function startOwned({ upstream: withUpstream = false, flags } = {}) {
   const upstream = withUpstream ? await startFakeUpstream() : undefined;
   const alm = await startEmpty(flags);
   const code = new URL(alm.link).hash.slice(1);
   await post(alm, "/auth/setup", { code, orgSlug: ORG, email: EMAIL, password: PASSWORD });
-  const signedIn = (use, options) =>
+  const signedIn = (use, { base = alm.base, ...options } = {}) =>
     withPage(
-      alm.base,
+      base,
       async (page, seen) => {
         const answer = await page.request.post("/api/v1/auth/login", {
           data: { email: EMAIL, password: PASSWORD },
-          headers: { origin: alm.base },
+          headers: { origin: base },
         });
         if (!answer.ok()) throw new Error(`signing in: ${answer.status()} ${await answer.text()}`);
         return use(page, seen);

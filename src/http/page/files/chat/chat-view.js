@@ -10,9 +10,9 @@ import { scroller } from "./scroll.js";
 
 /**
  * The elements of a chat, and what happens to them. `curl()` and `raw()` give text; `rename` and `remove` do it.
- * @param {{ session?: Api.Session, box: HTMLElement, curl: () => string, raw: () => string, rename: () => unknown, remove: () => unknown }} options
+ * @param {{ session?: Api.Session, box: HTMLElement, lost: HTMLElement, curl: () => string, raw: () => string, rename: () => unknown, remove: () => unknown }} options
  */
-export function chatView({ session, box, curl, raw, rename, remove }) {
+export function chatView({ session, box, lost, curl, raw, rename, remove }) {
   const title = h("h2", session?.label ?? "New chat");
   const scrolled = scroller();
   const stream = el("pre.raw", { tabindex: "0", role: "region", "aria-label": "Raw stream", hidden: true });
@@ -52,6 +52,7 @@ export function chatView({ session, box, curl, raw, rename, remove }) {
       h("header", back, title, actions),
       scrolled.element,
       stream,
+      lost,
       offer,
       spoken.element,
       box,

@@ -4,24 +4,23 @@
 //
 // Rule: a reply belongs to the server. A page that reloads, loses the network or comes later follows it from its start.
 
-import { call, request } from "../lib/api.js";
+import { call, caller, request } from "../lib/api.js";
 import { chatCurl } from "../lib/curl.js";
-import { busy, el, fill, h } from "../lib/dom.js";
+import { el, fill, h, notify } from "../lib/dom.js";
 import { look } from "../lib/inbox.js";
 import { knownModels } from "../lib/picker.js";
 import { nothing } from "../lib/states.js";
 import { chatView } from "./chat-view.js";
 import { composer } from "./composer.js";
+import { History } from "./history.js";
+import { isCut, line } from "./line.js";
 import { messageView } from "./message.js";
 import { Reply } from "./reply.js";
 import { Waiting } from "./waiting.js";
 
-/** Messages shown at once; earlier ones on request. */
-const PAGE = 50;
-/** The pauses before each try to find a reply again whose connection was lost. */
-const FOLLOW_PAUSES_MS = [500, 2_000, 5_000];
-/** Longest label made of a question. */
-const LABEL_CHARS_MAX = 60;
+/** What is said while the server cannot be reached. */
+const LOST = "Connection lost. The reply goes on at the server. Reconnecting…";
+const UNSENT = "Cannot reach the server. Your message is sent as soon as it is back. Reconnecting…";
 
 const SUGGESTIONS = [
   "Summarise the periodic table in 3 sentences.",
@@ -83,7 +82,11 @@ export class Chat {
     this.signal = signal;
     this.changed = changed;
     this.running = false;
+    this.wantsStop = false;
+    /** Ends what the server has not answered yet. @type {AbortController | undefined} */
+    this.sending = undefined;
     this.raw = "";
+    this.line = line(signal);
     this.waiting = new Waiting(this);
     this.box = composer({
       known,
@@ -98,11 +101,14 @@ export class Chat {
     this.view = chatView({
       session,
       box: this.box.element,
+      lost: this.line.element,
       curl: () => chatCurl({ body: this.body(this.box.text() || SUGGESTIONS[0]) }),
       raw: () => this.raw,
       rename: () => rename(this.session).then((session) => session && this.renamed(session)),
       remove: () => remove(this.session).then((gone) => gone && this.gone()),
     });
+    this.history = new History(this);
+    this.entitle();
   }
 
   get path() {
@@ -144,11 +150,18 @@ export class Chat {
   renamed(session) {
     this.session = session;
     this.view.title.textContent = session.label;
-    this.changed();
+    this.entitle();
+    this.changed(session.id);
+  }
+
+  /** The tab says which session it holds, and whether a reply is being written. */
+  entitle() {
+    const mark = this.running ? "● " : "";
+    document.title = `${mark}${this.session?.label ?? "New chat"} · ${caller.org} · alm`;
   }
 
   gone() {
-    this.changed();
+    this.changed(this.session.id);
     location.hash = "#sessions";
   }
 
@@ -166,44 +179,25 @@ export class Chat {
 
   /** @param {ShownMessage} message */
   add(message) {
-    const view = this.viewOf(message);
+    const view = this.history.add(message);
     this.view.messages.append(view.element);
     this.view.toEnd();
     return view;
   }
 
+  /** Shows what is stored, and what can be done at its end. */
   async showHistory() {
-    const { messages } = this.view;
-    const list = `/sessions/${part(this.session.id)}/messages?order=desc&pageSize=${PAGE}`;
-    /**
-     * @param {string | null} [cursor]
-     * @returns {Promise<Items<Api.Message>>}
-     */
-    const load = (cursor) => call("GET", cursor ? `${list}&cursor=${part(cursor)}` : list, undefined, this);
-    /** @param {Items<Api.Message>} page */
-    const put = ({ items, hasMore, nextCursor }) => {
-      const shown = items.map((message) => this.viewOf(message).element).reverse();
-      /** @returns {Promise<unknown>} */
-      const more = () =>
-        busy(earlier, "Loading…", async () => {
-          const page = await load(nextCursor);
-          earlier.remove();
-          put(page);
-        });
-      const earlier = el("button.small.earlier", { type: "button", onclick: more }, "Show earlier messages");
-      messages.prepend(...(hasMore ? [earlier] : []), ...shown);
-    };
-    const newest = await load();
-    fill(messages);
-    put(newest);
-    const [last] = newest.items;
+    this.offerMore(await this.history.refresh());
+  }
+
+  /** @param {Api.Message} [last] */
+  offerMore(last) {
     if (this.waiting.some) this.tellWaiting();
     // A reply that failed before its first word is no message.
     if (last && (last.role === "user" || last.status === "error")) return this.offerAgain();
     if (last?.status !== "interrupted" || last.role !== "assistant") return;
-    this.offer("Continue the interrupted reply", () => request("POST", `${this.path}/resume`, {}, this), {
-      before: last.parts,
-    });
+    const resume = () => request("POST", `${this.path}/resume`, {}, this);
+    this.offer("Continue the interrupted reply", resume, { before: last.parts });
   }
 
   /** Asks what is in the box; what cannot be asked comes back into it. */
@@ -220,23 +214,41 @@ export class Chat {
       if (!this.session) fill(this.view.messages, this.suggestions());
       this.box.giveBack(text, error);
     };
-    const open = async () => {
-      if (!this.session) await this.make(text);
-      return request("POST", "/chat", { ...this.body(text), messages: [question] }, this);
-    };
-    await this.run(open, refuse);
+    const asks = this.post({ ...this.body(text), messages: [question] });
+    await this.run(async (signal) => {
+      const response = await asks(signal);
+      if (!this.session) this.made(response.headers.get("x-alm-session-id") ?? "", text);
+      return response;
+    }, refuse);
   }
 
-  /** @param {string} text */
-  async make(text) {
-    const label = text.trim().slice(0, LABEL_CHARS_MAX);
+  /**
+   * How this is posted: as often as it takes, and the server answers once.
+   * @param {object} body
+   */
+  post(body) {
+    const headers = { "Idempotency-Key": freshId() };
+    return (/** @type {AbortSignal} */ signal) => request("POST", "/chat", body, { signal, headers });
+  }
+
+  /**
+   * The question made its session.
+   * @param {string} id
+   * @param {string} label until the session itself is known
+   */
+  made(id, label) {
     const { agentId, model } = this.box.choice();
-    this.session = await call("POST", "/sessions", { label, agentId, ...(model && { metadata: { model } }) });
+    this.session = { id, label, agentId };
     // From here on a reload finds it.
-    history.replaceState(null, "", `#sessions/${part(this.session.id)}`);
+    history.replaceState(null, "", `#sessions/${part(id)}`);
     this.view.made(this.session);
     this.box.made();
-    this.changed(this.session.id);
+    this.entitle();
+    const [method, body] = model ? ["PATCH", { metadata: { model } }] : ["GET"];
+    call(method, `/sessions/${part(id)}`, body, this).then(
+      (session) => this.renamed(session),
+      () => {},
+    );
   }
 
   /**
@@ -244,17 +256,26 @@ export class Chat {
    * @param {(error: any) => void} refuse
    */
   follow(refuse = (error) => this.box.giveBack("", error)) {
-    return this.run(() => request("GET", `${this.path}/stream`, undefined, this), refuse, { quiet: true });
+    return this.run((signal) => request("GET", `${this.path}/stream`, undefined, { signal }), refuse, { quiet: true });
   }
 
-  stop() {
-    return call("POST", `${this.path}/stop`, {});
+  /** Stops the reply; one that cannot be reached is stopped as soon as it can. */
+  async stop() {
+    this.wantsStop = true;
+    this.sending?.abort();
+    if (!this.session) return;
+    try {
+      await call("POST", `${this.path}/stop`, {}, this);
+    } catch (error) {
+      if (!isCut(error)) throw error;
+      notify("The reply will be stopped as soon as the server is reached.");
+    }
   }
 
   /**
    * Shows a button below the messages that begins another reply, in the `place` of one that was.
    * @param {string} text
-   * @param {() => Promise<Response>} open
+   * @param {(signal: AbortSignal) => Promise<Response>} open
    * @param {ReplyPlace} place
    */
   offer(text, open, place) {
@@ -264,25 +285,31 @@ export class Chat {
 
   /**
    * Reads a reply to its end, wherever `open` finds it; `refuse` gets the error if it did not begin. Whether it did.
-   * @param {() => Promise<Response>} open
+   * @param {(signal: AbortSignal) => Promise<Response>} open
    * @param {(error: any) => void} refuse
    * @param {{ quiet?: boolean, place?: ReplyPlace }} [options]
    */
   async run(open, refuse, { quiet = false, place } = {}) {
     if (this.running) return true;
     this.running = true;
+    this.wantsStop = false;
     // To look for a reply changes nothing until there is one.
     if (!quiet) this.begin();
     const reply = new Reply(this, { ...place, isWatched: !quiet });
+    this.sending = new AbortController();
+    const end = AbortSignal.any([this.signal, this.sending.signal]);
     try {
-      await reply.read(await open());
+      const response = await this.line.until(open, { said: quiet ? LOST : UNSENT, end, isPatient: !quiet });
+      this.sending = undefined;
+      await reply.read(response);
     } catch (error) {
-      if (!reply.begun && !this.signal.aborted) refuse(error);
+      if (!reply.begun && !this.signal.aborted)
+        refuse(end.aborted ? { message: "Stopped before it was sent." } : error);
     }
+    this.sending = undefined;
+    for (let tries = 0; reply.isCut && !this.signal.aborted; tries++) await this.findAgain(reply, tries);
     this.running = false;
-    if (this.signal.aborted) return reply.begun;
-    if (reply.begun && reply.message.state === "arriving") await this.findAgain(reply);
-    else this.ended(reply);
+    if (!this.signal.aborted) this.ended(reply);
     return reply.begun;
   }
 
@@ -298,13 +325,15 @@ export class Chat {
   begin() {
     fill(this.view.offer);
     this.box.run(true);
+    this.entitle();
   }
 
   /** @param {Reply} reply */
   ended({ begun, message }) {
     this.box.run(false);
+    this.entitle();
     if (!begun) return;
-    this.changed();
+    this.changed(this.session.id);
     if (this.waiting.some) {
       this.tellWaiting();
       look();
@@ -332,28 +361,35 @@ export class Chat {
    */
   replace(from, body, refuse, versions) {
     const asked = { sessionId: this.session.id, ...this.box.choice(), ...body };
-    return this.run(() => request("POST", "/chat", asked, this), refuse, { place: { from, versions } });
+    return this.run(this.post(asked), refuse, { place: { from, versions } });
   }
 
   /**
-   * The connection was lost in mid-reply, which continues on the server.
+   * The connection was lost in mid-reply, which goes on at the server: it is read again, or as it was stored.
    * @param {Reply} reply
+   * @param {number} tries in vain so far
    */
-  async findAgain(reply) {
-    for (const pause of FOLLOW_PAUSES_MS) {
-      await new Promise((resolve) => setTimeout(resolve, pause));
-      if (this.signal.aborted) return;
-      try {
-        await this.showHistory();
-        this.box.run(false);
-        await this.follow();
-        return;
-      } catch {
-        // It is tried again, and then given up, in words.
-      }
+  async findAgain(reply, tries) {
+    /** @type {Api.Message | undefined} */
+    let last;
+    /** @param {AbortSignal} signal */
+    const attempt = async (signal) => {
+      if (this.wantsStop) await call("POST", `${this.path}/stop`, {}, { signal });
+      const response = await request("GET", `${this.path}/stream`, undefined, { signal });
+      if (response.status === 204) last = await this.history.refresh(signal);
+      return response;
+    };
+    /** @type {Response} */
+    let response;
+    try {
+      response = await this.line.until(attempt, { said: LOST, end: this.signal, tries });
+    } catch (error) {
+      if (!this.signal.aborted) reply.fail(error);
+      return undefined;
     }
-    reply.message.error = { message: "The connection was lost. Reload the page to see the rest." };
-    reply.paint();
-    this.box.run(false);
+    // Cut again, it is found again.
+    if (response.status !== 204) return reply.read(response).catch(() => {});
+    reply.settle(last);
+    return this.offerMore(last);
   }
 }

@@ -32,8 +32,11 @@ export function eventSplitter(onData) {
   };
 }
 
+/** How long a server that is there is silent at most: it says something every 15 s. */
+const SILENCE_MS = 40_000;
+
 /**
- * The data of each event of a response, as it arrives.
+ * The data of each event of a response, as it arrives. It ends where nothing is heard any more.
  * @param {Response} response
  */
 export async function* events(response) {
@@ -42,12 +45,17 @@ export async function* events(response) {
   const splitter = eventSplitter((data) => arrived.push(data));
   if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const end = () => reader.cancel().catch(() => {});
+  const read = () => {
+    const silence = setTimeout(end, SILENCE_MS);
+    return reader.read().finally(() => clearTimeout(silence));
+  };
   try {
-    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+    for (let piece = await read(); !piece.done; piece = await read()) {
       splitter.feed(piece.value);
       yield* arrived.splice(0);
     }
   } finally {
-    reader.cancel().catch(() => {});
+    end();
   }
 }

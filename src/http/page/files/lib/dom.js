@@ -101,6 +101,23 @@ export function fill(element, ...children) {
 }
 
 /**
+ * Makes these the children of `parent`, in this order. Only what is not in its place is moved, and the focus stays where it is.
+ * @param {Element} parent
+ * @param {Element[]} children
+ */
+export function arrange(parent, children) {
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let next = parent.firstElementChild;
+  for (const child of children) {
+    if (child === next) next = next.nextElementSibling;
+    else parent.insertBefore(child, next);
+  }
+  if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
+}
+
+/**
  * @param {Element} gone
  * @param {Element} element
  */
