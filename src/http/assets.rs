@@ -122,11 +122,12 @@ fn collect(dir: &'static Dir, prefix: &str, below: &str, files: &mut BTreeMap<&'
 pub(in crate::http) fn without_comments(script: &str) -> String {
     let mut inside = false;
     let is_code = |line: &&str| {
-        let text = line.trim_start();
-        let opens = !inside && text.starts_with("/**");
-        let is_comment = inside || opens || text.starts_with("//");
+        let text = line.trim();
+        let opens = text.starts_with("/**");
+        // A cast begins a line as a comment does, and ends before what is cast.
+        let is_comment = (inside || opens) && text.find("*/").is_none_or(|end| end + 2 == text.len());
         inside = (inside || opens) && !text.contains("*/");
-        !is_comment
+        !(is_comment || text.starts_with("//"))
     };
     script.split_inclusive('\n').filter(is_code).collect()
 }
@@ -271,8 +272,11 @@ mod tests {
 
     #[test]
     fn comments_of_our_scripts_are_not_served_and_nothing_else_of_them_is_missing() {
-        let script = "// @ts-check\n\n/**\n * What it does.\n */\nf(\"// text\"); // why\n  // more\n  /** @type {X} */\n  g(/** @type {Y} */ (x));\n/x*/.y;\n";
-        assert_eq!(without_comments(script), "\nf(\"// text\"); // why\n  g(/** @type {Y} */ (x));\n/x*/.y;\n");
+        let script = "// @ts-check\n\n/**\n * What it does.\n */\nf(\"// text\"); // why\n  // more\n  /** @type {X} */\n  g(/** @type {Y} */ (x));\n  /** @type {Z} */ (z).y = 1;\n/x*/.y;\n";
+        assert_eq!(
+            without_comments(script),
+            "\nf(\"// text\"); // why\n  g(/** @type {Y} */ (x));\n  /** @type {Z} */ (z).y = 1;\n/x*/.y;\n"
+        );
     }
 
     #[tokio::test]

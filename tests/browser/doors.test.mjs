@@ -1,7 +1,10 @@
 // The doors of the pages: addresses where nothing is, coming back, and how little a first look asks for.
 
 import assert from "node:assert/strict";
+import { readFile, readdir } from "node:fs/promises";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
 import { startEmpty } from "../clients/alm.mjs";
 import { withPage } from "./browser.mjs";
 import { ORG, open, startOwned } from "./person.mjs";
@@ -9,6 +12,8 @@ import { ORG, open, startOwned } from "./person.mjs";
 // What a page at the door may ask for and weigh, over the wire.
 const REQUESTS_MAX = 12;
 const BYTES_MAX = 90 * 1_024;
+
+const FILES = fileURLToPath(new URL("../../src/http/page/files", import.meta.url));
 
 let alm;
 let empty;
@@ -106,4 +111,21 @@ test("the front door leads to setting up, once", async () => {
     await page.goto("/setup");
     await page.getByRole("heading", { name: "This server is set up" }).waitFor();
   });
+});
+
+test("what is served of a script is all of it but comments", async () => {
+  const plain = (text) =>
+    ts.transpileModule(text, {
+      compilerOptions: { removeComments: true, target: "esnext", module: "esnext" },
+    }).outputText;
+  const names = (await readdir(FILES, { recursive: true })).filter((name) => name.endsWith(".js"));
+  let ours = 0;
+  for (const name of names) {
+    const source = await readFile(`${FILES}/${name}`, "utf8");
+    const served = await (await fetch(`${alm.base}/_page/${name}`)).text();
+    if (source.startsWith("// @ts-check")) ours += 1;
+    else assert.equal(served, source, name);
+    assert.equal(plain(served), plain(source), name);
+  }
+  assert.ok(ours > 50, `${ours} scripts of our own`);
 });
