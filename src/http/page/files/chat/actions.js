@@ -151,6 +151,7 @@ export function messageActions(chat, { element: article, body, show }) {
     "Edit",
     whenIdle(() => edit(textOf(current))),
   );
+  change.classList.add("edit");
   const count = h("span");
   const back = button("‹", () => turn(-1), "Version before");
   const on = button("›", () => turn(1), "Version after");

@@ -9,25 +9,22 @@ import { chatCurl } from "../lib/curl.js";
 import { el, fill, h, notify } from "../lib/dom.js";
 import { look } from "../lib/inbox.js";
 import { knownModels } from "../lib/picker.js";
-import { nothing } from "../lib/states.js";
 import { chatView } from "./chat-view.js";
 import { composer } from "./composer.js";
 import { History } from "./history.js";
 import { isCut, line } from "./line.js";
 import { messageView } from "./message.js";
+import { keepUp, keys } from "./live.js";
 import { Reply } from "./reply.js";
+import { SUGGESTIONS, suggestions } from "./suggestions.js";
 import { Waiting } from "./waiting.js";
 
 /** What is said while the server cannot be reached. */
 const LOST = "Connection lost. The reply goes on at the server. Reconnecting…";
 const UNSENT = "Cannot reach the server. Your message is sent as soon as it is back. Reconnecting…";
 
-const SUGGESTIONS = [
-  "Summarise the periodic table in 3 sentences.",
-  "Think: is 221 prime?",
-  "What time is it?",
-  "Show me Markdown",
-];
+/** What was typed and not sent, by session, for as long as the page is open. @type {Map<string, string>} */
+const drafts = new Map();
 
 /** An id for a message that is asked here. A page over plain HTTP has no `randomUUID`. */
 const freshId = () =>
@@ -64,6 +61,8 @@ export async function showChat(element, { id, agent, isOwner, signal, rename, re
   fill(element, chat.view.element);
   if (chat.waiting.some) chat.tellWaiting();
   chat.box.focus();
+  keys(chat);
+  keepUp(chat);
   if (!session) return;
   chat.view.toEnd();
   // Not awaited: it lasts as long as a reply does.
@@ -94,6 +93,8 @@ export class Chat {
       agent: session ? session.agentId : agent,
       model: session?.metadata?.model,
       isNew: !session,
+      draft: drafts.get(session?.id ?? ""),
+      typed: (text) => drafts.set(this.session?.id ?? "", text),
       picked: (model) => this.remember(model),
       send: () => this.send(),
       stop: () => this.stop(),
@@ -115,6 +116,10 @@ export class Chat {
     return `/chat/${part(this.session.id)}`;
   }
 
+  get sessionPath() {
+    return `/sessions/${part(this.session.id)}`;
+  }
+
   /**
    * What is posted to ask this.
    * @param {string} text
@@ -125,14 +130,7 @@ export class Chat {
   }
 
   suggestions() {
-    /** @param {string} text */
-    const suggestion = (text) =>
-      el("button", { type: "button", onclick: () => this.box.set(text) && this.send() }, text);
-    return nothing(
-      "What would you like to ask?",
-      "The reply is streamed and stored by the same API that your programs use.",
-      h("div.suggestions", SUGGESTIONS.map(suggestion)),
-    );
+    return suggestions((text) => this.box.set(text) && this.send());
   }
 
   /**
@@ -141,23 +139,26 @@ export class Chat {
    */
   async remember(model) {
     if (!this.session) return;
-    const path = `/sessions/${part(this.session.id)}`;
+    const path = this.sessionPath;
     const { metadata } = await call("GET", path, undefined, this);
     this.session = await call("PATCH", path, { metadata: { ...metadata, model: model || undefined } }, this);
   }
 
   /** @param {Api.Session} session */
   renamed(session) {
-    this.session = session;
-    this.view.title.textContent = session.label;
-    this.entitle();
+    this.entitle(session);
     this.changed(session.id);
   }
 
-  /** The tab says which session it holds, and whether a reply is being written. */
-  entitle() {
-    const mark = this.running ? "● " : "";
-    document.title = `${mark}${this.session?.label ?? "New chat"} · ${caller.org} · alm`;
+  /**
+   * The tab says which session it holds, and whether a reply is being written.
+   * @param {Api.Session} [session] as it is now
+   */
+  entitle(session) {
+    if (session) this.session = session;
+    const label = this.session?.label ?? "New chat";
+    this.view.title.textContent = label;
+    document.title = `${this.running ? "● " : ""}${label} · ${caller.org} · alm`;
   }
 
   gone() {
@@ -245,7 +246,7 @@ export class Chat {
     this.box.made();
     this.entitle();
     const [method, body] = model ? ["PATCH", { metadata: { model } }] : ["GET"];
-    call(method, `/sessions/${part(id)}`, body, this).then(
+    call(method, this.sessionPath, body, this).then(
       (session) => this.renamed(session),
       () => {},
     );

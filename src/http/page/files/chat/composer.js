@@ -8,10 +8,11 @@ import { modelPicker } from "../lib/picker.js";
 
 /**
  * The box; `send()` and `stop()` are what its buttons do.
- * @param {{ known: KnownModels, agents: Api.Agent[], agent?: string | null, model?: string, isNew: boolean, picked: (model: string) => unknown, send: () => unknown, stop: () => unknown }} options
+ * @param {{ known: KnownModels, agents: Api.Agent[], agent?: string | null, model?: string, isNew: boolean, draft?: string, typed: (text: string) => unknown, picked: (model: string) => unknown, send: () => unknown, stop: () => unknown }} options
  */
-export function composer({ known, agents, agent, model: chosenModel, isNew, picked, send, stop }) {
-  const text = el("textarea", { rows: "2", placeholder: "Ask something", "aria-label": "Message" });
+export function composer({ known, agents, agent, model: chosenModel, isNew, draft = "", typed, picked, send, stop }) {
+  const text = el("textarea", { rows: "2", placeholder: "Ask something", "aria-label": "Message", value: draft });
+  text.addEventListener("input", () => typed(text.value));
   const wrong = el("p.alert", { role: "alert", hidden: true });
   const chosen = agents.find(({ id, slug }) => id === agent || slug === agent);
   const who = select(
@@ -54,6 +55,7 @@ export function composer({ known, agents, agent, model: chosenModel, isNew, pick
     /** @param {string} value */
     set(value) {
       text.value = value;
+      typed(value);
       wrong.hidden = true;
       return true;
     },
@@ -66,6 +68,7 @@ export function composer({ known, agents, agent, model: chosenModel, isNew, pick
      */
     giveBack(asked, error) {
       text.value = [asked, text.value].filter(Boolean).join("\n");
+      typed(text.value);
       fill(
         wrong,
         sentence(error.message),

@@ -71,6 +71,10 @@ export class History {
     const shown = [...view.messages.children];
     view.keepingTheEnd(() => {
       const newest = items.map((message) => this.elementOf(message)).reverse();
+      // A reply that failed before its first word is not stored; its reason stays.
+      const last = shown.at(-1);
+      if (last?.matches(".theirs") && items[0]?.role === "user" && last.previousElementSibling === newest.at(-1))
+        newest.push(/** @type {HTMLElement} */ (last));
       const first = shown.findIndex((element) => newest.includes(/** @type {HTMLElement} */ (element)));
       if (first < 0) {
         this.cursor = hasMore ? nextCursor : null;

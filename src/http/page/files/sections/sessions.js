@@ -5,14 +5,13 @@
 import { call } from "../lib/api.js";
 import { showChat } from "../chat/chat.js";
 import { ask, dialog } from "../lib/dialog.js";
-import { el, fill, h, notify } from "../lib/dom.js";
+import { fill, h, notify } from "../lib/dom.js";
 import { field, form, input, FieldError } from "../lib/form.js";
-import { count, moment } from "../lib/format.js";
 import { failure, loading, nothing } from "../lib/states.js";
+import { sessionList } from "./session-list.js";
 
-/** How long to wait for the next letter of a search. */
-const TYPING_MS = 200;
-const PAGE = 30;
+/** Where a key is a letter. */
+const WRITING = "input, textarea, select, [contenteditable]";
 
 /**
  * Shows the section; returns a function that follows `#sessions/…`.
@@ -41,7 +40,10 @@ export async function sessions(page) {
         signal,
         rename,
         remove,
-        changed: list.reload,
+        changed: (id) => {
+          list.mark(id);
+          list.touch(id);
+        },
       });
     } catch (error) {
       if (signal.aborted) return undefined;
@@ -54,113 +56,23 @@ export async function sessions(page) {
     }
     return undefined;
   };
-  await Promise.all([list.reload(), follow(page.rest)]);
+  document.addEventListener("keydown", (event) => slash(event, list.search), { signal: page.signal });
+  await Promise.all([list.load(), follow(page.rest)]);
   list.mark(page.rest[0]);
   return follow;
 }
 
-/** @param {Page} page */
-function sessionList(page) {
-  const items = h("ul");
-  const more = el("button.small", { type: "button", hidden: true, onclick: () => load(cursor) }, "Show more");
-  const search = el("input", {
-    type: "search",
-    placeholder: "Search",
-    "aria-label": "Search sessions and messages",
-    autocomplete: "off",
-  });
-  const found = el("p.away", { role: "status" });
-  const body = h("div.list-body", loading(5));
-  /** @type {string | null} */
-  let cursor = null;
-  /** @type {string | undefined} */
-  let marked;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let typing;
-  let asked = new AbortController();
-
-  /** @param {string | null} [after] */
-  const load = async (after) => {
-    asked.abort();
-    asked = new AbortController();
-    const query = new URLSearchParams({ limit: String(PAGE) });
-    if (search.value.trim()) query.set("q", search.value.trim());
-    if (after) query.set("cursor", after);
-    try {
-      const answer = await call("GET", `/sessions?${query}`, undefined, {
-        signal: AbortSignal.any([asked.signal, page.signal]),
-      });
-      show(answer, after);
-    } catch (error) {
-      if (error.name !== "AbortError")
-        fill(
-          body,
-          failure(error, () => load(after)),
-        );
-    }
-  };
-  /**
-   * @param {Items<Api.Session>} answer
-   * @param {string | null} [after]
-   */
-  const show = (answer, after) => {
-    const rows = answer.items.map((session) => row(session));
-    if (after) items.append(...rows);
-    else fill(items, rows);
-    cursor = answer.nextCursor;
-    more.hidden = !answer.hasMore;
-    const isSearch = search.value.trim() !== "";
-    if (isSearch) found.textContent = `${count(items.childElementCount, "session")} found`;
-    fill(
-      body,
-      items.childElementCount > 0 ? [items, more] : h("p.quiet.pad", isSearch ? "No matches." : "No sessions yet."),
-    );
-    mark(marked);
-  };
-  /** @param {string} [id] */
-  const mark = (id) => {
-    marked = id;
-    for (const link of items.querySelectorAll("a")) {
-      if (link.dataset.id === id) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
-    }
-  };
-  search.addEventListener("input", () => {
-    clearTimeout(typing);
-    body.setAttribute("aria-busy", "true");
-    typing = setTimeout(() => load().finally(() => body.removeAttribute("aria-busy")), TYPING_MS);
-  });
-  const head = h("div.list-head", search, el("a.button.primary", { href: "#sessions/new" }, "New chat"));
-  return {
-    element: el("nav.list", { "aria-label": "Sessions" }, head, found, body),
-    reload: (/** @type {string | undefined} */ made = undefined) => {
-      marked = made ?? marked;
-      return load();
-    },
-    mark,
-  };
-}
-
-/** @type {Record<string, string>} */
-const STATES = { running: "replying…", awaiting_approval: "needs approval", interrupted: "interrupted" };
-
-/** @param {Api.Session} session */
-function row({ id, label, status, agentName, updatedAt, snippet }) {
-  return h(
-    "li",
-    el(
-      "a",
-      { href: `#sessions/${encodeURIComponent(id)}`, "data-id": id },
-      h("span.label", label),
-      h(
-        "span.quiet",
-        [agentName, STATES[status]].filter(Boolean).join(" · "),
-        agentName || STATES[status] ? " · " : "",
-        moment(updatedAt),
-      ),
-      snippet && h("span.snippet", snippet),
-    ),
-  );
+/**
+ * A slash leads to the search, unless it is written.
+ * @param {KeyboardEvent} event
+ * @param {HTMLElement} search
+ */
+function slash(event, search) {
+  const target = /** @type {Element} */ (event.target);
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (target.closest(`${WRITING}, dialog`) || !search.offsetParent) return;
+  event.preventDefault();
+  search.focus();
 }
 
 /**
