@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
 
 /** The two screens that pages are looked at on. */
@@ -55,7 +56,10 @@ async function fromDisk(browser, folder) {
     async (route) => {
       const [, file, door, settings] = new URL(route.request().url()).pathname.match(named);
       const name = file ?? `${door ?? settings}.html`;
-      const body = await readFile(join(folder, name)).catch(() => null);
+      const packed = () => readFile(join(folder, `${name}.gz`)).then(gunzipSync);
+      const body = await readFile(join(folder, name))
+        .catch(packed)
+        .catch(() => null);
       if (!body) return route.continue();
       const contentType = `${TYPES[name.split(".").at(-1)]}; charset=utf-8`;
       if (file) return route.fulfill({ body, contentType });

@@ -1,8 +1,8 @@
 //! The pages: `/setup`, `/login` and `/{org}/settings`, and the one that says that nothing is here, from this binary alone.
 //!
 //! `files/` holds them: plain HTML, CSS and ES modules, as they are served but for comments. Reading order there: `settings.js`, `lib/api.js`,
-//! `lib/dom.js`, then `sections/`, a module or a folder for each; `chat/` is the playground, and `chat/marked/` is vendored,
-//! its README says from where.
+//! `lib/dom.js`, then `sections/`, a module or a folder for each; `chat/` is the playground, and `chat/marked/` and
+//! `chat/temml/` are vendored, their READMEs say from where.
 //!
 //! Rule: a page makes no request to any other host, runs no inline script, and makes no HTML out of text; its content security
 //! policy holds the browser to all three. Rule: the pages hold no data, so anyone may have them: what they show comes from the API.
@@ -79,17 +79,19 @@ mod tests {
     /// What browsers may have to read in all, without what is vendored.
     const BYTES_MAX: usize = 260_000;
     const PREFIX: &str = "/_page";
-    const VENDORED: &str = "chat/marked/";
+    const VENDORED: [&str; 2] = ["chat/marked", "chat/temml"];
 
     /// Every file, by name.
     fn texts() -> Vec<(&'static str, &'static str)> {
         fn collect(dir: &'static Dir, into: &mut Vec<(&'static str, &'static str)>) {
+            if VENDORED.iter().any(|vendored| dir.path().ends_with(vendored)) {
+                return;
+            }
             into.extend(dir.files().map(|file| (file.path().to_str().unwrap(), file.contents_utf8().unwrap())));
             dir.dirs().for_each(|inner| collect(inner, into));
         }
         let mut texts = Vec::new();
         collect(&FILES, &mut texts);
-        texts.retain(|(name, _)| !name.starts_with(VENDORED));
         texts
     }
 

@@ -5,15 +5,19 @@
 // Rule: HTML in the text stays text, a link goes to the web or to mail or nowhere, and nothing is fetched: a picture
 // becomes a link to it.
 
-import { copyButton, el, h } from "../lib/dom.js";
-import { lexer } from "./marked/marked.esm.js";
+import { el, h } from "../lib/dom.js";
+import { code, grow } from "./code.js";
+import { Marked } from "./marked/marked.esm.js";
+import { extensions, formula } from "./maths.js";
+
+const marked = new Marked({ extensions });
 
 /** Longer text is shown as it is. */
 const CHARS_MAX = 200_000;
 /** Deeper nesting is shown as it is. */
 const DEPTH_MAX = 24;
 
-/** @type {WeakMap<Element, { raw: string, node: any }[]>} */
+/** @type {WeakMap<Element, { raw: string, lang?: string, node: any }[]>} */
 const rendered = new WeakMap();
 
 /**
@@ -26,8 +30,12 @@ export function showMarkdown(element, text) {
   const tokens = blocksOf(text);
   let same = 0;
   while (same < before.length && same < tokens.length && before[same].raw === tokens[same].raw) same++;
+  // A block of code that grows keeps what of it is right.
+  const growing = before[same]?.node;
+  if (tokens[same]?.type === "code" && before[same]?.lang === tokens[same].lang && grow(growing, tokens[same].text))
+    before[same++].raw = tokens[same - 1].raw;
   for (const { node } of before.slice(same)) node?.remove();
-  const added = tokens.slice(same).map((token) => ({ raw: token.raw, node: block(token, 0) }));
+  const added = tokens.slice(same).map((token) => ({ raw: token.raw, lang: token.lang, node: block(token, 0) }));
   element.append(...added.map(({ node }) => node).filter(Boolean));
   rendered.set(element, [...before.slice(0, same), ...added]);
 }
@@ -40,7 +48,7 @@ function blocksOf(text) {
   const plain = [{ type: "plain", raw: text }];
   if (text.length > CHARS_MAX) return plain;
   try {
-    return lexer(text);
+    return marked.lexer(text);
   } catch {
     return plain; // nested too deep for it
   }
@@ -61,6 +69,7 @@ const blocks = {
   list: (t, depth) =>
     el(t.ordered ? "ol" : "ul", { start: t.ordered && t.start !== 1 ? t.start : null }, items(t, depth)),
   code: (t) => code(t.text, t.lang),
+  formulas: (t) => h("p", formula(t)),
   table: (t, depth) => table(t, depth),
 };
 
@@ -70,6 +79,7 @@ const spans = {
   escape: (t) => t.text,
   html: (t) => t.raw,
   br: () => h("br"),
+  formula: (t) => formula(t),
   codespan: (t) => h("code", t.text),
   strong: (t, depth) => h("strong", inlines(t.tokens, depth)),
   em: (t, depth) => h("em", inlines(t.tokens, depth)),
@@ -117,24 +127,6 @@ function made(kinds, token, depth) {
   const make = Object.hasOwn(kinds, token.type) && depth < DEPTH_MAX ? kinds[token.type] : () => token.raw;
   const node = make(token, depth + 1);
   return Array.isArray(node) ? h("span", node) : node;
-}
-
-/**
- * A block of code with its language and a button that copies it.
- * @param {string} text
- * @param {string} [language]
- */
-export function code(text, language) {
-  const label = (language ?? "").split(/\s/)[0];
-  return h(
-    "figure.code",
-    h(
-      "figcaption",
-      h("span", label || "text"),
-      copyButton(() => text),
-    ),
-    el("pre", { tabindex: "0", role: "region", "aria-label": label ? `Code, ${label}` : "Code" }, h("code", text)),
-  );
 }
 
 /**

@@ -6,7 +6,8 @@ import { el, fill, h } from "../lib/dom.js";
 import { duration } from "../lib/format.js";
 import { messageActions } from "./actions.js";
 import { footOf } from "./foot.js";
-import { code, link, showMarkdown } from "./markdown.js";
+import { code } from "./code.js";
+import { link, showMarkdown } from "./markdown.js";
 import { json, toolView } from "./tool.js";
 
 /**

@@ -3,7 +3,7 @@
 // A call of a tool in a message: what it was given, what came of it, and while it waits the card that asks.
 
 import { fill, h } from "../lib/dom.js";
-import { code } from "./markdown.js";
+import { code } from "./code.js";
 
 /** Longest piece of a tool's JSON that is shown. */
 const JSON_CHARS_MAX = 50_000;
