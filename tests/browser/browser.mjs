@@ -7,8 +7,15 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
 
-/** The two screens that pages are looked at on. */
-export const SCREENS = { phone: { width: 360, height: 740 }, desktop: { width: 1280, height: 800 } };
+/** The screens that pages are looked at on. */
+export const SCREENS = {
+  narrow: { width: 320, height: 640 },
+  phone: { width: 360, height: 740 },
+  sideways: { width: 844, height: 390 },
+  tablet: { width: 768, height: 1024 },
+  desktop: { width: 1280, height: 800 },
+  wide: { width: 1920, height: 1080 },
+};
 
 /**
  * Runs `use(page)` in a browser with an empty profile. Afterwards it must have asked no host but that of `base`, broken no

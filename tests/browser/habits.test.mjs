@@ -10,10 +10,15 @@ import { SCREENS, withPage } from "./browser.mjs";
 import { ORG, asPerson, open, startOwned } from "./person.mjs";
 import { assertSound } from "./sound.mjs";
 
-const LOOKS = Object.keys(SCREENS).flatMap((screen) =>
-  ["light", "dark"].map((colorScheme) => ({ screen, colorScheme, reducedMotion: "reduce" })),
-);
 const PICTURES = process.env.ALM_PICTURES;
+const ALL = Boolean(process.env.ALM_PICTURES_ALL);
+
+/** Two screens in both colours, and the narrowest; for pictures of every state all screens in both. */
+const LOOKS = Object.keys(SCREENS).flatMap((screen) =>
+  ["light", "dark"]
+    .filter((scheme) => ALL || ["phone", "desktop"].includes(screen) || (screen === "narrow" && scheme === "light"))
+    .map((colorScheme) => ({ screen, colorScheme, reducedMotion: "reduce" })),
+);
 const SECTIONS = ["keys", "models", "agents", "tools", "approvals", "usage", "account", "sessions", "sessions/new"];
 
 let alm;
@@ -84,7 +89,7 @@ const SHOWN = {
 };
 
 async function picture(page, state) {
-  const name = SHOWN[state] ?? (process.env.ALM_PICTURES_ALL && state);
+  const name = SHOWN[state] ?? (ALL && state);
   if (!PICTURES || !name) return;
   await mkdir(PICTURES, { recursive: true });
   await page.screenshot({ path: join(PICTURES, `${name}.png`), animations: "disabled", caret: "hide" });
@@ -135,9 +140,10 @@ for (const look of LOOKS) {
       for (const [section, ...buttons] of openers) {
         await open(page, section);
         const button = buttons.at(-1);
-        for (const name of buttons) await page.getByRole("button", { name }).first().click();
+        for (const button of buttons) await page.getByRole("button", { name: button }).first().click();
         await page.getByRole("dialog").waitFor();
         await assertSound(page, button);
+        await picture(page, `${section.replace("/", "-")}-${button.replaceAll(" ", "-")}-${name}`);
         await page.keyboard.press("Escape");
         assert.equal(await page.getByRole("dialog").count(), 0, button);
       }
@@ -148,13 +154,19 @@ for (const look of LOOKS) {
     await withPage(
       alm.base,
       async (page) => {
-        for (const path of ["/login", "/setup", "/setup#code"]) {
+        for (const [path, door] of [
+          ["/login", "login"],
+          ["/setup", "set-up-already"],
+          ["/nothing/here", "nothing-here"],
+        ]) {
           await page.goto(path);
           await page.getByRole("heading", { level: 1 }).waitFor();
           await assertSound(page, path);
+          await picture(page, `${door}-${name}`);
         }
         await page.goto("/docs");
         await page.getByText("/api/v1/agents", { exact: true }).first().waitFor();
+        await picture(page, `docs-${name}`);
         await assertSound(page, "/docs", { within: { include: [[".top"], [".caller"]] } });
       },
       look,
