@@ -170,6 +170,7 @@ CREATE TABLE provider_model (
     cached_input_price TEXT,
     context_window     INTEGER,                             -- tokens; NULL: unknown
     facts              TEXT CHECK (json_valid(facts)),      -- JSON object: what its server said or showed of it; NULL: nothing yet
+    is_offered         INTEGER NOT NULL DEFAULT 1,          -- 0: listed to its owner, and asked by nobody
     PRIMARY KEY (provider_id, name)
 ) STRICT, WITHOUT ROWID;
 

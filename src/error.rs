@@ -58,6 +58,9 @@ pub enum Error {
     /// The upstream model's server answered, and refused.
     #[error("{message}")]
     ModelRefused { why: Refused, message: String },
+    /// A provider's test failed, for its owner alone: of which model, and what its server said in its own words, without secrets.
+    #[error("{failed}")]
+    TestFailed { failed: Box<Error>, model: Option<String>, said: Option<String> },
     /// Not now: draining, disk full, every place taken.
     #[error("{message}")]
     Unavailable { message: Cow<'static, str>, retry_after: Duration },
@@ -250,6 +253,7 @@ impl Error {
             }
             Error::TooManyRequests { .. } => ErrorCode::TooManyRequests,
             Error::ModelUnavailable(_) | Error::ModelRefused { .. } => ErrorCode::ModelUnavailable,
+            Error::TestFailed { failed, .. } => failed.code(),
             Error::Unavailable { .. } => ErrorCode::ServiceUnavailable,
             Error::Failed { .. } | Error::Internal(_) => ErrorCode::Internal,
         }
@@ -259,6 +263,7 @@ impl Error {
     pub fn public_text(&self) -> String {
         match self {
             Error::Failed { .. } | Error::Internal(_) => INTERNAL_TEXT.into(),
+            Error::TestFailed { failed, .. } => failed.public_text(),
             other => other.to_string(),
         }
     }

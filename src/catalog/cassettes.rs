@@ -65,7 +65,7 @@ impl Catalog {
         }
         let model = |name: String| {
             let told = new.models.iter().find(|model| model.name == name).cloned();
-            told.unwrap_or(ProviderModel { name, pricing: None, context_window: None, facts: None })
+            told.unwrap_or_else(|| ProviderModel::named(name))
         };
         let speed = match new.speed {
             Speed::Instant => 0.0,
@@ -101,10 +101,16 @@ impl Catalog {
     }
 
     /// Reads a cassette, as the test of a provider does whose models answer elsewhere.
-    pub(super) async fn test_cassette(&self, provider: &Provider, cassette: &Cassette) -> Result<TestReport> {
+    pub(super) async fn test_cassette(
+        &self,
+        provider: &Provider,
+        cassette: &Cassette,
+        model: Option<String>,
+    ) -> Result<TestReport> {
         let began = Instant::now();
         let models: Vec<_> = self.recorded_models(cassette).await?.into_iter().map(|model| model.name).collect();
-        let model = provider.models.first().map(|model| &model.name).or(models.first()).cloned().unwrap_or_default();
+        let first = || provider.offered().next().map(|model| &model.name).or(models.first()).cloned();
+        let model = model.or_else(first).unwrap_or_default();
         if !models.contains(&model) {
             let file = cassette::name_of(cassette.file.as_ref());
             return Err(Error::ModelUnavailable(format!("{model} does not answer in {file}: refresh the provider")));

@@ -28,6 +28,7 @@ const MODELS_MAX: usize = 2_000;
 const MODEL_NAME_CHARS_MAX: usize = 200;
 
 /// A provider that is to be kept.
+#[derive(Default)]
 pub struct NewProvider {
     pub slug: String,
     /// Absent: the preset's of that slug.
@@ -35,6 +36,8 @@ pub struct NewProvider {
     pub key: Option<NewCredential>,
     pub headers: Vec<(String, String)>,
     pub models: Vec<ProviderModel>,
+    pub paid_elsewhere: bool,
+    pub system_anywhere: Option<bool>,
 }
 
 /// What is to change of a provider; what is absent stays.
@@ -44,6 +47,8 @@ pub struct ProviderChange {
     pub key: Option<NewCredential>,
     pub headers: Option<Vec<(String, String)>>,
     pub models: Option<Vec<ProviderModel>>,
+    pub paid_elsewhere: Option<bool>,
+    pub system_anywhere: Option<Option<bool>>,
 }
 
 impl Catalog {
@@ -56,8 +61,15 @@ impl Catalog {
             Error::invalid("baseUrl", "required: the API's base URL, such as http://127.0.0.1:11434/v1")
         })?;
         let mut provider = Provider::new(new.slug, "");
-        let (headers, models) = (Some(new.headers), Some(new.models));
-        self.change(&mut provider, ProviderChange { base_url: Some(base_url), key: new.key, headers, models })?;
+        let change = ProviderChange {
+            base_url: Some(base_url),
+            key: new.key,
+            headers: Some(new.headers),
+            models: Some(new.models),
+            paid_elsewhere: Some(new.paid_elsewhere),
+            system_anywhere: Some(new.system_anywhere),
+        };
+        self.change(&mut provider, change)?;
         Ok(provider)
     }
 
@@ -114,6 +126,8 @@ impl Catalog {
             check_headers(&headers)?;
             provider.headers = headers;
         }
+        provider.paid_elsewhere = change.paid_elsewhere.unwrap_or(provider.paid_elsewhere);
+        provider.system_anywhere = change.system_anywhere.unwrap_or(provider.system_anywhere);
         if let Some(mut models) = change.models {
             check_models(&models)?;
             // What is known of a model stays with its name.
@@ -136,7 +150,7 @@ impl Catalog {
             let facts = Some(Facts::default().with_read(Some(listed.said)).to_text());
             match known {
                 Some(known) => ProviderModel { facts, ..known },
-                None => ProviderModel { name: listed.name, pricing: None, context_window: None, facts },
+                None => ProviderModel { facts, ..ProviderModel::named(listed.name) },
             }
         };
         let models = listed.into_iter().map(model).collect();
@@ -220,13 +234,7 @@ mod tests {
 
     fn new(slug: &str, base_url: Option<&str>) -> NewProvider {
         let key = Some(NewCredential::Text(Secret::new("sk-secret")));
-        NewProvider {
-            slug: slug.into(),
-            base_url: base_url.map(Into::into),
-            key,
-            headers: Vec::new(),
-            models: Vec::new(),
-        }
+        NewProvider { slug: slug.into(), base_url: base_url.map(Into::into), key, ..NewProvider::default() }
     }
 
     fn field(result: Result<impl Sized>) -> String {
@@ -292,10 +300,9 @@ mod tests {
         at(address::BASE_URL_BYTES_MAX, "baseUrl", &|bytes| new("x", Some(&url(bytes))));
         let header = |n: usize| (format!("x-{n}"), "value".to_owned());
         at(HEADERS_MAX, "headers", &|count| NewProvider { headers: (0..count).map(header).collect(), ..whole() });
-        let model = |name: String| ProviderModel { name, pricing: None, context_window: None, facts: None };
-        let models = |count: usize| (0..count).map(|n| model(n.to_string())).collect();
+        let models = |count: usize| (0..count).map(|n| ProviderModel::named(n.to_string())).collect();
         at(MODELS_MAX, "models", &|count| NewProvider { models: models(count), ..whole() });
-        let named = |chars: usize| vec![model("é".repeat(chars))];
+        let named = |chars: usize| vec![ProviderModel::named("é".repeat(chars))];
         at(MODEL_NAME_CHARS_MAX, "models[0].id", &|chars| NewProvider { models: named(chars), ..whole() });
         assert_eq!(field(catalog.prepare(NewProvider { models: named(0), ..whole() })), "models[0].id");
     }

@@ -107,6 +107,7 @@ impl EnvProvider {
             name: name.into(),
             local: self.endpoint.as_ref().is_ok_and(|endpoint| is_loopback(&endpoint.base_url)),
             pricing: None,
+            paid_elsewhere: false,
             context_window: facts.context_window(now),
             tools: facts.tools(now),
         }

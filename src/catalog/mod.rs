@@ -152,7 +152,7 @@ impl Catalog {
         let given = self.cassettes.iter().filter(|given| stored.iter().all(|p| p.slug != given.slug));
         for provider in stored.iter().chain(given) {
             let listed = |model| stored_model(provider, model, &unwritten.facts_of(provider, model));
-            models.extend(provider.models.iter().map(listed));
+            models.extend(provider.offered().map(listed));
         }
         if stored.iter().all(|provider| provider.slug != LOCAL_PROVIDER) {
             models.extend(self.local.all().iter().map(|local| local_model(local)));
@@ -174,7 +174,7 @@ impl Catalog {
         let kept = self.store.org(tenant).provider_if_any(slug)?.filter(|p| p.slug == slug);
         let given = || self.cassettes.iter().find(|p| p.slug == slug).cloned();
         if let Some(provider) = kept.or_else(given) {
-            let stored = provider.models.iter().find(|model| model.name == name).ok_or_else(unknown)?;
+            let stored = provider.offered().find(|model| model.name == name).ok_or_else(unknown)?;
             let facts = unwritten.facts_of(&provider, stored);
             if let Some(cassette) = &provider.cassette {
                 let model = stored_model(&provider, stored, &facts);
@@ -299,7 +299,10 @@ pub fn endpoint_of(provider: &Provider, open: impl FnOnce(&[u8], &str) -> Result
         })?),
         (None, None) => None,
     };
-    let endpoint = endpoint(&provider.slug, &provider.base_url, api_key, provider.headers.clone());
+    let mut endpoint = endpoint(&provider.slug, &provider.base_url, api_key, provider.headers.clone());
+    if let Some(anywhere) = provider.system_anywhere {
+        endpoint.dialect.system_anywhere = anywhere;
+    }
     let whose = if provider.added_by == AddedBy::Api { Whose::Owners } else { Whose::Operators };
     Ok(Endpoint { whose, ..endpoint })
 }

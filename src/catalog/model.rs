@@ -31,8 +31,10 @@ pub struct Model {
     pub name: String,
     /// Whether it answers on this machine.
     pub local: bool,
-    /// Absent: free.
+    /// Absent: no price was set, and it costs nothing here.
     pub pricing: Option<Pricing>,
+    /// Whether it is paid for in another place, as its provider's owner says.
+    pub paid_elsewhere: bool,
     /// Tokens, and how they are known; absent: unknown.
     pub context_window: Option<(u32, WindowSource)>,
     /// Whether it can call tools; absent: unknown.
@@ -54,6 +56,7 @@ pub(super) fn demo_model() -> Model {
         name: "ala".into(),
         local: true,
         pricing: None,
+        paid_elsewhere: false,
         context_window: None,
         tools: Some(true),
     }
@@ -68,6 +71,7 @@ pub(super) fn local_model(local: &LocalModel) -> Model {
         name: status.name,
         local: true,
         pricing: None,
+        paid_elsewhere: false,
         context_window: status.window.map(|tokens| (tokens, WindowSource::Read)),
         tools: Some(status.tools),
     }
@@ -82,7 +86,8 @@ pub(super) fn stored_model(provider: &Provider, model: &ProviderModel, facts: &F
         provider: provider.slug.clone(),
         name: model.name.clone(),
         local: provider.cassette.is_some() || is_loopback(&provider.base_url),
-        pricing: model.pricing.filter(|pricing| !pricing.is_free()),
+        pricing: model.pricing,
+        paid_elsewhere: provider.paid_elsewhere && model.pricing.is_none(),
         context_window: told.or_else(|| facts.context_window(now)),
         tools: facts.tools(now),
     }

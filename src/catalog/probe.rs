@@ -69,14 +69,19 @@ pub struct LocalServer {
 }
 
 impl Catalog {
-    /// Asks a provider for its models, then the first that is kept of it (if none is, the first it lists) for a few words, as a
-    /// chat would. What was learned of its models before is forgotten, and what is found now is kept.
-    pub async fn test(&self, tenant: &Tenant, provider: &Provider) -> Result<TestReport> {
+    /// Asks a provider for its models, then `model` (absent: the first that it offers; if it offers none, the first it lists) for a few
+    /// words, as a chat would. What was learned of its models before is forgotten, and what is found now is kept.
+    pub async fn test(&self, tenant: &Tenant, provider: &Provider, model: Option<String>) -> Result<TestReport> {
         if let Some(cassette) = &provider.cassette {
-            return self.test_cassette(provider, cassette).await;
+            return self.test_cassette(provider, cassette, model).await;
         }
-        let model = provider.models.first().map(|model| model.name.clone());
-        let (report, listed, known) = test(&self.upstreams, &self.endpoint(provider)?, model).await?;
+        let model = model.or_else(|| provider.offered().next().map(|model| model.name.clone()));
+        let known = Known::default();
+        let tested = test(&self.upstreams, &self.endpoint(provider)?, &known, model.clone()).await;
+        let (report, listed) = tested.map_err(|failed| {
+            let said = known.heard();
+            Error::TestFailed { failed: Box::new(failed), model, said }
+        })?;
         self.keep_read(tenant, provider, listed, true).await?;
         let (name, learned) = (report.model.clone(), Facts::clone(&known.facts()));
         let keep = move |text: Option<String>| {
@@ -124,17 +129,22 @@ fn usual() -> Vec<(&'static Preset, &'static str)> {
     of_preset.chain(moved).collect()
 }
 
-type Tested = (TestReport, Vec<Listed>, Known);
+type Tested = (TestReport, Vec<Listed>);
 
-async fn test(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<Tested> {
+async fn test(upstreams: &Upstreams, endpoint: &Endpoint, known: &Known, model: Option<String>) -> Result<Tested> {
     let late = || Error::ModelUnavailable("the provider did not finish its reply within 120 seconds".into());
-    timeout(TEST_TIMEOUT, test_unbounded(upstreams, endpoint, model)).await.map_err(|_| late())?
+    timeout(TEST_TIMEOUT, test_unbounded(upstreams, endpoint, known, model)).await.map_err(|_| late())?
 }
 
-async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Option<String>) -> Result<Tested> {
+async fn test_unbounded(
+    upstreams: &Upstreams,
+    endpoint: &Endpoint,
+    known: &Known,
+    model: Option<String>,
+) -> Result<Tested> {
     let started = Instant::now();
     let mut reach = Duration::ZERO;
-    let list = upstreams.read_models(endpoint, || reach = started.elapsed()).await;
+    let list = upstreams.read_models_of(endpoint, known, || reach = started.elapsed()).await;
     let listed = list.is_ok().then(|| started.elapsed());
     let list = match (list, &model) {
         (Ok(list), _) => list,
@@ -144,8 +154,8 @@ async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Optio
     };
     let none = || Error::ModelUnavailable("the provider is up but has no models: load or pull one first".into());
     let model = model.or_else(|| list.first().map(|model| model.name.clone())).ok_or_else(none)?;
-    let (asked, known) = (Instant::now(), Known::default());
-    let mut reply = upstreams.start(endpoint, &known, &like_a_chat(&model), &mut |_| ()).await?;
+    let asked = Instant::now();
+    let mut reply = upstreams.start(endpoint, known, &like_a_chat(&model), &mut |_| ()).await?;
     let (mut deltas, mut first_token) = (Vec::new(), None);
     loop {
         let ended = reply.next(&mut deltas).await.is_some();
@@ -163,7 +173,7 @@ async fn test_unbounded(upstreams: &Upstreams, endpoint: &Endpoint, model: Optio
     }
     let (models, omitted) = (list.iter().map(|model| model.name.clone()).collect(), reply.omitted().to_vec());
     let report = TestReport { reach, listed, models, model, first_token, reply: asked.elapsed(), omitted };
-    Ok((report, list, known))
+    Ok((report, list))
 }
 
 /// What a first chat sends: instructions, a question, and a tool. Where tools are refused it is asked again without, as a chat is.

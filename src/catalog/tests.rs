@@ -37,8 +37,7 @@ impl World {
     /// Connects the provider `up` with models of these names.
     async fn connect(&self, base_url: &str, names: &[&str]) -> Provider {
         let mut provider = Provider::new("up", base_url);
-        let model =
-            |name: &&str| ProviderModel { name: (*name).into(), pricing: None, context_window: None, facts: None };
+        let model = |name: &&str| ProviderModel::named(*name);
         provider.models = names.iter().map(model).collect();
         self.store.org(&self.tenant).create_provider(provider).await.unwrap()
     }
@@ -114,7 +113,7 @@ async fn a_local_model_is_every_organizations_and_the_default_unless_a_provider_
         assert!(matches!(catalog.resolve(tenant, "local/other"), Err(Error::UnknownModel(_))));
     }
     let mut hiding = Provider::new("local", "http://127.0.0.1:1/v1");
-    hiding.models.push(ProviderModel { name: "small".into(), pricing: None, context_window: None, facts: None });
+    hiding.models.push(ProviderModel::named("small"));
     store.org(&tenant).create_provider(hiding).await.unwrap();
     let ids: Vec<_> = catalog.models(&tenant).unwrap().into_iter().map(|model| model.id).collect();
     assert_eq!(ids, [DEMO_MODEL, "local/small"]);
@@ -197,4 +196,15 @@ async fn a_model_that_came_later_is_found_by_asking_again_and_not_more_often_tha
     let due =
         [ASK_AGAIN_INTERVAL - ms, ASK_AGAIN_INTERVAL, ASK_AGAIN_INTERVAL + ms].map(|ago| is_due(Some(at), at + ago));
     assert_eq!((due, is_due(None, at)), ([false, true, true], true));
+}
+
+#[tokio::test]
+async fn where_a_system_message_may_stand_is_the_owners_word_or_else_the_addresss() {
+    let World { catalog, _folder, .. } = world(Vec::new());
+    for (url, known) in [("https://api.openai.com/v1", true), ("https://models.example.com/v1", false)] {
+        for (told, stands) in [(None, known), (Some(true), true), (Some(false), false)] {
+            let provider = Provider { system_anywhere: told, ..Provider::new("up", url) };
+            assert_eq!(catalog.endpoint(&provider).unwrap().dialect.system_anywhere, stands, "{url} {told:?}");
+        }
+    }
 }

@@ -27,6 +27,7 @@ fn to_json(model: &Model) -> serde_json::Value {
     );
     json!({
         "id": model.id, "provider": model.provider, "local": model.local, "isFree": model.is_free(), "pricing": pricing,
+        "paidElsewhere": model.paid_elsewhere,
         "contextWindow": model.context_window.map(|(tokens, _)| tokens),
         "contextWindowSource": model.context_window.map(|(_, source)| source.as_str()),
     })
@@ -34,8 +35,13 @@ fn to_json(model: &Model) -> serde_json::Value {
 
 fn to_table(models: &[Model]) -> String {
     let row = |model: &Model| {
-        let price =
-            model.pricing.map_or_else(|| "free".to_owned(), |price| format!("{}/{}", price.input, price.output));
+        let price = match model.pricing {
+            Some(price) if price.is_free() => "free".to_owned(),
+            Some(price) => format!("{}/{}", price.input, price.output),
+            None if model.local => "local".to_owned(),
+            None if model.paid_elsewhere => "paid elsewhere".to_owned(),
+            None => "no price set".to_owned(),
+        };
         let window = model.context_window.map_or_else(|| "-".to_owned(), |(tokens, _)| tokens.to_string());
         vec![model.id.clone(), price, window, if model.local { "local" } else { "remote" }.to_owned()]
     };

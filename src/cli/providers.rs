@@ -43,6 +43,9 @@ pub(super) enum Providers {
         org: String,
         /// The provider's slug
         slug: String,
+        /// The model to ask, as the provider names it; else the first that is offered
+        #[arg(long, value_name = "ID")]
+        model: Option<String>,
         /// Certificate authorities to trust, in PEM or DER
         #[arg(long, value_name = "FILE")]
         ca_file: Option<PathBuf>,
@@ -77,14 +80,17 @@ pub(super) struct Add {
     /// A model, as the provider names it; repeat for more
     #[arg(long = "model", value_name = "ID", required_unless_present = "cassette")]
     models: Vec<String>,
-    /// The price of the first, second, … --model in US dollars per million tokens, in and out; free when absent
+    /// The price of the first, second, … --model in US dollars per million tokens, in and out; without one it costs nothing here
     #[arg(long = "price", value_name = "IN/OUT")]
     prices: Vec<String>,
     /// The context window of the first, second, … --model, in tokens
     #[arg(long = "context", value_name = "TOKENS")]
     context_windows: Vec<u32>,
+    /// Say that models without a price are paid for in another place; nothing is refused for it
+    #[arg(long)]
+    paid_elsewhere: bool,
     /// A cassette to play, in place of a server
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["base_url", "api_key_file", "api_key_env"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["base_url", "api_key_file", "api_key_env", "paid_elsewhere"])]
     cassette: Option<PathBuf>,
     #[command(flatten)]
     played: Played,
@@ -98,7 +104,7 @@ impl Providers {
         match self {
             Providers::Add(add) => add.run(globals),
             Providers::List { org } => list(globals, &org),
-            Providers::Test { org, slug, ca_file } => block_on(test(globals, &org, &slug, ca_file)),
+            Providers::Test { org, slug, model, ca_file } => block_on(test(globals, &org, &slug, model, ca_file)),
             Providers::Remove { org, slug } => {
                 let store = globals.store()?;
                 let tenant = globals.tenant(&store, &org)?;
@@ -119,7 +125,14 @@ impl Add {
         let text = self.api_key_file.as_deref().map(read_key).transpose()?;
         let key =
             text.map(|text| NewCredential::Text(Secret::new(text))).or(self.api_key_env.map(NewCredential::Variable));
-        let new = NewProvider { slug: self.slug, base_url: self.base_url, key, headers: Vec::new(), models };
+        let new = NewProvider {
+            slug: self.slug,
+            base_url: self.base_url,
+            key,
+            models,
+            paid_elsewhere: self.paid_elsewhere,
+            ..NewProvider::default()
+        };
         let store = globals.store()?;
         let tenant = globals.tenant(&store, &self.org)?;
         let upstreams = Upstreams::new(&outbound::Options::default())?;
@@ -172,10 +185,9 @@ impl Add {
         named
             .map(|(at, name)| {
                 Ok(ProviderModel {
-                    name: name.clone(),
                     pricing: self.prices.get(at).map(|text| parse_price(text)).transpose()?,
                     context_window: self.context_windows.get(at).copied(),
-                    facts: None,
+                    ..ProviderModel::named(name)
                 })
             })
             .collect()
@@ -224,7 +236,7 @@ fn list(globals: &Globals, org: &str) -> Result<()> {
 }
 
 /// Each step says how long it took, so that a slow provider can be told from a wrong one.
-async fn test(globals: &Globals, org: &str, slug: &str, ca_file: Option<PathBuf>) -> Result<()> {
+async fn test(globals: &Globals, org: &str, slug: &str, model: Option<String>, ca_file: Option<PathBuf>) -> Result<()> {
     let store = globals.store()?;
     let tenant = globals.tenant(&store, org)?;
     let provider = store.org(&tenant).provider(slug)?;
@@ -233,7 +245,7 @@ async fn test(globals: &Globals, org: &str, slug: &str, ca_file: Option<PathBuf>
     if provider.models.is_empty() {
         return Err(Error::failed(format!("{slug} has no models to test")));
     }
-    let tested = catalog.test(&tenant, &provider).await?;
+    let tested = catalog.test(&tenant, &provider, model).await.map_err(with_words)?;
     let ms = |time: Duration| time.as_millis() as u64;
     let (list_ms, reply_ms, first_ms) = (tested.listed.map(ms), ms(tested.reply), tested.first_token.map(ms));
     let omitted = tested.omitted;
@@ -253,4 +265,15 @@ async fn test(globals: &Globals, org: &str, slug: &str, ca_file: Option<PathBuf>
             format!("{list}\n{model}: {first}, done after {reply_ms} ms{without}")
         },
     )
+}
+
+/// A failed test with what the provider said, for whoever runs the command.
+fn with_words(error: Error) -> Error {
+    match error {
+        Error::TestFailed { failed, said: Some(said), .. } => {
+            Error::ModelUnavailable(format!("{failed}\nIt said: {said}"))
+        }
+        Error::TestFailed { failed, .. } => *failed,
+        other => other,
+    }
 }

@@ -214,14 +214,14 @@ impl Provider {
                 }
                 None => None,
             };
-            Ok(ProviderModel { name, pricing, context_window: None, facts: None })
+            Ok(ProviderModel { pricing, ..ProviderModel::named(name) })
         };
         Ok(NewProvider {
             slug: self.slug,
             base_url: Some(self.base_url),
             key: self.api_key.map(NewCredential::Text),
-            headers: Vec::new(),
             models: self.models.into_iter().map(model).collect::<Result<_, Cause>>()?,
+            ..NewProvider::default()
         })
     }
 }

@@ -27,6 +27,10 @@ pub struct Provider {
     pub headers: Vec<(String, String)>,
     /// Who vouches for its address.
     pub added_by: AddedBy,
+    /// Whether its models without a price are paid for in another place. A word for people: nothing is refused for it.
+    pub paid_elsewhere: bool,
+    /// Whether it takes system messages anywhere; absent: as its address says.
+    pub system_anywhere: Option<bool>,
     /// What it plays; it has no address then, and no key.
     pub cassette: Option<Cassette>,
     pub created_at: Timestamp,
@@ -51,17 +55,20 @@ pub struct Cassette {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProviderModel {
     pub name: String,
-    /// Absent: free.
+    /// Absent: no price was set, and it costs nothing here.
     pub pricing: Option<Pricing>,
     /// Tokens, as its owner told; absent: not told.
     pub context_window: Option<u32>,
     /// JSON of what is known of it beside; absent: nothing.
     pub facts: Option<String>,
+    /// Whether chats may ask it; its owner sees it all the same.
+    pub is_offered: bool,
 }
 
 impl Provider {
     const COLUMNS: &str = "id, slug, base_url, api_key_sealed, api_key_env, headers, created_at, updated_at, added_by,
-        cassette_file, cassette_speed, cassette_match, cassette_tools = 'real'";
+        cassette_file, cassette_speed, cassette_match, cassette_tools = 'real', paid_elsewhere,
+        system_anywhere";
 
     /// A new one of an owner's, without key, headers and models.
     pub fn new(slug: impl Into<String>, base_url: impl Into<String>) -> Self {
@@ -74,11 +81,18 @@ impl Provider {
             api_key_env: None,
             headers: Vec::new(),
             added_by: AddedBy::Api,
+            paid_elsewhere: false,
+            system_anywhere: None,
             cassette: None,
             created_at: now,
             updated_at: now,
             models: Vec::new(),
         }
+    }
+
+    /// The models that chats may ask.
+    pub fn offered(&self) -> impl Iterator<Item = &ProviderModel> {
+        self.models.iter().filter(|model| model.is_offered)
     }
 
     /// What its sealed key is bound to.
@@ -108,6 +122,8 @@ impl Provider {
             created_at: Timestamp::from_millis(row.get(6)?),
             updated_at: Timestamp::from_millis(row.get(7)?),
             added_by: row.get(8)?,
+            paid_elsewhere: row.get(13)?,
+            system_anywhere: row.get(14)?,
             cassette: row.get::<_, Option<String>>(9)?.map(played).transpose()?,
             models: Vec::new(),
         })
@@ -115,6 +131,11 @@ impl Provider {
 }
 
 impl ProviderModel {
+    /// One of that name, of which nothing else is known.
+    pub fn named(name: impl Into<String>) -> Self {
+        ProviderModel { name: name.into(), pricing: None, context_window: None, facts: None, is_offered: true }
+    }
+
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let price = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.and_then(parse_price));
         let (input, output) = (price(1)?, price(2)?);
@@ -127,6 +148,7 @@ impl ProviderModel {
             pricing: priced.then_some(pricing),
             context_window: row.get(4)?,
             facts: row.get(5)?,
+            is_offered: row.get(6)?,
         })
     }
 }
@@ -264,7 +286,8 @@ pub(super) fn of_org(c: &Connection, org_id: &str) -> Result<Vec<Provider>> {
 
 fn with_models(c: &Connection, provider: Provider) -> Result<Provider> {
     let mut statement = c.prepare_cached(
-        "SELECT name, input_price, output_price, cached_input_price, context_window, facts FROM provider_model
+        "SELECT name, input_price, output_price, cached_input_price, context_window, facts, is_offered
+         FROM provider_model
          WHERE provider_id = :provider ORDER BY name",
     )?;
     let rows = statement.query_map(named_params! { ":provider": provider.id }, ProviderModel::from_row)?;
@@ -281,9 +304,10 @@ fn insert(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
     let cassette = provider.cassette.as_ref();
     let inserted = c.execute(
         "INSERT INTO provider (id, org_id, slug, kind, base_url, api_key_sealed, api_key_env, headers, created_at,
-             updated_at, added_by, cassette_file, cassette_speed, cassette_match, cassette_tools)
+             updated_at, added_by, cassette_file, cassette_speed, cassette_match, cassette_tools,
+             paid_elsewhere, system_anywhere)
          VALUES (:id, :org, :slug, iif(:file IS NULL, 'openai-compatible', 'cassette'), :url, :sealed, :env, :headers, :created,
-             :updated, :by, :file, :speed, :reach, iif(:real, 'real', 'recorded'))",
+             :updated, :by, :file, :speed, :reach, iif(:real, 'real', 'recorded'), :elsewhere, :anywhere)",
         named_params! {
             ":id": provider.id, ":org": org_id, ":slug": provider.slug, ":url": provider.base_url,
             ":sealed": provider.api_key_sealed, ":env": provider.api_key_env,
@@ -292,6 +316,7 @@ fn insert(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
             ":file": cassette.map(|cassette| &cassette.file), ":speed": cassette.map_or(1.0, |cassette| cassette.speed),
             ":reach": cassette.map_or("nearest", |cassette| &cassette.reach),
             ":real": cassette.is_some_and(|cassette| cassette.real_tools),
+            ":elsewhere": provider.paid_elsewhere, ":anywhere": provider.system_anywhere,
         },
     );
     let taken = || Error::Conflict(format!("a provider with the slug {} exists: choose another", provider.slug));
@@ -302,12 +327,13 @@ fn insert(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
 fn update(c: &Connection, provider: &Provider) -> Result<()> {
     c.execute(
         "UPDATE provider SET base_url = :url, api_key_sealed = :sealed, api_key_env = :env, headers = :headers,
-             updated_at = :updated, added_by = :by
+             updated_at = :updated, added_by = :by, paid_elsewhere = :elsewhere, system_anywhere = :anywhere
          WHERE id = :id",
         named_params! {
             ":id": provider.id, ":url": provider.base_url, ":sealed": provider.api_key_sealed,
             ":env": provider.api_key_env, ":headers": headers_text(provider),
             ":updated": provider.updated_at.as_millis(), ":by": provider.added_by,
+            ":elsewhere": provider.paid_elsewhere, ":anywhere": provider.system_anywhere,
         },
     )?;
     Ok(())
@@ -316,15 +342,15 @@ fn update(c: &Connection, provider: &Provider) -> Result<()> {
 fn insert_models(c: &Connection, provider: &Provider) -> Result<()> {
     let mut statement = c.prepare_cached(
         "INSERT INTO provider_model (provider_id, name, input_price, output_price, cached_input_price, context_window,
-             facts)
-         VALUES (:provider, :name, :input, :output, :cached, :window, :facts)",
+             facts, is_offered)
+         VALUES (:provider, :name, :input, :output, :cached, :window, :facts, :offered)",
     )?;
     for model in &provider.models {
         let price = |of: fn(&Pricing) -> Option<Price>| model.pricing.as_ref().and_then(of).map(|p| p.to_string());
         let inserted = statement.execute(named_params! {
             ":provider": provider.id, ":name": model.name, ":input": price(|p| Some(p.input)),
             ":output": price(|p| Some(p.output)), ":cached": price(|p| p.cached_input),
-            ":window": model.context_window, ":facts": model.facts,
+            ":window": model.context_window, ":facts": model.facts, ":offered": model.is_offered,
         });
         unless_taken(inserted, || Error::Conflict(format!("the model {} is listed twice", model.name)))?;
     }

@@ -79,7 +79,7 @@ impl Played {
             let price = text.parse().unwrap();
             Pricing { input: price, output: price, cached_input: None }
         });
-        let model = ProviderModel { name: "gpt".into(), pricing, context_window: None, facts: None };
+        let model = ProviderModel { pricing, ..ProviderModel::named("gpt") };
         let cassette = Cassette { file: file.to_str().unwrap().into(), ..cassette };
         let provider = Provider {
             cassette: Some(cassette),

@@ -143,6 +143,17 @@ fn a_provider_is_connected_tested_asked_and_forgotten() {
     assert_eq!(known[2]["pricing"], json!({ "inputPerMillion": "0.15", "outputPerMillion": "0.6" }));
     assert_eq!((&known[2]["contextWindow"], &known[1]["isFree"]), (&json!(8192), &json!(true)));
     assert!(app.alm(&["models", "--org", "acme"]).ok().contains("near/small"));
+    let away = ["providers", "add", "--org", "acme", "--base-url", "https://models.example.com/v1", "--model", "m"];
+    app.alm(&[&away[..], &["--slug", "unsaid"]].concat()).ok();
+    app.alm(&[&away[..], &["--slug", "elsewhere", "--paid-elsewhere"]].concat()).ok();
+    let listed = app.alm(&["models", "--org", "acme"]);
+    let priced = listed.ok();
+    let says = |id: &str, price: &str| priced.lines().any(|line| line.starts_with(id) && line.contains(price));
+    assert!(says("demo/ala", " local ") && says("near/large", " local ") && says("near/small", "0.15/0.6"), "{priced}");
+    assert!(says("unsaid/m", "no price set") && says("elsewhere/m", "paid elsewhere"), "{priced}");
+    for slug in ["unsaid", "elsewhere"] {
+        app.alm(&["providers", "remove", slug, "--org", "acme"]).ok();
+    }
     let owner = with_key(&app, app.alm(&["keys", "create", "--org", "acme", "--name", "x"]).ok());
     assert_eq!(owner.ask("near/large", "Hi").text(), "Hello you.");
     assert!(model.asked()[2].headers.contains(&("authorization".into(), "Bearer sk-very-secret".into())));

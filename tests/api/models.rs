@@ -16,6 +16,7 @@ fn the_built_in_model_needs_nothing() {
     let models = app.org("acme").get("/models").ok(200);
     let expected = json!([{
         "id": "demo/ala", "provider": "demo", "name": "ala", "local": true, "isFree": true, "pricing": null,
+        "paidElsewhere": false,
         "contextWindow": null, "contextWindowSource": null, "capabilities": ["text", "tools"],
     }]);
     assert_eq!(models["items"], expected);

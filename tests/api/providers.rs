@@ -289,3 +289,96 @@ fn owners_providers_reach_what_the_operator_named_and_the_operators_reach_all() 
     assert!(refused("own").contains("--upstream-allow"), "who moves it vouches for it");
     assert_eq!(reached.asked().len(), 3);
 }
+
+fn listed<'a>(models: &'a Value, id: &str) -> &'a Value {
+    models["items"].as_array().unwrap().iter().find(|model| model["id"] == id).unwrap()
+}
+
+#[test]
+fn what_a_model_costs_is_told_apart_from_what_nobody_said() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let free = json!({ "inputPerMillion": "0", "outputPerMillion": "0" });
+    let mut body = new("away", "https://models.example.com/v1");
+    body["models"] = json!([{ "id": "gift", "pricing": free }, { "id": "unknown" }]);
+    let made = owner.post("/providers", body).ok(201);
+    assert_eq!((&made["paidElsewhere"], &made["systemAnywhere"]), (&json!(false), &json!(null)));
+    let models = owner.get("/models").ok(200);
+    let gift = listed(&models, "away/gift");
+    assert_eq!((&gift["pricing"], &gift["isFree"]), (&free, &json!(true)));
+    let unknown = listed(&models, "away/unknown");
+    assert_eq!((&unknown["pricing"], &unknown["paidElsewhere"]), (&json!(null), &json!(false)));
+
+    let change = json!({ "paidElsewhere": true, "systemAnywhere": true });
+    let changed = owner.patch("/providers/away", change).ok(200);
+    assert_eq!((&changed["paidElsewhere"], &changed["systemAnywhere"]), (&json!(true), &json!(true)));
+    let models = owner.get("/models").ok(200);
+    let elsewhere = ["away/gift", "away/unknown"].map(|id| listed(&models, id)["paidElsewhere"].clone());
+    assert_eq!(elsewhere, [json!(false), json!(true)], "what has a price is paid here");
+    assert_eq!(owner.patch("/providers/away", json!({})).ok(200)["systemAnywhere"], json!(true));
+    let reset = owner.patch("/providers/away", json!({ "systemAnywhere": null })).ok(200);
+    assert_eq!((&reset["systemAnywhere"], &reset["paidElsewhere"]), (&json!(null), &json!(true)));
+    owner.patch("/providers/away", json!({ "paidElsewhere": "yes" })).fails(400, "BAD_REQUEST");
+}
+
+#[test]
+fn a_model_that_is_not_offered_stays_with_its_provider_and_is_unknown_to_chats() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let model = FakeModel::start([
+        list(&["large", "small"]),
+        list(&["large", "small", "new"]),
+        list(&["large", "small"]),
+        Answer::text("Hello."),
+    ]);
+    let mut body = new("choice", &model.base_url());
+    body["models"] = json!([{ "id": "large", "offered": false, "contextWindow": 4096 }, { "id": "small" }]);
+    owner.post("/providers", body).ok(201);
+    let ids = || column(&owner.get("/models").ok(200), "id");
+    assert_eq!(ids(), ["demo/ala", "choice/small"]);
+    let ask = json!({ "model": "choice/large", "messages": [user("Hi")] });
+    assert_eq!(owner.post("/chat", ask).invalid(), ["model"]);
+    assert_eq!(owner.patch("/org", json!({ "defaultModel": "choice/large" })).invalid(), ["defaultModel"]);
+    let refreshed = owner.post("/providers/choice/refresh", json!({})).ok(200);
+    let offered: Vec<_> = refreshed["models"].as_array().unwrap().iter().map(|model| &model["offered"]).collect();
+    assert_eq!(
+        (models(&refreshed), offered),
+        (vec!["large", "new", "small"], vec![&json!(false), &json!(true), &json!(true)])
+    );
+    let tested = owner.post("/providers/choice/test", json!({})).ok(200);
+    assert_eq!(tested["model"], "new", "the first that is offered");
+}
+
+#[test]
+fn a_test_asks_the_model_it_is_told_and_shows_what_the_provider_said_without_secrets() {
+    let app = App::shared();
+    let owner = app.browser("acme");
+    let said = "Rate limit reached for small with sk-told-5ecret-0123456789. Try again in 20 s.";
+    let refused = || Answer::json(400, &json!({ "error": { "message": said, "type": "requests" } }));
+    let listing = || list(&["large", "small"]);
+    let model = FakeModel::start([
+        listing(),
+        listing(),
+        Answer::text("Hello."),
+        listing(),
+        refused(),
+        Answer::json(401, &json!("No such key.")),
+    ]);
+    let mut body = new("told", &model.base_url());
+    body["apiKey"] = json!("sk-told-5ecret-0123456789");
+    body["models"] = json!([{ "id": "large" }, { "id": "small" }]);
+    owner.post("/providers", body).ok(201);
+    let tested = owner.post("/providers/told/test?model=small", json!({})).ok(200);
+    assert_eq!(tested["model"], "small");
+    let failed = owner.post("/providers/told/test?model=small", json!({})).fails(502, "MODEL_UNAVAILABLE");
+    let words = failed["details"]["upstreamSaid"].as_str().unwrap();
+    assert!(words.starts_with("Rate limit reached for small with "), "{words}");
+    assert!(!words.contains("5ecret") && words.ends_with("Try again in 20 s."), "{words}");
+    assert_eq!(failed["details"]["model"], "small");
+    assert!(!failed["message"].as_str().unwrap().contains("Rate limit reached"));
+
+    // One that has no models is known by its list.
+    owner.patch("/providers/told", json!({ "models": [] })).ok(200);
+    let failed = owner.post("/providers/told/test", json!({})).fails(502, "MODEL_UNAVAILABLE");
+    assert_eq!(failed["details"], json!({ "model": null, "upstreamSaid": "No such key." }));
+}

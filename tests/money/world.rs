@@ -245,7 +245,7 @@ fn new_org(runtime: &tokio::runtime::Runtime, store: &Store, n: usize) -> Tenant
     let tenant = store.create_org(&format!("org-{n}"), "a@example.com", None).unwrap().tenant();
     let price = "1".parse().unwrap();
     let pricing = Some(Pricing { input: price, output: price, cached_input: None });
-    let model = ProviderModel { name: "paid".into(), pricing, context_window: None, facts: None };
+    let model = ProviderModel { pricing, ..ProviderModel::named("paid") };
     let provider = Provider { models: vec![model], ..Provider::new("up", "http://127.0.0.1:9/v1") };
     runtime.block_on(store.org(&tenant).create_provider(provider)).unwrap();
     tenant

@@ -189,14 +189,13 @@ impl App {
     pub fn provider(&self, name: &str, base_url: &str, models: &[ModelSpec]) -> Provider {
         let price = |text: &str| text.parse().unwrap();
         let model = |spec: &ModelSpec| ProviderModel {
-            name: spec.name.into(),
             pricing: spec.price.map(|(input, output)| alm::money::Pricing {
                 input: price(input),
                 output: price(output),
                 cached_input: None,
             }),
             context_window: spec.context_window,
-            facts: None,
+            ..ProviderModel::named(spec.name)
         };
         let sealer = Sealer::open(&self.folder().join(alm::seal::FILE_NAME)).unwrap();
         let mut provider = Provider::new("up", base_url);

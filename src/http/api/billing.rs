@@ -121,7 +121,7 @@ struct ModelPricing {
     /// `provider/model`.
     model: String,
     is_free: bool,
-    /// `null` if free.
+    /// `null` where no price is set.
     #[oai(nullable)]
     pricing: Option<Pricing>,
 }
@@ -291,7 +291,7 @@ impl From<ledger::Entry> for Transaction {
 
 impl From<catalog::Model> for ModelPricing {
     fn from(model: catalog::Model) -> Self {
-        ModelPricing { model: model.id, is_free: model.pricing.is_none(), pricing: model.pricing.map(Into::into) }
+        ModelPricing { is_free: model.is_free(), model: model.id, pricing: model.pricing.map(Into::into) }
     }
 }
 

@@ -31,10 +31,13 @@ struct Model {
     name: String,
     /// Whether it runs on the server's own machine.
     local: bool,
+    /// Whether it costs nothing here.
     is_free: bool,
-    /// `null` if free.
+    /// `null` where no price is set.
     #[oai(nullable)]
     pricing: Option<Pricing>,
+    /// Whether it is paid for in another place, as its provider's owner says. Nothing is refused for it.
+    paid_elsewhere: bool,
     /// In tokens; `null` if unknown.
     #[oai(nullable)]
     context_window: Option<u32>,
@@ -88,6 +91,8 @@ pub(super) struct ListedModel {
     pub(super) pricing: Option<Pricing>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) context_window: Option<u32>,
+    /// Whether chats may ask it, which is the default. One that is not offered is unknown to them.
+    pub(super) offered: Option<bool>,
 }
 
 /// The operations.
@@ -120,11 +125,12 @@ impl From<catalog::Model> for Model {
             capabilities.push(Capability::Tools);
         }
         Model {
+            is_free: model.is_free(),
             id: model.id,
             provider: model.provider,
             name: model.name,
             local: model.local,
-            is_free: model.pricing.is_none(),
+            paid_elsewhere: model.paid_elsewhere,
             pricing: model.pricing.map(Into::into),
             context_window: model.context_window.map(|(tokens, _)| tokens),
             context_window_source: model.context_window.map(|(_, source)| source.into()),
@@ -163,7 +169,12 @@ impl Pricing {
 
 impl From<ProviderModel> for ListedModel {
     fn from(model: ProviderModel) -> Self {
-        ListedModel { id: model.name, pricing: model.pricing.map(Into::into), context_window: model.context_window }
+        ListedModel {
+            id: model.name,
+            pricing: model.pricing.map(Into::into),
+            context_window: model.context_window,
+            offered: Some(model.is_offered),
+        }
     }
 }
 
@@ -176,7 +187,8 @@ pub(super) fn read_models(models: Vec<ListedModel>) -> Result<Vec<ProviderModel>
             invalid.extend(wrong);
             None
         });
-        ProviderModel { name: model.id, pricing, context_window: model.context_window, facts: None }
+        let (context_window, is_offered) = (model.context_window, model.offered.unwrap_or(true));
+        ProviderModel { pricing, context_window, is_offered, ..ProviderModel::named(model.id) }
     };
     let models = models.into_iter().enumerate().map(read).collect();
     if invalid.is_empty() { Ok(models) } else { Err(Error::Invalid(invalid)) }

@@ -3,13 +3,21 @@
 //! Rule: a provider's key and headers are written and never read.
 
 mod shown; // as it is read
+mod tested; // what a test found
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use poem_openapi::{Object, OpenApi, param::Path, types::Example};
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Path, Query},
+    types::{Example, MaybeUndefined},
+};
 use serde::Serialize;
 
-use self::shown::{Provider, ProviderKind};
+use self::{
+    shown::{Provider, ProviderKind},
+    tested::ProviderTest,
+};
 use super::{
     models::{ListedModel, read_models},
     tags::Tag,
@@ -48,6 +56,10 @@ struct NewProvider {
     headers: Option<BTreeMap<String, String>>,
     /// Default: none. `POST /providers/{id}/refresh` fetches the provider's list.
     models: Option<Vec<ListedModel>>,
+    /// Whether its models without a price are paid for in another place. A word for people: nothing is refused for it.
+    paid_elsewhere: Option<bool>,
+    /// Whether a system message may stand anywhere in a conversation. Default: as is known of its address.
+    system_anywhere: Option<bool>,
 }
 
 impl Example for NewProvider {
@@ -59,7 +71,14 @@ impl Example for NewProvider {
             api_key: None,
             api_key_env: None,
             headers: None,
-            models: Some(vec![ListedModel { id: "llama3.2:3b".into(), pricing: None, context_window: Some(131_072) }]),
+            models: Some(vec![ListedModel {
+                id: "llama3.2:3b".into(),
+                pricing: None,
+                context_window: Some(131_072),
+                offered: None,
+            }]),
+            paid_elsewhere: None,
+            system_anywhere: None,
         }
     }
 }
@@ -74,6 +93,10 @@ struct ProviderPatch {
     headers: Option<BTreeMap<String, String>>,
     /// Replaced as a whole.
     models: Option<Vec<ListedModel>>,
+    paid_elsewhere: Option<bool>,
+    /// `null`: as is known of its address.
+    #[oai(nullable)]
+    system_anywhere: MaybeUndefined<bool>,
 }
 
 impl Example for ProviderPatch {
@@ -84,30 +107,10 @@ impl Example for ProviderPatch {
             api_key_env: None,
             headers: None,
             models: None,
+            paid_elsewhere: None,
+            system_anywhere: MaybeUndefined::Undefined,
         }
     }
-}
-
-/// The result of a provider's test.
-#[derive(Debug, Object, Serialize)]
-#[oai(rename_all = "camelCase")]
-#[serde(rename_all = "camelCase")]
-struct ProviderTest {
-    /// Until the first response began.
-    reach_ms: u64,
-    /// Until its list of models was complete; `null` if it lists none.
-    #[oai(nullable)]
-    models_ms: Option<u64>,
-    models: Vec<String>,
-    /// The model that was asked for a short reply.
-    model: String,
-    /// Until the first token of its reply; `null` if there was none.
-    #[oai(nullable)]
-    first_token_ms: Option<u64>,
-    /// Until the end of its reply.
-    reply_ms: u64,
-    /// Fields of a chat that it refuses, such as `tools`: chats go without them.
-    fields_omitted: Vec<String>,
 }
 
 /// A well-known provider and its address.
@@ -233,17 +236,19 @@ impl Providers {
 
     /// Test a provider
     ///
-    /// Connects, lists its models and streams a short reply. A failure is a 502 that says why. Requires the owner, signed in with
-    /// a browser.
+    /// Connects, lists its models and streams a short reply. A failure is a 502 that says why; its `details` have the `model`, and
+    /// as `upstreamSaid` what the provider said, without secrets. Requires the owner, signed in with a browser.
     #[oai(path = "/providers/:id/test", method = "post", operation_id = "test_provider")]
     async fn test_provider(
         &self,
         caller: Caller<Owner>,
         /// The provider's id or slug.
         id: Path<String>,
+        /// The model to ask, as the provider names it. Default: the first that is offered.
+        model: Query<Option<String>>,
     ) -> Result<Data<ProviderTest>, ApiError> {
         let provider = caller.org().provider(&id)?;
-        Ok(Data::of(&caller.app.catalog.test(&caller.tenant, &provider).await?.into()))
+        Ok(Data::of(&caller.app.catalog.test(&caller.tenant, &provider, model.0).await?.into()))
     }
 
     /// Refresh a provider's models
@@ -283,6 +288,8 @@ impl TryFrom<NewProvider> for catalog::NewProvider {
             key: key_of(new.api_key, new.api_key_env)?,
             headers: new.headers.unwrap_or_default().into_iter().collect(),
             models: read_models(new.models.unwrap_or_default())?,
+            paid_elsewhere: new.paid_elsewhere.unwrap_or(false),
+            system_anywhere: new.system_anywhere,
         })
     }
 }
@@ -296,6 +303,12 @@ impl TryFrom<ProviderPatch> for catalog::ProviderChange {
             key: key_of(patch.api_key, patch.api_key_env)?,
             headers: patch.headers.map(|headers| headers.into_iter().collect()),
             models: patch.models.map(read_models).transpose()?,
+            paid_elsewhere: patch.paid_elsewhere,
+            system_anywhere: match patch.system_anywhere {
+                MaybeUndefined::Undefined => None,
+                MaybeUndefined::Null => Some(None),
+                MaybeUndefined::Value(anywhere) => Some(Some(anywhere)),
+            },
         })
     }
 }
@@ -312,21 +325,6 @@ fn key_of(text: Option<String>, variable: Option<String>) -> Result<Option<NewCr
             Err(Error::invalid("apiKeyEnv", format!("must begin with {KEY_VARIABLE_PREFIX}")))
         }
         (None, variable) => Ok(variable.map(NewCredential::Variable)),
-    }
-}
-
-impl From<catalog::TestReport> for ProviderTest {
-    fn from(tested: catalog::TestReport) -> Self {
-        let ms = |time: Duration| time.as_millis() as u64;
-        ProviderTest {
-            reach_ms: ms(tested.reach),
-            models_ms: tested.listed.map(ms),
-            models: tested.models,
-            model: tested.model,
-            first_token_ms: tested.first_token.map(ms),
-            reply_ms: ms(tested.reply),
-            fields_omitted: tested.omitted,
-        }
     }
 }
 

@@ -250,6 +250,7 @@ impl From<Error> for Fault {
                 refused(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, Some("request_too_large"))
             }
             Error::ModelUnavailable(_) => refused(StatusCode::BAD_GATEWAY, SERVER, Some("model_unavailable")),
+            Error::TestFailed { failed, .. } => Fault::from(*failed),
             Error::ModelRefused { why, .. } => refused_by_model(why, text),
             Error::Unavailable { retry_after, .. } => {
                 refused(StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("overloaded")).retry_after(retry_after)

@@ -38,7 +38,8 @@ struct FailureError {
     message: String,
     /// The request's id, as in `X-Request-Id` and in the server's log.
     request_id: String,
-    /// Details for programs: `fields` of a 422, `retryAfterMs` of a 429, `balanceMicrocents` of a 402.
+    /// Details for programs: `fields` of a 422, `retryAfterMs` of a 429, `balanceMicrocents` of a 402, `model` and
+    /// `upstreamSaid` of a provider's test.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Value>,
@@ -133,6 +134,13 @@ impl From<&Error> for Refusal {
             }
             Error::TooManyRequests { retry_after } => {
                 refusal.details(json!({ "retryAfterMs": retry_after.as_millis() as u64 })).retry_after(*retry_after)
+            }
+            Error::TestFailed { failed, model, said } => {
+                let refusal = Refusal::from(&**failed);
+                let mut details = refusal.details.clone().unwrap_or_else(|| json!({}));
+                details["model"] = json!(model);
+                details["upstreamSaid"] = json!(said);
+                refusal.details(details)
             }
             Error::Unavailable { retry_after, .. } => refusal.retry_after(*retry_after),
             _ => refusal,

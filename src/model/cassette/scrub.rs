@@ -62,6 +62,11 @@ impl Scrubber {
         Scrubber { known: self.known.iter().chain(long).cloned().collect() }
     }
 
+    /// A text without its secrets.
+    pub fn masked(&self, text: &str) -> String {
+        self.begin().text(text)
+    }
+
     /// Begins an exchange.
     pub(super) fn begin(&self) -> Scrub<'_> {
         Scrub { scrubber: self, seen: Vec::new() }

@@ -32,7 +32,7 @@ use self::{
 pub use self::{endpoint::Endpoint, reply::Reply, told::Listed};
 use super::{
     Request, Said,
-    cassette::{Head, Recorder},
+    cassette::{Head, Recorder, Scrubber},
     facts::Lesson,
     known::Known,
     openai::{Repair, TooLong, explain, is_needed, question, refusal, repair, status_in},
@@ -76,7 +76,7 @@ pub struct Upstreams {
 /// A request that got no reply.
 struct Unanswered {
     failure: Failure,
-    /// What a refusal said. It is read for what to change, and shown to nobody.
+    /// What a refusal said. It is read for what to change, and shown to nobody but the provider's owner, who asked for it.
     said: String,
     /// Its head, if one came.
     head: Option<Head>,
@@ -130,11 +130,13 @@ impl Upstreams {
                 && is_needed(request, *field)
             {
                 recorded::refused(recording, head, &said);
+                hear(known, endpoint, &said);
                 return Err(field.refused(&endpoint.who()));
             }
             let Some(change) = change.filter(|_| repairs < REPAIRS_MAX) else {
                 tracing::warn!(authority, ?failure, "a provider did not reply");
                 recorded::refused(recording, head, &said);
+                hear(known, endpoint, &said);
                 if let Failure::TooLong(TooLong { window: Some(tokens), .. }) = failure {
                     known.learn(Lesson::Window { tokens });
                 }
@@ -186,12 +188,15 @@ impl Upstreams {
     }
 
     /// The list at `/models`; `reached` is called when the provider begins to answer.
-    async fn model_list(&self, endpoint: &Endpoint, reached: impl FnOnce()) -> Result<Value> {
+    async fn model_list(&self, endpoint: &Endpoint, known: &Known, reached: impl FnOnce()) -> Result<Value> {
         let authority = endpoint.authority()?;
         let http = endpoint.request(Method::GET, "/models", Vec::new())?;
         let list = async {
             let response = self.send(endpoint, &authority, http, &mut |_| ()).await;
-            let response = response.map_err(|unanswered| unanswered.failure)?;
+            let response = response.map_err(|unanswered| {
+                hear(known, endpoint, &unanswered.said);
+                unanswered.failure
+            })?;
             reached();
             unpack::json(response, MODELS_BYTES_MAX).await.map_err(|_| Failure::Lost)?.ok_or(Failure::NoList)
         };
@@ -285,4 +290,17 @@ impl Upstreams {
         let head = head_of(response.status(), response.headers());
         Err(Unanswered { failure: failure.explained(&said), said, head: Some(head) })
     }
+}
+
+/// Notes what a refusal said, without secrets.
+fn hear(known: &Known, endpoint: &Endpoint, said: &str) {
+    known.hear(&Scrubber::new(endpoint.secrets()).masked(words(said).as_deref().unwrap_or(said)));
+}
+
+/// The sentence in an error's document, where it has one.
+fn words(said: &str) -> Option<String> {
+    let document: Value = serde_json::from_str(said).ok()?;
+    let error = document.get("error").unwrap_or(&document);
+    let text = error.get("message").unwrap_or(error).as_str()?;
+    Some(text.to_owned())
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    model::facts::Said,
+    model::{facts::Said, known::Known},
     outbound::{Connection, http::Method},
     time::Timestamp,
 };
@@ -76,13 +76,23 @@ fn window(value: &Value) -> Option<u32> {
 impl Upstreams {
     /// The model ids that the provider lists at `/models`, in its order.
     pub async fn list_models(&self, endpoint: &Endpoint) -> Result<Vec<String>> {
-        let list = self.model_list(endpoint, || ()).await?;
+        let list = self.model_list(endpoint, &Known::default(), || ()).await?;
         Ok(listed(&list, Timestamp::now()).unwrap_or_default().into_iter().map(|model| model.name).collect())
     }
 
     /// The models that a provider lists, in its order, with what it tells of them; `reached` is called when it begins to answer.
     pub async fn read_models(&self, endpoint: &Endpoint, reached: impl FnOnce()) -> Result<Vec<Listed>> {
-        let list = self.model_list(endpoint, reached).await?;
+        self.read_models_of(endpoint, &Known::default(), reached).await
+    }
+
+    /// The same; `known` hears what the provider says if it refuses.
+    pub async fn read_models_of(
+        &self,
+        endpoint: &Endpoint,
+        known: &Known,
+        reached: impl FnOnce(),
+    ) -> Result<Vec<Listed>> {
+        let list = self.model_list(endpoint, known, reached).await?;
         let mut models = listed(&list, Timestamp::now()).unwrap_or_default();
         let native = endpoint.native();
         // What has come by then stays.

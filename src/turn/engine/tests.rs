@@ -60,7 +60,7 @@ impl Asking {
 
     /// Connects a provider whose model is `up/x`.
     async fn connect(&self, server: &Server) {
-        let model = ProviderModel { name: "x".into(), pricing: None, context_window: None, facts: None };
+        let model = ProviderModel::named("x");
         let mut provider = Provider::new("up", format!("http://{}/v1", server.address));
         provider.models = vec![model];
         self.engine.services.store.org(&self.tenant).create_provider(provider).await.unwrap();

@@ -34,6 +34,11 @@ pub(super) struct Provider {
     #[oai(nullable)]
     api_key_env: Option<String>,
     models: Vec<ListedModel>,
+    /// Whether its models without a price are paid for in another place.
+    paid_elsewhere: bool,
+    /// Whether a system message may stand anywhere in a conversation; `null`: as is known of its address.
+    #[oai(nullable)]
+    system_anywhere: Option<bool>,
     created_at: Moment,
     updated_at: Moment,
 }
@@ -82,6 +87,8 @@ impl From<stored::Provider> for Provider {
             has_api_key: provider.api_key_sealed.is_some(),
             api_key_env: provider.api_key_env,
             models: provider.models.into_iter().map(Into::into).collect(),
+            paid_elsewhere: provider.paid_elsewhere,
+            system_anywhere: provider.system_anywhere,
             created_at: provider.created_at.into(),
             updated_at: provider.updated_at.into(),
         }

@@ -139,7 +139,7 @@ pub(super) const TABLES: [Table; 18] = [
         name: "provider_model",
         is_tenants: false,
         links: &[("provider_id", &PROVIDER)],
-        plain: &["name", "input_price", "output_price", "cached_input_price", "context_window"],
+        plain: &["name", "input_price", "output_price", "cached_input_price", "context_window", "is_offered"],
         rows: "provider_model t WHERE t.provider_id IN (SELECT id FROM provider WHERE org_id = :org
             AND kind <> 'cassette') ORDER BY t.provider_id, t.name",
     },
@@ -336,8 +336,11 @@ pub(super) const WINDOW: &str = "context_window";
 pub(super) const FORGOTTEN: [(&str, &str); 1] = [("provider", "api_key_env")];
 
 /// Columns that did not travel once, and what they are in a file without them.
-pub(super) const ADDED: [(&str, &str, Option<i64>); 2] =
-    [("provider", "paid_elsewhere", Some(0)), ("provider", "system_anywhere", None)];
+pub(super) const ADDED: [(&str, &str, Option<i64>); 3] = [
+    ("provider", "paid_elsewhere", Some(0)),
+    ("provider", "system_anywhere", None),
+    ("provider_model", "is_offered", Some(1)),
+];
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ ALTER TABLE api_key ADD COLUMN last_address TEXT;
 ALTER TABLE api_key ADD COLUMN rotated_from TEXT REFERENCES api_key (id);
 ALTER TABLE provider ADD COLUMN paid_elsewhere INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE provider ADD COLUMN system_anywhere INTEGER;
+ALTER TABLE provider_model ADD COLUMN is_offered INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE turn ADD COLUMN key_id TEXT;
 CREATE INDEX turn_by_key ON turn (key_id, started_at) WHERE key_id IS NOT NULL;
 CREATE TABLE agent_version (
