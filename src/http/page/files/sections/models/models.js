@@ -5,15 +5,14 @@
 import { call } from "../../lib/api.js";
 import { ask } from "../../lib/dialog.js";
 import { busy, el, fill, h, notify } from "../../lib/dom.js";
-import { select } from "../../lib/form.js";
-import { count, number, priceOf } from "../../lib/format.js";
+import { count, number } from "../../lib/format.js";
+import { modelPicker } from "../../lib/picker.js";
+import { editProvider } from "./edit.js";
 import { localModels, showLocalModels } from "./local.js";
-import { connect, editProvider } from "./providers.js";
+import { connect } from "./providers.js";
 import { testPanel } from "./provider-test.js";
 import { loading, nothing } from "../../lib/states.js";
-
-/** How a context window is known. */
-const WINDOW_SOURCES = { told: "as entered", read: "says its server", learned: "learned from a refusal" };
+import { showModels } from "./table.js";
 
 /** @typedef {{ page: Page, reload: (tested?: string) => Promise<void>, tested?: string }} ProviderContext */
 
@@ -39,14 +38,22 @@ export async function models(page) {
       localModels(page),
       page.isOwner ? call("GET", "/providers/local", undefined, page).catch(() => ({ items: [] })) : { items: [] },
     ]);
-    showProviders(providers, list.items, ours.length > 0, { page, reload, tested });
+    // A server that was found is offered, in the place of the news that there is none.
+    const isOffered = list.items.length === 0 && local.items.length > 0;
+    if (isOffered) fill(providers);
+    else showProviders(providers, list.items, ours.length > 0, { page, reload, tested });
     showModels(all, models.items);
-    showDefault(chosen, models.items, org, ours[0]?.id ?? "demo/ala", page);
+    showDefault(chosen, models.items, org, page);
     showLocal(found, local.items, { page, reload });
     stop?.();
     stop = showLocalModels(own, ours, page);
   };
-  const add = () => connect().then((provider) => provider && reload(provider.id));
+  const add = async () => {
+    const provider = await connect();
+    if (!provider) return;
+    if (!provider.local && provider.models.length > 0) await editProvider(provider, { asks: true });
+    await reload(provider.id);
+  };
   fill(
     page.main,
     h(
@@ -59,8 +66,8 @@ export async function models(page) {
       "A provider is any server with an OpenAI-compatible API: on this machine, on your network, or a hosted service.",
     ),
     own,
-    providers,
     found,
+    providers,
     h("h2", "Default model"),
     chosen,
     h("h2", "All models"),
@@ -166,9 +173,11 @@ function card(provider, { page, reload, tested }) {
     await reload();
   };
   const edit = () => editProvider(provider).then((done) => done && reload(id));
-  const testButton = button("Test", () => test.run(testButton));
+  const testButton = button("Test", () => test.ask(testButton));
   // One that was just connected is tested at once.
   if (tested === id) queueMicrotask(() => test.run(testButton));
+  const offered = models.filter(({ offered }) => offered !== false).length;
+  const offer = offered === models.length ? number(offered) : `${number(offered)} of ${number(models.length)}`;
   const key = hasApiKey ? "stored encrypted" : apiKeyEnv ? `from ${apiKeyEnv}` : "none";
   return [
     h(
@@ -188,7 +197,8 @@ function card(provider, { page, reload, tested }) {
       "dl.facts",
       h("div", h("dt", cassette ? "Cassette" : "Base URL"), h("dd", h("code", cassette ? cassette.file : baseUrl))),
       h("div", h("dt", "Key"), h("dd", key)),
-      h("div", h("dt", "Models"), h("dd", number(models.length))),
+      provider.paidElsewhere && h("div", h("dt", "Paid"), h("dd", "elsewhere")),
+      h("div", h("dt", "Models"), h("dd", offer)),
     ),
     test.element,
   ];
@@ -197,74 +207,30 @@ function card(provider, { page, reload, tested }) {
 /**
  * @param {HTMLElement} element
  * @param {Api.Model[]} models
- */
-function showModels(element, models) {
-  /** @param {Api.Model} model */
-  const row = (model) => {
-    const { id, contextWindow, contextWindowSource, local } = model;
-    return h(
-      "tr",
-      el("th", { scope: "row" }, h("code", id)),
-      h("td", priceOf(model)),
-      h(
-        "td",
-        contextWindow ? `${number(contextWindow)} tokens` : "unknown",
-        contextWindow && contextWindowSource && h("span.quiet", ` · ${WINDOW_SOURCES[contextWindowSource]}`),
-      ),
-      h("td", local ? "this machine" : "remote"),
-    );
-  };
-  fill(
-    element,
-    h("p.quiet", "Prices are in US dollars per million tokens, as you entered them."),
-    el(
-      "div.scrolls",
-      { tabindex: "0", role: "region", "aria-label": "All models" },
-      h(
-        "table",
-        h(
-          "thead",
-          h(
-            "tr",
-            ["Model", "Price", "Context window", "Where"].map((title) => el("th", { scope: "col" }, title)),
-          ),
-        ),
-        h("tbody", models.map(row)),
-      ),
-    ),
-  );
-}
-
-/**
- * @param {HTMLElement} element
- * @param {Api.Model[]} models
  * @param {Api.Org} org
- * @param {string} builtIn the model that replies where nobody has chosen one
  * @param {Page} page
  */
-function showDefault(element, models, org, builtIn, page) {
-  const known = models.map(({ id }) => [id, id]);
-  const { defaultModel } = org;
-  if (defaultModel && known.every(([id]) => id !== defaultModel))
-    known.push([defaultModel, `${defaultModel} (not available)`]);
-  const choice = select("defaultModel", [["", `Built-in: ${builtIn}`], ...known], defaultModel ?? "", {
-    id: "default-model",
-    disabled: !page.isOwner,
-  });
-  let before = choice.value;
-  choice.addEventListener("change", async () => {
-    try {
-      await call("PATCH", "/org", { defaultModel: choice.value || null });
-      before = choice.value;
-      notify(`Saved: ${choice.selectedOptions[0].textContent}.`);
-    } catch (error) {
-      choice.value = before;
-      notify(error.message);
-    }
-  });
+function showDefault(element, models, org, page) {
+  const choice = {
+    none: `Built-in: ${org.builtInModel}`,
+    chosen: org.defaultModel,
+    changed: async (/** @type {string} */ model) => {
+      try {
+        await call("PATCH", "/org", { defaultModel: model || null });
+        before = model;
+        notify(`Saved: ${picker.control.value}.`);
+      } catch (error) {
+        picker.choose(before);
+        notify(error.message);
+      }
+    },
+  };
+  const attributes = { id: "default-model", disabled: !page.isOwner };
+  const picker = modelPicker("defaultModel", { models, recent: [], usual: "" }, choice, attributes);
+  let before = picker.value();
   fill(
     element,
-    el("label", { for: "default-model" }, "Used when neither the chat nor its agent names a model"),
-    choice,
+    el("label.plain", { for: "default-model" }, "Used when neither the chat nor its agent names a model"),
+    picker.control,
   );
 }

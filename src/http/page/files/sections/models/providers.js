@@ -1,10 +1,10 @@
 // @ts-check
 
-// Connecting a provider, and changing one.
+// Connecting a provider.
 
 import { call } from "../../lib/api.js";
 import { dialog } from "../../lib/dialog.js";
-import { el, h, notify } from "../../lib/dom.js";
+import { el, h } from "../../lib/dom.js";
 import { field, form, input, FieldError } from "../../lib/form.js";
 
 const KIND = "openai-compatible";
@@ -100,121 +100,9 @@ function presetChoice(presets, choose) {
 }
 
 /** @param {string} label */
-const keyField = (label) =>
+export const keyField = (label) =>
   field(
     label,
     input("apiKey", { type: "password", autocomplete: "off", spellcheck: "false" }),
     "Servers on this machine usually need none. It is stored encrypted and never shown again.",
   );
-
-/**
- * Changes a provider; whether it was changed.
- * @param {Api.Provider} provider
- */
-export function editProvider(provider) {
-  const rows = h("tbody", provider.models.map(modelRow));
-  const add = () => {
-    const row = modelRow();
-    rows.append(row);
-    row.querySelector("input")?.focus();
-  };
-  return dialog(
-    `Edit ${provider.slug}`,
-    (close) =>
-      form({
-        content: [
-          provider.cassette
-            ? null
-            : [
-                field("Base URL", input("baseUrl", { value: provider.baseUrl, inputmode: "url", spellcheck: "false" })),
-                keyField(provider.hasApiKey ? "New API key (leave empty to keep the current one)" : "API key"),
-              ],
-          h("h3", "Models and prices"),
-          h(
-            "p.hint",
-            "Prices are in US dollars per million tokens; empty means free. The context window is in tokens.",
-          ),
-          el(
-            "div.scrolls",
-            { tabindex: "0", role: "region", "aria-label": "Models and prices" },
-            h(
-              "table.edit",
-              h(
-                "thead",
-                h(
-                  "tr",
-                  ["Model", "Input", "Output", "Context window"].map((title) => el("th", { scope: "col" }, title)),
-                  h("td"),
-                ),
-              ),
-              rows,
-            ),
-          ),
-          h("p", el("button.small", { type: "button", onclick: add }, "Add model")),
-        ],
-        submit: "Save",
-        cancel: close,
-        send: async ({ baseUrl, apiKey }) => {
-          const body = {
-            // A cassette has neither.
-            baseUrl: baseUrl?.trim(),
-            apiKey: apiKey?.trim() || undefined,
-            models: [...rows.rows].map(readRow).filter(Boolean),
-          };
-          await call("PATCH", `/providers/${provider.id}`, body);
-          notify(`Saved ${provider.slug}.`);
-          close(true);
-        },
-      }),
-    { wide: true },
-  );
-}
-
-/** @param {Api.ListedModel} [model] */
-function modelRow(model) {
-  /**
-   * @param {string} label
-   * @param {string | number | null | undefined} value
-   * @param {Attributes} attributes
-   */
-  const cell = (label, value, attributes) =>
-    h("td", el("input", { "aria-label": label, value: value ?? "", type: "text", autocomplete: "off", ...attributes }));
-  /** @type {HTMLTableRowElement & { cached?: string }} */
-  const row = h(
-    "tr",
-    cell("Model", model?.id, { class: "wide-cell", spellcheck: "false" }),
-    cell("Input price", model?.pricing?.inputPerMillion, { inputmode: "decimal" }),
-    cell("Output price", model?.pricing?.outputPerMillion, { inputmode: "decimal" }),
-    cell("Context window", model?.contextWindow, { inputmode: "numeric" }),
-    h(
-      "td",
-      el(
-        "button.small",
-        { type: "button", "aria-label": `Remove ${model?.id ?? "this model"}`, onclick: () => row.remove() },
-        "×",
-      ),
-    ),
-  );
-  row.cached = model?.pricing?.cachedInputPerMillion;
-  return row;
-}
-
-/** @param {HTMLTableRowElement & { cached?: string }} row */
-function readRow(row) {
-  const [id, inPrice, outPrice, window] = [...row.querySelectorAll("input")].map((cell) =>
-    cell.value.trim().replace(",", "."),
-  );
-  if (!id) return undefined;
-  const isPriced = inPrice !== "" || outPrice !== "";
-  const pricing = isPriced
-    ? {
-        inputPerMillion: inPrice || "0",
-        outputPerMillion: outPrice || "0",
-        ...(row.cached && { cachedInputPerMillion: row.cached }),
-      }
-    : undefined;
-  const contextWindow = window === "" ? undefined : Number(window);
-  if (contextWindow !== undefined && !Number.isInteger(contextWindow))
-    throw new Error(`The context window of ${id} must be a whole number of tokens, or empty.`);
-  return { id, pricing, contextWindow };
-}
