@@ -110,6 +110,7 @@ impl EnvProvider {
             paid_elsewhere: false,
             context_window: facts.context_window(now),
             tools: facts.tools(now),
+            images: facts.images(now),
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct Model {
     pub context_window: Option<(u32, WindowSource)>,
     /// Whether it can call tools; absent: unknown.
     pub tools: Option<bool>,
+    /// Whether it can see images; absent: unknown.
+    pub images: Option<bool>,
 }
 
 impl Model {
@@ -59,6 +61,8 @@ pub(super) fn demo_model() -> Model {
         paid_elsewhere: false,
         context_window: None,
         tools: Some(true),
+        // It says itself that it cannot.
+        images: None,
     }
 }
 
@@ -74,6 +78,7 @@ pub(super) fn local_model(local: &LocalModel) -> Model {
         paid_elsewhere: false,
         context_window: status.window.map(|tokens| (tokens, WindowSource::Read)),
         tools: Some(status.tools),
+        images: None,
     }
 }
 
@@ -90,6 +95,7 @@ pub(super) fn stored_model(provider: &Provider, model: &ProviderModel, facts: &F
         paid_elsewhere: provider.paid_elsewhere && model.pricing.is_none(),
         context_window: told.or_else(|| facts.context_window(now)),
         tools: facts.tools(now),
+        images: facts.images(now),
     }
 }
 

@@ -17,7 +17,7 @@ fn the_built_in_model_needs_nothing() {
     let expected = json!([{
         "id": "demo/ala", "provider": "demo", "name": "ala", "local": true, "isFree": true, "pricing": null,
         "paidElsewhere": false,
-        "contextWindow": null, "contextWindowSource": null, "capabilities": ["text", "tools"],
+        "contextWindow": null, "contextWindowSource": null, "capabilities": ["text", "tools", "images"],
     }]);
     assert_eq!(models["items"], expected);
 }

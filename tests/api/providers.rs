@@ -163,12 +163,12 @@ fn a_window_is_read_when_a_provider_is_connected_and_a_list_is_no_condition_of_i
         let model = models["items"].as_array().unwrap().iter().find(|model| model["id"] == id).unwrap().clone();
         (model["contextWindow"].clone(), model["contextWindowSource"].clone(), model["capabilities"].clone())
     };
-    assert_eq!(shown("reads/m"), (json!(2048), json!("read"), json!(["text", "tools"])));
-    assert_eq!(shown("reads/n"), (json!(1024), json!("told"), json!(["text", "tools"])));
+    assert_eq!(shown("reads/m"), (json!(2048), json!("read"), json!(["text", "tools", "images"])));
+    assert_eq!(shown("reads/n"), (json!(1024), json!("told"), json!(["text", "tools", "images"])));
     let tested = owner.post("/providers/reads/test", json!({})).ok(200);
     assert_eq!((&tested["model"], &tested["modelsMs"]), (&json!("m"), &Value::Null));
     assert_eq!(tested["fieldsOmitted"], json!(["tools"]));
-    assert_eq!(shown("reads/m"), (json!(2048), json!("read"), json!(["text"])), "what a test finds is kept");
+    assert_eq!(shown("reads/m"), (json!(2048), json!("read"), json!(["text", "images"])), "what a test finds is kept");
 }
 
 #[test]

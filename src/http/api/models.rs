@@ -67,6 +67,8 @@ enum ContextWindowSource {
 enum Capability {
     Text,
     Tools,
+    /// It sees images, as far as anybody knows.
+    Images,
 }
 
 /// Prices in US dollars per million tokens, as decimal text.
@@ -123,6 +125,9 @@ impl From<catalog::Model> for Model {
         let mut capabilities = vec![Capability::Text];
         if model.tools != Some(false) {
             capabilities.push(Capability::Tools);
+        }
+        if model.images != Some(false) {
+            capabilities.push(Capability::Images);
         }
         Model {
             is_free: model.is_free(),

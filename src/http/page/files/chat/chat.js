@@ -95,6 +95,7 @@ export class Chat {
       isNew: !session,
       draft: drafts.get(session?.id ?? ""),
       typed: (text) => drafts.set(this.session?.id ?? "", text),
+      signal,
       picked: (model) => this.remember(model),
       send: () => this.send(),
       stop: () => this.stop(),
@@ -203,22 +204,30 @@ export class Chat {
 
   /** Asks what is in the box; what cannot be asked comes back into it. */
   async send() {
+    const files = await this.box.files.all();
     const text = this.box.text();
-    if (!text.trim() || this.running) return;
+    if ((!text.trim() && files.length === 0) || this.running) return;
+    const unseen = this.box.unseen(files);
+    if (unseen) return void this.box.giveBack("", { message: unseen });
     this.box.set("");
+    this.box.files.clear();
     if (!this.session) fill(this.view.messages);
-    const question = { id: freshId(), role: "user", parts: [{ type: "text", text }] };
+    const question = {
+      id: freshId(),
+      role: "user",
+      parts: [...files, ...(text.trim() ? [{ type: "text", text }] : [])],
+    };
     const mine = this.add({ ...question, createdAt: new Date().toISOString() });
     /** @param {any} error */
     const refuse = (error) => {
       mine.element.remove();
       if (!this.session) fill(this.view.messages, this.suggestions());
-      this.box.giveBack(text, error);
+      this.box.giveBack(text, error, files);
     };
     const asks = this.post({ ...this.body(text), messages: [question] });
     await this.run(async (signal) => {
       const response = await asks(signal);
-      if (!this.session) this.made(response.headers.get("x-alm-session-id") ?? "", text);
+      if (!this.session) this.made(response.headers.get("x-alm-session-id") ?? "", text.trim() || files[0].filename);
       return response;
     }, refuse);
   }
