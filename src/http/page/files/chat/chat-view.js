@@ -10,9 +10,9 @@ import { scroller } from "./scroll.js";
 
 /**
  * The elements of a chat, and what happens to them. `curl()` and `raw()` give text; `rename` and `remove` do it.
- * @param {{ session?: Api.Session, box: HTMLElement, lost: HTMLElement, curl: () => string, raw: () => string, rename: () => unknown, remove: () => unknown }} options
+ * @param {{ session?: Api.Session, box: HTMLElement, lost: HTMLElement, curl: () => string, raw: () => string, save: (kind: "md" | "json") => unknown, print: () => unknown, rename: () => unknown, remove: () => unknown }} options
  */
-export function chatView({ session, box, lost, curl, raw, rename, remove }) {
+export function chatView({ session, box, lost, curl, raw, save, print, rename, remove }) {
   const title = h("h2", session?.label ?? "New chat");
   const scrolled = scroller();
   const stream = el("pre.raw", { tabindex: "0", role: "region", "aria-label": "Raw stream", hidden: true });
@@ -39,6 +39,9 @@ export function chatView({ session, box, lost, curl, raw, rename, remove }) {
     { "aria-pressed": "false" },
   );
   const ofSession = [
+    button("Save as Markdown", () => save("md"), { hidden: !session }),
+    button("Save as JSON", () => save("json"), { hidden: !session }),
+    button("Print", print, { hidden: !session }),
     button("Rename", rename, { hidden: !session }),
     button("Delete", remove, { hidden: !session, class: "danger" }),
   ];

@@ -11,6 +11,7 @@ import { look } from "../lib/inbox.js";
 import { knownModels } from "../lib/picker.js";
 import { chatView } from "./chat-view.js";
 import { composer } from "./composer.js";
+import { exportChat, printChat } from "./export.js";
 import { History } from "./history.js";
 import { isCut, line } from "./line.js";
 import { messageView } from "./message.js";
@@ -106,6 +107,8 @@ export class Chat {
       lost: this.line.element,
       curl: () => chatCurl({ body: this.body(this.box.text() || SUGGESTIONS[0]) }),
       raw: () => this.raw,
+      save: (kind) => exportChat(this, kind),
+      print: () => printChat(this),
       rename: () => rename(this.session).then((session) => session && this.renamed(session)),
       remove: () => remove(this.session).then((gone) => gone && this.gone()),
     });

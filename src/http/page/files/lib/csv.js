@@ -1,19 +1,15 @@
 // @ts-check
 
-// Tables as CSV files (RFC 4180), made here and saved without asking anyone.
+// Tables as CSV files (RFC 4180), made here.
 
-import { el } from "./dom.js";
+import { save } from "./save.js";
 
 /**
  * Lets the person save these rows as a file.
  * @param {string} name
  * @param {unknown[][]} rows
  */
-export function saveCsv(name, rows) {
-  const address = URL.createObjectURL(new Blob([csv(rows)], { type: "text/csv" }));
-  el("a", { href: address, download: name }).click();
-  URL.revokeObjectURL(address);
-}
+export const saveCsv = (name, rows) => save(name, "text/csv", csv(rows));
 
 /**
  * Rows as CSV.
