@@ -114,7 +114,7 @@ CREATE INDEX agent_by_age ON agent (org_id, is_builtin DESC, id) WHERE deleted_a
 CREATE TABLE agent_version (
     agent_id   TEXT    NOT NULL REFERENCES agent (id) ON DELETE CASCADE,
     version    INTEGER NOT NULL,                            -- 1, 2, … for each agent
-    user_id    TEXT    NOT NULL REFERENCES user (id),       -- who made it so
+    user_id    TEXT    REFERENCES user (id),                -- who made it so; NULL: from before versions were kept
     created_at INTEGER NOT NULL,
     fields     TEXT    NOT NULL CHECK (json_valid(fields)), -- JSON object
     PRIMARY KEY (agent_id, version)
@@ -197,8 +197,8 @@ CREATE TABLE session (
 CREATE INDEX session_by_update ON session (org_id, updated_at, seq) WHERE deleted_at IS NULL;
 CREATE INDEX session_unkept ON session (kept_until) WHERE kept_until IS NOT NULL;
 
--- A message never changes and never moves: an edit or a new reply supersedes the row and inserts another. History is
--- the rows of a session that nothing superseded, by `seq`.
+-- A message never changes and never moves: an edit or a new reply supersedes the row and inserts another, and what stands again is
+-- inserted again. History is the rows of a session that nothing superseded, by `seq`.
 CREATE TABLE message (
     seq           INTEGER PRIMARY KEY,
     session       INTEGER NOT NULL REFERENCES session (seq),
@@ -210,12 +210,16 @@ CREATE TABLE message (
     created_at    INTEGER NOT NULL,
     metadata      TEXT    NOT NULL DEFAULT '{}',
     content       TEXT    NOT NULL,                         -- the text of its parts, for reading and searching
-    parts         TEXT    NOT NULL                          -- JSON array of AI SDK v6 UIMessage parts
+    parts         TEXT    NOT NULL,                         -- JSON array of AI SDK v6 UIMessage parts
+    version       INTEGER NOT NULL DEFAULT 1,               -- which of those that stood in its place; the newest row of it counts
+    place         INTEGER                                   -- the first row that stood there; NULL: this one
 ) STRICT;
 CREATE UNIQUE INDEX message_by_id ON message (session, id) WHERE superseded_by IS NULL;
 CREATE INDEX message_history ON message (session, seq) WHERE superseded_by IS NULL;
 CREATE INDEX message_by_turn ON message (turn) WHERE turn IS NOT NULL;
 CREATE INDEX message_superseded ON message (superseded_by) WHERE superseded_by IS NOT NULL;
+CREATE INDEX message_replaced ON message (session, id) WHERE superseded_by IS NOT NULL;
+CREATE INDEX message_version ON message (place, version) WHERE place IS NOT NULL;
 
 CREATE TRIGGER message_counted AFTER INSERT ON message WHEN NEW.superseded_by IS NULL BEGIN
     UPDATE session SET message_count = message_count + 1 WHERE seq = NEW.session;
@@ -229,7 +233,7 @@ CREATE TRIGGER message_recounted AFTER UPDATE OF superseded_by ON message BEGIN
 END;
 
 -- One reply, from the question to the stored message. At most one runs in a session: the index says so, not the code.
--- One without a session is not stored: its bill is, and no word of it.
+-- One without a session is not stored: its bill is, and no word of it. One that restores a version asks no model.
 CREATE TABLE turn (
     seq               INTEGER PRIMARY KEY,
     id                TEXT    NOT NULL UNIQUE,
@@ -240,7 +244,7 @@ CREATE TABLE turn (
     project_id        TEXT    REFERENCES project (id),
     model             TEXT    NOT NULL,
     message_id        TEXT    NOT NULL,                     -- the answer's
-    kind              TEXT    NOT NULL DEFAULT 'chat' CHECK (kind IN ('chat', 'embedding')),
+    kind              TEXT    NOT NULL DEFAULT 'chat' CHECK (kind IN ('chat', 'embedding', 'restore')),
     status            TEXT    NOT NULL CHECK (status IN ('running', 'complete', 'stopped', 'interrupted', 'error')),
     started_at        INTEGER NOT NULL,
     ended_at          INTEGER,

@@ -8,7 +8,7 @@ use poem_openapi::{OpenApi, OpenApiService, registry::Registry};
 use serde_json::{Map, Value, json};
 
 use super::{
-    api::{API_PREFIX, Api},
+    api::{API_PREFIX, Api, chat::EXAMPLE_QUESTION},
     openai,
 };
 
@@ -73,6 +73,7 @@ fn build() -> String {
 
 fn give_examples(operation: &mut Value, path_example: Option<&str>) {
     for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        let path_example = if parameter["name"] == "message_id" { Some(EXAMPLE_QUESTION) } else { path_example };
         if let (true, Some(example)) = (parameter["in"] == "path", path_example) {
             parameter["example"] = json!(example);
         }

@@ -21,7 +21,8 @@ use crate::{
 
 /// Takes `bytes` for the body of a chat request, and asks what they ask twice in one session.
 pub fn request(bytes: &[u8]) {
-    let Some(ask) = unless_refused(decode::<ChatRequest>(bytes, schemas()).and_then(|body| body.into_ask(asker())))
+    let Some(ask) =
+        unless_refused(decode::<ChatRequest>(bytes, schemas()).and_then(|body| body.into_ask(asker(), true)))
     else {
         return;
     };

@@ -141,33 +141,6 @@ impl Org<'_> {
         self.read(|c| find(c, &self.tenant.org_id, id_or_slug))
     }
 
-    /// Keeps a new agent; its times are set here.
-    pub async fn create_agent(&self, mut agent: Agent) -> Result<Agent> {
-        self.write(move |c, tenant| {
-            agent.created_at = Timestamp::now();
-            agent.updated_at = agent.created_at;
-            insert(c, &tenant.org_id, &agent)?;
-            Ok(agent)
-        })
-        .await
-    }
-
-    /// Lets `edit` change an agent. Ala's fixed points are the edit's own business.
-    pub async fn update_agent(
-        &self,
-        id_or_slug: String,
-        edit: impl FnOnce(&mut Agent) -> Result<()> + Send + 'static,
-    ) -> Result<Agent> {
-        self.write(move |c, tenant| {
-            let mut agent = find(c, &tenant.org_id, &id_or_slug)?;
-            edit(&mut agent)?;
-            agent.updated_at = Timestamp::now();
-            update(c, &agent)?;
-            Ok(agent)
-        })
-        .await
-    }
-
     /// Deletes an agent; its sessions keep their history and say which agent they had.
     pub async fn delete_agent(&self, id_or_slug: String) -> Result<()> {
         self.write(move |c, tenant| {
@@ -204,7 +177,8 @@ pub(super) fn insert_ala(c: &Connection, org_id: &str) -> Result<()> {
     insert(c, org_id, &ala)
 }
 
-fn find(c: &Connection, org_id: &str, id_or_slug: &str) -> Result<Agent> {
+/// The agent of that id or slug.
+pub(super) fn find(c: &Connection, org_id: &str, id_or_slug: &str) -> Result<Agent> {
     let mut statement = c.prepare_cached(&format!(
         "SELECT {} FROM agent WHERE org_id = :org AND deleted_at IS NULL
              AND id IN (:key, (SELECT id FROM agent WHERE org_id = :org AND slug = :key AND deleted_at IS NULL)) ORDER BY id = :key DESC LIMIT 1",
@@ -214,7 +188,8 @@ fn find(c: &Connection, org_id: &str, id_or_slug: &str) -> Result<Agent> {
     found.optional()?.ok_or(Error::NotFound("agent"))
 }
 
-fn insert(c: &Connection, org_id: &str, agent: &Agent) -> Result<()> {
+/// Keeps a new one.
+pub(super) fn insert(c: &Connection, org_id: &str, agent: &Agent) -> Result<()> {
     let inserted = c.execute(
         "INSERT INTO agent (id, org_id, slug, name, is_builtin, created_at, updated_at) VALUES
              (:id, :org, :slug, :name, :builtin, :now, :now)",
@@ -228,7 +203,7 @@ fn insert(c: &Connection, org_id: &str, agent: &Agent) -> Result<()> {
 }
 
 /// Writes every column that can change, so that an insert and an edit say them in one place.
-fn update(c: &Connection, agent: &Agent) -> Result<()> {
+pub(super) fn update(c: &Connection, agent: &Agent) -> Result<()> {
     let tools = agent.allowed_tools.as_ref().map(serde_json::to_string).transpose().map_err(Error::internal)?;
     let updated = c.execute(
         "UPDATE agent SET slug = :slug, name = :name, is_active = :active, avatar = :avatar, model = :model,

@@ -4,11 +4,11 @@ use rusqlite::{Connection, named_params};
 
 use super::{
     Org, SessionRow, TurnRow, ledger,
-    messages::{self, NewMessage},
+    messages::NewMessage,
     outcome::Outcome,
     responses, sessions,
     tool_calls::{self, EndedCall},
-    waiting,
+    versions, waiting,
 };
 use crate::{error::Result, time::Timestamp};
 
@@ -56,11 +56,10 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
     if !is_running(c, org_id, &ended.turn_id)? {
         return Ok(());
     }
-    if let (Some(message), Some(session)) = (&ended.message, ended.session) {
-        if let Some(continued) = messages::find(c, session, &message.id)? {
-            messages::supersede_from(c, session, continued.seq, ended.turn)?;
-        }
-        messages::insert(c, session, Some(ended.turn), message)?;
+    match (&ended.message, ended.session) {
+        (Some(message), Some(session)) => versions::end(c, session, ended.turn, message)?,
+        (None, Some(_)) => versions::end_without(c, ended.turn)?,
+        (_, None) => {}
     }
     tool_calls::end(c, org_id, &ended.calls)?;
     let charged = ledger::settle(c, org_id, &ended.turn_id, ended.cost)?;
@@ -87,13 +86,5 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
         Outcome::Interrupted => sessions::Status::Interrupted,
         Outcome::Complete | Outcome::Stopped | Outcome::Failed => sessions::Status::Idle,
     };
-    leave(c, session, status)
-}
-
-/// Lets go of a session.
-pub(super) fn leave(c: &Connection, session: SessionRow, status: sessions::Status) -> Result<()> {
-    let now = Timestamp::now().as_millis();
-    c.prepare_cached("UPDATE session SET status = ?2, updated_at = ?3 WHERE seq = ?1")?
-        .execute((session, status, now))?;
-    Ok(())
+    sessions::leave(c, session, status)
 }

@@ -6,7 +6,7 @@ use super::words::words;
 use crate::{id, time::Timestamp};
 
 /// The columns of a [`Message`].
-pub(super) const COLUMNS: &str = "seq, id, role, status, created_at, metadata, content, parts";
+pub(super) const COLUMNS: &str = "seq, id, role, status, created_at, metadata, content, parts, version, place";
 
 words! {
     /// Who said it.
@@ -30,6 +30,23 @@ words! {
     }
 }
 
+/// Where in a history a message stands: every message that stood there is a version of it, and a turn that goes on with a message
+/// brings the same version once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The row number of the first message that stood there; absent: this is the first.
+    pub first: Option<i64>,
+    /// Which version it is, from 1.
+    pub version: i64,
+}
+
+impl Default for Place {
+    /// A place of its own.
+    fn default() -> Self {
+        Place { first: None, version: 1 }
+    }
+}
+
 /// A message as the file holds it. `S` is `&str` while SQLite lends it, `String` once it is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message<S = String> {
@@ -45,6 +62,7 @@ pub struct Message<S = String> {
     pub content: S,
     /// A JSON array of UIMessage parts, as text.
     pub parts: S,
+    pub place: Place,
 }
 
 /// A message to be kept.
@@ -70,6 +88,7 @@ impl<'a> Message<&'a str> {
             metadata: text(5)?,
             content: text(6)?,
             parts: text(7)?,
+            place: Place { version: row.get(8)?, first: row.get(9)? },
         })
     }
 
@@ -84,6 +103,7 @@ impl<'a> Message<&'a str> {
             metadata: self.metadata.into(),
             content: self.content.into(),
             parts: self.parts.into(),
+            place: self.place,
         }
     }
 }
@@ -100,6 +120,7 @@ impl Message {
             metadata: new.metadata,
             content: new.content,
             parts: new.parts,
+            place: Place::default(),
         }
     }
 
@@ -126,6 +147,7 @@ impl Message {
             metadata: &self.metadata,
             content: &self.content,
             parts: &self.parts,
+            place: self.place,
         }
     }
 }

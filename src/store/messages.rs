@@ -2,7 +2,7 @@
 //!
 //! A page is handed out row by row, borrowed from SQLite, so that 200 messages cost 200 copies and no tree of values.
 
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, named_params};
 
 use super::{
     Org, SessionRow, TurnRow,
@@ -16,10 +16,7 @@ use crate::{
     time::Timestamp,
 };
 
-pub use super::message::{Message, NewMessage, Role, Status};
-
-/// Messages of one session that a turn looks at; a session of more has long outgrown every model's window.
-const HISTORY_MESSAGES_MAX: usize = 10_000;
+pub use super::message::{Message, NewMessage, Place, Role, Status};
 
 /// Which part of a history.
 #[derive(Debug, Clone, Default)]
@@ -57,9 +54,11 @@ pub enum PageEnd {
 }
 
 /// What a message takes, in bytes. SQLite knows it without reading the texts.
-const BYTES: &str = "octet_length(metadata) + octet_length(content) + octet_length(parts)";
+pub(super) const BYTES: &str = "octet_length(metadata) + octet_length(content) + octet_length(parts)";
 /// Where that stands in a page's rows.
-const BYTES_COLUMN: usize = 8;
+pub(super) const BYTES_COLUMN: usize = 10;
+/// How many versions its place has, of all but the first: that one is known by its own number.
+const VERSIONS: &str = "(SELECT max(version) FROM message v WHERE v.place = message.place)";
 
 /// A message that a search found.
 #[derive(Debug, Clone)]
@@ -78,7 +77,7 @@ impl Org<'_> {
         &self,
         session_id: &str,
         page: &MessagePage<'_>,
-        mut each: impl FnMut(Message<&str>),
+        mut each: impl FnMut(Message<&str>, i64),
     ) -> Result<PageEnd> {
         self.read(|c| {
             let session = sessions::find(c, self.tenant, session_id)?.ok_or(Error::NotFound("session"))?;
@@ -86,9 +85,9 @@ impl Org<'_> {
             let c = &c.unchecked_transaction()?;
             let unfinished = running_answer(c, session.seq)?;
             let is_whole = |message: &Message<&str>| Some(message.id) != unfinished.as_deref();
-            read_page(c, &self.tenant.org_id, session.seq, page, &mut |message| {
+            read_page(c, &self.tenant.org_id, session.seq, page, &mut |message, versions| {
                 if is_whole(&message) {
-                    each(message)
+                    each(message, versions)
                 }
             })
         })
@@ -108,38 +107,6 @@ impl Org<'_> {
             let session = sessions::find(c, self.tenant, session_id)?.ok_or(Error::NotFound("session"))?;
             Ok(seq_of(c, session.seq, id)?.is_some())
         })
-    }
-
-    /// Bytes of the parts of a session's history, files included. It looks at no text.
-    pub fn history_bytes(&self, session: SessionRow) -> Result<u64> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached(
-                "SELECT coalesce(sum(octet_length(parts)), 0) FROM message
-                 WHERE session = (SELECT seq FROM session WHERE seq = :session AND org_id = :org)
-                     AND superseded_by IS NULL",
-            )?;
-            let parameters = named_params! { ":session": session, ":org": self.tenant.org_id };
-            Ok(statement.query_row(parameters, |row| row.get::<_, i64>(0))?.unsigned_abs())
-        })
-    }
-
-    /// The newest messages of a session's history, oldest first, as many as fit `bytes_max` of parts, and how many
-    /// older ones were left out. Those of another organization's session are none.
-    pub fn history(&self, session: SessionRow, bytes_max: usize) -> Result<(Vec<Message>, usize)> {
-        let mut kept = Vec::new();
-        let left_out = self.read(|c| {
-            // All at one moment, or what was appended in between would be counted as older.
-            let c = &c.unchecked_transaction()?;
-            let page_size = how_many_fit(c, &self.tenant.org_id, session, bytes_max)?;
-            if page_size == 0 {
-                return Ok(0);
-            }
-            let page = MessagePage { page_size, newest_first: true, ..Default::default() };
-            read_page(c, &self.tenant.org_id, session, &page, &mut |message| kept.push(message.to_owned()))?;
-            Ok(count(c, session)?.saturating_sub(page_size))
-        })?;
-        kept.reverse();
-        Ok((kept, left_out))
     }
 
     /// The messages that fit `words` best, of every session the person may see but `except`. It scans.
@@ -186,7 +153,7 @@ impl Org<'_> {
             sessions::refuse_running(c, session.seq)?;
             let last = last(c, session.seq)?.map(|last| last.id);
             waiting::refuse_open(c, session.seq, last.as_deref())?;
-            insert(c, session.seq, None, &new)?;
+            insert(c, session.seq, None, &new, Place::default())?;
             touch(c, session.seq)?;
             let kept = find(c, session.seq, &new.id)?.ok_or(Error::NotFound("message"))?;
             Ok((kept, true))
@@ -195,31 +162,54 @@ impl Org<'_> {
     }
 }
 
-/// Shows `each` the messages of one page; says how it ended.
+/// Shows `each` the messages of one page, and how many versions each has; says how it ended.
 pub(super) fn read_page(
     c: &Connection,
     org_id: &str,
     session: SessionRow,
     page: &MessagePage<'_>,
-    each: &mut impl FnMut(Message<&str>),
+    each: &mut impl FnMut(Message<&str>, i64),
 ) -> Result<PageEnd> {
     let after = match page.cursor {
         Some(cursor) => Some(seq_of(c, session, cursor)?.ok_or_else(bad_cursor)?),
         None => None,
     };
+    read_after(c, org_id, session, after, page, each)
+}
+
+/// The same from after a row on.
+pub(super) fn read_after(
+    c: &Connection,
+    org_id: &str,
+    session: SessionRow,
+    after: Option<i64>,
+    page: &MessagePage<'_>,
+    each: &mut impl FnMut(Message<&str>, i64),
+) -> Result<PageEnd> {
     let mut statement = c.prepare_cached(&match page.newest_first {
         false => page_sql("seq > coalesce(:after, 0)", "seq"),
         true => page_sql("seq < coalesce(:after, 9223372036854775807)", "seq DESC"),
     })?;
     let rows = page.page_size as i64 + 1;
     let parameters = named_params! { ":org": org_id, ":session": session, ":after": after, ":rows": rows };
-    let mut rows = statement.query(parameters)?;
+    hand_out(statement.query(parameters)?, page, &mut |row| {
+        each(Message::from_row(row)?, row.get::<_, Option<i64>>(BYTES_COLUMN + 1)?.unwrap_or(1));
+        Ok(())
+    })
+}
+
+/// Shows `each` the rows of one page; says how it ended.
+pub(super) fn hand_out(
+    mut rows: Rows<'_>,
+    page: &MessagePage<'_>,
+    each: &mut impl FnMut(&Row<'_>) -> Result<()>,
+) -> Result<PageEnd> {
     let mut bytes = 0;
     for nth in 0..page.page_size {
         let Some(row) = rows.next()? else { return Ok(PageEnd::Last) };
         bytes += row.get::<_, i64>(BYTES_COLUMN)? as usize;
         match (page.bytes_max.is_some_and(|max| bytes > max), nth, page.oversize) {
-            (false, ..) | (true, 0, Oversize::Shown) => each(Message::from_row(row)?),
+            (false, ..) | (true, 0, Oversize::Shown) => each(row)?,
             (true, 0, Oversize::Left) => return Ok(PageEnd::TooLarge),
             (true, ..) => return Ok(PageEnd::More),
         }
@@ -227,48 +217,22 @@ pub(super) fn read_page(
     Ok(if rows.next()?.is_some() { PageEnd::More } else { PageEnd::Last })
 }
 
-/// How many of a history's newest messages fit `bytes_max` of parts, but one at least if there is one. It looks at no text.
-fn how_many_fit(c: &Connection, org_id: &str, session: SessionRow, bytes_max: usize) -> Result<usize> {
-    let mut statement = c.prepare_cached(
-        "SELECT octet_length(parts) FROM message
-         WHERE session = (SELECT seq FROM session WHERE seq = :session AND org_id = :org) AND superseded_by IS NULL
-         ORDER BY seq DESC LIMIT :rows",
-    )?;
-    let rows = HISTORY_MESSAGES_MAX as i64;
-    let mut rows = statement.query(named_params! { ":org": org_id, ":session": session, ":rows": rows })?;
-    let (mut fit, mut bytes) = (0, 0);
-    while let Some(row) = rows.next()? {
-        bytes += row.get::<_, i64>(0)? as usize;
-        if bytes > bytes_max && fit > 0 {
-            break;
-        }
-        fit += 1;
-    }
-    Ok(fit)
-}
-
 fn page_sql(beyond: &str, order: &str) -> String {
     format!(
-        "SELECT {COLUMNS}, {BYTES} FROM message
+        "SELECT {COLUMNS}, {BYTES}, {VERSIONS} FROM message
          WHERE session = (SELECT seq FROM session WHERE seq = :session AND org_id = :org)
              AND superseded_by IS NULL AND {beyond} ORDER BY {order} LIMIT :rows"
     )
 }
 
 /// The id of the message that is being written.
-fn running_answer(c: &Connection, session: SessionRow) -> Result<Option<String>> {
+pub(super) fn running_answer(c: &Connection, session: SessionRow) -> Result<Option<String>> {
     let mut statement = c.prepare_cached("SELECT message_id FROM turn WHERE session = ?1 AND status = 'running'")?;
     Ok(statement.query_row([session], |row| row.get(0)).optional()?)
 }
 
 fn bad_cursor() -> Error {
     Error::invalid("cursor", "must be the id of a message of this session")
-}
-
-/// How many messages a session's history has.
-fn count(c: &Connection, session: SessionRow) -> Result<usize> {
-    let mut statement = c.prepare_cached("SELECT message_count FROM session WHERE seq = ?1")?;
-    Ok(statement.query_row([session], |row| row.get::<_, i64>(0))? as usize)
 }
 
 /// The message of that id in a session's history.
@@ -301,21 +265,40 @@ pub(super) fn last(c: &Connection, session: SessionRow) -> Result<Option<Message
     Ok(statement.query_row([session], |row| Ok(Message::from_row(row)?.to_owned())).optional()?)
 }
 
-fn seq_of(c: &Connection, session: SessionRow, id: &str) -> Result<Option<i64>> {
+pub(super) fn seq_of(c: &Connection, session: SessionRow, id: &str) -> Result<Option<i64>> {
     let mut statement =
         c.prepare_cached("SELECT seq FROM message WHERE session = ?1 AND id = ?2 AND superseded_by IS NULL")?;
     Ok(statement.query_row((session, id), |row| row.get(0)).optional()?)
 }
 
 /// Keeps a message at the end of a session's history, which must not hold its id.
-pub(super) fn insert(c: &Connection, session: SessionRow, turn: Option<TurnRow>, new: &NewMessage) -> Result<()> {
+pub(super) fn insert(
+    c: &Connection,
+    session: SessionRow,
+    turn: Option<TurnRow>,
+    new: &NewMessage,
+    place: Place,
+) -> Result<()> {
+    insert_said_at(c, session, turn, new, place, Timestamp::now())
+}
+
+/// The same of what was said at another time.
+pub(super) fn insert_said_at(
+    c: &Connection,
+    session: SessionRow,
+    turn: Option<TurnRow>,
+    new: &NewMessage,
+    place: Place,
+    said_at: Timestamp,
+) -> Result<()> {
     let mut statement = c.prepare_cached(
-        "INSERT INTO message (session, id, role, status, turn, created_at, metadata, content, parts)
-         VALUES (:session, :id, :role, :status, :turn, :now, :metadata, :content, :parts)",
+        "INSERT INTO message (session, id, role, status, turn, created_at, metadata, content, parts, version, place)
+         VALUES (:session, :id, :role, :status, :turn, :now, :metadata, :content, :parts, :version, :place)",
     )?;
     let inserted = statement.execute(named_params! {
         ":session": session, ":id": new.id, ":role": new.role, ":status": new.status, ":turn": turn,
-        ":now": Timestamp::now().as_millis(), ":metadata": new.metadata, ":content": new.content, ":parts": new.parts,
+        ":now": said_at.as_millis(), ":metadata": new.metadata, ":content": new.content, ":parts": new.parts,
+        ":version": place.version, ":place": place.first,
     });
     unless_taken(inserted, || Error::Conflict(format!("messages: the id {} is used twice", new.id)))?;
     search::index_message(c, c.last_insert_rowid(), &new.content)
@@ -335,48 +318,4 @@ pub(super) fn touch(c: &Connection, session: SessionRow) -> Result<()> {
     c.prepare_cached("UPDATE session SET updated_at = ?2 WHERE seq = ?1")?
         .execute((session, Timestamp::now().as_millis()))?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ops::Range;
-
-    use super::*;
-    use crate::store::{Store, sessions::NewSession};
-
-    /// Adds messages, each with its number for an id and `[]` for its parts.
-    fn add(store: &Store, session: SessionRow, numbers: Range<usize>) {
-        let mut numbers = numbers.map(|n| n.to_string());
-        let new = |id| NewMessage { id, ..NewMessage::new(Role::User, String::new(), "[]".into()) };
-        store.writer.write_blocking(move |c| numbers.try_for_each(|id| insert(c, session, None, &new(id)))).unwrap();
-    }
-
-    #[test]
-    fn a_history_ends_where_its_messages_or_their_bytes_reach_the_bound() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 1).unwrap();
-        let tenant = store.create_org("acme", "a@example.com", None).unwrap().tenant();
-        let owned = tenant.clone();
-        let session = store.writer.write_blocking(move |c| sessions::insert(c, &owned, &NewSession::default()));
-        let session = session.unwrap().seq;
-        let history = |bytes_max: usize| {
-            let (kept, left_out) = store.org(&tenant).history(session, bytes_max).unwrap();
-            let ids = kept.first().zip(kept.last()).map(|(first, last)| [first.id.clone(), last.id.clone()]);
-            (kept.len(), left_out, ids.unwrap())
-        };
-        let ids = |first: usize, last: usize| [first, last].map(|n| n.to_string());
-        add(&store, session, 0..3);
-        // Two bytes each; the newest is there whatever its size.
-        for (bytes_max, kept) in [(0, 1), (1, 1), (3, 1), (4, 2), (5, 2), (6, 3), (7, 3)] {
-            assert_eq!(history(bytes_max), (kept, 3 - kept, ids(3 - kept, 2)), "{bytes_max}");
-        }
-        let mut there = 3;
-        for (messages, left_out) in
-            [(HISTORY_MESSAGES_MAX - 1, 0), (HISTORY_MESSAGES_MAX, 0), (HISTORY_MESSAGES_MAX + 1, 1)]
-        {
-            add(&store, session, there..messages);
-            there = messages;
-            assert_eq!(history(usize::MAX), (messages - left_out, left_out, ids(left_out, messages - 1)));
-        }
-    }
 }

@@ -18,7 +18,9 @@ mod waiting; // calls that wait for a person
 mod words; // the schema's words, as types
 mod writer;
 
+pub mod agent_versions; // agents as they were
 pub mod agents;
+pub mod around; // messages around one
 pub mod decisions;
 pub mod idempotency;
 pub mod journal;
@@ -30,6 +32,7 @@ pub mod messages;
 pub mod orgs;
 pub mod projects;
 pub mod providers;
+mod recent; // the newest messages of a history
 pub mod responses;
 pub mod search;
 pub mod sessions;
@@ -40,6 +43,7 @@ pub mod turn_calls;
 pub mod turns;
 pub mod unstored; // turns of which no word is stored
 pub mod usage;
+pub mod versions; // what stood in one place of a history
 
 pub use page::Page;
 pub use rows::{SessionRow, TurnRow};

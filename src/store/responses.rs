@@ -9,7 +9,7 @@ use super::{
     Org, SessionRow, Tenant, TurnRow,
     decisions::{self, CallView},
     message::COLUMNS,
-    messages::{self, Message},
+    messages::{self, Message, Place},
     outcome::Outcome,
     sessions::{self, NewSession, Session, VISIBLE},
     waiting,
@@ -94,7 +94,7 @@ impl Org<'_> {
                  ORDER BY m.seq"
             ))?;
             let parameters = named_params! { ":turn": response.turn, ":org": self.tenant.org_id };
-            let read = statement.query_map(parameters, |row| Ok((Message::from_row(row)?.to_owned(), row.get(8)?)))?;
+            let read = statement.query_map(parameters, |row| Ok((Message::from_row(row)?.to_owned(), row.get(10)?)))?;
             Ok(read.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -210,7 +210,9 @@ fn is_last(c: &Connection, session: SessionRow, turn: TurnRow) -> Result<bool> {
 
 /// Copies the history as it was when that turn ended. A copy belongs to no turn: it was not said again.
 fn copy(c: &Connection, from: SessionRow, to: SessionRow, turn: TurnRow) -> Result<()> {
-    until(c, from, turn)?.into_iter().try_for_each(|message| messages::insert(c, to, None, &message.again()))
+    until(c, from, turn)?
+        .into_iter()
+        .try_for_each(|message| messages::insert(c, to, None, &message.again(), Place::default()))
 }
 
 /// The history as it was when that turn ended.

@@ -98,7 +98,7 @@ impl Sandbox {
             let session = sessions::find(&self.connection, &self.tenant, SESSION)?.expect("the session is there");
             let page = MessagePage { page_size: MESSAGES_MAX, ..MessagePage::default() };
             let mut history = Vec::new();
-            messages::read_page(&self.connection, &self.tenant.org_id, session.seq, &page, &mut |message| {
+            messages::read_page(&self.connection, &self.tenant.org_id, session.seq, &page, &mut |message, _| {
                 history.push(message.to_owned())
             })?;
             Ok::<_, crate::error::Error>(history)

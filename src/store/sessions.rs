@@ -70,6 +70,8 @@ pub struct Session {
     pub origin: Origin,
     /// Where a search found its words; absent outside a search.
     pub snippet: Option<String>,
+    /// The message that it is of; absent: the label.
+    pub message_id: Option<String>,
 }
 
 /// Why nothing can begin in a session in which a turn runs.
@@ -129,6 +131,7 @@ impl Session {
             updated_at: Timestamp::from_millis(row.get(13)?),
             origin: row.get(14)?,
             snippet: None,
+            message_id: None,
         })
     }
 
@@ -166,7 +169,8 @@ impl Org<'_> {
             while let Some(row) = rows.next()? {
                 let mut session = Session::from_row(row)?;
                 if let Some(query) = &query {
-                    session.snippet = Some(search::snippet_of_hit(c, row.get(15)?, &session.label, query)?);
+                    let (snippet, message_id) = search::snippet_of_hit(c, row.get(15)?, &session.label, query)?;
+                    (session.snippet, session.message_id) = (Some(snippet), message_id);
                 }
                 sessions.push(session);
             }
@@ -285,6 +289,16 @@ pub(super) fn refuse_running(c: &Connection, session: SessionRow) -> Result<()> 
         true => Err(Error::Conflict(BUSY.into())),
         false => Ok(()),
     }
+}
+
+/// Lets go of a session.
+pub(super) fn leave(c: &Connection, session: SessionRow, status: Status) -> Result<()> {
+    c.prepare_cached("UPDATE session SET status = ?2, updated_at = ?3 WHERE seq = ?1")?.execute((
+        session,
+        status,
+        Timestamp::now().as_millis(),
+    ))?;
+    Ok(())
 }
 
 fn parse_cursor(cursor: &str) -> Result<(i64, i64)> {

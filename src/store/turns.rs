@@ -10,12 +10,12 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::{
     Org, SessionRow, Tenant, TurnRow,
     decisions::{self, CallView, Decider, Decision},
-    ending::{is_running, leave},
+    ending::is_running,
     ledger,
     messages::{self, Message, NewMessage},
     responses::{self, NewResponse},
     sessions::{self, NewSession, Session},
-    waiting,
+    versions, waiting,
 };
 pub use super::{ending::EndedTurn, outcome::Outcome};
 use crate::{
@@ -177,7 +177,7 @@ impl Org<'_> {
                 return Ok(());
             }
             // An interrupted session stays one, and one that no agent was bound to may choose again.
-            leave(c, *session, *status)?;
+            sessions::leave(c, *session, *status)?;
             c.execute("UPDATE session SET agent_id = ?2 WHERE seq = ?1", (session, agent_id))?;
             Ok(())
         })
@@ -253,9 +253,7 @@ pub(super) fn begin(
     if let Some(seq) = plan.supersede_from {
         messages::supersede_from(c, session.seq, seq, turn)?;
     }
-    for message in &plan.insert {
-        messages::insert(c, session.seq, Some(turn), message)?;
-    }
+    versions::begin(c, session.seq, turn, &plan.insert)?;
     let held = new.hold.map_or(Ok(0), |hold| take_hold(c, &tenant.org_id, &new.id, &new.model, hold))?;
     let is_final = taken_up + withdrawn + plan.decisions.len() > 0;
     let (turn_id, session) = (new.id, Some(session));

@@ -53,8 +53,8 @@ impl GroupBy {
 /// The columns of [`Usage`], the first of a row.
 const SUMS: &str = "count(*), coalesce(sum(input_tokens), 0), coalesce(sum(cache_read_tokens), 0),
     coalesce(sum(output_tokens), 0), coalesce(sum(cost), 0)";
-/// The turns that began in a span of time. One that was withdrawn has no row.
-const SPAN: &str = "t.org_id = :org AND t.started_at >= :from AND t.started_at < :to";
+/// The turns that began in a span of time. One that was withdrawn has no row, and one that restores a version asked nobody.
+const SPAN: &str = "t.org_id = :org AND t.kind <> 'restore' AND t.started_at >= :from AND t.started_at < :to";
 
 impl Usage {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {

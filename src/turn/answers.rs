@@ -289,7 +289,10 @@ fn answer_in(call: &mut Map<String, Value>, approved: bool, reason: Option<&str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{store::decisions, time::Timestamp};
+    use crate::{
+        store::{decisions, messages::Place},
+        time::Timestamp,
+    };
 
     #[test]
     fn an_allowed_call_says_whether_it_may_have_happened_once_the_conversation_goes_on() {
@@ -304,6 +307,7 @@ mod tests {
             metadata: "{}".to_owned(),
             content: String::new(),
             parts: part.to_string(),
+            place: Place::default(),
         };
         for (status, said) in [(CallStatus::Approved, NOT_RUN), (CallStatus::Called, MAY_HAVE_HAPPENED)] {
             let row = CallView {

@@ -13,6 +13,7 @@ use crate::{
     model::{Legacy, Message, sampling::Sampling},
     store::{
         Tenant,
+        agents::Agent,
         decisions::Decider,
         idempotency::Claim,
         messages::{NewMessage, Role, Status},
@@ -63,6 +64,8 @@ pub struct Ask {
     pub legacy: Option<Legacy>,
     /// Instructions that stand between the posted messages, and are not stored.
     pub asides: Vec<Aside>,
+    /// An agent that is not stored, in place of one that is.
+    pub draft: Option<Box<Agent>>,
     /// What a session that is made for it says besides: a JSON object, as text.
     pub metadata: Option<String>,
 }
@@ -111,6 +114,8 @@ pub enum By {
     Agent(Asking),
     /// A program that speaks OpenAI's responses.
     Responses,
+    /// A person who tries an agent out that is not stored.
+    TryOut,
     /// One that speaks chat completions, or another API of replies that nobody keeps.
     Completions,
 }
@@ -223,6 +228,7 @@ impl Ask {
             given: None,
             legacy: None,
             asides: Vec::new(),
+            draft: None,
             metadata: None,
         }
     }
@@ -272,7 +278,7 @@ pub const NOBODY_TO_ASK: &str = "A person has to allow this: ask in a conversati
 impl By {
     /// Whether nobody is there who could allow a call.
     pub fn asks_nobody(&self) -> bool {
-        matches!(self, By::Agent(_)) || self.is_program()
+        matches!(self, By::Agent(_)) || self.leaves_out_asking()
     }
 
     /// Whether a program asks that speaks another API than ours, and mends its own calls.
@@ -280,10 +286,15 @@ impl By {
         matches!(self, By::Responses | By::Completions)
     }
 
+    /// Whether tools that ask a person are not even offered.
+    pub fn leaves_out_asking(&self) -> bool {
+        *self == By::TryOut || self.is_program()
+    }
+
     /// What a session says of its beginning that is made for such a question.
     pub fn origin(&self) -> Origin {
         match self {
-            By::Chat => Origin::Chat,
+            By::Chat | By::TryOut => Origin::Chat,
             By::Mcp => Origin::Mcp,
             By::Agent(_) => Origin::Agent,
             By::Responses => Origin::Responses,
@@ -294,7 +305,7 @@ impl By {
     /// What else it says: a JSON object, as text.
     pub fn metadata(&self) -> Option<String> {
         match self {
-            By::Chat | By::Mcp | By::Responses | By::Completions => None,
+            By::Chat | By::TryOut | By::Mcp | By::Responses | By::Completions => None,
             By::Agent(Asking { session_id, .. }) => Some(json!({ "parentSessionId": session_id }).to_string()),
         }
     }

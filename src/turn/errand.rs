@@ -79,7 +79,7 @@ impl Errands {
     fn waiting(&self) -> Vec<String> {
         let mut ids = match &self.asker.by {
             By::Agent(asking) => asking.agent_ids.clone(),
-            By::Chat | By::Mcp | By::Responses | By::Completions => Vec::new(),
+            By::Chat | By::TryOut | By::Mcp | By::Responses | By::Completions => Vec::new(),
         };
         ids.push(self.agent_id.clone());
         ids

@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::{
-    ask::{CLIENT, ORIGIN},
+    ask::{CLIENT, ORIGIN, Posted},
     beside,
     calls::AS_WRITTEN,
 };
@@ -213,6 +213,12 @@ fn text_of(message: &model::Message) -> (u64, u64) {
         model::Message::Tool { output, .. } => (output.len(), 0),
     };
     (texts as u64, files)
+}
+
+/// A conversation that is not stored, as a model gets it.
+pub fn given(posted: Vec<Posted>) -> Result<Vec<model::Message>> {
+    let messages = posted.into_iter().map(|posted| translate(&Message::of(posted.into_clients_message())));
+    Ok(messages.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// Where turns begin: at the first of a run of user messages.

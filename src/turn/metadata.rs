@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{
     beside,
     bill::{self, Bill},
-    chunk::clean_json,
+    chunk::{ErrorData, clean_json},
     history::THOUGHTS_FIELD,
     progress::Progress,
     resolve::Resolved,
@@ -29,12 +29,19 @@ const TOOLS_UNAVAILABLE: &str = "toolsUnavailable";
 const STRUCTURED: &str = "structured";
 /// Where they say that the answers were recorded, and how they were found.
 const REPLAYED: &str = "replayed";
+/// Where they say why the reply broke off: a code and a sentence.
+pub(super) const ERROR: &str = "error";
 /// Where they say what tools cost.
 const TOOL_COST: &str = "toolCostMicrocents";
 
-/// Those of the first chunk.
+/// Those of the first chunk. A turn that is not stored has no session.
 pub(super) fn of_start(session_id: &str, model: &str, agent_id: Option<&str>, at: Timestamp) -> Value {
-    json!({ "sessionId": session_id, "model": model, "agentId": agent_id, "createdAt": at.to_string() })
+    let mut metadata =
+        json!({ "sessionId": session_id, "model": model, "agentId": agent_id, "createdAt": at.to_string() });
+    if let Some(metadata) = metadata.as_object_mut().filter(|_| session_id.is_empty()) {
+        metadata.shift_remove("sessionId");
+    }
+    metadata
 }
 
 /// Those of the stored message, which the last chunk carries too. `first_piece`: when the reply's first piece came.
@@ -88,6 +95,11 @@ pub(super) fn of_end(
         metadata[beside::IN_METADATA] = clean_json(progress.beside.clone().into());
     }
     metadata
+}
+
+/// Notes why a reply broke off: a reader of it is to know it after a reload too.
+pub(super) fn note_error(metadata: &mut Value, error: &ErrorData) {
+    metadata[ERROR] = json!({ "code": error.code, "message": error.message });
 }
 
 /// Notes that the model had not all of the history: a reader of its reply, now or later, is to know.

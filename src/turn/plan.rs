@@ -110,7 +110,8 @@ fn what_is_new(mut posted: Vec<Posted>, decider: &Decider, history: &HistoryView
         }
         let edited = at + 1 == posted.len() || (message.role == Role::User && !same(message, &stored));
         return match edited {
-            // Sent again, edited or not, it asks for a new reply: what followed is superseded.
+            // Sent again as it is, it asks for a new reply: what followed is superseded.
+            true if same(message, &stored) => Ok(Plan { supersede_from: Some(stored.seq + 1), ..Plan::default() }),
             true => Ok(Plan {
                 supersede_from: Some(stored.seq),
                 insert: new_messages(posted.split_off(at)),
@@ -233,8 +234,8 @@ mod tests {
             // After q2 in what is posted comes one message, or two; the reply between is the stored one.
             assert_eq!(look(new(&["q3"])), (None, vec!["q3".to_owned()]));
             assert_eq!(look(new(&["q3", "q4"])), (None, vec!["q3".to_owned(), "q4".to_owned()]));
-            // It ends with one that is known: that one is asked again.
-            assert_eq!(look(new(&[])), (Some("q2".to_owned()), vec!["q2".to_owned()]));
+            // It ends with one that is known: that one is asked again, and stays.
+            assert_eq!(look(new(&[])), (Some("a2".to_owned()), Vec::new()));
             // An edit goes from there on, with what follows it.
             let edited = vec![said(Role::User, Some("q1"), "other"), asked("q3")];
             assert_eq!(look(edited), (Some("q1".to_owned()), vec!["other".to_owned(), "q3".to_owned()]));

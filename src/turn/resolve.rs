@@ -20,6 +20,8 @@ pub(super) struct Resolved {
     pub session: Option<Session>,
     /// Absent: the model itself is asked.
     pub agent: Option<Agent>,
+    /// Whether that one is not stored.
+    pub is_draft: bool,
     /// The agent's.
     pub settings: Settings,
     pub project_id: Option<String>,
@@ -33,9 +35,9 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// The agent's id, if one is asked.
+    /// The agent's id, if one is asked that is stored.
     pub fn agent_id(&self) -> Option<&str> {
-        self.agent.as_ref().map(|agent| &*agent.id)
+        self.agent.as_ref().filter(|_| !self.is_draft).map(|agent| &*agent.id)
     }
 }
 
@@ -50,9 +52,10 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
     };
     let bound = session.as_ref();
     let own_agent = bound.and_then(|session| session.agent_id.as_deref());
-    let agent = match ask.raw {
-        true => None,
-        false => Some(org.agent(ask.agent.as_deref().or(own_agent).unwrap_or(ALA_SLUG))?),
+    let agent = match (&ask.draft, ask.raw) {
+        (Some(draft), _) => Some(Agent::clone(draft)),
+        (None, true) => None,
+        (None, false) => Some(org.agent(ask.agent.as_deref().or(own_agent).unwrap_or(ALA_SLUG))?),
     };
     if let Some(agent) = &agent {
         refuse_other("agent", own_agent, &agent.id)?;
@@ -89,7 +92,18 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
     ]);
     let project_id = project.map(|project| project.id);
     let settings = agent.as_ref().map(|agent| agent.settings.clone()).unwrap_or_default();
-    Ok(Resolved { session, agent, settings, project_id, system, model: model.model, source: model.source, test_mode })
+    let is_draft = ask.draft.is_some();
+    Ok(Resolved {
+        session,
+        agent,
+        is_draft,
+        settings,
+        project_id,
+        system,
+        model: model.model,
+        source: model.source,
+        test_mode,
+    })
 }
 
 /// The model that is asked by its name, or that the conversation, its agent or its organization say instead.

@@ -5,8 +5,11 @@
 
 use std::fmt::Debug;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, DONE};
 use crate::model::Usage;
+
+/// What says that a silent stream still runs.
+const BEAT: &[u8] = b": keep-alive\n\n";
 
 /// One reply on its way to one client.
 pub trait Wire: Debug + Send + Sync {
@@ -18,4 +21,22 @@ pub trait Wire: Debug + Send + Sync {
 
     /// What tells a client in a long silence that its reply still runs.
     fn heartbeat(&mut self) -> Vec<u8>;
+}
+
+/// The AI SDK's stream, of a reply that is not stored.
+#[derive(Debug)]
+pub struct UiWire;
+
+impl Wire for UiWire {
+    fn chunk(&mut self, chunk: &Chunk, frames: &mut Vec<u8>) {
+        chunk.write_to(frames);
+    }
+
+    fn end(&mut self, _usage: &Usage, frames: &mut Vec<u8>) {
+        frames.extend_from_slice(DONE.as_bytes());
+    }
+
+    fn heartbeat(&mut self) -> Vec<u8> {
+        BEAT.to_vec()
+    }
 }

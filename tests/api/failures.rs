@@ -258,3 +258,15 @@ fn usage_and_a_tool_call_in_one_reply_without_a_reason_are_not_run() {
     told(&stream);
     assert!(stream.all("tool-output-available").is_empty(), "a reply that was cut may hold a call that was cut");
 }
+
+#[test]
+fn why_a_reply_broke_off_is_still_known_after_a_reload() {
+    let model = FakeModel::start([Answer::empty().chunk(delta(json!({ "content": "Half" }))).cut()]);
+    let app = App::shared();
+    let acme = app.org_asking("acme", &model);
+    let heard = acme.chat(json!({ "id": "c", "messages": [user("Hi")] }));
+    let said = &heard.one("data-error")["data"];
+    let stored = acme.messages("c").pop().unwrap();
+    assert_eq!((&stored["status"], &stored["content"]), (&json!("error"), &json!("Half")));
+    assert_eq!(stored["metadata"]["error"], json!({ "code": said["code"], "message": said["message"] }));
+}

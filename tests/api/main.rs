@@ -16,6 +16,7 @@ mod gguf_sample;
 
 mod absence;
 mod addresses;
+mod agent_versions;
 mod agents;
 mod api_keys;
 mod approvals;
@@ -90,3 +91,4 @@ mod tools;
 mod tools_api;
 mod transfer;
 mod values;
+mod versions;

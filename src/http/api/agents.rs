@@ -92,7 +92,7 @@ struct ClientTool {
 /// A new agent.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
-struct NewAgent {
+pub(super) struct NewAgent {
     /// 1 to 255 characters.
     name: String,
     /// Default: derived from the name.
@@ -238,7 +238,7 @@ impl Agents {
 }
 
 impl Agent {
-    fn of<A>(agent: stored::Agent, caller: &Caller<A>) -> Self {
+    pub(super) fn of<A>(agent: stored::Agent, caller: &Caller<A>) -> Self {
         Agent {
             id: agent.id,
             org_id: caller.tenant.org_id.clone(),
@@ -259,7 +259,7 @@ impl Agent {
 }
 
 impl NewAgent {
-    fn into_agent(self) -> Result<stored::Agent> {
+    pub(super) fn into_agent(self) -> Result<stored::Agent> {
         let name = collapse_space(&self.name);
         let agent = stored::Agent {
             id: id::generate(),

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    agents::NewAgent,
     approvals::ResumeRequest,
     messages::MessageRole,
     tags::Tag,
@@ -22,7 +23,7 @@ use crate::{
     http::{
         auth::{Caller, Chat, ReadOrChat},
         body::{HistoryBody, MaybeBody},
-        wire::{data::Data, envelope::ApiError},
+        wire::{check::Checks, data::Data, envelope::ApiError},
     },
     id,
     key::Env,
@@ -30,11 +31,14 @@ use crate::{
     tools::client,
     turn::{
         answers::Answers,
-        ask::{Ask, Asker, By, Posted, SessionRef, Trigger},
-        parts,
+        ask::{Ask, Asker, By, Given, Posted, SessionRef, Trigger},
+        history, parts,
+        wire::UiWire,
     },
 };
 
+/// The id of the message of the example.
+pub(crate) const EXAMPLE_QUESTION: &str = "example-question";
 /// Messages one request may post.
 const MESSAGES_MAX: usize = 10_000;
 
@@ -63,6 +67,9 @@ pub(crate) struct ChatRequest {
     /// Tools that you run yourself: an object of `{description, parameters}` by name, or an array of
     /// `{name, description, inputSchema}`. A call of one ends the stream with `tool-calls`.
     tools: Option<Value>,
+    /// An agent that is tried out before it is stored: the whole conversation is in `messages`, no word of it is kept, and it is
+    /// billed. Needs the scope `write` too.
+    agent_draft: Option<NewAgent>,
 }
 
 /// What is asked for: a reply to a new message, or a new reply in place of an old one.
@@ -89,7 +96,7 @@ struct ChatMessage {
 impl Example for ChatRequest {
     fn example() -> Self {
         let message = ChatMessage {
-            id: None,
+            id: Some(EXAMPLE_QUESTION.into()),
             role: MessageRole::User,
             content: Some("Summarise the periodic table in 3 sentences.".into()),
             parts: None,
@@ -105,6 +112,7 @@ impl Example for ChatRequest {
             trigger: None,
             message_id: None,
             tools: None,
+            agent_draft: None,
         }
     }
 }
@@ -121,8 +129,8 @@ impl Chats {
     #[oai(path = "/chat", method = "post", operation_id = "create_chat")]
     async fn create_chat(&self, caller: Caller<Chat>, body: HistoryBody<ChatRequest>) -> Result<UiStream, ApiError> {
         caller.app.refuse_while_draining()?;
-        let asker = asker(&caller);
-        let ask = body.into(|request| request.into_ask(asker)).await?;
+        let (asker, writes) = (asker(&caller), caller.writes);
+        let ask = body.into(move |request| request.into_ask(asker, writes)).await?;
         Ok(UiStream::of(caller.app.engine.begin(ask).await?))
     }
 
@@ -216,7 +224,10 @@ struct Stopped {
 
 impl ChatRequest {
     /// What is asked, and by whom.
-    pub(crate) fn into_ask(self, asker: Asker) -> Result<Ask> {
+    pub(crate) fn into_ask(mut self, asker: Asker, writes: bool) -> Result<Ask> {
+        if let Some(draft) = self.agent_draft.take() {
+            return self.into_try_out(draft, asker, writes);
+        }
         let session = match (self.session_id, self.id) {
             (Some(id), _) => SessionRef::Existing(id),
             (None, Some(id)) => {
@@ -228,17 +239,12 @@ impl ChatRequest {
         if self.messages.is_none() && self.message.is_none() && self.trigger != Some(ChatTrigger::RegenerateMessage) {
             return Err(Error::BadRequest("messages: required".into()));
         }
-        let messages: Vec<_> = self.messages.unwrap_or_default().into_iter().chain(self.message).collect();
-        if messages.len() > MESSAGES_MAX {
-            return Err(Error::invalid("messages", format!("must hold at most {MESSAGES_MAX} messages")));
-        }
-        let posted = messages.into_iter().enumerate().map(|(at, message)| message.into_posted(at));
         Ok(Ask {
             session,
             agent: self.agent_id,
             project: self.project_id,
             model: self.model,
-            messages: posted.collect::<Result<_>>()?,
+            messages: posted(self.messages, self.message)?,
             trigger: match self.trigger {
                 Some(ChatTrigger::RegenerateMessage) => Trigger::Regenerate { message_id: self.message_id },
                 _ => Trigger::Submit,
@@ -247,6 +253,44 @@ impl ChatRequest {
             ..Ask::new(asker)
         })
     }
+
+    /// A question to an agent that is not stored.
+    fn into_try_out(self, draft: NewAgent, asker: Asker, writes: bool) -> Result<Ask> {
+        if !writes {
+            return Err(Error::forbidden("this key lacks the scope write, which agentDraft needs"));
+        }
+        if asker.claim.is_some() {
+            return Err(Error::invalid("agentDraft", "cannot be asked with an Idempotency-Key: nothing of it is kept"));
+        }
+        let mut checks = Checks::default();
+        let alone = |what: &str| format!("cannot be combined with {what}: nothing of it is kept");
+        checks.that(self.session_id.is_none(), "agentDraft", || alone("sessionId"));
+        checks.that(self.agent_id.is_none(), "agentDraft", || alone("agentId"));
+        checks.done()?;
+        let posted = posted(self.messages, self.message)?;
+        if posted.last().is_none_or(|last| last.role != Role::User) {
+            return Err(Error::invalid("messages", "must end with a user message"));
+        }
+        let given = Given { messages: history::given(posted)?, wire: Box::new(UiWire) };
+        let tools = self.tools.map_or(Ok(Vec::new()), |tools| client::tools(&tools).map_err(refused))?;
+        let asker = Asker { by: By::TryOut, ..asker };
+        Ok(Ask {
+            draft: Some(Box::new(draft.into_agent()?)),
+            project: self.project_id,
+            model: self.model,
+            given: Some(given),
+            tools,
+            ..Ask::new(asker)
+        })
+    }
+}
+
+fn posted(messages: Option<Vec<ChatMessage>>, message: Option<ChatMessage>) -> Result<Vec<Posted>> {
+    let messages: Vec<_> = messages.unwrap_or_default().into_iter().chain(message).collect();
+    if messages.len() > MESSAGES_MAX {
+        return Err(Error::invalid("messages", format!("must hold at most {MESSAGES_MAX} messages")));
+    }
+    messages.into_iter().enumerate().map(|(at, message)| message.into_posted(at)).collect()
 }
 
 fn refused(fault: String) -> Error {

@@ -22,7 +22,7 @@ use crate::{
         body::HistoryBody,
         wire::{
             check::{Checks, metadata_text},
-            data::{CreatedOrExisting, Data, Items, Shape, write_json},
+            data::{CreatedOrExisting, Data, Items, ItemsWriter, Shape, write_json},
             envelope::ApiError,
             moment::{Moment, StoredJson},
         },
@@ -38,17 +38,17 @@ use crate::{
 const PAGE_SIZE_DEFAULT: i64 = 100;
 const PAGE_SIZE_MAX: i64 = 500;
 /// A page of more messages than this is read off the threads of the requests.
-const PAGE_SIZE_INLINE_MAX: usize = 200;
+pub(super) const PAGE_SIZE_INLINE_MAX: usize = 200;
 /// Where a page ends early: messages may hold whole files. One that is larger is a page of its own, and is written off those threads.
-const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What surrounds the texts of a message, in bytes: its id, its session's, and the names of its fields.
 const MESSAGE_FRAME_BYTES: usize = 512;
 
 /// A message.
 #[derive(Debug, Object)]
-#[oai(rename_all = "camelCase")]
-struct Message {
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub(super) struct Message {
     id: String,
     session_id: String,
     role: MessageRole,
@@ -56,10 +56,14 @@ struct Message {
     content: String,
     /// AI SDK v6 UIMessage parts.
     parts: Vec<StoredJson>,
-    /// For a reply: `model`, `agentId`, `finishReason`, `usage`, `costMicrocents`, `durationMs`, `timeToFirstTokenMs`.
+    /// For a reply: `error` (`code` and `message`: why it broke off), `model`, `agentId`, `finishReason`, `usage`, `costMicrocents`, `durationMs`, `timeToFirstTokenMs`.
     metadata: StoredJson,
     status: MessageStatus,
     created_at: Moment,
+    /// Which of the messages that stood in its place it is, from 1. Absent: the only one.
+    version: Option<i64>,
+    /// How many stood there. Absent: 1.
+    versions: Option<i64>,
 }
 
 /// Who wrote it.
@@ -101,23 +105,38 @@ enum Order {
     Desc,
 }
 
+/// A page of messages that has one of them in its middle.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase")]
+struct MessagesAround {
+    items: Vec<Message>,
+    /// The last message's id, if later ones follow.
+    #[oai(nullable)]
+    next_cursor: Option<String>,
+    has_more: bool,
+    /// The first message's id, if there are earlier ones: the `cursor` of a page with `order=desc`.
+    #[oai(nullable)]
+    previous_cursor: Option<String>,
+}
+
 /// A number of messages.
 #[derive(Debug, Object, Serialize)]
 struct Count {
     count: i64,
 }
 
-/// A page of messages, or with `countOnly` their number.
+/// A page of messages, with `around` one around a message, or with `countOnly` their number.
 struct MessagesOrCount;
 
 impl Shape for MessagesOrCount {
     fn data_schema() -> MetaSchemaRef {
-        let one_of = vec![Items::<Message>::data_schema(), Count::schema_ref()];
+        let one_of = vec![Items::<Message>::data_schema(), MessagesAround::schema_ref(), Count::schema_ref()];
         MetaSchemaRef::Inline(Box::new(MetaSchema { one_of, ..MetaSchema::ANY }))
     }
 
     fn register_schemas(registry: &mut Registry) {
         Message::register(registry);
+        MessagesAround::register(registry);
         Count::register(registry);
     }
 }
@@ -181,6 +200,9 @@ impl Messages {
         /// Return only the number of messages.
         #[oai(name = "countOnly")]
         count_only: Query<Option<bool>>,
+        /// A message's id: the page has it in its middle, the oldest first, and says with `previousCursor` whether there are
+        /// earlier ones.
+        around: Query<Option<String>>,
     ) -> Result<Data<MessagesOrCount>, ApiError> {
         if count_only.0 == Some(true) {
             let count = caller.org().session(&id)?.message_count;
@@ -188,9 +210,16 @@ impl Messages {
         }
         let page_size = check_page_size(page_size.0)?;
         let (id, cursor, newest_first) = (id.0, cursor.0, order.0 == Some(Order::Desc));
+        if around.0.is_some() && (cursor.is_some() || order.0.is_some()) {
+            return Err(Error::invalid("around", "cannot be combined with cursor or order").into());
+        }
         let page = move |org: &Org<'_>, oversize| {
             let (cursor, bytes_max) = (cursor.as_deref(), Some(PAGE_BYTES_MAX));
-            write_page(org, &id, &MessagePage { cursor, page_size, newest_first, bytes_max, oversize })
+            let page = MessagePage { cursor, page_size, newest_first, bytes_max, oversize };
+            match &around.0 {
+                Some(middle) => write_around(org, &id, middle, &page),
+                None => write_page(org, &id, &page),
+            }
         };
         let at_once = page.clone();
         let found = match page_size > PAGE_SIZE_INLINE_MAX {
@@ -224,14 +253,14 @@ impl Messages {
 }
 
 fn appended(session_id: &str, message: &stored::Message, is_new: bool) -> CreatedOrExisting<Message> {
-    let write = |out: &mut Vec<u8>| write_message(out, &json_text(session_id), &message.as_deref());
+    let write = |out: &mut Vec<u8>| write_message(out, &json_text(session_id), &message.as_deref(), 1);
     match is_new {
         true => CreatedOrExisting::Created(Data::written(write)),
         false => CreatedOrExisting::Existing(Data::written(write)),
     }
 }
 
-fn check_page_size(page_size: Option<i64>) -> Result<usize> {
+pub(super) fn check_page_size(page_size: Option<i64>) -> Result<usize> {
     let page_size = page_size.unwrap_or(PAGE_SIZE_DEFAULT);
     let mut checks = Checks::default();
     checks.range("pageSize", page_size, 1..=PAGE_SIZE_MAX);
@@ -242,30 +271,40 @@ fn check_page_size(page_size: Option<i64>) -> Result<usize> {
 fn write_page(org: &Org<'_>, session_id: &str, page: &MessagePage<'_>) -> Result<Option<Data<MessagesOrCount>>> {
     let session_json = json_text(session_id);
     Data::try_written(|out| {
-        out.extend_from_slice(br#"{"items":["#);
-        let mut last = None;
-        let end = org.messages(session_id, page, |message| {
-            if last.is_some() {
-                out.push(b',');
-            }
-            write_message(out, &session_json, &message);
-            last = Some(message.id.to_owned());
+        let mut items = ItemsWriter::new(out);
+        let end = org.messages(session_id, page, |message, versions| {
+            items.next(message.id, |out| write_message(out, &session_json, &message, versions));
         })?;
-        if end == PageEnd::TooLarge {
-            return Ok(None);
-        }
-        let more = end == PageEnd::More;
-        out.extend_from_slice(br#"],"nextCursor":"#);
-        write_json(out, &last.filter(|_| more));
-        out.extend_from_slice(br#","hasMore":"#);
-        write_json(out, &more);
+        Ok((end != PageEnd::TooLarge).then(|| items.end(end == PageEnd::More)))
+    })
+}
+
+/// The same with a message in its middle.
+fn write_around(
+    org: &Org<'_>,
+    session_id: &str,
+    middle: &str,
+    page: &MessagePage<'_>,
+) -> Result<Option<Data<MessagesOrCount>>> {
+    let session_json = json_text(session_id);
+    Data::try_written(|out| {
+        let (mut items, mut first) = (ItemsWriter::new(out), None);
+        let ends = org.messages_around(session_id, middle, page, |message, versions| {
+            first.get_or_insert_with(|| message.id.to_owned());
+            items.next(message.id, |out| write_message(out, &session_json, &message, versions));
+        })?;
+        let Some(ends) = ends else { return Ok(None) };
+        items.end(ends.has_later);
+        out.pop();
+        out.extend_from_slice(br#","previousCursor":"#);
+        write_json(out, &first.filter(|_| ends.has_earlier));
         out.push(b'}');
         Ok(Some(()))
     })
 }
 
-/// Appends one message. Parts and metadata are JSON already.
-fn write_message(out: &mut Vec<u8>, session_json: &[u8], message: &stored::Message<&str>) {
+/// Appends one message, of which there are so many versions. Parts and metadata are JSON already.
+pub(super) fn write_message(out: &mut Vec<u8>, session_json: &[u8], message: &stored::Message<&str>, versions: i64) {
     let created_at = message.created_at;
     // At once, for growing step by step takes twice as much; only quotes and control characters can want more.
     out.reserve(message.content.len() + message.parts.len() + message.metadata.len() + MESSAGE_FRAME_BYTES);
@@ -283,10 +322,15 @@ fn write_message(out: &mut Vec<u8>, session_json: &[u8], message: &stored::Messa
     out.extend_from_slice(message.metadata.as_bytes());
     out.extend_from_slice(br#","status":""#);
     out.extend_from_slice(message.status.as_str().as_bytes());
-    write!(out, r#"","createdAt":"{created_at}"}}"#).expect("a Vec takes every write");
+    write!(out, r#"","createdAt":"{created_at}""#).expect("a Vec takes every write");
+    if versions > 1 {
+        let version = message.place.version;
+        write!(out, r#","version":{version},"versions":{versions}"#).expect("a Vec takes every write");
+    }
+    out.push(b'}');
 }
 
-fn json_text(text: &str) -> Vec<u8> {
+pub(super) fn json_text(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     write_json(&mut out, text);
     out
@@ -331,12 +375,14 @@ mod tests {
             metadata: r#"{"k":1}"#,
             content: "line\nline",
             parts: r#"[{"type":"text","text":"line\nline"}]"#,
+            place: stored::Place { first: Some(1), version: 2 },
         };
         let mut out = Vec::new();
-        write_message(&mut out, br#""s""#, &message);
+        write_message(&mut out, br#""s""#, &message, 3);
         let json: Value = serde_json::from_slice(&out).unwrap();
         let keys: Vec<_> = json.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["id", "sessionId", "role", "content", "parts", "metadata", "status", "createdAt"]);
+        assert_eq!(keys[..8], ["id", "sessionId", "role", "content", "parts", "metadata", "status", "createdAt"]);
+        assert_eq!((&json["version"], &json["versions"]), (&2.into(), &3.into()));
         assert_eq!(json["id"], "a\"b");
         assert_eq!(json["parts"][0]["text"], json["content"]);
     }

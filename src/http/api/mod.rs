@@ -3,6 +3,7 @@
 //! Rule: a handler is decode, one call, encode; its name is its operation id.
 
 mod agent_settings;
+pub mod agent_versions;
 pub mod agents;
 pub mod api_keys;
 pub mod approvals;
@@ -11,6 +12,7 @@ pub mod chat;
 mod chunks;
 pub mod local_models;
 pub mod mcp_servers;
+pub mod message_versions;
 pub mod messages;
 pub mod models;
 pub mod org;
@@ -43,7 +45,8 @@ pub const API_PREFIX: &str = "/api/v1";
 
 /// Every resource, in groups: a tuple of poem-openapi holds 16.
 pub type Api = (
-    (agents::Agents, sessions::Sessions, messages::Messages, chat::Chats, approvals::Approvals),
+    (agents::Agents, agent_versions::AgentVersions, sessions::Sessions, chat::Chats, approvals::Approvals),
+    (messages::Messages, message_versions::MessageVersions),
     (models::Models, providers::Providers, local_models::LocalModels),
     (tools::ToolsApi, mcp_servers::McpServers, tool_calls::ToolCalls),
     (projects::Projects, billing::BillingApi),
@@ -51,14 +54,16 @@ pub type Api = (
 );
 
 /// What every operation that takes a body, or is a POST, declares of itself.
-pub const OPERATIONS: [Operation; 35] = [
+pub const OPERATIONS: [Operation; 37] = [
     row("create_agent", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
     row("update_agent", BODY_BYTES_MAX, Executed, auth::admits::<Write>),
+    row("restore_agent_version", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
     row("create_project", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
     row("update_project", BODY_BYTES_MAX, Executed, auth::admits::<Write>),
     row("create_session", BODY_BYTES_MAX, Replayed, auth::admits::<Chat>),
     row("update_session", BODY_BYTES_MAX, Executed, auth::admits::<Chat>),
     row("create_message", HISTORY_BYTES_MAX, Replayed, auth::admits::<Chat>).counted(),
+    row("restore_message_version", BODY_BYTES_MAX, Replayed, auth::admits::<Chat>),
     row("create_chat", HISTORY_BYTES_MAX, Replayed, auth::admits::<Chat>).counted(),
     row("resume_chat", BODY_BYTES_MAX, Replayed, auth::admits::<Chat>).counted(),
     row("decide_approval", BODY_BYTES_MAX, Replayed, auth::admits::<Chat>),

@@ -60,6 +60,10 @@ pub struct Session {
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     snippet: Option<String>,
+    /// The message that holds it, if the label does not. Only with `q`.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
 }
 
 /// What a session is doing.
@@ -269,6 +273,7 @@ impl Session {
             updated_at: session.updated_at.into(),
             origin: session.origin.into(),
             snippet: session.snippet,
+            message_id: session.message_id,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use poem::{
     Body, IntoResponse, Response,
     http::{HeaderValue, StatusCode, header},
@@ -19,7 +20,11 @@ use crate::{
         state::in_flight::Live,
         wire::stream::{EVENT_STREAM, SESSION_ID, stream_response},
     },
-    turn::{engine::Started, reader::Reader, running::RunningTurn},
+    turn::{
+        engine::Started,
+        reader::Reader,
+        running::{Life, RunningTurn},
+    },
 };
 
 /// Says that the built-in model stood in for a paid one.
@@ -31,6 +36,8 @@ const TEST_MODE: header::HeaderName = header::HeaderName::from_static("x-alm-tes
 pub struct UiStream {
     turn: Arc<RunningTurn>,
     reader: Reader,
+    /// Of a turn that is not stored: it ends with this stream.
+    life: Option<Life>,
     /// The session's id, if it was made for this stream.
     new_session: Option<String>,
     /// Whether the built-in model stands in for a paid one.
@@ -42,6 +49,7 @@ impl UiStream {
     pub fn of(started: Started) -> Self {
         UiStream {
             reader: started.turn.reader(),
+            life: started.life,
             turn: started.turn,
             new_session: started.session_is_new.then_some(started.session_id),
             test_mode: started.test_mode,
@@ -50,7 +58,7 @@ impl UiStream {
 
     /// Of a turn that runs, with numbered events, from after the event `last`.
     pub fn after(turn: Arc<RunningTurn>, last: usize) -> Self {
-        UiStream { reader: turn.numbered_reader(last), turn, new_session: None, test_mode: false }
+        UiStream { reader: turn.numbered_reader(last), life: None, turn, new_session: None, test_mode: false }
     }
 }
 
@@ -69,13 +77,21 @@ impl Payload for UiStream {
 
 impl IntoResponse for UiStream {
     fn into_response(self) -> Response {
-        let mut response = stream_response(Body::from_bytes_stream(self.reader), self.new_session.as_deref());
+        let is_kept = self.life.is_none();
+        let life = self.life;
+        let body = self.reader.map(move |piece| {
+            let _lives = &life;
+            piece
+        });
+        let mut response = stream_response(Body::from_bytes_stream(body), self.new_session.as_deref());
         let headers = response.headers_mut();
         if self.test_mode {
             headers.insert(TEST_MODE, HeaderValue::from_static("true"));
         }
         // For `IdempotencyLayer`: a repeated request joins this turn.
-        response.set_data(Live::of(self.turn));
+        if is_kept {
+            response.set_data(Live::of(self.turn));
+        }
         response
     }
 }

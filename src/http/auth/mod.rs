@@ -49,6 +49,8 @@ pub struct Caller<A> {
     pub env: Env,
     /// Whether they may read anything, besides what they ask for.
     pub reads: bool,
+    /// Whether they may change agents and projects.
+    pub writes: bool,
     /// The id of the key that speaks for them, if one does.
     pub key_id: Option<String>,
     /// Whether they are the organization's owner, at a browser.
@@ -204,9 +206,9 @@ pub fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     let request_id = request.data::<RequestId>().cloned();
     let request_id = request_id.ok_or_else(|| Error::internal("a handler was reached without a request id"))?;
     let claim = request.data::<Claim>().cloned();
-    let Known { access, tenant, env, reads, key_id, is_owner } = known(request)?;
+    let Known { access, tenant, env, reads, writes, key_id, is_owner } = known(request)?;
     Speaker::tell(request, &tenant.user_id);
-    Ok(Caller { access, app, tenant, env, reads, key_id, is_owner, request_id, claim })
+    Ok(Caller { access, app, tenant, env, reads, writes, key_id, is_owner, request_id, claim })
 }
 
 /// Who is calling, for whom, and the proof that they may.
@@ -215,6 +217,7 @@ struct Known<A> {
     tenant: Tenant,
     env: Env,
     reads: bool,
+    writes: bool,
     key_id: Option<String>,
     is_owner: bool,
 }
@@ -232,15 +235,25 @@ fn known<A: Access>(request: &Request) -> Result<Known<A>> {
             let stepped_up = Timestamp::now() < sign_in.stepped_up_until();
             let access = A::prove(Shown::Person { role: member.role, stepped_up })?;
             let is_owner = member.role == Role::Owner;
-            Ok(Known { access, tenant: member.tenant, env: Env::Live, reads: true, key_id: None, is_owner })
+            Ok(Known {
+                access,
+                tenant: member.tenant,
+                env: Env::Live,
+                reads: true,
+                writes: true,
+                key_id: None,
+                is_owner,
+            })
         }
         Identity::Key(holder) => {
             if named_org(request).is_some_and(|slug| slug != holder.org_slug) {
                 return Err(Error::forbidden(OTHER_ORG));
             }
-            let (access, reads) = (A::prove(Shown::Key(&holder.scopes))?, holder.scopes.contains(&Scope::Read));
+            let access = A::prove(Shown::Key(&holder.scopes))?;
+            let has = |scope| holder.scopes.contains(&scope);
+            let (reads, writes) = (has(Scope::Read), has(Scope::Write));
             let key_id = Some(holder.key_id);
-            Ok(Known { access, tenant: holder.tenant, env: holder.env, reads, key_id, is_owner: false })
+            Ok(Known { access, tenant: holder.tenant, env: holder.env, reads, writes, key_id, is_owner: false })
         }
     }
 }

@@ -99,7 +99,7 @@ impl ReadSession {
             bytes_max: Some(PAGE_BYTES_MAX),
             oversize: Oversize::Shown,
         };
-        let end = org.messages(&self.session_id, &page, |message| {
+        let end = org.messages(&self.session_id, &page, |message, _| {
             last = Some(message.id.to_owned());
             messages.push(json!({
                 "id": message.id, "role": message.role.as_str(), "text": shortened(message.content, TEXT_BYTES_MAX),

@@ -163,6 +163,39 @@ impl<T: Shape, const STATUS: u16> ApiResponse for Data<T, STATUS> {
     }
 }
 
+/// Writes a page of a list, item by item.
+pub struct ItemsWriter<'a> {
+    out: &'a mut Vec<u8>,
+    /// The cursor of the last item.
+    last: Option<String>,
+}
+
+impl<'a> ItemsWriter<'a> {
+    /// Begins one.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        out.extend_from_slice(br#"{"items":["#);
+        ItemsWriter { out, last: None }
+    }
+
+    /// Writes the next item, after which a page with that cursor goes on.
+    pub fn next(&mut self, cursor: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.last.is_some() {
+            self.out.push(b',');
+        }
+        write(self.out);
+        self.last = Some(cursor.to_owned());
+    }
+
+    /// Ends it.
+    pub fn end(self, has_more: bool) {
+        self.out.extend_from_slice(br#"],"nextCursor":"#);
+        write_json(self.out, &self.last.filter(|_| has_more));
+        self.out.extend_from_slice(br#","hasMore":"#);
+        write_json(self.out, &has_more);
+        self.out.push(b'}');
+    }
+}
+
 /// What was made, or what was there already under the same id.
 pub enum CreatedOrExisting<T> {
     Created(Created<T>),

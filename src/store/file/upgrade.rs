@@ -130,6 +130,10 @@ mod tests {
             assert_eq!(shape(&file), shape(&new), "from schema {released}");
             assert_eq!(faults(&file).unwrap(), [""; 0], "from schema {released}");
             assert_eq!((version(&file).unwrap(), count(&file, "message")), (VERSION, 3));
+            // The question that was edited is the second version of the first.
+            let row = "SELECT version, place FROM message WHERE seq = 2";
+            let edited: (i64, i64) = file.query_row(row, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            assert_eq!(edited, (2, 1), "from schema {released}");
             let integrity: String = file.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
             assert_eq!(integrity, "ok");
             assert_eq!(store.orgs().unwrap()[0].balance, 999_993);

@@ -160,7 +160,8 @@ async fn a_branch_begins_with_so_many_messages() {
                 c.query_row("SELECT count(*) FROM message WHERE session = ?1", [session], |row| row.get(0))?;
             // As if the response had said more.
             (there..messages as i64).try_for_each(|_| {
-                messages::insert(c, session, Some(turn), &NewMessage::new(Role::User, String::new(), "[]".into()))
+                let said = NewMessage::new(Role::User, String::new(), "[]".into());
+                messages::insert(c, session, Some(turn), &said, Place::default())
             })
         };
         world.store.writer.write(fill).await.unwrap();

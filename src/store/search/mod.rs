@@ -33,11 +33,19 @@ pub(super) const HITS: &str = "WITH found (session, message) AS (
         WHERE message_fts MATCH :words AND m.superseded_by IS NULL
     ), hit AS (SELECT session, max(message) AS message FROM found GROUP BY session)";
 
-/// Where a hit is: in that message, or in the label.
-pub(super) fn snippet_of_hit(c: &Connection, message: Option<i64>, label: &str, query: &Query) -> Result<String> {
-    let mut statement = c.prepare_cached("SELECT content FROM message WHERE seq = ?1")?;
-    let content = statement.query_row([message], |row| row.get::<_, String>(0)).optional()?;
-    Ok(snippet(content.as_deref().unwrap_or(label), query))
+/// Where a hit is: in that message, whose id comes too, or in the label.
+pub(super) fn snippet_of_hit(
+    c: &Connection,
+    message: Option<i64>,
+    label: &str,
+    query: &Query,
+) -> Result<(String, Option<String>)> {
+    let mut statement = c.prepare_cached("SELECT content, id FROM message WHERE seq = ?1")?;
+    let hit = statement.query_row([message], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()?;
+    Ok(match hit {
+        Some((content, id)) => (snippet(&content, query), Some(id)),
+        None => (snippet(label, query), None),
+    })
 }
 
 /// Makes a new message's text searchable.

@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::{store::messages::Status, time::Timestamp};
+use crate::{
+    store::messages::{Place, Status},
+    time::Timestamp,
+};
 
 fn message(role: Role, parts: Value) -> Message {
     Message {
@@ -15,6 +18,7 @@ fn message(role: Role, parts: Value) -> Message {
         metadata: "{}".into(),
         content: crate::turn::fold::content(parts.as_array().unwrap()),
         parts: parts.to_string(),
+        place: Place::default(),
     }
 }
 

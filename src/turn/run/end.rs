@@ -49,6 +49,9 @@ impl Run {
             // Programs are always told numbers: ours, where the upstream gave none.
             metadata["usage"] = usage_json(&self.bill.usage());
         }
+        if let (Outcome::Failed, Some(error)) = (outcome, self.error_of(&ended)) {
+            metadata::note_error(&mut metadata, &error);
+        }
         let is_kept = self.begun.session.is_some() && !parts.is_empty();
         let message = is_kept.then(|| NewMessage {
             id: self.begun.message_id.clone(),
@@ -160,8 +163,8 @@ impl Run {
         Error::Unavailable { message: message.into(), retry_after: STORE_RETRY }
     }
 
-    /// How a response ended, for those who read it later.
-    fn ending(&self, ended: &Ended, is_open: bool, metadata: &Value) -> Option<String> {
+    /// Why a reply broke off, as its client may read it.
+    fn error_of(&self, ended: &Ended) -> Option<ErrorData> {
         let draining = self.draining();
         let error = match ended {
             Ended::Failed(error) => Some(error),
@@ -169,7 +172,12 @@ impl Run {
             Ended::Stopped(Stop::Draining) => Some(&draining),
             Ended::Stopped(Stop::Requested) => None,
         };
-        let error = error.map(|error| ErrorData::of(error, &self.asker.request_id));
+        error.map(|error| ErrorData::of(error, &self.asker.request_id))
+    }
+
+    /// How a response ended, for those who read it later.
+    fn ending(&self, ended: &Ended, is_open: bool, metadata: &Value) -> Option<String> {
+        let error = self.error_of(ended);
         (self.asker.by == By::Responses).then(|| Ending::new(error, is_open, metadata).to_text())
     }
 

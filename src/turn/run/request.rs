@@ -96,7 +96,7 @@ impl Run {
         let mut toolbox = self.services.tools.of(&self.asker.tenant, agent, client)?;
         self.progress.tools_left_out = toolbox.left_out;
         self.progress.tools_unavailable.clone_from(&toolbox.unavailable);
-        if self.asker.by.is_program() {
+        if self.asker.by.leaves_out_asking() {
             let is_kept = self.begun.session.is_some();
             let is_offered = |tool: &mut Tool| {
                 let asks_agents = matches!(tool.way, Way::Builtin(Builtin::AskAgent));
@@ -111,7 +111,7 @@ impl Run {
 
     /// The tools that whoever asks runs: the request's, and those of the agent. Another agent that asks runs none.
     fn client_tools(&mut self) -> Result<Vec<Tool>> {
-        let runs_them = self.asker.by == By::Chat || self.asker.by.is_program();
+        let runs_them = self.asker.by == By::Chat || self.asker.by.leaves_out_asking();
         let agent = self.resolved.agent.as_ref().filter(|_| runs_them);
         let kept = agent.and_then(|agent| agent.client_tools.as_deref());
         client::with_kept(std::mem::take(&mut self.asked.tools), kept).map_err(Error::internal)

@@ -46,6 +46,16 @@ const TURN: Link = Link {
     find: "SELECT seq FROM turn WHERE id = :name AND org_id = :org",
 };
 
+/// An earlier message that was replaced: its session, its id and its time tell it from others.
+const MESSAGE: Link = Link {
+    name: "(SELECT json_array((SELECT id FROM session WHERE seq = f.session), f.id, f.created_at) FROM message f
+        WHERE f.seq = t.{})",
+    find: "WITH named (j) AS (SELECT CASE WHEN json_valid(:name) THEN :name END)
+        SELECT m.seq FROM named JOIN session s ON s.org_id = :org AND s.id = j ->> 0
+            JOIN message m ON m.session = s.seq AND m.id = j ->> 1 AND m.created_at = j ->> 2 AND m.superseded_by IS NOT NULL
+        ORDER BY m.seq LIMIT 1",
+};
+
 // Where rows have a number they go by it. The `+` keeps SQLite from taking another way and sorting them in memory.
 pub(super) const TABLES: [Table; 18] = [
     Table {
@@ -258,8 +268,8 @@ pub(super) const TABLES: [Table; 18] = [
     Table {
         name: "message",
         is_tenants: false,
-        links: &[("session", &SESSION), ("turn", &TURN), ("superseded_by", &TURN)],
-        plain: &["id", "role", "status", "created_at", "metadata", "content", "parts"],
+        links: &[("session", &SESSION), ("turn", &TURN), ("superseded_by", &TURN), ("place", &MESSAGE)],
+        plain: &["id", "role", "status", "created_at", "metadata", "content", "parts", "version"],
         rows: "message t WHERE (SELECT org_id FROM session WHERE seq = t.session) = :org ORDER BY t.seq",
     },
     Table {
@@ -336,10 +346,12 @@ pub(super) const WINDOW: &str = "context_window";
 pub(super) const FORGOTTEN: [(&str, &str); 1] = [("provider", "api_key_env")];
 
 /// Columns that did not travel once, and what they are in a file without them.
-pub(super) const ADDED: [(&str, &str, Option<i64>); 3] = [
+pub(super) const ADDED: [(&str, &str, Option<i64>); 5] = [
     ("provider", "paid_elsewhere", Some(0)),
     ("provider", "system_anywhere", None),
     ("provider_model", "is_offered", Some(1)),
+    ("message", "version", Some(1)),
+    ("message", "place", None),
 ];
 
 #[cfg(test)]

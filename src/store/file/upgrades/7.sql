@@ -6,12 +6,69 @@ ALTER TABLE api_key ADD COLUMN rotated_from TEXT REFERENCES api_key (id);
 ALTER TABLE provider ADD COLUMN paid_elsewhere INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE provider ADD COLUMN system_anywhere INTEGER;
 ALTER TABLE provider_model ADD COLUMN is_offered INTEGER NOT NULL DEFAULT 1;
-ALTER TABLE turn ADD COLUMN key_id TEXT;
+
+-- What refers to turns refers to the new table: its name is what they know.
+PRAGMA legacy_alter_table = ON;
+ALTER TABLE turn RENAME TO turn_before;
+CREATE TABLE turn (
+    seq               INTEGER PRIMARY KEY,
+    id                TEXT    NOT NULL UNIQUE,
+    org_id            TEXT    NOT NULL REFERENCES org (id),
+    session           INTEGER REFERENCES session (seq),
+    user_id           TEXT    NOT NULL REFERENCES user (id),
+    agent_id          TEXT    REFERENCES agent (id),
+    project_id        TEXT    REFERENCES project (id),
+    model             TEXT    NOT NULL,
+    message_id        TEXT    NOT NULL,
+    kind              TEXT    NOT NULL DEFAULT 'chat' CHECK (kind IN ('chat', 'embedding', 'restore')),
+    status            TEXT    NOT NULL CHECK (status IN ('running', 'complete', 'stopped', 'interrupted', 'error')),
+    started_at        INTEGER NOT NULL,
+    ended_at          INTEGER,
+    input_tokens      INTEGER NOT NULL DEFAULT 0,
+    cache_read_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens     INTEGER NOT NULL DEFAULT 0,
+    cost              INTEGER NOT NULL DEFAULT 0,
+    key_id            TEXT
+) STRICT;
+INSERT INTO turn (seq, id, org_id, session, user_id, agent_id, project_id, model, message_id, kind, status, started_at, ended_at,
+        input_tokens, cache_read_tokens, output_tokens, cost)
+    SELECT seq, id, org_id, session, user_id, agent_id, project_id, model, message_id, kind, status, started_at, ended_at,
+        input_tokens, cache_read_tokens, output_tokens, cost
+    FROM turn_before;
+DROP TABLE turn_before;
+PRAGMA legacy_alter_table = OFF;
+CREATE UNIQUE INDEX turn_running ON turn (session) WHERE status = 'running';
+CREATE INDEX turn_by_start ON turn (org_id, started_at);
+
+ALTER TABLE message ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE message ADD COLUMN place INTEGER;
+CREATE INDEX message_replaced ON message (session, id) WHERE superseded_by IS NOT NULL;
+CREATE INDEX message_version ON message (place, version) WHERE place IS NOT NULL;
+-- What came in place of what: of each turn that replaced messages the first that it brought, and what went on under its id.
+CREATE TEMP TABLE came AS
+    SELECT n.seq AS came, o.seq AS gone, n.role = 'assistant' AND n.id = o.id AS is_same
+    FROM (SELECT superseded_by AS turn, min(seq) AS seq FROM message
+              WHERE superseded_by IS NOT NULL AND turn IS NOT superseded_by GROUP BY superseded_by) g
+        JOIN message o ON o.seq = g.seq
+        JOIN message n ON n.seq = (SELECT min(seq) FROM message WHERE turn = g.turn)
+    UNION ALL
+    SELECT (SELECT max(seq) FROM message WHERE turn = m.turn AND id = m.id), m.seq, 1
+    FROM message m WHERE m.superseded_by = m.turn;
+CREATE INDEX came_by ON came (gone);
+WITH RECURSIVE stood (seq, place, version) AS (
+    SELECT gone, gone, 1 FROM came WHERE gone NOT IN (SELECT came FROM came)
+    UNION
+    SELECT came.came, stood.place, stood.version + NOT came.is_same FROM stood JOIN came ON came.gone = stood.seq
+)
+UPDATE message SET place = stood.place, version = stood.version FROM stood
+    WHERE message.seq = stood.seq AND stood.seq <> stood.place;
+DROP TABLE came;
+
 CREATE INDEX turn_by_key ON turn (key_id, started_at) WHERE key_id IS NOT NULL;
 CREATE TABLE agent_version (
     agent_id   TEXT    NOT NULL REFERENCES agent (id) ON DELETE CASCADE,
     version    INTEGER NOT NULL,
-    user_id    TEXT    NOT NULL REFERENCES user (id),
+    user_id    TEXT    REFERENCES user (id),
     created_at INTEGER NOT NULL,
     fields     TEXT    NOT NULL CHECK (json_valid(fields)),
     PRIMARY KEY (agent_id, version)
