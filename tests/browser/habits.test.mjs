@@ -19,7 +19,18 @@ const LOOKS = Object.keys(SCREENS).flatMap((screen) =>
     .filter((scheme) => ALL || ["phone", "desktop"].includes(screen) || (screen === "narrow" && scheme === "light"))
     .map((colorScheme) => ({ screen, colorScheme, reducedMotion: "reduce" })),
 );
-const SECTIONS = ["keys", "models", "agents", "tools", "approvals", "usage", "account", "sessions", "sessions/new"];
+const SECTIONS = [
+  "keys",
+  "models",
+  "agents",
+  "agents/new",
+  "tools",
+  "approvals",
+  "usage",
+  "account",
+  "sessions",
+  "sessions/new",
+];
 
 let alm;
 
@@ -128,8 +139,6 @@ for (const look of LOOKS) {
         ["keys", "Revoke CI"],
         ["models", "Connect a provider"],
         ["models", "Edit openai"],
-        ["agents", "Create agent"],
-        ["agents", "Edit Ala"],
         ["tools", "Add a server"],
         ["tools", "Edit Files"],
         ["tools", "Add a tool"],

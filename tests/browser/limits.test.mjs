@@ -15,9 +15,11 @@ const APPROVAL = "an approval";
 
 /** Where what is typed goes, by script and name of the field; the call that takes it. */
 const SENT = {
-  "sections/agents.js name": ["POST", "/agents", (name) => ({ name })],
-  "sections/agents.js description": ["PATCH", "/agents/ala", (description) => ({ description })],
-  "sections/agents.js systemPrompt": ["PATCH", "/agents/ala", (systemPrompt) => ({ systemPrompt })],
+  "sections/agent-editor.js name": ["POST", "/agents", (name) => ({ name })],
+  "sections/agent-editor.js description": ["PATCH", "/agents/ala", (description) => ({ description })],
+  "sections/agent-editor.js systemPrompt": ["PATCH", "/agents/ala", (systemPrompt) => ({ systemPrompt })],
+  "sections/agent-editor.js slug": ["POST", "/agents", (slug) => ({ name: "x", slug: `b${slug.slice(1)}` })],
+  "sections/agent-editor.js avatar": ["PATCH", "/agents/ala", (avatar) => ({ avatar })],
   "sections/keys.js name": ["POST", "/api-keys", (name) => ({ name })],
   "sections/models/providers.js slug": [
     "POST",
@@ -123,8 +125,9 @@ test("the form of an agent offers exactly the tools that a model is", async () =
       headers: { origin: alm.base, "x-alumia-org": ORG },
     });
     const sent = endpoint.requests[0].body.tools.map((tool) => tool.function.name);
-    await page.getByRole("button", { name: "Create agent" }).click();
-    const offered = await page.locator("dialog [name=tools]").evaluateAll((boxes) => boxes.map((box) => box.value));
+    await page.getByRole("link", { name: "Create agent" }).click();
+    await page.getByLabel("System prompt").waitFor();
+    const offered = await page.locator("[name=tools]").evaluateAll((boxes) => boxes.map((box) => box.value));
     const { items } = await asPerson(page, "GET", "/tools");
     assert.deepEqual(offered.sort(), items.map(({ name }) => name).sort());
     // Those that are given by name alone, and those that an earlier test declared.

@@ -92,10 +92,9 @@ test("a hostile name is only a name, in every section", async () => {
     assert.ok(rels.length > 0 && rels.every((rel) => rel === "noopener noreferrer"), rels.join());
 
     await open(page, "agents");
-    await page.getByRole("button", { name: /^Edit <img/ }).click();
+    await page.getByRole("link", { name: /^Edit <img/ }).click();
     await page.getByLabel("System prompt").waitFor();
     await assertHarmless(page);
-    await page.keyboard.press("Escape");
     await open(page, "keys");
     await page.getByRole("button", { name: /^Revoke <img/ }).click();
     await assertHarmless(page);

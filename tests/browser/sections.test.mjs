@@ -140,22 +140,31 @@ test("an agent says how each client is connected to it, and shows no key", async
 test("Ala is first and keeps her name; another agent is made, changed and put to rest", async () => {
   await alm.signedIn(async (page) => {
     await open(page, "agents");
-    await page.getByRole("button", { name: "Edit Ala" }).click();
-    assert.equal(await page.getByLabel("Name").count(), 0);
+    await page.getByRole("link", { name: "Edit Ala" }).click();
+    await page.getByLabel("System prompt").waitFor();
+    assert.equal(await page.getByLabel("Name", { exact: true }).count(), 0);
+    await page.getByText("Description and avatar").click();
     await page.getByLabel("Description").fill("Answers first.");
     await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved Ala.").waitFor();
+    await page.getByRole("link", { name: "All agents" }).click();
     await page.getByText("Answers first.").waitFor();
 
-    await page.getByRole("button", { name: "Create agent" }).click();
-    await page.getByLabel("Name").fill("Release notes");
+    await page.getByRole("link", { name: "Create agent" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("Release notes");
     await page.getByLabel("System prompt").fill("Group by topic.");
+    await page.locator("summary", { hasText: "Tools" }).click();
     await page.getByLabel("Search earlier sessions").uncheck();
+    await page.getByText("How it answers").click();
     await page.getByLabel("Temperature").fill("3");
-    await page.getByRole("dialog").getByRole("button", { name: "Create agent" }).click();
+    await page.getByText("How it answers").click();
+    await page.getByRole("button", { name: "Create agent" }).click();
     await page.getByText("Enter a number from 0 to 2, or leave it empty.").waitFor();
     await page.getByLabel("Temperature").fill("0.4");
     await page.getByLabel("Step limit").fill("5");
-    await page.getByRole("dialog").getByRole("button", { name: "Create agent" }).click();
+    await page.getByRole("button", { name: "Create agent" }).click();
+    await page.getByRole("heading", { name: "Release notes", level: 1 }).waitFor();
+    await page.getByRole("link", { name: "All agents" }).click();
     await card(page, "Release notes").waitFor();
     assert.deepEqual(await page.locator(".card h2").allInnerTexts(), ["Ala", "Release notes"]);
     const made = await asPerson(page, "GET", "/agents/release-notes");

@@ -209,22 +209,25 @@ test("an HTTP tool is declared, tried with an input, changed and removed", async
 test("an agent has every tool, single ones or a whole server, and may be stricter", async () => {
   await alm.signedIn(async (page) => {
     await open(page, "agents");
-    await page.getByRole("button", { name: "Create agent" }).click();
-    await page.getByLabel("Name").fill("Archivist");
+    await page.getByRole("link", { name: "Create agent" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("Archivist");
+    await page.locator("summary", { hasText: "Tools" }).first().click();
     await page.getByLabel("Tell the time").uncheck();
     assert.equal(await page.getByLabel("Every tool that is on").isChecked(), false);
     await page.getByLabel("Approval").selectOption("owner");
-    await page.getByRole("dialog").getByRole("button", { name: "Create agent" }).click();
-    await card(page, "Archivist").waitFor();
+    await page.getByRole("button", { name: "Create agent" }).click();
+    await page.getByRole("heading", { name: "Archivist", level: 1 }).waitFor();
     const made = await asPerson(page, "GET", "/agents/archivist");
     assert.ok(made.allowedTools.includes("files__*") && !made.allowedTools.includes("current_time"));
     assert.equal(made.settings.toolApproval, "owner");
 
-    await page.getByRole("button", { name: "Edit Archivist" }).click();
+    await page.locator("summary", { hasText: "Tools" }).first().click();
     await page.getByLabel("Every tool that is on").check();
     assert.equal(await page.getByLabel("Tell the time").isChecked(), true);
     await page.getByRole("button", { name: "Save" }).click();
-    await card(page, "Archivist").getByText("all", { exact: true }).waitFor();
+    await page.getByText("Saved Archivist.").waitFor();
     assert.equal((await asPerson(page, "GET", "/agents/archivist")).allowedTools, null);
+    await page.getByRole("link", { name: "All agents" }).click();
+    await card(page, "Archivist").getByText("all", { exact: true }).waitFor();
   });
 });

@@ -8,6 +8,7 @@ import { call, caller, ApiError } from "./lib/api.js";
 import { busy, byId, el, fill, h, notify } from "./lib/dom.js";
 import { listen, watch } from "./lib/inbox.js";
 import { listenForKeys, showKeys } from "./lib/palette.js";
+import { mayLeave } from "./lib/leave.js";
 import { failure } from "./lib/states.js";
 import { setTheme, theme } from "./lib/theme.js";
 
@@ -59,7 +60,10 @@ async function start() {
   showOrgs(slug);
   if (!org) return fill(main, nowhere(slug));
   Object.assign(caller, { org: slug, email: me.user.email });
-  addEventListener("hashchange", () => show(org.role, { moved: true }));
+  addEventListener("hashchange", async ({ oldURL }) => {
+    if (!(await mayLeave())) return history.replaceState(null, "", oldURL);
+    return show(org.role, { moved: true });
+  });
   if (me.recording) showRecording(me.recording);
   showCount();
   listenForKeys(ways);

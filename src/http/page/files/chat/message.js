@@ -16,15 +16,13 @@ import { json, toolView } from "./tool.js";
  * @param {ShownMessage} message
  */
 export function messageView(chat, message) {
-  const answers = chat.waiting;
-  const body = h("div.parts");
+  const parts = partsView(chat.waiting);
+  const body = parts.element;
   const sources = el("ul.sources", { "aria-label": "Sources", hidden: true });
   const foot = h("p.foot");
   const name = h("h3.who", chat.who(message));
   const element = h("article.message", name, body, sources, foot);
   element.classList.add(message.role === "user" ? "mine" : "theirs");
-  /** @type {any[]} */
-  let views = [];
   /**
    * @param {ShownMessage} message
    * @param {string} [who]
@@ -32,16 +30,7 @@ export function messageView(chat, message) {
   const update = (message, who) => {
     if (who) name.textContent = who;
     element.dataset.id = message.id ?? "";
-    const shown = message.parts.filter((part) => kindOf(part));
-    views = shown.map((part, at) => {
-      const kind = kindOf(part);
-      const known = views[at]?.kind === kind ? views[at] : undefined;
-      const view = known ?? { kind, ...kinds[kind](message, answers) };
-      if (!known) body.insertBefore(view.element, views[at]?.element ?? null);
-      if (!known && views[at]) views[at].element.remove();
-      view.update(part);
-      return view;
-    });
+    parts.update(message);
     showSources(sources, message.parts);
     fill(foot, footOf(message));
     actions.update(message);
@@ -49,6 +38,30 @@ export function messageView(chat, message) {
   const actions = messageActions(chat, { element, body, show: (message) => update(message) });
   element.append(actions.element);
   update(message);
+  return { element, update };
+}
+
+/**
+ * What a message says, part by part; `answers` knows its calls that wait.
+ * @param {Answers} [answers]
+ */
+export function partsView(answers) {
+  const element = h("div.parts");
+  /** @type {any[]} */
+  let views = [];
+  /** @param {ShownMessage} message */
+  const update = (message) => {
+    const shown = message.parts.filter((part) => kindOf(part));
+    views = shown.map((part, at) => {
+      const kind = kindOf(part);
+      const known = views[at]?.kind === kind ? views[at] : undefined;
+      const view = known ?? { kind, ...kinds[/** @type {string} */ (kind)](message, answers) };
+      if (!known) element.insertBefore(view.element, views[at]?.element ?? null);
+      if (!known && views[at]) views[at].element.remove();
+      view.update(part);
+      return view;
+    });
+  };
   return { element, update };
 }
 

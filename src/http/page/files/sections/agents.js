@@ -2,59 +2,92 @@
 
 // Agents. Ala is always there and always first; the others are created, changed, deactivated and deleted here.
 
-import { call, pages } from "../lib/api.js";
+import { ApiError, call, pages } from "../lib/api.js";
 import { connect } from "../lib/clients.js";
-import { ask, dialog } from "../lib/dialog.js";
+import { ask } from "../lib/dialog.js";
 import { el, fill, h, notify } from "../lib/dom.js";
-import { field, form, input, select, textarea, FieldError } from "../lib/form.js";
 import { moment } from "../lib/format.js";
-import { loading } from "../lib/states.js";
-import { allowedTools, approvalChoice, toolChoice } from "./agent-tools.js";
+import { failure, loading } from "../lib/states.js";
+import { agentEditor } from "./agent-editor.js";
 
 const ALA = "ala";
+/** In the address: one that is not there yet. */
+const NEW = "new";
 
 /**
- * Shows the section.
+ * Shows the section: the list, or with an agent's id in the address its editor.
  * @param {Page} page
  */
 export async function agents(page) {
-  const list = h("div", loading());
-  /** @type {Api.Model[]} */
-  let models = [];
-  /** @type {Api.Tool[]} */
-  const tools = [];
-  /** @param {Api.Agent} [agent] */
-  const edit = (agent) => editAgent(agent, models, tools).then((done) => done && reload());
+  let leave = new AbortController();
+  page.signal.addEventListener("abort", () => leave.abort());
+  /** @param {string[]} rest */
+  const follow = async ([slug]) => {
+    leave.abort();
+    leave = new AbortController();
+    const { signal } = leave;
+    fill(page.main, loading());
+    try {
+      await (slug ? editor(page.main, slug, signal) : list(page.main));
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof ApiError)) throw error;
+      fill(
+        page.main,
+        h("h1", "Agents"),
+        failure(error, () => follow([slug])),
+      );
+    }
+  };
+  await follow(page.rest);
+  return follow;
+}
+
+/** @param {HTMLElement} main */
+async function list(main) {
+  const place = h("div", loading());
   fill(
-    page.main,
-    h("div.head", h("h1", "Agents"), el("button.primary", { type: "button", onclick: () => edit() }, "Create agent")),
+    main,
+    h("div.head", h("h1", "Agents"), el("a.button.primary", { href: "#agents/new" }, "Create agent")),
     h("p.lead", "An agent is a model with instructions, tools and a name. Programs select it by its slug."),
-    list,
+    place,
   );
   const reload = async () => {
     /** @type {Api.Agent[]} */
     const found = [];
     for await (const items of pages("/agents")) found.push(...items);
     fill(
-      list,
+      place,
       h(
         "ul.cards",
-        found.map((agent) => h("li.card", card(agent, edit, reload))),
+        found.map((agent) => h("li.card", card(agent, reload))),
       ),
     );
   };
-  models = (await call("GET", "/models", undefined, page)).items;
-  for await (const items of pages("/tools")) tools.push(...items);
   await reload();
 }
 
 /**
+ * @param {HTMLElement} main
+ * @param {string} slug
+ * @param {AbortSignal} signal
+ */
+async function editor(main, slug, signal) {
+  /** @type {Api.Tool[]} */
+  const tools = [];
+  const agent =
+    slug === NEW ? undefined : await call("GET", `/agents/${encodeURIComponent(slug)}`, undefined, { signal });
+  const models = (await call("GET", "/models", undefined, { signal })).items;
+  for await (const items of pages("/tools")) tools.push(...items);
+  if (!signal.aborted) agentEditor(main, agent, { models, tools, isAla: agent?.slug === ALA, signal });
+}
+
+/**
  * @param {Api.Agent} agent
- * @param {(agent: Api.Agent) => unknown} edit
  * @param {() => Promise<void>} reload
  */
-function card(agent, edit, reload) {
-  const { name, slug, description, isActive, model, allowedTools, updatedAt } = agent;
+function card(agent, reload) {
+  const { id, name, slug, description, isActive, model, allowedTools, updatedAt } = agent;
   return [
     h(
       "div.card-head",
@@ -73,7 +106,7 @@ function card(agent, edit, reload) {
           { type: "button", "aria-label": `Connect to ${name}`, hidden: !isActive, onclick: () => connect(name, slug) },
           "Connect",
         ),
-        el("button.small", { type: "button", "aria-label": `Edit ${name}`, onclick: () => edit(agent) }, "Edit"),
+        el("a.button.small", { href: `#agents/${id}`, "aria-label": `Edit ${name}` }, "Edit"),
         slug !== ALA &&
           el(
             "button.small",
@@ -124,153 +157,4 @@ async function turn(agent) {
     return;
   await call("PATCH", `/agents/${agent.id}`, { isActive });
   notify(`${isActive ? "Activated" : "Deactivated"} ${agent.name}.`);
-}
-
-/**
- * @param {Api.Agent | undefined} agent
- * @param {Api.Model[]} models
- * @param {Api.Tool[]} tools
- */
-function editAgent(agent, models, tools) {
-  const isAla = agent?.slug === ALA;
-  return dialog(
-    agent ? `Edit ${agent.name}` : "Create agent",
-    (close) =>
-      form({
-        content: [...fieldsOf(agent, isAla, models, tools), agent && !isAla && removal(agent, close)],
-        submit: agent ? "Save" : "Create agent",
-        cancel: close,
-        send: async (values) => {
-          const body = bodyOf(values, agent, isAla);
-          await call(agent ? "PATCH" : "POST", agent ? `/agents/${agent.id}` : "/agents", body);
-          close(true);
-        },
-      }),
-    { wide: true },
-  );
-}
-
-/**
- * @param {Api.Agent | undefined} agent
- * @param {boolean} isAla
- * @param {Api.Model[]} models
- * @param {Api.Tool[]} tools
- */
-function fieldsOf(agent, isAla, models, tools) {
-  const settings = agent?.settings ?? {};
-  const schema = settings.responseFormat?.schema;
-  const known = models.map(({ id }) => [id, id]);
-  // A model may have gone since it was chosen; it must not be lost by looking at it.
-  if (agent?.model && known.every(([id]) => id !== agent.model))
-    known.push([agent.model, `${agent.model} (not available)`]);
-  return [
-    !isAla && field("Name", input("name", { value: agent?.name ?? "", maxlength: "255", autofocus: true })),
-    field(
-      "Description",
-      input("description", { value: agent?.description ?? "", maxlength: "5000" }),
-      "What the agent is good at; shown to people.",
-    ),
-    field(
-      "System prompt",
-      textarea("systemPrompt", { value: agent?.systemPrompt ?? "", rows: 6, maxlength: "100000" }),
-      "Sent to the model before every conversation.",
-    ),
-    !isAla && field("Model", select("model", [["", "Organization default"], ...known], agent?.model ?? "")),
-    toolChoice(tools, agent?.allowedTools),
-    approvalChoice(settings.toolApproval),
-    h(
-      "div.row",
-      field(
-        "Temperature",
-        input("temperature", {
-          value: settings.temperature ?? "",
-          inputmode: "decimal",
-          placeholder: "model default",
-        }),
-        "From 0 to 2",
-      ),
-      field(
-        "Step limit",
-        input("maxSteps", { value: settings.maxSteps ?? "", inputmode: "numeric", placeholder: "20" }),
-        "Model calls per reply, from 1 to 50",
-      ),
-    ),
-    field(
-      "Reply format",
-      textarea("schema", { value: schema ? JSON.stringify(schema, null, 2) : "", rows: 3, spellcheck: "false" }),
-      "A JSON Schema that replies have to fit, for an agent without tools. Leave it empty for text.",
-    ),
-  ];
-}
-
-/**
- * @param {Api.Agent} agent
- * @param {(done: boolean) => void} close
- */
-function removal(agent, close) {
-  const remove = async () => {
-    if (
-      !(await ask(`Delete ${agent.name}?`, "Its sessions keep their history. This cannot be undone.", "Delete agent"))
-    )
-      return;
-    await call("DELETE", `/agents/${agent.id}`);
-    notify(`Deleted ${agent.name}.`);
-    close(true);
-  };
-  return h("p", el("button.small.danger", { type: "button", onclick: remove }, "Delete this agent"));
-}
-
-/**
- * @param {any} values
- * @param {Api.Agent | undefined} agent
- * @param {boolean} isAla
- */
-function bodyOf(values, agent, isAla) {
-  const settings = { ...agent?.settings };
-  settings.temperature = numberIn(values, "temperature", 0, 2);
-  settings.maxSteps = numberIn(values, "maxSteps", 1, 50);
-  settings.responseFormat = formatIn(values.schema, settings.responseFormat);
-  settings.toolApproval = values.toolApproval || undefined;
-  const allowed = allowedTools(values);
-  /** @type {Api.AgentPatch} */
-  const body = {
-    description: values.description,
-    systemPrompt: values.systemPrompt,
-    allowedTools: allowed,
-    settings,
-  };
-  // New agents know no null: what is absent is the default.
-  if (!agent && allowed === null) delete body.allowedTools;
-  if (isAla) return body;
-  if (!values.name.trim()) throw new FieldError("name", "Enter a name.");
-  return { ...body, name: values.name, model: values.model || (agent ? null : undefined) };
-}
-
-/**
- * A schema with the name that it has, or needs.
- * @param {string} text
- * @param {any} before
- */
-function formatIn(text, before) {
-  if (!text.trim()) return undefined;
-  try {
-    return { name: "reply", ...before, schema: JSON.parse(text) };
-  } catch (error) {
-    throw new FieldError("schema", `This is no JSON: ${error.message}`);
-  }
-}
-
-/**
- * @param {any} values
- * @param {string} name
- * @param {number} least
- * @param {number} most
- */
-function numberIn(values, name, least, most) {
-  const text = values[name].trim().replace(",", ".");
-  if (text === "") return undefined;
-  const value = Number(text);
-  if (!(value >= least && value <= most))
-    throw new FieldError(name, `Enter a number from ${least} to ${most}, or leave it empty.`);
-  return value;
 }
