@@ -35,7 +35,8 @@ CREATE TABLE member (
     PRIMARY KEY (org_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
--- Somebody who may become a member. Its link holds 32 random bytes, of which only the SHA-256 is kept; it opens once.
+-- Somebody who may become a member. Its link holds 32 random bytes, of which only the SHA-256 is kept; its row
+-- goes when it is used.
 CREATE TABLE invitation (
     id          TEXT    PRIMARY KEY,
     org_id      TEXT    NOT NULL REFERENCES org (id),
@@ -44,8 +45,7 @@ CREATE TABLE invitation (
     role        TEXT    NOT NULL CHECK (role IN ('owner', 'member')),
     hash        BLOB    NOT NULL UNIQUE,                    -- SHA-256 of what the link holds
     created_at  INTEGER NOT NULL,
-    expires_at  INTEGER NOT NULL,
-    accepted_at INTEGER
+    expires_at  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX invitation_by_org ON invitation (org_id, created_at);
 
@@ -79,9 +79,18 @@ CREATE TABLE api_key (
     created_at   INTEGER NOT NULL,
     monthly_limit INTEGER CHECK (monthly_limit >= 0),       -- microcents that it may spend in a month; NULL: no limit
     last_address TEXT,                                      -- from where it was used last
-    rotated_from TEXT    REFERENCES api_key (id)            -- the key that it replaced, whose month it goes on with
+    rotated_from TEXT    REFERENCES api_key (id),           -- the first of the keys that it replaced: it has their limit and month
+    held         INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0) -- of all of them, at the first; kept by the ledger's trigger
 ) STRICT;
 CREATE INDEX api_key_by_org ON api_key (org_id, created_at);
+
+-- What a key, and those that it was replaced by, spent in a month of UTC. Kept by the ledger's trigger.
+CREATE TABLE key_month (
+    key_id TEXT    NOT NULL REFERENCES api_key (id),        -- the first of them
+    month  TEXT    NOT NULL,                                -- such as `2026-11`
+    spent  INTEGER NOT NULL,
+    PRIMARY KEY (key_id, month)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE agent (
     id            TEXT    PRIMARY KEY,
@@ -299,6 +308,8 @@ CREATE TABLE audit (
     target  TEXT    NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX audit_by_org ON audit (org_id, seq);
+CREATE INDEX audit_sign_ins ON audit (org_id, seq)
+    WHERE kind IN ('sign_in.began', 'sign_in.ended', 'sign_in.password_changed');
 
 -- A turn that a client of the Responses API asked for. Its words are the turn's messages.
 CREATE TABLE response (
@@ -476,6 +487,14 @@ CREATE INDEX ledger_by_turn ON ledger_entry (turn_id) WHERE turn_id IS NOT NULL;
 
 CREATE TRIGGER ledger_applied AFTER INSERT ON ledger_entry BEGIN
     UPDATE org SET balance = balance + NEW.balance_delta, held = held + NEW.held_delta WHERE id = NEW.org_id;
+END;
+CREATE TRIGGER ledger_applied_to_key AFTER INSERT ON ledger_entry WHEN NEW.turn_id IS NOT NULL BEGIN
+    UPDATE api_key SET held = held + NEW.held_delta WHERE id = (SELECT coalesce(k.rotated_from, k.id)
+        FROM turn t JOIN api_key k ON k.id = t.key_id WHERE t.id = NEW.turn_id);
+    INSERT INTO key_month (key_id, month, spent)
+        SELECT coalesce(k.rotated_from, k.id), strftime('%Y-%m', NEW.created_at / 1000, 'unixepoch'), -NEW.balance_delta
+        FROM turn t JOIN api_key k ON k.id = t.key_id WHERE t.id = NEW.turn_id AND NEW.balance_delta <> 0
+        ON CONFLICT (key_id, month) DO UPDATE SET spent = spent + excluded.spent;
 END;
 CREATE TRIGGER ledger_unchanged BEFORE UPDATE ON ledger_entry BEGIN
     SELECT RAISE (ABORT, 'the ledger is append-only');

@@ -25,6 +25,9 @@ pub enum Error {
     /// The organization's balance cannot pay for the cheapest possible answer. The balance is in microcents.
     #[error("the balance cannot pay for a reply of {model}: make a deposit, or choose a free model")]
     PaymentRequired { balance: i64, model: String },
+    /// What is left of a key's month cannot pay for the cheapest possible answer. The limit is in microcents; the moment is RFC 3339.
+    #[error("{message}")]
+    KeyLimit { limit: i64, resets_at: String, message: String },
     /// Known, but not allowed.
     #[error("{message}")]
     Forbidden { message: String, step_up: bool },
@@ -243,7 +246,7 @@ impl Error {
         match self {
             Error::BadRequest(_) => ErrorCode::BadRequest,
             Error::Unauthorized(_) => ErrorCode::Unauthorized,
-            Error::PaymentRequired { .. } => ErrorCode::PaymentRequired,
+            Error::PaymentRequired { .. } | Error::KeyLimit { .. } => ErrorCode::PaymentRequired,
             Error::Forbidden { .. } => ErrorCode::Forbidden,
             Error::NotFound(_) => ErrorCode::NotFound,
             Error::Conflict(_) => ErrorCode::Conflict,

@@ -45,6 +45,20 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_sub(while_.as_millis().min(i64::MAX as u128) as i64))
     }
 
+    /// Its month of UTC, such as `2026-11`.
+    pub fn month(self) -> String {
+        let mut text = self.to_string();
+        text.truncate("2026-11".len());
+        text
+    }
+
+    /// The first moment of the next month of UTC.
+    pub fn next_month(self) -> Self {
+        const LONGEST: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+        let first = |at: Timestamp| Self::parse(&format!("{}-01T00:00:00.000Z", at.month())).unwrap_or(at);
+        first(first(self).plus(LONGEST))
+    }
+
     /// How long ago `earlier` was; zero if the clock was set back meanwhile.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)
@@ -68,5 +82,18 @@ mod tests {
         }
         assert_eq!(Timestamp::parse("2026-11-23"), None);
         assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_month_ends_where_the_next_begins() {
+        for (at, month, next) in [
+            ("2026-11-30T23:59:59.999Z", "2026-11", "2026-12-01T00:00:00.000Z"),
+            ("2026-12-01T00:00:00.000Z", "2026-12", "2027-01-01T00:00:00.000Z"),
+            ("2028-02-29T12:00:00.000Z", "2028-02", "2028-03-01T00:00:00.000Z"),
+            ("2026-01-31T12:00:00.000Z", "2026-01", "2026-02-01T00:00:00.000Z"),
+        ] {
+            let at = Timestamp::parse(at).unwrap();
+            assert_eq!((&*at.month(), &*at.next_month().to_string()), (month, next));
+        }
     }
 }

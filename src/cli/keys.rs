@@ -11,9 +11,36 @@ use super::{
 use crate::{
     error::{Error, Result},
     key::{self, Env, Scope},
-    store::keys::ApiKey,
+    money::{AMOUNT_USD_MAX, USD, format_usd, parse_usd},
+    store::keys::{ApiKey, KeyChange, KeysOf, OVERLAP_SECONDS_MAX},
     time::Timestamp,
 };
+
+/// When a key's life ends; `None`: never.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End(Option<Duration>);
+
+/// What a key may spend in a month; `None`: no limit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit(Option<i64>);
+
+fn end_of(text: &str) -> std::result::Result<End, String> {
+    match text {
+        "never" => Ok(End(None)),
+        life => Ok(End(Some(humantime::parse_duration(life).map_err(|error| error.to_string())?))),
+    }
+}
+
+fn limit_of(text: &str) -> std::result::Result<Limit, String> {
+    if text == "none" {
+        return Ok(Limit(None));
+    }
+    let amount = parse_usd(text).map_err(|error| error.to_string())?;
+    if amount > AMOUNT_USD_MAX * USD {
+        return Err(format!("at most {AMOUNT_USD_MAX} US dollars"));
+    }
+    Ok(Limit(Some(amount)))
+}
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Keys {
@@ -35,11 +62,40 @@ pub(super) enum Keys {
         #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
         expires: Option<Duration>,
     },
-    /// List the owner's keys
+    /// List everyone's keys
     List {
         /// The organization's slug
         #[arg(long)]
         org: String,
+    },
+    /// Replace a key and print the new one; it is never shown again
+    Rotate {
+        /// The organization's slug
+        #[arg(long)]
+        org: String,
+        /// Its id or its prefix
+        key: String,
+        /// How long the old key works beside the new one, such as 1h, at most 7d
+        #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION", default_value = "0s")]
+        overlap: Duration,
+    },
+    /// Change a key
+    #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)))]
+    Set {
+        /// The organization's slug
+        #[arg(long)]
+        org: String,
+        /// Its id or its prefix
+        key: String,
+        /// What the key is for, 1 to 120 characters
+        #[arg(long, group = "change")]
+        name: Option<String>,
+        /// How long the key works from now on, such as 90d, or `never`
+        #[arg(long, group = "change", value_parser = end_of, value_name = "DURATION")]
+        expires: Option<End>,
+        /// What it may spend in a month, in US dollars, such as 10.00, or `none`
+        #[arg(long, group = "change", value_parser = limit_of, value_name = "AMOUNT")]
+        monthly_limit: Option<Limit>,
     },
     /// Revoke a key at once
     Revoke {
@@ -71,12 +127,31 @@ impl Keys {
             }
             Keys::List { org } => {
                 let tenant = globals.tenant(&store, &org)?;
-                let keys = store.org(&tenant).keys()?;
+                let keys = store.org(&tenant).keys(KeysOf::Everyone)?;
                 globals.print(|| keys.iter().map(to_json).collect(), || to_table(&keys))?;
+            }
+            Keys::Rotate { org, key, overlap } => {
+                if overlap.as_secs() > OVERLAP_SECONDS_MAX.into() {
+                    return Err(Error::invalid("--overlap", "must be at most 7d"));
+                }
+                let tenant = globals.tenant(&store, &org)?;
+                let org = store.org(&tenant);
+                let (row, new) = block_on(org.rotate_key(key, KeysOf::Everyone, overlap, key::generate))?;
+                globals.print(|| json!({ "id": row.id, "key": new.text }), || new.text.clone())?;
+            }
+            Keys::Set { org, key, name, expires, monthly_limit } => {
+                if let Some(name) = &name {
+                    key::check_name("--name", name)?;
+                }
+                let tenant = globals.tenant(&store, &org)?;
+                let expires_at = expires.map(|End(life)| life.map(|life| Timestamp::now().plus(life)));
+                let change = KeyChange { name, expires_at, monthly_limit: monthly_limit.map(|Limit(limit)| limit) };
+                let changed = block_on(store.org(&tenant).change_key(key, KeysOf::Everyone, change))?;
+                globals.report(|| to_json(&changed), || to_table(std::slice::from_ref(&changed)));
             }
             Keys::Revoke { org, key } => {
                 let tenant = globals.tenant(&store, &org)?;
-                block_on(store.org(&tenant).revoke_key(key.clone()))?;
+                block_on(store.org(&tenant).revoke_key(key.clone(), KeysOf::Everyone))?;
                 globals.report(|| json!({ "revoked": key }), || format!("{key} no longer works"));
             }
         }
@@ -90,7 +165,8 @@ fn to_json(key: &ApiKey) -> serde_json::Value {
         "id": key.id, "name": key.name, "prefix": key.prefix, "env": key.env.as_str(),
         "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
         "createdAt": key.created_at.to_string(), "lastUsedAt": moment(key.last_used_at),
-        "expiresAt": moment(key.expires_at),
+        "expiresAt": moment(key.expires_at), "email": key.email, "lastAddress": key.last_address,
+        "monthlyLimitMicrocents": key.monthly_limit, "spentThisMonthMicrocents": key.spent_this_month,
     })
 }
 
@@ -105,8 +181,16 @@ fn to_table(keys: &[ApiKey]) -> String {
             scopes,
             moment(key.last_used_at),
             moment(key.expires_at),
+            spent(key),
+            key.email.clone(),
         ]
     };
-    let head = ["ID", "PREFIX", "NAME", "SCOPES", "LAST USED", "EXPIRES"];
+    let head = ["ID", "PREFIX", "NAME", "SCOPES", "LAST USED", "EXPIRES", "USD THIS MONTH", "WHOSE"];
     table(&head, &keys.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What it spent this month, and of how much.
+fn spent(key: &ApiKey) -> String {
+    let spent = format_usd(key.spent_this_month);
+    key.monthly_limit.map_or_else(|| spent.clone(), |limit| format!("{spent} of {}", format_usd(limit)))
 }

@@ -24,6 +24,7 @@ mod ledger;
 mod local_models;
 mod log;
 mod mcp;
+mod members;
 mod models;
 mod openapi;
 mod org;
@@ -64,9 +65,12 @@ enum Command {
     /// Create and configure organizations
     #[command(subcommand)]
     Org(org::Org),
-    /// Create, list and revoke API keys
+    /// Create, list, change and revoke API keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// List, invite and remove people
+    #[command(subcommand)]
+    Members(members::Members),
     /// Connect and test model servers
     #[command(subcommand)]
     Providers(providers::Providers),
@@ -127,6 +131,7 @@ pub fn run() -> ExitCode {
         Command::Demo(command) => command.run(&globals),
         Command::Org(command) => command.run(&globals),
         Command::Keys(command) => command.run(&globals),
+        Command::Members(command) => command.run(&globals),
         Command::Providers(command) => command.run(&globals),
         Command::Models(command) => command.run(&globals),
         Command::Gguf(command) => command.run(&globals),

@@ -24,6 +24,7 @@ use crate::{
     key::{self, Env, Scope},
     model::cassette::read,
     server::{self, Server},
+    store::keys::KeysOf,
     time::Timestamp,
 };
 
@@ -124,7 +125,7 @@ impl Record {
             asked
         });
         let served = server.run(signal()).await.map_err(server::Error::into_inner);
-        org.revoke_key(row.id).await?;
+        org.revoke_key(row.id, KeysOf::Own).await?;
         served?;
         // Whoever interrupts it has what was said so far, and the asking ends with its server.
         asking.await.map_err(Error::internal)?

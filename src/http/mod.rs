@@ -85,7 +85,7 @@ where
 }
 
 /// What there is besides the API, all of it for GET.
-fn around() -> [(&'static str, BoxEndpoint<'static>); 13] {
+fn around() -> [(&'static str, BoxEndpoint<'static>); 14] {
     [
         ("/healthz", get(health::healthz).boxed()),
         ("/health", get(health::healthz).boxed()),
@@ -97,6 +97,7 @@ fn around() -> [(&'static str, BoxEndpoint<'static>); 13] {
         (page::FILES_PATH, page::file().boxed()),
         ("/setup", get(setup).boxed()),
         ("/login", page::page("login.html").boxed()),
+        ("/invite", page::page("invite.html").boxed()),
         ("/:org/settings", page::page("settings.html").boxed()),
         ("/favicon.ico", page::page("icon.svg").boxed()),
         ("/", get(front_door).boxed()),

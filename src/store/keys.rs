@@ -4,13 +4,21 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Store, Tenant, words};
+use super::{
+    Org, Store, Tenant,
+    audit::{Event, Kind},
+    words,
+};
 use crate::{
     error::{Error, Result},
     id,
     key::{Env, NewKey, Scope},
+    money::format_usd,
     time::Timestamp,
 };
+
+/// The longest that a replaced key works beside the new one, in seconds: a week.
+pub const OVERLAP_SECONDS_MAX: u32 = 604_800;
 
 /// What is kept of a key.
 #[derive(Debug, Clone)]
@@ -25,6 +33,35 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
     pub created_at: Timestamp,
+    pub user_id: String,
+    /// The address of its person.
+    pub email: String,
+    /// From where it was used then.
+    pub last_address: Option<String>,
+    /// What it may spend in a month, with the keys that it replaced. Microcents; absent: no limit.
+    pub monthly_limit: Option<i64>,
+    /// What they spent this month. Microcents.
+    pub spent_this_month: i64,
+    /// The first of the keys that it replaced.
+    rotated_from: Option<String>,
+}
+
+/// Changes to a key. Absent fields stay as they are.
+#[derive(Debug, Default, Clone)]
+pub struct KeyChange {
+    pub name: Option<String>,
+    pub expires_at: Option<Option<Timestamp>>,
+    /// Also of the keys that it replaced.
+    pub monthly_limit: Option<Option<i64>>,
+}
+
+/// Whose keys are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeysOf {
+    /// Those of the person who asks.
+    Own,
+    /// Those of everyone in the organization.
+    Everyone,
 }
 
 /// Who a key speaks for.
@@ -40,7 +77,10 @@ pub struct KeyHolder {
 
 impl ApiKey {
     const SELECT: &str =
-        "SELECT id, name, prefix, env, scopes, expires_at, last_used_at, revoked_at, created_at FROM api_key";
+        "SELECT k.id, k.name, k.prefix, k.env, k.scopes, k.expires_at, k.last_used_at, k.revoked_at, k.created_at,
+            k.user_id, u.email, k.last_address, first.monthly_limit, coalesce(m.spent, 0), k.rotated_from
+        FROM api_key k JOIN user u ON u.id = k.user_id JOIN api_key first ON first.id = coalesce(k.rotated_from, k.id)
+        LEFT JOIN key_month m ON m.key_id = first.id AND m.month = :month";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis));
@@ -54,7 +94,36 @@ impl ApiKey {
             last_used_at: moment(6)?,
             revoked_at: moment(7)?,
             created_at: Timestamp::from_millis(row.get(8)?),
+            user_id: row.get(9)?,
+            email: row.get(10)?,
+            last_address: row.get(11)?,
+            monthly_limit: row.get(12)?,
+            spent_this_month: row.get(13)?,
+            rotated_from: row.get(14)?,
         })
+    }
+
+    /// The first of the keys that it replaced, which keeps their limit and month; itself if there is none.
+    fn first(&self) -> &str {
+        self.rotated_from.as_deref().unwrap_or(&self.id)
+    }
+
+    /// The key as the audit names it.
+    fn called(&self) -> String {
+        format!("{} ({}…)", self.name, self.prefix)
+    }
+}
+
+impl KeyChange {
+    /// What the audit says of it.
+    fn said(&self) -> String {
+        let name = self.name.as_ref().map(|name| format!("called {name}"));
+        let end = self.expires_at.map(|end| end.map_or("never expires".into(), |end| format!("expires {end}")));
+        let limit = self.monthly_limit.map(|limit| match limit {
+            Some(limit) => format!("limit ${} a month", format_usd(limit)),
+            None => "no limit".into(),
+        });
+        [name, end, limit].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -90,12 +159,13 @@ impl Store {
         })
     }
 
-    /// Notes that a key was used. Nobody waits for it.
-    pub fn note_key_use(&self, key_id: String) {
+    /// Notes that a key was used, and from where. Nobody waits for it.
+    pub fn note_key_use(&self, key_id: String, address: Option<String>) {
         let now = Timestamp::now().as_millis();
         self.writer.write_later("the last use of a key", move |c| {
-            let mut statement = c.prepare_cached("UPDATE api_key SET last_used_at = :now WHERE id = :id")?;
-            statement.execute(named_params! { ":now": now, ":id": key_id })?;
+            let mut statement =
+                c.prepare_cached("UPDATE api_key SET last_used_at = :now, last_address = :address WHERE id = :id")?;
+            statement.execute(named_params! { ":now": now, ":address": address, ":id": key_id })?;
             Ok(())
         });
     }
@@ -112,7 +182,7 @@ impl Org<'_> {
         expires_at: Option<Timestamp>,
     ) -> Result<ApiKey> {
         let (hash, prefix) = (key.hash, key.prefix.clone());
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             let row = ApiKey {
                 id: id::generate(),
                 name,
@@ -123,50 +193,78 @@ impl Org<'_> {
                 last_used_at: None,
                 revoked_at: None,
                 created_at: Timestamp::now(),
+                user_id: tenant.user_id.clone(),
+                email: String::new(),
+                last_address: None,
+                monthly_limit: None,
+                spent_this_month: 0,
+                rotated_from: None,
             };
             insert(c, tenant, &row, &hash)?;
-            Ok(row)
+            let made = find(c, tenant, &row.id, KeysOf::Own)?;
+            let event = Event::new(Kind::KeyCreated, made.called());
+            Ok((made, event))
         })
         .await
     }
 
-    /// Replaces a key by one of the same name, scopes and end. `make` makes it; the old one works for `overlap` longer.
+    /// Replaces a key, by its id or prefix, by one of the same name, scopes, end, limit and month. `make` makes it; the old one
+    /// works for `overlap` longer.
     pub async fn rotate_key(
         &self,
-        key_id: String,
+        id_or_prefix: String,
+        whose: KeysOf,
         overlap: Duration,
         make: impl FnOnce(Env) -> Result<NewKey> + Send + 'static,
     ) -> Result<(ApiKey, NewKey)> {
-        self.write(move |c, tenant| {
-            let select = format!("{} WHERE id = :id AND org_id = :org AND user_id = :user", ApiKey::SELECT);
-            let parameters = named_params! { ":id": key_id, ":org": tenant.org_id, ":user": tenant.user_id };
-            let found = c.query_row(&select, parameters, ApiKey::from_row).optional()?;
-            let old = found.ok_or(Error::NotFound("API key"))?;
+        self.write_audited(move |c, tenant| {
+            let old = find(c, tenant, &id_or_prefix, whose)?;
             let now = Timestamp::now();
-            if old.revoked_at.is_some() || old.expires_at.is_some_and(|end| end <= now) {
-                return Err(Error::Conflict("this key has expired or was revoked: create a new one".into()));
-            }
+            old.check_active(now)?;
             let end = old.expires_at.map_or(now.plus(overlap), |end| end.min(now.plus(overlap)));
             c.execute("UPDATE api_key SET expires_at = ?1 WHERE id = ?2", (end.as_millis(), &old.id))?;
             let new = make(old.env)?;
-            let (id, prefix) = (id::generate(), new.prefix.clone());
-            let row = ApiKey { id, prefix, last_used_at: None, created_at: now, ..old };
+            let event = Event::new(Kind::KeyRotated, format!("{}, now {}…", old.called(), new.prefix));
+            let (id, prefix, rotated_from) = (id::generate(), new.prefix.clone(), Some(old.first().to_owned()));
+            let row =
+                ApiKey { id, prefix, rotated_from, last_used_at: None, last_address: None, created_at: now, ..old };
             insert(c, tenant, &row, &new.hash)?;
-            Ok((row, new))
+            Ok(((row, new), event))
         })
         .await
     }
 
-    /// The asking person's keys that are neither revoked nor expired, newest first.
-    pub fn keys(&self) -> Result<Vec<ApiKey>> {
+    /// Changes a key, by its id or prefix, that is neither revoked nor expired.
+    pub async fn change_key(&self, id_or_prefix: String, whose: KeysOf, change: KeyChange) -> Result<ApiKey> {
+        if change.said().is_empty() {
+            return self.read(|c| find(c, self.tenant, &id_or_prefix, whose));
+        }
+        self.write_audited(move |c, tenant| {
+            let old = find(c, tenant, &id_or_prefix, whose)?;
+            old.check_active(Timestamp::now())?;
+            let event = Event::new(Kind::KeyChanged, format!("{}: {}", old.called(), change.said()));
+            let name = change.name.as_ref().unwrap_or(&old.name);
+            let end = change.expires_at.unwrap_or(old.expires_at).map(Timestamp::as_millis);
+            c.execute("UPDATE api_key SET name = ?1, expires_at = ?2 WHERE id = ?3", (name, end, &old.id))?;
+            if let Some(limit) = change.monthly_limit {
+                c.execute("UPDATE api_key SET monthly_limit = ?1 WHERE id = ?2", (limit, old.first()))?;
+            }
+            Ok((find(c, tenant, &old.id, whose)?, event))
+        })
+        .await
+    }
+
+    /// Keys that are neither revoked nor expired, newest first.
+    pub fn keys(&self, whose: KeysOf) -> Result<Vec<ApiKey>> {
         self.read(|c| {
             let mut statement = c.prepare_cached(&format!(
-                "{} WHERE org_id = :org AND user_id = :user AND revoked_at IS NULL
-                    AND (expires_at IS NULL OR expires_at > :now) ORDER BY id DESC",
+                "{} WHERE k.org_id = :org AND (:user IS NULL OR k.user_id = :user) AND k.revoked_at IS NULL
+                    AND (k.expires_at IS NULL OR k.expires_at > :now) ORDER BY k.id DESC",
                 ApiKey::SELECT
             ))?;
+            let now = Timestamp::now();
             let parameters = named_params! {
-                ":org": self.tenant.org_id, ":user": self.tenant.user_id, ":now": Timestamp::now().as_millis(),
+                ":org": self.tenant.org_id, ":user": whose.user(self.tenant), ":now": now.as_millis(), ":month": now.month(),
             };
             let rows = statement.query_map(parameters, ApiKey::from_row)?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -174,36 +272,61 @@ impl Org<'_> {
     }
 
     /// Ends a key, by its id or its prefix if only one key has that. It stops working with the commit.
-    pub async fn revoke_key(&self, id_or_prefix: String) -> Result<()> {
-        self.write(move |c, tenant| {
-            let mut statement = c.prepare(
-                "SELECT id, revoked_at IS NOT NULL FROM api_key
-                 WHERE org_id = :org AND user_id = :user AND (id = :key OR prefix = :key) LIMIT 2",
-            )?;
-            let parameters = named_params! { ":org": tenant.org_id, ":user": tenant.user_id, ":key": id_or_prefix };
-            let found: Vec<(String, bool)> =
-                statement.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-            let key_id = match &found[..] {
-                [] => return Err(Error::NotFound("API key")),
-                [(_, true)] => return Err(Error::Conflict("this key is revoked already".into())),
-                [(key_id, false)] => key_id,
-                _ => return Err(Error::Conflict("several keys start with this prefix: use the key's id".into())),
-            };
-            c.execute("UPDATE api_key SET revoked_at = ?1 WHERE id = ?2", (Timestamp::now().as_millis(), key_id))?;
-            Ok(())
+    pub async fn revoke_key(&self, id_or_prefix: String, whose: KeysOf) -> Result<()> {
+        self.write_audited(move |c, tenant| {
+            let key = find(c, tenant, &id_or_prefix, whose)?;
+            if key.revoked_at.is_some() {
+                return Err(Error::Conflict("this key is revoked already".into()));
+            }
+            c.execute("UPDATE api_key SET revoked_at = ?1 WHERE id = ?2", (Timestamp::now().as_millis(), &key.id))?;
+            Ok(((), Event::new(Kind::KeyRevoked, key.called())))
         })
         .await
     }
 }
 
+impl ApiKey {
+    fn check_active(&self, now: Timestamp) -> Result<()> {
+        if self.revoked_at.is_some() || self.expires_at.is_some_and(|end| end <= now) {
+            return Err(Error::Conflict("this key has expired or was revoked: create a new one".into()));
+        }
+        Ok(())
+    }
+}
+
+impl KeysOf {
+    /// The one person, if it is one.
+    fn user(self, tenant: &Tenant) -> Option<&str> {
+        (self == KeysOf::Own).then_some(&*tenant.user_id)
+    }
+}
+
+/// The key of that id, or of that prefix if only one key has it.
+fn find(c: &Connection, tenant: &Tenant, id_or_prefix: &str, whose: KeysOf) -> Result<ApiKey> {
+    let mut statement = c.prepare_cached(&format!(
+        "{} WHERE k.org_id = :org AND (:user IS NULL OR k.user_id = :user) AND (k.id = :key OR k.prefix = :key) LIMIT 2",
+        ApiKey::SELECT
+    ))?;
+    let parameters = named_params! {
+        ":org": tenant.org_id, ":user": whose.user(tenant), ":key": id_or_prefix, ":month": Timestamp::now().month(),
+    };
+    let mut found: Vec<ApiKey> = statement.query_map(parameters, ApiKey::from_row)?.collect::<rusqlite::Result<_>>()?;
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Err(Error::NotFound("API key")),
+        (Some(key), true) => Ok(key),
+        (Some(_), false) => Err(Error::Conflict("several keys start with this prefix: use the key's id".into())),
+    }
+}
+
 fn insert(c: &Connection, tenant: &Tenant, key: &ApiKey, hash: &[u8; 32]) -> Result<()> {
     c.execute(
-        "INSERT INTO api_key (id, org_id, user_id, hash, prefix, name, env, scopes, expires_at, created_at)
-         VALUES (:id, :org, :user, :hash, :prefix, :name, :env, :scopes, :expires, :now)",
+        "INSERT INTO api_key (id, org_id, user_id, hash, prefix, name, env, scopes, expires_at, created_at, rotated_from)
+         VALUES (:id, :org, :user, :hash, :prefix, :name, :env, :scopes, :expires, :now, :from)",
         named_params! {
-            ":id": key.id, ":org": tenant.org_id, ":user": tenant.user_id, ":hash": hash, ":prefix": key.prefix,
+            ":id": key.id, ":org": tenant.org_id, ":user": key.user_id, ":hash": hash, ":prefix": key.prefix,
             ":name": key.name, ":env": key.env.as_str(), ":scopes": Scope::join(&key.scopes),
             ":expires": key.expires_at.map(Timestamp::as_millis), ":now": key.created_at.as_millis(),
+            ":from": key.rotated_from,
         },
     )?;
     Ok(())

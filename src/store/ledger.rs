@@ -6,11 +6,15 @@
 
 use rusqlite::{Connection, Row, named_params};
 
-use super::{Org, Page, words::words};
+use super::{
+    Org, Page,
+    audit::{self, Event},
+    words::words,
+};
 use crate::{
     error::{Error, Result},
     id,
-    money::{AMOUNT_USD_MAX, USD},
+    money::{AMOUNT_USD_MAX, USD, format_usd},
     time::Timestamp,
 };
 
@@ -77,9 +81,10 @@ impl Org<'_> {
         if !(1..=AMOUNT_USD_MAX * USD).contains(&amount) {
             return Err(Error::invalid("amountMicrocents", "must be 1 to 1000000000000, a million US dollars"));
         }
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             enter(c, &tenant.org_id, Kind::Deposit, (amount, 0), None, &note)?;
-            Ok(balance(c, &tenant.org_id)?.0)
+            let said = format!("${} {note}", format_usd(amount));
+            Ok((balance(c, &tenant.org_id)?.0, Event::new(audit::Kind::MoneyDeposited, said.trim_end())))
         })
         .await
     }

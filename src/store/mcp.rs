@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
     Org,
+    audit::{Event, Kind},
     fault::unless_taken,
     tools::{AddedBy, Policy},
     words::words,
@@ -218,7 +219,7 @@ impl Org<'_> {
 
     /// Keeps a new MCP server.
     pub async fn create_mcp_server(&self, server: McpServer) -> Result<McpServer> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             let count = "SELECT count(*) FROM mcp_server WHERE org_id = ?1";
             let count: i64 = c.query_row(count, [&tenant.org_id], |row| row.get(0))?;
             if count >= MCP_SERVERS_MAX as i64 {
@@ -228,7 +229,8 @@ impl Org<'_> {
                 ));
             }
             insert(c, &tenant.org_id, &server)?;
-            Ok(server)
+            let event = Event::new(Kind::ServerAdded, &server.slug);
+            Ok((server, event))
         })
         .await
     }
@@ -239,22 +241,24 @@ impl Org<'_> {
         slug: String,
         edit: impl FnOnce(&mut McpServer) -> Result<()> + Send + 'static,
     ) -> Result<McpServer> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             let mut server = find(c, &tenant.org_id, &slug)?.ok_or(Error::NotFound("MCP server"))?;
             edit(&mut server)?;
             server.updated_at = Timestamp::now();
             update(c, &server)?;
-            Ok(server)
+            let event = Event::new(Kind::ServerChanged, &server.slug);
+            Ok((server, event))
         })
         .await
     }
 
     /// Forgets an MCP server, its secrets and its tools; returns what it was.
     pub async fn delete_mcp_server(&self, slug: String) -> Result<McpServer> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             let server = find(c, &tenant.org_id, &slug)?.ok_or(Error::NotFound("MCP server"))?;
             c.execute("DELETE FROM mcp_server WHERE id = ?1", [&server.id])?;
-            Ok(server)
+            let event = Event::new(Kind::ServerRemoved, &server.slug);
+            Ok((server, event))
         })
         .await
     }
@@ -265,7 +269,7 @@ impl Org<'_> {
         name: String,
         edit: impl FnOnce(&mut McpTool) -> Result<()> + Send + 'static,
     ) -> Result<(McpServer, McpTool)> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             let (server, mut tool) = find_tool(c, &tenant.org_id, &name)?.ok_or(Error::NotFound("tool"))?;
             edit(&mut tool)?;
             c.execute(
@@ -278,7 +282,8 @@ impl Org<'_> {
                     ":name": tool.remote_name,
                 },
             )?;
-            Ok((server, tool))
+            let event = Event::new(Kind::ToolChanged, &tool.name);
+            Ok(((server, tool), event))
         })
         .await
     }

@@ -14,6 +14,7 @@ mod rows; // row numbers that were found for an organization
 #[cfg(any(test, fuzzing))]
 pub mod sandbox; // a session in memory
 mod scope;
+pub mod via;
 mod waiting; // calls that wait for a person
 mod words; // the schema's words, as types
 mod writer;
@@ -21,13 +22,17 @@ mod writer;
 pub mod agent_versions; // agents as they were
 pub mod agents;
 pub mod around; // messages around one
+pub mod audit; // who changed what
 pub mod decisions;
 pub mod idempotency;
+pub mod invitations;
 pub mod journal;
+pub mod key_month; // what keys may spend
 pub mod keys;
 pub mod ledger;
 pub mod mcp;
 pub mod mcp_lists; // what those servers told
+pub mod members;
 pub mod messages;
 pub mod orgs;
 pub mod projects;

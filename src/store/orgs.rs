@@ -2,7 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Store, Tenant, agents, fault::unless_taken};
+use super::{
+    Org, Store, Tenant, agents,
+    audit::{Event, Kind},
+    fault::unless_taken,
+};
 use crate::{
     error::{Error, Result},
     id,
@@ -105,12 +109,12 @@ impl Org<'_> {
 
     /// Chooses the model of chats that name none; `None` is the built-in one.
     pub async fn set_default_model(&self, model: Option<String>) -> Result<()> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             c.execute(
                 "UPDATE org SET default_model = :model WHERE id = :org",
                 named_params! { ":model": model, ":org": tenant.org_id },
             )?;
-            Ok(())
+            Ok(((), Event::new(Kind::DefaultModelChanged, model.as_deref().unwrap_or("the built-in model"))))
         })
         .await
     }

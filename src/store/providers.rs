@@ -4,7 +4,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, fault::unless_taken, tools::AddedBy};
+use super::{
+    Org,
+    audit::{Event, Kind},
+    fault::unless_taken,
+    tools::AddedBy,
+};
 use crate::{
     error::{Error, Result},
     id,
@@ -171,10 +176,11 @@ impl Org<'_> {
 
     /// Keeps a new provider and its models.
     pub async fn create_provider(&self, provider: Provider) -> Result<Provider> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             insert(c, &tenant.org_id, &provider)?;
             insert_models(c, &provider)?;
-            Ok(provider)
+            let event = Event::new(Kind::ProviderAdded, &provider.slug);
+            Ok((provider, event))
         })
         .await
     }
@@ -185,7 +191,7 @@ impl Org<'_> {
         id_or_slug: String,
         edit: impl FnOnce(&mut Provider) -> Result<()> + Send + 'static,
     ) -> Result<Provider> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             let mut provider = find(c, &tenant.org_id, &id_or_slug)?.ok_or(Error::NotFound("provider"))?;
             edit(&mut provider)?;
             provider.updated_at = Timestamp::now();
@@ -194,7 +200,8 @@ impl Org<'_> {
             insert_models(c, &provider)?;
             // As every look at it will show it.
             provider.models.sort_by(|a, b| a.name.cmp(&b.name));
-            Ok(provider)
+            let event = Event::new(Kind::ProviderChanged, &provider.slug);
+            Ok((provider, event))
         })
         .await
     }
@@ -246,10 +253,10 @@ impl Org<'_> {
 
     /// Forgets a provider, its key and its models.
     pub async fn delete_provider(&self, id_or_slug: String) -> Result<()> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             let provider = find(c, &tenant.org_id, &id_or_slug)?.ok_or(Error::NotFound("provider"))?;
             c.execute("DELETE FROM provider WHERE id = ?1", [provider.id])?;
-            Ok(())
+            Ok(((), Event::new(Kind::ProviderRemoved, provider.slug)))
         })
         .await
     }

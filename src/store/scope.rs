@@ -15,6 +15,7 @@ use super::{
     fault::FILE_RETRY,
     file::{connection::BUSY_TIMEOUT, schema},
     rows::TurnRow,
+    via::Via,
     writer::Writer,
 };
 use crate::error::{Error, Result};
@@ -41,13 +42,15 @@ pub struct Tenant {
 pub struct Org<'a> {
     pub(super) store: &'a Store,
     pub(super) tenant: &'a Tenant,
+    /// How its person asks.
+    pub(super) via: Via,
     claim: Option<&'a Claim>,
 }
 
 impl Store {
     /// The data of one organization, and of no other.
     pub fn org<'a>(&'a self, tenant: &'a Tenant) -> Org<'a> {
-        Org { store: self, tenant, claim: None }
+        Org { store: self, tenant, via: Via::Cli, claim: None }
     }
 
     /// Whether the file can be read and written, as `/readyz` asks.
@@ -70,6 +73,11 @@ impl Store {
 }
 
 impl<'a> Org<'a> {
+    /// The same, as it is asked for by another way than a command.
+    pub fn via(self, via: Via) -> Self {
+        Org { via, ..self }
+    }
+
     /// The same, where a write also notes that `claim` was done.
     pub fn once(self, claim: Option<&'a Claim>) -> Self {
         Org { claim, ..self }

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, Store, Tenant, words::words};
+use super::{
+    Org, Store, Tenant,
+    audit::{self, Event, Kind},
+    via::Via,
+    words::words,
+};
 use crate::{
     error::{Error, Result},
     id,
@@ -66,6 +71,8 @@ pub struct Membership {
 pub struct Person<'a> {
     store: &'a Store,
     user_id: &'a str,
+    /// How they ask.
+    via: Via,
 }
 
 impl SignIn {
@@ -102,16 +109,20 @@ impl Membership {
     }
 }
 
+impl Credentials {
+    pub(super) fn find(c: &Connection, email: &str) -> Result<Option<Self>> {
+        let mut statement = c.prepare_cached(
+            "SELECT id, password_hash FROM user WHERE email IN (?1, ?2, ?3) ORDER BY email = ?1 DESC LIMIT 1",
+        )?;
+        let credentials = |row: &Row<'_>| Ok(Credentials { user_id: row.get(0)?, password_hash: row.get(1)? });
+        Ok(statement.query_row(id::forms_of_email(email), credentials).optional()?)
+    }
+}
+
 impl Store {
     /// What the password of that e-mail address is checked against, if anybody has the address.
     pub fn credentials(&self, email: &str) -> Result<Option<Credentials>> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached(
-                "SELECT id, password_hash FROM user WHERE email IN (?1, ?2, ?3) ORDER BY email = ?1 DESC LIMIT 1",
-            )?;
-            let credentials = |row: &Row<'_>| Ok(Credentials { user_id: row.get(0)?, password_hash: row.get(1)? });
-            Ok(statement.query_row(id::forms_of_email(email), credentials).optional()?)
-        })
+        self.read(|c| Credentials::find(c, email))
     }
 
     /// The sign-in of the cookie with that hash; `None` if it is unknown, ended or too old.
@@ -140,7 +151,7 @@ impl Store {
 
     /// What is one person's, and nobody else's.
     pub fn person<'a>(&'a self, user_id: &'a str) -> Person<'a> {
-        Person { store: self, user_id }
+        Person { store: self, user_id, via: Via::Cli }
     }
 }
 
@@ -157,6 +168,11 @@ impl Org<'_> {
 }
 
 impl Person<'_> {
+    /// The same, as it is asked for by another way than a command.
+    pub fn via(self, via: Via) -> Self {
+        Person { via, ..self }
+    }
+
     /// Their organizations, the oldest membership first.
     pub fn memberships(&self) -> Result<Vec<Membership>> {
         self.store.read(|c| {
@@ -197,6 +213,7 @@ impl Person<'_> {
 
     /// Begins a sign-in. `checked` is the hash that the password was checked against: one that was replaced meanwhile opens nothing.
     pub async fn begin_sign_in(&self, hash: [u8; 32], checked: Option<String>, user_agent: String) -> Result<SignIn> {
+        let via = self.via;
         self.write(move |c, user_id| {
             let (id, now) = (id::generate(), Timestamp::now());
             let begun = c.execute(
@@ -212,6 +229,7 @@ impl Person<'_> {
                 return Err(Error::Unauthorized("the password has changed: sign in with the new one"));
             }
             end_surplus(c, user_id, now)?;
+            audit::note_of_person(c, user_id, via, &Event::new(Kind::SignInBegan, user_agent))?;
             let select = format!("{} WHERE s.id = :id", SignIn::SELECT);
             Ok(c.query_row(&select, named_params! { ":id": id }, SignIn::from_row)?)
         })
@@ -232,19 +250,27 @@ impl Person<'_> {
 
     /// Ends a sign-in. Its cookie stops working with the commit.
     pub async fn end_sign_in(&self, sign_in_id: String) -> Result<()> {
+        let via = self.via;
         self.write(move |c, user_id| {
             let ended = c.execute(
                 "DELETE FROM sign_in WHERE id = :id AND user_id = :user",
                 named_params! { ":id": sign_in_id, ":user": user_id },
             )?;
-            if ended == 0 { Err(Error::NotFound("sign-in")) } else { Ok(()) }
+            if ended == 0 {
+                return Err(Error::NotFound("sign-in"));
+            }
+            audit::note_of_person(c, user_id, via, &Event::new(Kind::SignInEnded, ""))
         })
         .await
     }
 
     /// Replaces their password, and ends every sign-in but the one that is kept; returns how many.
     pub async fn set_password(&self, password_hash: String, kept: Option<String>) -> Result<usize> {
+        let via = self.via;
         self.write(move |c, user_id| {
+            let email = "SELECT email FROM user WHERE id = ?1";
+            let email: String = c.query_row(email, [user_id], |row| row.get(0))?;
+            audit::note_of_person(c, user_id, via, &Event::new(Kind::PasswordChanged, email))?;
             c.execute(
                 "UPDATE user SET password_hash = :hash WHERE id = :user",
                 named_params! { ":hash": password_hash, ":user": user_id },

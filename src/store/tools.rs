@@ -4,7 +4,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Org, fault::unless_taken, words::words};
+use super::{
+    Org,
+    audit::{Event, Kind},
+    fault::unless_taken,
+    words::words,
+};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -118,14 +123,15 @@ impl Org<'_> {
 
     /// Keeps a new HTTP tool.
     pub async fn create_http_tool(&self, tool: HttpTool) -> Result<HttpTool> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             let count = "SELECT count(*) FROM tool WHERE org_id = ?1 AND deleted_at IS NULL";
             let count: i64 = c.query_row(count, [&tenant.org_id], |row| row.get(0))?;
             if count >= HTTP_TOOLS_MAX as i64 {
                 return Err(Error::invalid("name", format!("an organization has at most {HTTP_TOOLS_MAX} HTTP tools")));
             }
             insert(c, &tenant.org_id, &tool)?;
-            Ok(tool)
+            let event = Event::new(Kind::ToolAdded, &tool.name);
+            Ok((tool, event))
         })
         .await
     }
@@ -136,23 +142,24 @@ impl Org<'_> {
         name: String,
         edit: impl FnOnce(&mut HttpTool) -> Result<()> + Send + 'static,
     ) -> Result<HttpTool> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             let mut tool = find(c, &tenant.org_id, &name)?.ok_or(Error::NotFound("tool"))?;
             edit(&mut tool)?;
             tool.updated_at = Timestamp::now();
             update(c, &tool)?;
-            Ok(tool)
+            let event = Event::new(Kind::ToolChanged, &tool.name);
+            Ok((tool, event))
         })
         .await
     }
 
     /// Deletes an HTTP tool and its secrets; calls of it stay.
     pub async fn delete_http_tool(&self, name: String) -> Result<()> {
-        self.write(move |c, tenant| {
+        self.write_audited(move |c, tenant| {
             let tool = find(c, &tenant.org_id, &name)?.ok_or(Error::NotFound("tool"))?;
             let sql = "UPDATE tool SET deleted_at = ?1, secrets = '{}' WHERE id = ?2";
             c.execute(sql, (Timestamp::now().as_millis(), &tool.id))?;
-            Ok(())
+            Ok(((), Event::new(Kind::ToolRemoved, tool.name)))
         })
         .await
     }

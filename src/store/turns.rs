@@ -11,7 +11,7 @@ use super::{
     Org, SessionRow, Tenant, TurnRow,
     decisions::{self, CallView, Decider, Decision},
     ending::is_running,
-    ledger,
+    key_month, ledger,
     messages::{self, Message, NewMessage},
     responses::{self, NewResponse},
     sessions::{self, NewSession, Session},
@@ -299,13 +299,14 @@ fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, mes
     Ok(turn)
 }
 
-/// Holds as much as there is, up to the most that is asked for; less than the least is a refusal.
+/// Holds as much as there is, and as its key may spend, up to the most that is asked for; less than the least is a refusal.
 pub(super) fn take_hold(c: &Connection, org_id: &str, turn_id: &str, model: &str, hold: Hold) -> Result<i64> {
     let available = ledger::available(c, org_id)?;
     if available < hold.at_least {
         return Err(Error::PaymentRequired { balance: available, model: model.to_owned() });
     }
-    let held = hold.at_most.min(available).max(0);
+    let left = key_month::left(c, turn_id, hold.at_least)?.unwrap_or(available);
+    let held = hold.at_most.min(available).min(left).max(0);
     // A turn that holds enough already and asks for more continues with what it has.
     if held == 0 {
         return Ok(0);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use alm::{
     key::{Env, Scope},
+    store::keys::KeysOf,
     time::Timestamp,
 };
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ fn a_revoked_key_is_nobody_at_once() {
     let app = App::shared();
     let acme = app.org("acme");
     let id = column(&acme.get("/api-keys").ok(200), "id").remove(0);
-    wait(app.store().org(&app.tenant("acme")).revoke_key(id)).unwrap();
+    wait(app.store().org(&app.tenant("acme")).revoke_key(id, KeysOf::Own)).unwrap();
     acme.get("/agents").fails(401, "UNAUTHORIZED");
 }
 
@@ -59,7 +60,8 @@ fn a_revoked_key_reads_nothing_more_and_what_it_asked_for_stops() {
     let other = app.key("acme", Env::Live, &Scope::ALL);
     let mut beside = other.listen_in("c");
     beside.until("text-delta");
-    let revoke = |prefix: &str| wait(app.store().org(&app.tenant("acme")).revoke_key(prefix.into())).unwrap();
+    let revoke =
+        |prefix: &str| wait(app.store().org(&app.tenant("acme")).revoke_key(prefix.into(), KeysOf::Own)).unwrap();
     // Whoever only reads hears no more; the reply goes on.
     revoke(&other.key()[..12]);
     assert_eq!(beside.rest().types().last(), Some(&"abort"));
@@ -212,6 +214,102 @@ fn a_revoked_key_stays_revoked_and_is_its_persons_to_revoke() {
 }
 
 #[test]
+fn a_key_is_changed_by_its_person_and_limited_by_an_owner() {
+    let app = App::shared();
+    let (owner, stranger) = (app.browser("acme"), app.browser("globex"));
+    let made = owner.post("/api-keys", json!({ "name": "x" })).ok(201);
+    let path = format!("/api-keys/{}", made["id"].as_str().unwrap());
+    let body = json!({ "name": "  a  b ", "expiresAt": "2090-01-01T00:00:00.000Z", "monthlyLimitMicrocents": 0 });
+    let changed = owner.patch(&path, body).ok(200);
+    let facts = ["name", "expiresAt", "monthlyLimitMicrocents", "spentThisMonthMicrocents"].map(|f| changed[f].clone());
+    assert_eq!(facts, [json!("a b"), json!("2090-01-01T00:00:00.000Z"), json!(0), json!(0)]);
+    let same = owner.patch(&path, json!({})).ok(200);
+    assert_eq!(same, changed, "what is absent stays");
+    let freed = owner.patch(&path, json!({ "expiresAt": null, "monthlyLimitMicrocents": null })).ok(200);
+    assert_eq!((&freed["expiresAt"], &freed["monthlyLimitMicrocents"]), (&json!(null), &json!(null)));
+    for (body, field) in [
+        (json!({ "name": " " }), "name"),
+        (json!({ "expiresAt": "2020-01-01T00:00:00.000Z" }), "expiresAt"),
+        (json!({ "monthlyLimitMicrocents": -1 }), "monthlyLimitMicrocents"),
+        (json!({ "monthlyLimitMicrocents": 1_000_000_000_001_i64 }), "monthlyLimitMicrocents"),
+    ] {
+        assert_eq!(owner.patch(&path, body).invalid(), [field]);
+    }
+    owner.patch(&path, json!({ "monthlyLimitMicrocents": 1_000_000_000_000_i64 })).ok(200);
+    stranger.patch(&path, json!({ "name": "theirs" })).fails(404, "NOT_FOUND");
+    app.org("acme").patch(&path, json!({ "name": "by key" })).fails(403, "FORBIDDEN");
+    owner.delete(&path).ok(200);
+    owner.patch(&path, json!({ "name": "late" })).fails(409, "CONFLICT");
+}
+
+#[test]
+fn an_owner_sees_and_ends_everyones_keys() {
+    let app = App::start(&[]);
+    let (owner, key) = (app.browser("acme"), app.org("acme"));
+    let member = app.member("acme");
+    assert_eq!(column(&owner.get("/api-keys").ok(200), "email"), [app.email("acme")]);
+    let all = owner.get("/api-keys?all=true").ok(200);
+    assert_eq!(column(&all, "email").len(), 2);
+    key.get("/api-keys?all=true").fails(403, "FORBIDDEN");
+    let theirs = format!("/api-keys/{}", column(&all, "id")[0]);
+    owner.post(&format!("{theirs}/rotate"), json!({})).fails(404, "NOT_FOUND");
+    owner.patch(&theirs, json!({ "monthlyLimitMicrocents": 7 })).ok(200);
+    owner.delete(&theirs).ok(200);
+    member.get("/agents").fails(401, "UNAUTHORIZED");
+}
+
+#[test]
+fn past_its_limit_a_key_is_refused_and_another_is_not() {
+    let app = App::start(&[]);
+    let model = FakeModel::answering(|_, _| Answer::text("Hello you."));
+    let key = app.org_asking("acme", &model);
+    app.deposit("acme", 1_000_000);
+    let owner = app.browser("acme");
+    let id = column(&key.get("/api-keys").ok(200), "id").remove(0);
+    owner.patch(&format!("/api-keys/{id}"), json!({ "monthlyLimitMicrocents": 1 })).ok(200);
+    let asked = json!({ "model": "up/paid", "messages": [user("Hi")] });
+    let error = key.post("/chat", asked.clone()).fails(402, "PAYMENT_REQUIRED");
+    assert_eq!(error["details"]["keyLimitMicrocents"], json!(1));
+    let resets = Timestamp::parse(error["details"]["resetsAt"].as_str().unwrap()).unwrap();
+    assert!(resets > Timestamp::now() && resets.to_string().ends_with("-01T00:00:00.000Z"));
+    let refused = key.post("/v1/chat/completions", asked.clone());
+    let json: Value = serde_json::from_str(&refused.text).unwrap();
+    assert_eq!((refused.status, &json["error"]["code"]), (429, &json!("insufficient_quota")));
+    assert_eq!(refused.header("x-should-retry"), Some("false"));
+    assert_eq!(app.org("acme").post("/chat", asked.clone()).status, 200, "another key of the same person");
+    owner.patch(&format!("/api-keys/{id}"), json!({ "monthlyLimitMicrocents": 500_000 })).ok(200);
+    assert_eq!(key.post("/chat", asked).status, 200);
+    let spent = until("the bill of the reply", || {
+        let keys = key.get("/api-keys").ok(200);
+        let of = keys["items"].as_array().unwrap().iter().find(|one| one["id"] == json!(id)).cloned().unwrap();
+        of["spentThisMonthMicrocents"].as_i64().filter(|spent| *spent > 0)
+    });
+    assert!(spent <= 500_000);
+    let slug = app.slug("acme");
+    let set = app.alm(&["keys", "set", "--org", &slug, &id, "--monthly-limit", "none", "--json"]);
+    assert_eq!(set.json()["monthlyLimitMicrocents"], json!(null));
+    assert_eq!(key.get("/api-keys").ok(200)["items"].as_array().unwrap().len(), 2);
+    let new = app.alm(&["keys", "rotate", "--org", &slug, &id]);
+    Client::new(app.url(), Some(new.ok().trim().to_owned())).get("/agents").ok(200);
+    key.get("/agents").fails(401, "UNAUTHORIZED");
+    app.alm(&["keys", "set", "--org", &slug, &id]).fails(2);
+}
+
+#[test]
+fn a_key_tells_the_address_that_it_was_used_from_last() {
+    for (flags, address) in [(&["--trust-proxy", "127.0.0.1"][..], "203.0.113.7"), (&[], "127.0.0.1")] {
+        let app = App::start(flags);
+        let acme = app.org("acme").header("x-forwarded-for", "198.51.100.1, 203.0.113.7");
+        acme.get("/agents").ok(200);
+        let seen = until("the address", || {
+            let shown = app.browser("acme").get("/api-keys").ok(200);
+            shown["items"][0]["lastAddress"].as_str().map(str::to_owned)
+        });
+        assert_eq!(seen, address);
+    }
+}
+
+#[test]
 fn keys_money_and_providers_need_a_password_given_lately() {
     let app = App::start(&[]);
     let browser = app.browser("acme");
@@ -220,6 +318,11 @@ fn keys_money_and_providers_need_a_password_given_lately() {
         ("POST", "/api-keys", r#"{"name":"x"}"#),
         ("POST", "/api-keys/x/rotate", "{}"),
         ("DELETE", "/api-keys/x", "{}"),
+        ("PATCH", "/api-keys/x", "{}"),
+        ("PATCH", "/members/x", r#"{"role":"member"}"#),
+        ("DELETE", "/members/x", "{}"),
+        ("POST", "/invitations", r#"{"email":"a@b","role":"member"}"#),
+        ("DELETE", "/invitations/x", "{}"),
         ("POST", "/billing/deposit", r#"{"amountMicrocents":1}"#),
         ("POST", "/providers", "{}"),
         ("PATCH", "/providers/x", "{}"),

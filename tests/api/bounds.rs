@@ -131,7 +131,7 @@ fn what_a_person_at_a_browser_posts_is_taken_up_to_its_bounds() {
     let dollars = ("money::AMOUNT_USD_MAX", 1_000_000 * 1_000_000);
     bound(&browser, "/billing/deposit", "amountMicrocents", dollars, amount);
     assert!(refused(&browser, "/billing/deposit", amount(0), "amountMicrocents"));
-    for (seconds, over) in around(("api_keys::OVERLAP_SECONDS_MAX", 604_800)) {
+    for (seconds, over) in around(("keys::OVERLAP_SECONDS_MAX", 604_800)) {
         // A key is rotated once.
         let made = browser.post("/api-keys", json!({ "name": "x" })).ok(201);
         let rotate = format!("/api-keys/{}/rotate", made["id"].as_str().unwrap());

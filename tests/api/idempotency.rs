@@ -1,5 +1,6 @@
 //! A POST that is sent again is done once.
 
+use alm::store::keys::KeysOf;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -38,7 +39,7 @@ fn a_revoked_key_learns_nothing_from_the_memory() {
     let acme = app.org("acme").header("idempotency-key", "order-1");
     acme.post("/sessions", json!({})).ok(201);
     let id = column(&acme.get("/api-keys").ok(200), "id").remove(0);
-    wait(app.store().org(&app.tenant("acme")).revoke_key(id)).unwrap();
+    wait(app.store().org(&app.tenant("acme")).revoke_key(id, KeysOf::Own)).unwrap();
     acme.post("/sessions", json!({})).fails(401, "UNAUTHORIZED");
 }
 

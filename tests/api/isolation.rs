@@ -28,7 +28,11 @@ fn belongings(app: &App, slug: &str) -> BTreeMap<&'static str, String> {
     client.post(&format!("/sessions/{session}/messages"), user("their words")).ok(201);
     let chat = client.chat(json!({ "messages": [user("Hi")] })).session();
     let call = app.tool_call(slug, &chat, "their_tool", "waiting");
+    let invited =
+        app.browser(slug).post("/invitations", json!({ "email": format!("{tool}@example.com"), "role": "member" }));
     BTreeMap::from([
+        ("members", app.tenant(slug).user_id),
+        ("invitations", id(invited.ok(201))),
         ("agents", id(client.post("/agents", json!({ "name": "Theirs" })).ok(201))),
         ("projects", id(client.post("/projects", json!({ "name": "Theirs" })).ok(201))),
         ("providers", app.provider(slug, &nobody(), &[ModelSpec::FREE]).id),

@@ -74,6 +74,7 @@ mod openai_messages;
 mod openai_money;
 mod openai_responses;
 mod openai_upstream;
+mod people;
 mod projects;
 mod providers;
 mod prune;

@@ -221,6 +221,7 @@ impl Reply {
         match code {
             "UNAUTHORIZED" => assert_eq!(self.header("www-authenticate"), Some("Bearer")),
             "METHOD_NOT_ALLOWED" => assert!(!self.header("allow").unwrap().is_empty()),
+            "PAYMENT_REQUIRED" if details["keyLimitMicrocents"].is_i64() => assert!(details["resetsAt"].is_string()),
             "PAYMENT_REQUIRED" => assert!(details["balanceMicrocents"].is_i64() && details["model"].is_string()),
             "SERVICE_UNAVAILABLE" => assert!(retry_after.unwrap() >= 1),
             "TOO_MANY_REQUESTS" => {

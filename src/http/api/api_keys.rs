@@ -2,14 +2,18 @@
 //!
 //! Rule: the text of a key is in the response that made it and nowhere else.
 
-use poem_openapi::{Enum, Object, OpenApi, param::Path, types::Example};
+use poem_openapi::{
+    Enum, Object, OpenApi,
+    param::{Path, Query},
+    types::{Example, MaybeUndefined},
+};
 use serde::Serialize;
 
 use super::tags::Tag;
 use crate::{
     error::Result,
     http::{
-        auth::{Caller, Read, SteppedUp},
+        auth::{Caller, Read, SteppedUp, keys_refused, owners_alone},
         body::JsonBody,
         wire::{
             check::{Checks, collapse_space},
@@ -19,12 +23,10 @@ use crate::{
         },
     },
     key,
-    store::keys as stored,
+    money::{AMOUNT_USD_MAX, USD},
+    store::keys::{self as stored, KeyChange, KeysOf, OVERLAP_SECONDS_MAX},
     time::Timestamp,
 };
-
-/// The longest that a replaced key works beside the new one, in seconds: a week.
-const OVERLAP_SECONDS_MAX: u32 = 604_800;
 
 /// An API key, without the key itself.
 #[derive(Debug, Object, Serialize)]
@@ -42,7 +44,17 @@ struct ApiKey {
     /// To the minute.
     #[oai(nullable)]
     last_used_at: Option<Moment>,
+    /// The IP address that it was used from then.
+    #[oai(nullable)]
+    last_address: Option<String>,
     created_at: Moment,
+    /// The most that it may spend in a month of UTC; `null`: no limit. A key has the limit and the month of the one that it
+    /// replaced.
+    #[oai(nullable)]
+    monthly_limit_microcents: Option<i64>,
+    spent_this_month_microcents: i64,
+    /// Whose it is.
+    email: String,
 }
 
 /// A new API key. It is shown only this once.
@@ -108,6 +120,30 @@ impl Example for KeyRequest {
     }
 }
 
+/// Changes to a key. Absent fields stay as they are.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+struct KeyPatch {
+    /// 1 to 120 characters.
+    name: Option<String>,
+    /// `null`: it never expires.
+    #[oai(nullable)]
+    expires_at: MaybeUndefined<Moment>,
+    /// 0 to 1000000000000, a million US dollars; `null`: no limit. For the organization's owner alone.
+    #[oai(nullable)]
+    monthly_limit_microcents: MaybeUndefined<i64>,
+}
+
+impl Example for KeyPatch {
+    fn example() -> Self {
+        KeyPatch {
+            name: Some("CI, nightly".into()),
+            expires_at: MaybeUndefined::Null,
+            monthly_limit_microcents: MaybeUndefined::Value(5 * USD),
+        }
+    }
+}
+
 /// How to replace a key.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
@@ -128,10 +164,18 @@ pub struct ApiKeys;
 
 #[OpenApi(tag = "Tag::ApiKeys")]
 impl ApiKeys {
-    /// List the caller's active API keys
+    /// List active API keys
+    ///
+    /// The caller's own. `all=true` lists everyone's, for the organization's owner, signed in with a browser.
     #[oai(path = "/api-keys", method = "get", operation_id = "list_api_keys")]
-    async fn list_api_keys(&self, caller: Caller<Read>) -> Result<Data<Items<ApiKey>>, ApiError> {
-        Ok(Data::of(&Items::all(caller.org().keys()?)))
+    async fn list_api_keys(
+        &self,
+        caller: Caller<Read>,
+        /// Whether to list everyone's. Default `false`.
+        all: Query<Option<bool>>,
+    ) -> Result<Data<Items<ApiKey>>, ApiError> {
+        let whose = if all.0 == Some(true) { everyones(&caller)? } else { KeysOf::Own };
+        Ok(Data::of(&Items::all(caller.org().keys(whose)?)))
     }
 
     /// Create an API key
@@ -167,19 +211,81 @@ impl ApiKeys {
         checks.range("overlapSeconds", seconds, 0..=OVERLAP_SECONDS_MAX);
         checks.done()?;
         let overlap = std::time::Duration::from_secs(seconds.into());
-        let (row, new) = caller.org().rotate_key(id.0, overlap, key::generate).await?;
+        let (row, new) = caller.org().rotate_key(id.0, KeysOf::Own, overlap, key::generate).await?;
         Ok(Data::of(&NewApiKey::of(row, new.text)))
+    }
+
+    /// Update an API key
+    ///
+    /// A person's own; the organization's owner changes everyone's, and the monthly limit. Requires a browser sign-in.
+    #[oai(path = "/api-keys/:id", method = "patch", operation_id = "update_api_key")]
+    async fn update_api_key(
+        &self,
+        caller: Caller<SteppedUp>,
+        id: Path<String>,
+        body: JsonBody<KeyPatch>,
+    ) -> Result<Data<ApiKey>, ApiError> {
+        let change = body.0.checked()?;
+        if change.monthly_limit.is_some() {
+            everyones(&caller)?;
+        }
+        Ok(Data::of(&caller.org().change_key(id.0, reach(&caller), change).await?.into()))
     }
 
     /// Revoke an API key
     ///
-    /// It stops working at once, and so do the replies that it asked for or reads. Requires a browser sign-in.
+    /// It stops working at once, and so do the replies that it asked for or reads. The organization's owner revokes everyone's.
+    /// Requires a browser sign-in.
     #[oai(path = "/api-keys/:id", method = "delete", operation_id = "delete_api_key")]
     async fn delete_api_key(&self, caller: Caller<SteppedUp>, id: Path<String>) -> Result<Data<Deleted>, ApiError> {
-        caller.org().revoke_key(id.0).await?;
+        caller.org().revoke_key(id.0, reach(&caller)).await?;
         caller.app.end_revoked();
         Ok(Data::deleted())
     }
+}
+
+/// Everyone's keys, if the caller may see them.
+fn everyones<A>(caller: &Caller<A>) -> Result<KeysOf> {
+    match (caller.is_owner, &caller.key_id) {
+        (true, _) => Ok(KeysOf::Everyone),
+        (false, Some(_)) => Err(keys_refused()),
+        (false, None) => Err(owners_alone()),
+    }
+}
+
+/// The keys that the caller may end and change.
+fn reach<A>(caller: &Caller<A>) -> KeysOf {
+    everyones(caller).unwrap_or(KeysOf::Own)
+}
+
+impl KeyPatch {
+    fn checked(self) -> Result<KeyChange> {
+        let name = self.name.as_deref().map(collapse_space);
+        let expires_at = maybe(self.expires_at).map(|end| end.map(|end| end.0));
+        let monthly_limit = maybe(self.monthly_limit_microcents);
+        let mut checks = Checks::default();
+        if let Some(name) = &name {
+            checks.chars("name", name, 1..=key::NAME_CHARS_MAX);
+        }
+        check_later(&mut checks, expires_at.flatten());
+        if let Some(limit) = monthly_limit.flatten() {
+            checks.range("monthlyLimitMicrocents", limit, 0..=AMOUNT_USD_MAX * USD);
+        }
+        checks.done().map(|()| KeyChange { name, expires_at, monthly_limit })
+    }
+}
+
+/// A field that may be `null`: absent, none, or a value.
+fn maybe<T>(field: MaybeUndefined<T>) -> Option<Option<T>> {
+    match field {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => Some(Some(value)),
+    }
+}
+
+fn check_later(checks: &mut Checks, expires_at: Option<Timestamp>) {
+    checks.that(expires_at.is_none_or(|at| at > Timestamp::now()), "expiresAt", || "must be in the future");
 }
 
 impl KeyRequest {
@@ -188,8 +294,7 @@ impl KeyRequest {
         let mut checks = Checks::default();
         checks.chars("name", &name, 1..=key::NAME_CHARS_MAX);
         checks.that(self.scopes.as_ref().is_none_or(|scopes| !scopes.is_empty()), "scopes", || "must not be empty");
-        let later = self.expires_at.is_none_or(|at| at.0 > Timestamp::now());
-        checks.that(later, "expiresAt", || "must be in the future");
+        check_later(&mut checks, self.expires_at.map(|at| at.0));
         checks.done().map(|()| KeyRequest { name, ..self })
     }
 }
@@ -236,7 +341,11 @@ impl From<stored::ApiKey> for ApiKey {
             scopes: key.scopes.into_iter().map(Into::into).collect(),
             expires_at: key.expires_at.map(Moment),
             last_used_at: key.last_used_at.map(Moment),
+            last_address: key.last_address,
             created_at: key.created_at.into(),
+            monthly_limit_microcents: key.monthly_limit,
+            spent_this_month_microcents: key.spent_this_month,
+            email: key.email,
         }
     }
 }

@@ -7,11 +7,14 @@ pub mod agent_versions;
 pub mod agents;
 pub mod api_keys;
 pub mod approvals;
+pub mod audit;
 pub mod billing;
 pub mod chat;
 mod chunks;
+mod join;
 pub mod local_models;
 pub mod mcp_servers;
+pub mod members;
 pub mod message_versions;
 pub mod messages;
 pub mod models;
@@ -50,11 +53,11 @@ pub type Api = (
     (models::Models, providers::Providers, local_models::LocalModels),
     (tools::ToolsApi, mcp_servers::McpServers, tool_calls::ToolCalls),
     (projects::Projects, billing::BillingApi),
-    (api_keys::ApiKeys, org::OrgApi, sign_in::SignIns),
+    (api_keys::ApiKeys, org::OrgApi, members::Members, audit::AuditApi, sign_in::SignIns, join::Joining),
 );
 
 /// What every operation that takes a body, or is a POST, declares of itself.
-pub const OPERATIONS: [Operation; 37] = [
+pub const OPERATIONS: [Operation; 42] = [
     row("create_agent", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
     row("update_agent", BODY_BYTES_MAX, Executed, auth::admits::<Write>),
     row("restore_agent_version", BODY_BYTES_MAX, Replayed, auth::admits::<Write>),
@@ -86,9 +89,14 @@ pub const OPERATIONS: [Operation; 37] = [
     row("create_deposit", BODY_BYTES_MAX, Replayed, auth::admits::<OwnerSteppedUp>),
     row("create_api_key", BODY_BYTES_MAX, Refused, auth::admits::<SteppedUp>),
     row("rotate_api_key", BODY_BYTES_MAX, Refused, auth::admits::<SteppedUp>),
+    row("update_api_key", BODY_BYTES_MAX, Executed, auth::admits::<SteppedUp>),
+    row("update_member", BODY_BYTES_MAX, Executed, auth::admits::<OwnerSteppedUp>),
+    row("create_invitation", BODY_BYTES_MAX, Refused, auth::admits::<OwnerSteppedUp>),
     row("update_org", BODY_BYTES_MAX, Executed, auth::admits::<Owner>),
     of_sign_in("set_up"),
     of_sign_in("log_in"),
+    of_sign_in("show_invitation"),
+    of_sign_in("accept_invitation"),
     of_sign_in("step_up"),
     of_sign_in("log_out"),
     of_sign_in("change_password"),

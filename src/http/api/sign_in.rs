@@ -36,14 +36,15 @@ use crate::{
     store::{
         orgs,
         sign_ins::{self as stored, SignIn},
+        via::Via,
     },
 };
 
 /// What is kept of a browser's own description, in characters.
 const USER_AGENT_CHARS_MAX: usize = 200;
 /// What an example says; a server has no such person unless somebody makes them.
-const EXAMPLE_EMAIL: &str = "you@example.com";
-const EXAMPLE_PASSWORD: &str = "correct horse battery staple";
+pub(super) const EXAMPLE_EMAIL: &str = "you@example.com";
+pub(super) const EXAMPLE_PASSWORD: &str = "correct horse battery staple";
 
 /// The first organization of a server, and its owner.
 #[derive(Debug, Object)]
@@ -112,7 +113,7 @@ impl Example for PasswordChange {
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
-struct Me {
+pub(super) struct Me {
     user: User,
     /// Without `X-Alumia-Org`, the first is used.
     orgs: Vec<Membership>,
@@ -272,13 +273,13 @@ impl SignIns {
 }
 
 /// The server that somebody unknown speaks to, unless it is another site's page that makes them.
-fn visited(request: &Request) -> Result<&Arc<App>> {
+pub(super) fn visited(request: &Request) -> Result<&Arc<App>> {
     cookie::check_no_foreign_origin(request)?;
     app_of(request)
 }
 
 /// Whether a try was right; a password too long to be anyone's is not hashed.
-async fn verify(app: &App, attempt: Attempt<'_>, text: String, hash: Option<String>) -> Result<bool> {
+pub(super) async fn verify(app: &App, attempt: Attempt<'_>, text: String, hash: Option<String>) -> Result<bool> {
     if text.len() > password::PASSWORD_BYTES_MAX {
         return Ok(false);
     }
@@ -301,11 +302,16 @@ async fn check_password(person: &Person, text: String) -> Result<()> {
 }
 
 /// Begins a sign-in: what is said of it, and the cookie.
-async fn begin(app: &App, request: &Request, user_id: String, hash: Option<String>) -> Result<(Me, HeaderValue)> {
+pub(super) async fn begin(
+    app: &App,
+    request: &Request,
+    user_id: String,
+    hash: Option<String>,
+) -> Result<(Me, HeaderValue)> {
     let value = key::generate_token()?;
     let agent = request.header(header::USER_AGENT).unwrap_or_default();
     let agent = agent.chars().take(USER_AGENT_CHARS_MAX).collect();
-    let sign_in = app.store.person(&user_id).begin_sign_in(key::hash(&value), hash, agent).await?;
+    let sign_in = app.store.person(&user_id).via(Via::Browser).begin_sign_in(key::hash(&value), hash, agent).await?;
     Ok((me(app, sign_in)?, cookie::set(&app.cookie, &value, request)?))
 }
 

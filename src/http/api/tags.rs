@@ -27,6 +27,8 @@ pub enum Tag {
     /// The organization itself.
     #[oai(rename = "Organization")]
     Org,
+    /// Who is in the organization, who is invited, and what they changed.
+    People,
     /// Signing in with a browser.
     #[oai(rename = "Sign-in")]
     SignIn,

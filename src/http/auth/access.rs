@@ -124,9 +124,7 @@ impl Shown<'_> {
         match self {
             Shown::Key(_) => Err(keys_refused()),
             Shown::Person { role: Role::Owner, .. } => Ok(()),
-            Shown::Person { role: Role::Member, .. } => {
-                Err(Error::forbidden("only the organization's owner may do this"))
-            }
+            Shown::Person { role: Role::Member, .. } => Err(owners_alone()),
         }
     }
 
@@ -145,6 +143,11 @@ impl Shown<'_> {
 /// Why a key is turned away where only a person may go.
 pub fn keys_refused() -> Error {
     Error::forbidden("API keys cannot do this: sign in with a browser")
+}
+
+/// Why a member is turned away where only an owner may go.
+pub fn owners_alone() -> Error {
+    Error::forbidden("only the organization's owner may do this")
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Identity {
         let app = app_of(request)?;
         if let Some(key) = presented_key(request) {
             let Some(holder) = app.store.key_holder(&key::hash(key))? else { return Ok(Identity::UnknownKey) };
-            note_use(app, &holder);
+            note_use(app, request, &holder);
             return Ok(Identity::Key(holder));
         }
         let Some(sign_in) = signed_in(app, request)? else { return Ok(Identity::Nobody) };
@@ -90,10 +90,11 @@ impl Identity {
     }
 }
 
-fn note_use(app: &App, holder: &KeyHolder) {
+fn note_use(app: &App, request: &Request, holder: &KeyHolder) {
     let recent = |used: Timestamp| Timestamp::now().since(used) < KEY_USE_PRECISION;
     if !holder.last_used_at.is_some_and(recent) {
-        app.store.note_key_use(holder.key_id.clone());
+        let address = app.proxies.client_address(request).map(|address| address.to_string());
+        app.store.note_key_use(holder.key_id.clone(), address);
     }
 }
 

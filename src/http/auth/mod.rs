@@ -13,7 +13,9 @@ use poem_openapi::{
     registry::{MetaSecurityScheme, Registry},
 };
 
-pub use self::access::{Access, Chat, Owner, OwnerSteppedUp, Program, Read, ReadOrChat, SteppedUp, Write};
+pub use self::access::{
+    Access, Chat, Owner, OwnerSteppedUp, Program, Read, ReadOrChat, SteppedUp, Write, keys_refused, owners_alone,
+};
 use self::{
     access::Shown,
     identity::{Identity, Speaker, app_of, named_org, presented_key, signed_in},
@@ -30,6 +32,7 @@ use crate::{
         decisions::Decider,
         idempotency::Claim,
         sign_ins::{self, Role, SignIn},
+        via::Via,
     },
     time::Timestamp,
 };
@@ -71,14 +74,15 @@ pub struct Person {
 impl Person {
     /// The store as they see it.
     pub fn own(&self) -> sign_ins::Person<'_> {
-        self.app.store.person(&self.sign_in.user_id)
+        self.app.store.person(&self.sign_in.user_id).via(Via::Browser)
     }
 }
 
 impl<A> Caller<A> {
     /// The store as the caller's organization sees it.
     pub fn org(&self) -> store::Org<'_> {
-        self.app.store.org(&self.tenant).once(self.claim.as_ref())
+        let via = if self.key_id.is_some() { Via::Key } else { Via::Browser };
+        self.app.store.org(&self.tenant).via(via).once(self.claim.as_ref())
     }
 
     /// How they answer calls that wait for a person.

@@ -1,4 +1,4 @@
-//! A stream that a key reads ends when its key is revoked.
+//! A stream that a key reads ends when its key is revoked; one that a person reads, when they are removed.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -11,7 +11,7 @@ use poem::{
 use crate::{
     http::{
         auth::identity::{Identity, app_of},
-        state::key_readers::KeyReader,
+        state::key_readers::{self, KeyReader},
         wire::{envelope::ApiError, stream::EVENT_STREAM},
     },
     turn::chunk::{Chunk, DONE},
@@ -28,6 +28,7 @@ impl Endpoint for Revocable {
         // A caller who cannot be told is refused by the operation itself.
         let key_id = match Identity::keep(&mut request) {
             Ok(Identity::Key(holder)) => Some(holder.key_id),
+            Ok(Identity::Person(_, Some(member))) => Some(key_readers::of_person(&member.tenant)),
             _ => None,
         };
         let mut response = self.0.call(request).await?;

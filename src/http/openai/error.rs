@@ -236,7 +236,7 @@ impl From<Error> for Fault {
                 let code = if message == OTHER_ORG { "org_mismatch" } else { "insufficient_scope" };
                 refused(StatusCode::FORBIDDEN, PERMISSION, Some(code)).no_retry()
             }
-            Error::PaymentRequired { .. } => {
+            Error::PaymentRequired { .. } | Error::KeyLimit { .. } => {
                 refused(StatusCode::TOO_MANY_REQUESTS, INSUFFICIENT_QUOTA, Some("insufficient_quota")).no_retry()
             }
             Error::TooManyRequests { retry_after } => {

@@ -1,4 +1,4 @@
-//! The pages: `/setup`, `/login` and `/{org}/settings`, and the one that says that nothing is here, from this binary alone.
+//! The pages: `/setup`, `/login`, `/invite` and `/{org}/settings`, and the one that says that nothing is here, from this binary alone.
 //!
 //! `files/` holds them: plain HTML, CSS and ES modules, as they are served but for comments. Reading order there: `settings.js`, `lib/api.js`,
 //! `lib/dom.js`, then `sections/`, a module or a folder for each; `chat/` is the playground, and `chat/marked/` and

@@ -11,8 +11,17 @@ use std::{
 };
 
 use super::{
-    bridge::Bridge, budget::Budget, cors::Cors, counters::Metrics, hosts::Hosts, in_flight::InFlight,
-    key_readers::KeyReaders, proxies::Proxies, rate_limit::RateLimit, setup_code::SetupCode, throttle::Throttle,
+    bridge::Bridge,
+    budget::Budget,
+    cors::Cors,
+    counters::Metrics,
+    hosts::Hosts,
+    in_flight::InFlight,
+    key_readers::{KeyReaders, person_of},
+    proxies::Proxies,
+    rate_limit::RateLimit,
+    setup_code::SetupCode,
+    throttle::Throttle,
 };
 use crate::{
     catalog::Catalog,
@@ -118,19 +127,23 @@ impl App {
         }
     }
 
-    /// Ends what revoked keys read, and stops what they asked for. A key may be revoked by another process, so this is asked again
-    /// and again; it costs a look-up for each key that reads or asks now.
+    /// Ends what revoked keys read, and stops what they asked for; and what people read who were removed. Another process may do
+    /// that, so this is asked again and again; it costs a look-up for each key and person that reads or asks now.
     pub fn end_revoked(&self) {
-        let mut keys = self.key_readers.ids();
-        keys.extend(self.engine.asking_keys());
-        keys.sort_unstable();
-        keys.dedup();
-        for key_id in keys {
-            match self.store.is_revoked(&key_id) {
+        let mut readers = self.key_readers.ids();
+        readers.extend(self.engine.asking_keys());
+        readers.sort_unstable();
+        readers.dedup();
+        for id in readers {
+            let ended = match person_of(&id) {
+                Some(tenant) => self.store.is_member(&tenant).map(|is_member| !is_member),
+                None => self.store.is_revoked(&id),
+            };
+            match ended {
                 Ok(false) => {}
                 Ok(true) => {
-                    self.engine.stop_asked_by(&key_id);
-                    self.key_readers.end(&key_id);
+                    self.engine.stop_asked_by(&id);
+                    self.key_readers.end(&id);
                 }
                 Err(error) => return tracing::warn!(%error, "cannot see which keys are revoked"),
             }

@@ -1,4 +1,4 @@
-//! The streams that keys read, so that they end when their key is revoked.
+//! The streams that keys read, and people at a browser, so that they end when the key is revoked or the person removed.
 //!
 //! Deliberately absent: keys that expire. What they began may end.
 
@@ -8,6 +8,8 @@ use std::{
 };
 
 use tokio::sync::watch;
+
+use crate::store::Tenant;
 
 /// The keys that read a stream now.
 #[derive(Debug, Default)]
@@ -27,6 +29,17 @@ pub struct KeyReader {
     all: Arc<KeyReaders>,
     key_id: String,
     revoked: watch::Receiver<bool>,
+}
+
+/// What stands for a key where a person at a browser reads: no key has such an id.
+pub fn of_person(tenant: &Tenant) -> String {
+    format!("{}/{}", tenant.org_id, tenant.user_id)
+}
+
+/// Who that is.
+pub fn person_of(reader_id: &str) -> Option<Tenant> {
+    let (org_id, user_id) = reader_id.split_once('/')?;
+    Some(Tenant { org_id: org_id.into(), user_id: user_id.into() })
 }
 
 impl KeyReaders {
@@ -79,6 +92,13 @@ impl Drop for KeyReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_person_is_no_key() {
+        let tenant = Tenant { org_id: "o".into(), user_id: "u".into() };
+        assert_eq!(person_of(&of_person(&tenant)), Some(tenant));
+        assert_eq!(person_of(&crate::id::generate()), None);
+    }
 
     #[tokio::test]
     async fn a_key_ends_its_own_readers_and_is_forgotten_with_the_last() {

@@ -55,6 +55,11 @@ impl Proxies {
         network_of(self.client(&request.remote_addr().0, request.headers()))
     }
 
+    /// The address that a request comes from; `None` where there is none, by a socket of this machine.
+    pub fn client_address(&self, request: &Request) -> Option<IpAddr> {
+        Some(self.client(&request.remote_addr().0, request.headers())).filter(|address| !address.is_unspecified())
+    }
+
     /// What a connection is counted as: nothing where many come by one address, through a proxy or on this machine.
     pub fn share_of(&self, peer: SocketAddr) -> Option<IpAddr> {
         let address = peer.ip().to_canonical();

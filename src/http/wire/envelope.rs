@@ -38,8 +38,8 @@ struct FailureError {
     message: String,
     /// The request's id, as in `X-Request-Id` and in the server's log.
     request_id: String,
-    /// Details for programs: `fields` of a 422, `retryAfterMs` of a 429, `balanceMicrocents` of a 402, `model` and
-    /// `upstreamSaid` of a provider's test.
+    /// Details for programs: `fields` of a 422, `retryAfterMs` of a 429, `balanceMicrocents` or `keyLimitMicrocents` of a 402, `model`
+    /// and `upstreamSaid` of a provider's test.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Value>,
@@ -114,6 +114,9 @@ impl From<&Error> for Refusal {
             Error::Unauthorized(_) => refusal.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             Error::PaymentRequired { balance, model } => {
                 refusal.details(json!({ "balanceMicrocents": balance, "model": model }))
+            }
+            Error::KeyLimit { limit, resets_at, .. } => {
+                refusal.details(json!({ "keyLimitMicrocents": limit, "resetsAt": resets_at }))
             }
             Error::Forbidden { step_up: true, .. } => refusal.details(json!({ "stepUp": true })),
             Error::Invalid(fields) => {

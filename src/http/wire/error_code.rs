@@ -20,7 +20,9 @@ impl ErrorCode {
         match self {
             ErrorCode::BadRequest => (400, "Invalid JSON, a missing field, a wrong type, or another content type."),
             ErrorCode::Unauthorized => (401, "No API key and no sign-in, or one that is unknown or has expired."),
-            ErrorCode::PaymentRequired => (402, "The balance cannot pay for a reply of this model."),
+            ErrorCode::PaymentRequired => {
+                (402, "The balance, or what is left of the key's monthly limit, cannot pay for a reply of this model.")
+            }
             ErrorCode::Forbidden => {
                 (403, "Not allowed: a scope, another organization or a browser sign-in is required.")
             }

@@ -302,6 +302,9 @@ impl<'a> Round<'a> {
             match org.hold_more(self.begun.turn_id.clone(), self.model.to_owned(), hold).await {
                 Ok(held) => self.bill.add_hold(held),
                 Err(Error::PaymentRequired { .. }) => return Ok(Err("The balance does not cover this tool.".into())),
+                Err(Error::KeyLimit { .. }) => {
+                    return Ok(Err("The monthly limit of the API key does not cover this tool.".into()));
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -1,7 +1,7 @@
 //! What of an organization an export leaves behind, and why: each column, or `*` for a table.
 
 /// What stays behind, and why.
-pub(super) const LEFT_OUT: [(&str, &str, &str); 38] = [
+pub(super) const LEFT_OUT: [(&str, &str, &str); 39] = [
     ("tool", "added_by", "nobody of this machine vouches for its address"),
     ("tool", "secrets", "they are secrets, or name those of one machine"),
     ("tool", "deleted_at", "a deleted tool stays behind: nothing names it"),
@@ -21,6 +21,7 @@ pub(super) const LEFT_OUT: [(&str, &str, &str); 38] = [
     ("provider", "cassette_tools", "likewise"),
     ("provider", "api_key_env", "whoever wrote the file would choose which secret goes where"),
     ("api_key", "*", "a copy on another machine must not open with the keys of the first"),
+    ("key_month", "*", "likewise"),
     ("turn", "key_id", "a key's, which stays behind"),
     ("request", "*", "a month's memory of one server"),
     ("audit", "*", "whoever wrote the file would choose what was done here"),

@@ -3,6 +3,21 @@
 ALTER TABLE api_key ADD COLUMN monthly_limit INTEGER CHECK (monthly_limit >= 0);
 ALTER TABLE api_key ADD COLUMN last_address TEXT;
 ALTER TABLE api_key ADD COLUMN rotated_from TEXT REFERENCES api_key (id);
+ALTER TABLE api_key ADD COLUMN held INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0);
+CREATE TABLE key_month (
+    key_id TEXT    NOT NULL REFERENCES api_key (id),
+    month  TEXT    NOT NULL,
+    spent  INTEGER NOT NULL,
+    PRIMARY KEY (key_id, month)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER ledger_applied_to_key AFTER INSERT ON ledger_entry WHEN NEW.turn_id IS NOT NULL BEGIN
+    UPDATE api_key SET held = held + NEW.held_delta WHERE id = (SELECT coalesce(k.rotated_from, k.id)
+        FROM turn t JOIN api_key k ON k.id = t.key_id WHERE t.id = NEW.turn_id);
+    INSERT INTO key_month (key_id, month, spent)
+        SELECT coalesce(k.rotated_from, k.id), strftime('%Y-%m', NEW.created_at / 1000, 'unixepoch'), -NEW.balance_delta
+        FROM turn t JOIN api_key k ON k.id = t.key_id WHERE t.id = NEW.turn_id AND NEW.balance_delta <> 0
+        ON CONFLICT (key_id, month) DO UPDATE SET spent = spent + excluded.spent;
+END;
 ALTER TABLE provider ADD COLUMN paid_elsewhere INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE provider ADD COLUMN system_anywhere INTEGER;
 ALTER TABLE provider_model ADD COLUMN is_offered INTEGER NOT NULL DEFAULT 1;
@@ -81,8 +96,7 @@ CREATE TABLE invitation (
     role        TEXT    NOT NULL CHECK (role IN ('owner', 'member')),
     hash        BLOB    NOT NULL UNIQUE,
     created_at  INTEGER NOT NULL,
-    expires_at  INTEGER NOT NULL,
-    accepted_at INTEGER
+    expires_at  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX invitation_by_org ON invitation (org_id, created_at);
 CREATE TABLE request (
@@ -122,3 +136,5 @@ CREATE TABLE audit (
     target  TEXT    NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX audit_by_org ON audit (org_id, seq);
+CREATE INDEX audit_sign_ins ON audit (org_id, seq)
+    WHERE kind IN ('sign_in.began', 'sign_in.ended', 'sign_in.password_changed');
