@@ -57,7 +57,7 @@ const TYPES = { html: "text/html", css: "text/css", js: "text/javascript", svg: 
 
 /** The pages' files as they lie in `folder`, the pages with the headers that the binary gives them: a change needs no build. */
 async function fromDisk(browser, folder) {
-  const named = /\/_page\/(?:[0-9a-f]{16}\/)?(.+)$|\/(login|setup)$|\/(settings)$/;
+  const named = /\/_page\/(?:[0-9a-f]{16}\/)?(.+)$|\/(login|setup|invite)$|\/(settings)$/;
   await browser.route(
     (url) => named.test(url.pathname),
     async (route) => {

@@ -27,6 +27,8 @@ const SECTIONS = [
   "tools",
   "approvals",
   "usage",
+  "people",
+  "audit",
   "account",
   "sessions",
   "sessions/new",
@@ -167,6 +169,7 @@ for (const look of LOOKS) {
           ["/login", "login"],
           ["/setup", "set-up-already"],
           ["/nothing/here", "nothing-here"],
+          ["/invite#code", "invite"],
         ]) {
           await page.goto(path);
           await page.getByRole("heading", { level: 1 }).waitFor();

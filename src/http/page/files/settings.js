@@ -15,7 +15,7 @@ import { setTheme, theme } from "./lib/theme.js";
 /**
  * By the first word of the fragment. Each is loaded when it is opened, shows itself in `page.main`, and may return a function that
  * follows the rest of the fragment. Calls take the page as their options: its `signal` ends them when the section is left.
- * @type {Record<string, { title: string, show: (page: Page) => Promise<Follow | void> }>}
+ * @type {Record<string, { title: string, ofOwner?: boolean, show: (page: Page) => Promise<Follow | void> }>}
  */
 const SECTIONS = {
   keys: { title: "API keys", show: async (page) => (await import("./sections/keys.js")).keys(page) },
@@ -28,6 +28,12 @@ const SECTIONS = {
     show: async (page) => (await import("./sections/approvals/approvals.js")).approvals(page),
   },
   usage: { title: "Usage", show: async (page) => (await import("./sections/usage.js")).usage(page) },
+  people: {
+    title: "People",
+    ofOwner: true,
+    show: async (page) => (await import("./sections/people.js")).people(page),
+  },
+  audit: { title: "Audit", ofOwner: true, show: async (page) => (await import("./sections/audit.js")).audit(page) },
   account: { title: "Account", show: async (page) => (await import("./sections/account.js")).account(page) },
 };
 
@@ -64,6 +70,7 @@ async function start() {
     if (!(await mayLeave())) return history.replaceState(null, "", oldURL);
     return show(org.role, { moved: true });
   });
+  Object.values(SECTIONS).forEach(({ ofOwner = false }, at) => (links[at].hidden = ofOwner && org.role !== "owner"));
   if (me.recording) showRecording(me.recording);
   showCount();
   listenForKeys(ways);

@@ -20,6 +20,37 @@ export function chatCurl({ key, body = QUESTION } = {}) {
   ].join(" \\\n  ");
 }
 
+/**
+ * The same for programs, with the clients of OpenAI's API, and what they read their key from.
+ * @param {string} key
+ * @returns {Record<string, string>}
+ */
+export const snippets = (key) => ({
+  JS: `// npm install openai; node --env-file=.env ask.mjs
+import OpenAI from "openai";
+
+const reply = await new OpenAI().chat.completions.create({
+  model: "ala",
+  messages: ${JSON.stringify(QUESTION.messages)},
+  stream: true,
+});
+for await (const part of reply) process.stdout.write(part.choices[0]?.delta.content ?? "");`,
+  Python: `# pip install openai; set -a; . ./.env; python ask.py
+from openai import OpenAI
+
+reply = OpenAI().chat.completions.create(
+    model="ala",
+    messages=${JSON.stringify(QUESTION.messages)},
+    stream=True,
+)
+for part in reply:
+    if part.choices:
+        print(part.choices[0].delta.content or "", end="", flush=True)`,
+  ".env": `OPENAI_BASE_URL=${location.origin}/v1
+OPENAI_API_KEY=${key}
+ALM_KEY=${key}`,
+});
+
 // In single quotes a shell leaves everything as it is, but for the quote itself.
 /** @param {string} text */
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;

@@ -16,7 +16,7 @@ const dollars = new Intl.NumberFormat("en", { style: "currency", currency: "USD"
 const cents = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumFractionDigits: 6 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-const day = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
+const date = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
 const exact = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
 
 /** @param {number} value */
@@ -80,6 +80,12 @@ export const priceOf = (model) =>
   el(model.pricing || model.local || model.paidElsewhere ? "span" : "span.warn", {}, price(model));
 
 /**
+ * The day of a moment.
+ * @param {string} text
+ */
+export const day = (text) => date.format(new Date(text));
+
+/**
  * A moment: how long ago, and exactly when shown on hover.
  * @param {string | null | undefined} text
  * @param {string} [nothing]
@@ -99,5 +105,5 @@ function ago(at) {
   if (size < HOUR_S) return relative.format(Math.trunc(seconds / MINUTE_S), "minute");
   if (size < DAY_S) return relative.format(Math.trunc(seconds / HOUR_S), "hour");
   if (size < 7 * DAY_S) return relative.format(Math.trunc(seconds / DAY_S), "day");
-  return day.format(at);
+  return date.format(at);
 }

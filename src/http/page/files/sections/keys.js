@@ -5,12 +5,13 @@
 // Rule: a key is in one dialog, until the person says that it is stored, and after that nowhere in this page.
 
 import { call } from "../lib/api.js";
-import { chatCurl } from "../lib/curl.js";
+import { chatCurl, snippets } from "../lib/curl.js";
 import { ask, dialog } from "../lib/dialog.js";
 import { copyButton, el, fill, h, notify } from "../lib/dom.js";
 import { checkbox, field, form, input, select, FieldError } from "../lib/form.js";
-import { moment } from "../lib/format.js";
+import { count, day, microcents, moment, money, USD } from "../lib/format.js";
 import { loading, nothing } from "../lib/states.js";
+import { tabs } from "../lib/tabs.js";
 
 const SCOPES = {
   read: "Read: list and read everything",
@@ -35,6 +36,8 @@ const OVERLAPS = [
 ];
 
 const DAY_MS = 86_400_000;
+/** What a card tells of, in days. */
+const SPAN_DAYS = 30;
 
 /**
  * Shows the section.
@@ -54,24 +57,33 @@ export async function keys(page) {
     list,
   );
   const reload = async () => {
-    show(list, (await call("GET", "/api-keys", undefined, page)).items, reload, create);
+    const from = new Date(Date.now() - SPAN_DAYS * DAY_MS).toISOString();
+    const [keys, used] = await Promise.all([
+      call("GET", `/api-keys${page.isOwner ? "?all=true" : ""}`, undefined, page),
+      call("GET", `/billing/usage?groupBy=key&from=${from}`, undefined, page).catch(() => ({ items: [] })),
+    ]);
+    show(list, { keys: keys.items, used: used.items, page, reload }, create);
   };
   await reload();
 }
 
 /**
+ * What the cards are made of.
+ * @typedef {{ keys: Api.ApiKey[], used: Api.UsageGroup[], page: Page, reload: () => Promise<void> }} Shown
+ */
+
+/**
  * @param {HTMLElement} list
- * @param {Api.ApiKey[]} keys
- * @param {() => Promise<void>} reload
+ * @param {Shown} shown
  * @param {() => unknown} create
  */
-function show(list, keys, reload, create) {
-  if (keys.length === 0) return fill(list, welcome(create));
+function show(list, shown, create) {
+  if (shown.keys.length === 0) return fill(list, welcome(create));
   return fill(
     list,
     h(
       "ul.cards",
-      keys.map((key) => h("li.card", card(key, reload))),
+      shown.keys.map((key) => h("li.card", card(key, shown))),
     ),
   );
 }
@@ -102,40 +114,85 @@ const welcome = (create) => [
 
 /**
  * @param {Api.ApiKey} key
- * @param {() => Promise<void>} reload
+ * @param {Shown} shown
  */
-function card(key, reload) {
-  /** @param {(key: Api.ApiKey) => Promise<boolean>} work */
-  const again = (work) => work(key).then((done) => (done ? reload() : undefined));
+function card(key, { used, page, reload }) {
+  const isMine = key.email === page.me.user.email;
+  /**
+   * @param {string} verb
+   * @param {(key: Api.ApiKey, page: Page) => Promise<boolean>} work
+   * @param {string} [kind]
+   */
+  const action = (verb, work, kind = "button.small") =>
+    el(
+      kind,
+      {
+        type: "button",
+        onclick: () => work(key, page).then((done) => (done ? reload() : undefined)),
+        "aria-label": `${verb} ${key.name}`,
+      },
+      verb,
+    );
   return [
     h(
       "div.card-head",
       h("h2", key.name),
       h(`span.badge.${key.env}`, key.env),
+      !isMine && h("span.quiet", key.email),
       h(
         "div.card-actions",
-        el(
-          "button.small",
-          { type: "button", onclick: () => again(rotate), "aria-label": `Rotate ${key.name}` },
-          "Rotate",
-        ),
-        el(
-          "button.small.danger",
-          { type: "button", onclick: () => again(revoke), "aria-label": `Revoke ${key.name}` },
-          "Revoke",
-        ),
+        action("Edit", edit),
+        isMine && action("Rotate", rotate),
+        action("Revoke", revoke, "button.small.danger"),
       ),
     ),
+    spending(key, used),
     h(
       "dl.facts",
       fact("Starts with", h("code", `${key.prefix}…`)),
       fact("Scopes", key.scopes.join(", ")),
       fact("Created", moment(key.createdAt)),
-      fact("Last used", moment(key.lastUsedAt)),
+      fact("Last used", [moment(key.lastUsedAt), key.lastAddress && ` from ${key.lastAddress}`]),
       fact("Expires", moment(key.expiresAt)),
     ),
   ];
 }
+
+/**
+ * Who spent this: the key's part of what all of them cost, and how much of its month is gone.
+ * @param {Api.ApiKey} key
+ * @param {Api.UsageGroup[]} used
+ */
+function spending(key, used) {
+  const own = used.find((group) => group.key === key.id);
+  const all = used.reduce((sum, group) => sum + group.costMicrocents, 0);
+  const { costMicrocents = 0, turns = 0 } = own ?? {};
+  const { monthlyLimitMicrocents: limit = null, spentThisMonthMicrocents: spent } = key;
+  return h(
+    "div.spending",
+    bar(
+      `${money(costMicrocents)} for ${count(turns, "request")} in ${SPAN_DAYS} days`,
+      all > 0 ? `${Math.round((100 * costMicrocents) / all)} % of all` : "",
+      costMicrocents,
+      all,
+    ),
+    limit !== null &&
+      bar(`${money(spent)} of ${money(limit)} this month`, spent >= limit ? "Limit reached" : "", spent, limit),
+  );
+}
+
+/**
+ * @param {string} text
+ * @param {string} note
+ * @param {number} value
+ * @param {number} most
+ */
+const bar = (text, note, value, most) =>
+  h(
+    "div",
+    h("p", text, note && h("span.quiet", ` · ${note}`)),
+    el("meter", { min: 0, max: Math.max(1, most), value: Math.min(value, most), "aria-label": text }),
+  );
 
 /**
  * @param {string} term
@@ -143,13 +200,16 @@ function card(key, reload) {
  */
 const fact = (term, value) => h("div", h("dt", term), h("dd", value));
 
+/** @param {Attributes} attributes */
+const nameInput = (attributes) => input("name", { maxlength: "120", autofocus: true, ...attributes });
+
 async function createKey() {
   const made = await dialog("Create key", (close) =>
     form({
       content: [
         field(
           "Name",
-          input("name", { maxlength: "120", placeholder: "My back end", autofocus: true }),
+          nameInput({ placeholder: "My back end" }),
           "Where it will be used, so that you recognize it later.",
         ),
         field(
@@ -188,7 +248,17 @@ async function createKey() {
  */
 async function reveal(made, title) {
   const key = el("code.secret", { tabindex: "0" }, made.key);
-  const curl = chatCurl({ key: made.key });
+  const ways = { curl: chatCurl({ key: made.key }), ...snippets(made.key) };
+  /** @param {[string, string]} way */
+  const shown = ([name, text]) => [
+    name,
+    () =>
+      h(
+        "div.copyable",
+        el("pre", { tabindex: "0", role: "region", "aria-label": name }, text),
+        copyButton(() => text, name === "curl" ? "Copy command" : "Copy"),
+      ),
+  ];
   await dialog(
     title,
     (close) => [
@@ -199,15 +269,55 @@ async function reveal(made, title) {
         copyButton(() => made.key, "Copy key"),
       ),
       h("h3", "Try it"),
-      h(
-        "div.copyable",
-        el("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, curl),
-        copyButton(() => curl, "Copy command"),
-      ),
+      tabs("Try it with", Object.fromEntries(Object.entries(ways).map(shown))),
       h("div.actions", el("button.primary", { type: "button", onclick: () => close() }, "I have stored it")),
     ],
     { mustAnswer: true, wide: true },
   );
+}
+
+/**
+ * @param {Api.ApiKey} key
+ * @param {Page} page
+ */
+async function edit(key, page) {
+  const { monthlyLimitMicrocents: limit = null } = key;
+  const kept = ["keep", key.expiresAt ? `As it is: ${day(key.expiresAt)}` : "As it is: never"];
+  const done = await dialog(`Edit ${key.name}`, (close) =>
+    form({
+      content: [
+        field("Name", nameInput({ value: key.name })),
+        field("Expires", select("days", [kept, ...EXPIRIES])),
+        page.isOwner &&
+          field(
+            "Monthly limit in US dollars",
+            input("monthlyLimitMicrocents", {
+              inputmode: "decimal",
+              value: limit === null ? "" : String(limit / USD),
+              placeholder: "No limit",
+            }),
+            "Past it, paid models are refused until the first of the next month (UTC). A rotated key keeps limit and month.",
+          ),
+      ],
+      submit: "Save",
+      cancel: close,
+      send: async ({ name, days, monthlyLimitMicrocents: typed }) => {
+        if (!name.trim()) throw new FieldError("name", "Enter a name.");
+        /** @type {Record<string, unknown>} */
+        const change = { name: name.trim() };
+        if (days !== "keep") change.expiresAt = days ? new Date(Date.now() + days * DAY_MS).toISOString() : null;
+        if (typed !== undefined) {
+          const amount = typed.trim() === "" ? null : microcents(typed);
+          if (amount === undefined)
+            throw new FieldError("monthlyLimitMicrocents", "Enter an amount such as 10 or 0.50.");
+          if (amount !== limit) change.monthlyLimitMicrocents = amount;
+        }
+        close(await call("PATCH", `/api-keys/${key.id}`, change));
+      },
+    }),
+  );
+  if (done) notify(`Saved ${done.name}.`);
+  return done !== undefined;
 }
 
 /** @param {Api.ApiKey} key */
