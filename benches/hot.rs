@@ -189,8 +189,14 @@ fn recorded(c: &mut Criterion) {
     };
     let lines: String = (0..EXCHANGES).map(line).collect();
     std::fs::write(&file, format!("{{\"almCassette\":1}}\n{lines}")).expect("a file");
-    let tape =
-        Tape { provider: "replay".into(), file, speed: Speed::Instant, reach: Match::Nearest, real_tools: false };
+    let tape = Tape {
+        provider: "replay".into(),
+        file,
+        speed: Speed::Instant,
+        reach: Match::Nearest,
+        real_tools: false,
+        secrets: Vec::new(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let shelf = Shelf::default();
     let ask = |text: String| {

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
-    secret::{Secret, trimmed},
+    secret::{PROVIDER_VARIABLE_PREFIX, Secret, TOOL_VARIABLE_PREFIX, trimmed},
 };
 
 /// The key file's name in the data folder.
@@ -138,6 +138,14 @@ impl Sealer {
 pub fn from_environment(variable: &str) -> Option<Secret> {
     let text = std::env::var(variable).ok()?;
     Some(trimmed(&text)).filter(|text| !text.is_empty()).map(Secret::new)
+}
+
+/// What the variables of this process's environment hold that are there for secrets.
+pub fn all_from_environment() -> Vec<Secret> {
+    let is_for_secrets =
+        |name: &String| [PROVIDER_VARIABLE_PREFIX, TOOL_VARIABLE_PREFIX].iter().any(|prefix| name.starts_with(prefix));
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(is_for_secrets).filter_map(|name| from_environment(&name)).collect()
 }
 
 /// Links the finished file into place: of two processes that start at once, one creates it and the other finds it complete.

@@ -30,6 +30,11 @@ impl fmt::Display for Secret {
     }
 }
 
+/// How the variables begin that may hold a provider's key, where somebody at a browser names them.
+pub const PROVIDER_VARIABLE_PREFIX: &str = "ALM_PROVIDER_";
+/// The same of what tools and MCP servers are sent.
+pub const TOOL_VARIABLE_PREFIX: &str = "ALM_TOOL_SECRET_";
+
 /// The text of a secret without what a file, a variable or a paste puts around it: white space, line ends, a byte order mark and
 /// other characters that nobody sees.
 pub fn trimmed(text: &str) -> &str {

@@ -21,7 +21,9 @@ use crate::{
         source::Source,
         upstream::Listed,
     },
+    secret::Secret,
     store::{
+        Tenant,
         providers::{Cassette, Provider, ProviderModel},
         tools::AddedBy,
     },
@@ -81,7 +83,7 @@ impl Catalog {
     }
 
     /// Where the models of such a provider answer.
-    pub(super) fn playing(&self, provider: &Provider, cassette: &Cassette) -> Result<Source> {
+    pub(super) fn playing(&self, tenant: &Tenant, provider: &Provider, cassette: &Cassette) -> Result<Source> {
         let speed = if cassette.speed == 0.0 { Speed::Instant } else { Speed::Times(cassette.speed) };
         let tape = Tape {
             provider: provider.slug.clone(),
@@ -89,8 +91,17 @@ impl Catalog {
             speed,
             reach: cassette.reach.parse()?,
             real_tools: cassette.real_tools,
+            secrets: self.secrets_of(tenant)?,
         };
         Ok(Source::Cassette { shelf: self.shelf.clone(), tape: Box::new(tape), conversation: String::new() })
+    }
+
+    /// What an organization's providers are sent that nobody may read. One whose key cannot be had is not asked either.
+    fn secrets_of(&self, tenant: &Tenant) -> Result<Vec<Secret>> {
+        let stored = self.store.org(tenant).providers()?;
+        let stored = stored.iter().filter_map(|provider| self.endpoint(provider).ok());
+        let named = self.env_providers.iter().filter_map(|named| named.endpoint().ok().cloned());
+        Ok(stored.chain(named).flat_map(|endpoint| endpoint.secrets()).collect())
     }
 
     /// The models that answer in a cassette.

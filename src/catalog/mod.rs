@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use crate::{
     error::{Error, Result},
     model::{
-        cassette::{Recorder, Shelf},
+        cassette::{Recorder, Scrubber, Shelf},
         facts::{FACTS_AGE_MAX, Said},
         known::Known,
         local::LocalModels,
@@ -120,7 +120,7 @@ impl Catalog {
             env_providers,
             local: Arc::default(),
             upstreams: upstreams.into(),
-            shelf: Arc::default(),
+            shelf: Arc::new(Shelf::new(Scrubber::new(seal::all_from_environment()))),
             cassettes: Vec::new(),
             lessons: Lessons::default(),
             read_at: Default::default(),
@@ -178,7 +178,7 @@ impl Catalog {
             let facts = unwritten.facts_of(&provider, stored);
             if let Some(cassette) = &provider.cassette {
                 let model = stored_model(&provider, stored, &facts);
-                return Ok(ResolvedModel { model, source: self.playing(&provider, cassette)? });
+                return Ok(ResolvedModel { model, source: self.playing(tenant, &provider, cassette)? });
             }
             let endpoint = self.endpoint(&provider)?;
             self.read_behind(tenant, &provider.id, &endpoint, facts.read.as_ref());

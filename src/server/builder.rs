@@ -31,6 +31,7 @@ use crate::{
         upstream::Upstreams,
     },
     outbound::{self, Allowed},
+    seal,
     tools::{
         Tool, Tools,
         host::{self, HostTool},
@@ -312,7 +313,7 @@ impl Builder {
 
     /// The cassette that is recorded, and how.
     fn recording(&self) -> Option<(PathBuf, RecordOptions)> {
-        let how = RecordOptions { with_files: self.record_files, ..RecordOptions::default() };
+        let how = RecordOptions { with_files: self.record_files, secrets: seal::all_from_environment(), licence: None };
         self.record.clone().map(|file| (file, how))
     }
 

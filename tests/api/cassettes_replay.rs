@@ -160,6 +160,26 @@ fn an_organization_connects_a_cassette_by_the_command_line_alone() {
 }
 
 #[test]
+fn what_was_left_out_as_a_secret_still_fits_exactly() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tour.jsonl");
+    let named = [("ALM_PROVIDER_FAR", "hunter-2-hunter"), ("ALM_TOOL_SECRET_NEAR", "hunter-3-hunter")];
+    let app = App::start_with(&["--record", file.to_str().unwrap()], &named);
+    let model = FakeModel::start([Answer::text("Kept."), Answer::text("It is hunter-3-hunter.")]);
+    let acme = app.org_asking("acme", &model);
+    let asked = "Keep hunter-2-hunter, hunter-3-hunter, header-upstream and sk-upstream";
+    assert_eq!(acme.ask("up/free", asked).text(), "Kept.");
+    acme.ask("up/free", "Which?");
+    app.says("a key of this server");
+    let kept = fs::read_to_string(&file).unwrap();
+    let secrets = ["hunter-2-hunter", "hunter-3-hunter", "header-upstream", "sk-upstream"];
+    assert!(kept.lines().count() == 2 && secrets.iter().all(|secret| !kept.contains(secret)), "{kept}");
+    plays(&app, &file, &["--match", "exact"]).ok();
+    let replayed = acme.ask("replay/free", asked);
+    assert_eq!((&*replayed.text(), &replayed.facts()["replayed"]), ("Kept.", &json!("exact")));
+}
+
+#[test]
 fn where_ci_is_set_an_answer_must_be_one_to_the_same_request() {
     let app = App::start(&[]);
     app.org("acme");

@@ -33,12 +33,9 @@ use crate::{
             envelope::ApiError,
         },
     },
-    secret::{Secret, trimmed},
+    secret::{PROVIDER_VARIABLE_PREFIX, Secret, trimmed},
     store::providers as stored,
 };
-
-/// How a variable begins that an owner at a browser may name.
-const KEY_VARIABLE_PREFIX: &str = "ALM_PROVIDER_";
 
 /// A new provider.
 #[derive(Debug, Object)]
@@ -321,8 +318,8 @@ fn key_of(text: Option<String>, variable: Option<String>) -> Result<Option<NewCr
     match (text, variable) {
         (Some(_), Some(_)) => Err(Error::invalid("apiKeyEnv", "must not be given with apiKey")),
         (Some(text), None) => Ok(Some(NewCredential::Text(Secret::new(text)))),
-        (None, Some(name)) if !name.starts_with(KEY_VARIABLE_PREFIX) => {
-            Err(Error::invalid("apiKeyEnv", format!("must begin with {KEY_VARIABLE_PREFIX}")))
+        (None, Some(name)) if !name.starts_with(PROVIDER_VARIABLE_PREFIX) => {
+            Err(Error::invalid("apiKeyEnv", format!("must begin with {PROVIDER_VARIABLE_PREFIX}")))
         }
         (None, variable) => Ok(variable.map(NewCredential::Variable)),
     }

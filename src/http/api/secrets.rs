@@ -1,6 +1,6 @@
 //! Secrets as requests bring them: the text itself, or where the server finds it.
 //!
-//! Rule: they come in and never go out; a variable that an owner at a browser names begins with [`VARIABLE_PREFIX`].
+//! Rule: they come in and never go out; a variable that an owner at a browser names begins with [`TOOL_VARIABLE_PREFIX`].
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,9 @@ use poem_openapi::Object;
 
 use crate::{
     error::{Error, Result},
-    secret::{Secret, trimmed},
+    secret::{Secret, TOOL_VARIABLE_PREFIX, trimmed},
     tools::secrets::NewSecret,
 };
-
-/// How a variable begins that an owner at a browser may name: what else is in the environment could be sent to a host of the owner's
-/// choice. The operator names any, on the command line.
-const VARIABLE_PREFIX: &str = "ALM_TOOL_SECRET_";
 
 /// A secret: its text, or the variable that holds it.
 #[derive(Debug, Object)]
@@ -38,10 +34,12 @@ pub(super) fn taken(field: &str, sources: BTreeMap<String, SecretSource>) -> Res
 fn credential(field: &str, source: SecretSource) -> Result<NewSecret> {
     match (source.value, source.env) {
         (Some(text), None) => Ok(NewSecret::Text(Secret::new(trimmed(&text)))),
-        (None, Some(name)) if name.trim().starts_with(VARIABLE_PREFIX) => {
+        (None, Some(name)) if name.trim().starts_with(TOOL_VARIABLE_PREFIX) => {
             Ok(NewSecret::Variable(name.trim().to_owned()))
         }
-        (None, Some(_)) => Err(Error::invalid(format!("{field}.env"), format!("must begin with {VARIABLE_PREFIX}"))),
+        (None, Some(_)) => {
+            Err(Error::invalid(format!("{field}.env"), format!("must begin with {TOOL_VARIABLE_PREFIX}")))
+        }
         _ => Err(Error::invalid(field, "must have either value or env")),
     }
 }

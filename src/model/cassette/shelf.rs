@@ -87,7 +87,7 @@ impl Shelf {
     /// Finds the answer to a request of that conversation, and waits until it is on its way.
     pub async fn start(&self, tape: &Tape, conversation: &str, request: &Request) -> Result<Reply> {
         let (album, stamp) = self.album(&tape.file).await?;
-        let keys = Keys::of(request, &self.scrubber, false);
+        let keys = Keys::of(request, &self.scrubber.with(&tape.secrets), false);
         let chosen = self.counted(conversation, &tape.file, stamp, |given| {
             album.index.choose(&album.cassette, &keys, tape.reach, given)
         });

@@ -5,7 +5,10 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use tokio::time::sleep;
 
 use super::choose::Match;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    secret::Secret,
+};
 
 /// The longest wait for the beginning of an answer.
 pub const REPLAY_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -32,6 +35,8 @@ pub struct Tape {
     pub reach: Match,
     /// Whether tools run for real where the cassette has no answer of theirs.
     pub real_tools: bool,
+    /// What its organization's other providers are sent: of a request to them it was left out.
+    pub secrets: Vec<Secret>,
 }
 
 impl Speed {

@@ -111,7 +111,7 @@ impl Endpoint {
     }
 
     /// What it is sent and nobody is shown: its key and its headers.
-    pub(super) fn secrets(&self) -> Vec<Secret> {
+    pub fn secrets(&self) -> Vec<Secret> {
         let own = self.headers.iter().map(|(_, value)| Secret::new(&**value));
         self.api_key.iter().cloned().chain(own).filter(|secret| !secret.expose().is_empty()).collect()
     }

@@ -25,7 +25,7 @@ fn recorded(lines: &[Line]) -> (TempDir, Tape) {
     let file = folder.path().join("tour.jsonl");
     write(&file, lines);
     let (provider, speed) = ("replay".into(), Speed::Instant);
-    (folder, Tape { provider, file, speed, reach: Match::Nearest, real_tools: false })
+    (folder, Tape { provider, file, speed, reach: Match::Nearest, real_tools: false, secrets: Vec::new() })
 }
 
 /// Puts a cassette of these lines in the place of a file.
