@@ -254,6 +254,14 @@ fn doctor_reads_a_cassette() {
     let played = Played::of(&[says("Hi", "Hello.")]);
     let healthy = played.app.alm(&["doctor"]);
     assert!(healthy.stdout.contains("plays 1 exchange of tour.jsonl"), "{healthy:?}");
+    let mut small = says("Hi", "Hello.");
+    small["model"] = "small".into();
+    played.write(&[says("Hi", "Hello."), small]);
+    let more = played.app.alm(&["doctor"]);
+    assert!(
+        more.stdout.contains("plays 2 exchanges of tour.jsonl; not offered: small: refresh the provider"),
+        "{more:?}"
+    );
     fs::remove_file(&played.file).unwrap();
     let gone = played.app.alm(&["doctor"]);
     assert!(gone.stdout.contains("tour.jsonl: No such file"), "{gone:?}");

@@ -18,7 +18,10 @@ use crate::{
     },
     outbound,
     seal::Sealer,
-    store::{file::inspect::Inspected, providers::Cassette},
+    store::{
+        file::inspect::Inspected,
+        providers::{Cassette, ProviderModel},
+    },
 };
 
 /// Asks every provider of every organization, and those that this environment names.
@@ -35,7 +38,7 @@ pub(super) fn check(globals: &Globals, file: &Inspected, options: &outbound::Opt
         let mut checks = Vec::new();
         for (org, provider) in &stored {
             if let Some(cassette) = &provider.cassette {
-                checks.push(check_cassette(format!("provider {org}/{}", provider.slug), cassette));
+                checks.push(check_cassette(format!("provider {org}/{}", provider.slug), cassette, &provider.models));
                 continue;
             }
             endpoints.push((format!("provider {org}/{}", provider.slug), catalog::endpoint_of(provider, open)));
@@ -56,9 +59,16 @@ pub(super) fn check(globals: &Globals, file: &Inspected, options: &outbound::Opt
 }
 
 /// Whether a cassette can be played.
-fn check_cassette(what: String, cassette: &Cassette) -> Check {
+fn check_cassette(what: String, cassette: &Cassette, models: &[ProviderModel]) -> Check {
     match cassette::read(cassette.file.as_ref()) {
-        Ok(read) => Check::ok(what, format!("plays {} of {}", count_text(read.len() as u64, "exchange"), read.name)),
+        Ok(read) => {
+            let plays = format!("plays {} of {}", count_text(read.len() as u64, "exchange"), read.name);
+            let new: Vec<_> = read.models().into_iter().filter(|name| models.iter().all(|m| m.name != *name)).collect();
+            match &*new {
+                [] => Check::ok(what, plays),
+                new => Check::warn(what, format!("{plays}; not offered: {}: refresh the provider", new.join(", "))),
+            }
+        }
         Err(error) => Check::fail(what, error),
     }
 }
