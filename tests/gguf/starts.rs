@@ -4,10 +4,16 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::json;
 
+use alm::store::providers::Provider;
+
 use crate::{
-    llama_server::{LlamaServer, MODEL, talker},
+    llama_server::{LlamaServer, MODEL, signal, talker},
     people::{begin, order, reaches, says, says_in, serve, states, told, whole},
-    support::harness::{App, Ran, alm, until, user},
+    support::{
+        client::Client,
+        fake_model::nobody,
+        harness::{App, Ran, alm, until, user, wait},
+    },
     system::{ports, runs},
 };
 
@@ -31,6 +37,47 @@ fn one_file_is_a_model_of_every_organization_and_answers_where_none_is_named() {
     let usage = &stream.facts()["usage"];
     assert!(usage["inputTokenDetails"]["cacheReadTokens"].as_u64() > Some(0), "{usage}");
     assert_eq!(llama.starts().len(), 1);
+}
+
+#[test]
+fn metrics_and_the_log_tell_of_each_model_by_its_name() {
+    let metrics = nobody().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    let llama = LlamaServer::new();
+    let app = serve(&llama, &["--metrics-listen", &metrics]);
+    assert!(app.says("a local model is ready").contains("tiny"));
+    let text = || Client::new(&format!("http://{metrics}"), None).get("/metrics").text;
+    let line = |text: &str, name: &str, more: &str| {
+        let begins = format!("alm_local_model_{name}{{name=\"tiny\"{more}}} ");
+        text.lines()
+            .find_map(|line| line.strip_prefix(&*begins)?.parse::<u64>().ok())
+            .unwrap_or_else(|| panic!("{begins}: {text}"))
+    };
+    let ready = text();
+    assert_eq!([line(&ready, "state", r#",state="ready""#), line(&ready, "state", r#",state="failed""#)], [1, 0]);
+    assert_eq!([line(&ready, "restarts_total", ""), line(&ready, "queue", "")], [0, 0]);
+    assert!(line(&ready, "resident_bytes", "") > 0);
+    signal(&llama.pid(), "KILL");
+    until("it to be started again", || (line(&text(), "restarts_total", "") == 1).then_some(()));
+}
+
+#[test]
+fn a_provider_of_the_same_name_hides_them_and_doctor_says_so() {
+    let llama = LlamaServer::new();
+    let app = serve(&llama, &[]);
+    let tenant = app.tenant("acme");
+    for slug in ["local", "other"] {
+        wait(app.store().org(&tenant).create_provider(Provider::new(slug, nobody()))).unwrap();
+    }
+    let models = app.org("acme").get("/models").ok(200).to_string();
+    assert!(!models.contains(MODEL) && app.org("globex").get("/models").ok(200).to_string().contains(MODEL));
+    let doctor = |variables: &[(&str, String)]| {
+        let mut command = alm(&["doctor"]);
+        Ran::of(command.env("ALM_DATA_DIR", app.folder()).envs(variables.iter().cloned())).stdout
+    };
+    let told = doctor(&llama.variables());
+    let hiding: Vec<_> = told.lines().filter(|line| line.contains("hides the server's own models")).collect();
+    assert!(hiding.len() == 1 && hiding[0].contains(&format!("provider {}/local", app.slug("acme"))), "{told}");
+    assert!(!doctor(&[]).contains("hides"), "a server without a file has nothing to hide");
 }
 
 #[test]
