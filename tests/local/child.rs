@@ -26,6 +26,8 @@ use super::{
 const MANY_TOKENS: u32 = 2_000;
 /// Words of a prompt that takes a while to be read: four batches at least.
 const LONG_PROMPT_WORDS: usize = 800;
+/// When whoever waits hears a word, once a prompt that was being read in its place is stopped.
+const FREE_WITHIN: Duration = Duration::from_secs(3);
 /// How long a child may outlive its server.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 /// What a server may take to go in an answer, after its drain.
@@ -203,6 +205,7 @@ fn a_stop_while_a_prompt_is_read_frees_the_slot_beside_a_running_answer() {
         next.join().unwrap() - stopped
     });
     proof("stop_in_a_prompt_to_next_word_ms", next.as_millis());
+    assert!(next < FREE_WITHIN, "the next word came after {next:?}");
     assert!(next < reads * 3 / 4, "the next word came after {next:?}, and a prompt takes {reads:?}");
     served.owner.post("/chat/running/stop", json!({})).ok(200);
     let stream = running.rest();
