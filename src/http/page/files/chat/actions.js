@@ -19,7 +19,7 @@ const textOf = ({ parts }) =>
  * The row of buttons below a message; `show(message)` shows another in its place, `body` holds its parts.
  * @param {import("./chat.js").Chat} chat
  * @param {{ element: HTMLElement, body: HTMLElement, show: (message: ShownMessage) => void }} view
- * @returns {{ element: HTMLElement, update: (message: ShownMessage) => void }}
+ * @returns {{ element: HTMLElement, isLookingBack: (message: ShownMessage) => boolean, update: (message: ShownMessage) => void }}
  */
 export function messageActions(chat, { element: article, body, show }) {
   /** @type {ShownMessage} */
@@ -160,6 +160,8 @@ export function messageActions(chat, { element: article, body, show }) {
   const element = h("div.message-actions", earlier, copy, repeat, change, nav);
   return {
     element,
+    // Whoever looks at an earlier version stays there while nothing is new.
+    isLookingBack: ({ id, versions }) => !!shown.isOlder && id === current.id && versions === current.versions,
     update(message) {
       shown = message;
       if (!message.isOlder) {

@@ -35,10 +35,17 @@ export function messageView(chat, message) {
     fill(foot, footOf(message));
     actions.update(message);
   };
-  const actions = messageActions(chat, { element, body, show: (message) => update(message) });
+  const actions = messageActions(chat, { element, body, show: update });
   element.append(actions.element);
   update(message);
-  return { element, update };
+  return {
+    element,
+    /**
+     * @param {ShownMessage} message
+     * @param {string} [who]
+     */
+    update: (message, who) => actions.isLookingBack(message) || update(message, who),
+  };
 }
 
 /**
