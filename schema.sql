@@ -282,7 +282,7 @@ CREATE TABLE request (
     session_id        TEXT,
     at                INTEGER NOT NULL,
     status            TEXT    NOT NULL CHECK (status IN ('running', 'complete', 'stopped', 'interrupted', 'error', 'refused')),
-    http_status       INTEGER NOT NULL,
+    http_status       INTEGER,                              -- of a refusal; NULL: as its code says
     code              TEXT,                                 -- of what went wrong
     first_ms          INTEGER,                              -- until the first word
     duration_ms       INTEGER,

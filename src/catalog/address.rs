@@ -154,6 +154,7 @@ pub(super) fn endpoint(
         headers,
         dialect,
         whose: Whose::Operators,
+        heard: Default::default(),
     }
 }
 

@@ -23,6 +23,7 @@ mod keys;
 mod ledger;
 mod local_models;
 mod log;
+mod logs;
 mod mcp;
 mod members;
 mod models;
@@ -90,6 +91,8 @@ enum Command {
     /// Answer calls of tools that wait for a person
     #[command(subcommand)]
     Approvals(approvals::Approvals),
+    /// Show what was asked of models, and what became of it
+    Logs(logs::Logs),
     /// Ask a model questions, and write a cassette of its answers
     Record(record::Record),
     /// Look through recorded answers
@@ -139,6 +142,7 @@ pub fn run() -> ExitCode {
         Command::Tools(command) => command.run(&globals),
         Command::Mcp(command) => command.run(&globals),
         Command::Approvals(command) => command.run(&globals),
+        Command::Logs(command) => command.run(&globals),
         Command::Record(command) => command.run(&globals),
         Command::Cassette(command) => command.run(&globals),
         Command::Deposit(command) => command.run(&globals),

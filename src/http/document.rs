@@ -18,7 +18,7 @@ const DESCRIPTION: &str = "Organizations, agents, sessions with stored history, 
 
 /// Examples of path parameters, by the path's first word and the parameter: what exists in a new organization, or what
 /// the example of `POST /chat` makes.
-const PATH_EXAMPLES: [(&str, &str); 13] = [
+const PATH_EXAMPLES: [(&str, &str); 14] = [
     ("agents", "ala"),
     ("projects", "handbook"),
     ("sessions", "example-chat"),
@@ -31,6 +31,7 @@ const PATH_EXAMPLES: [(&str, &str); 13] = [
     ("api-keys", "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f"),
     ("members", "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f"),
     ("invitations", "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f"),
+    ("requests", "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f"),
     ("auth", "019aa7c2-6f7e-7c51-9f0a-1d2b3c4d5e6f"),
 ];
 

@@ -12,7 +12,7 @@ use super::{
     known::Known,
     local::{LocalModel, LocalReply},
     upstream::{
-        self, Endpoint, Upstreams,
+        self, Endpoint, Heard, Upstreams,
         embeddings::{Texts, Vectors},
     },
     waiting::OnWaiting,
@@ -68,10 +68,21 @@ impl Source {
         }
     }
 
+    /// Where what it says in place of a reply is kept.
+    pub fn heard(&self) -> Heard {
+        match self {
+            Source::Demo | Source::Cassette { .. } => Heard::default(),
+            Source::Upstream { endpoint, .. } | Source::Local { endpoint, .. } => endpoint.heard.clone(),
+        }
+    }
+
     /// Says which conversation it is that asks.
     pub fn asked_in(&mut self, asking: &str) {
-        if let Source::Cassette { conversation, .. } = self {
-            asking.clone_into(conversation);
+        match self {
+            Source::Demo => {}
+            Source::Cassette { conversation, .. } => asking.clone_into(conversation),
+            // Others of the same provider have a place of their own.
+            Source::Upstream { endpoint, .. } | Source::Local { endpoint, .. } => endpoint.heard = Heard::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use super::{
     Org, SessionRow, TurnRow, ledger,
     messages::NewMessage,
     outcome::Outcome,
+    requests::{self, Noted},
     responses, sessions,
     tool_calls::{self, EndedCall},
     versions, waiting,
@@ -33,6 +34,8 @@ pub struct EndedTurn {
     pub calls: Vec<EndedCall>,
     /// How it ended, if it is a response: a JSON object, as text.
     pub ending: Option<String>,
+    /// What the log notes of it.
+    pub noted: Noted,
 }
 
 impl Org<'_> {
@@ -72,6 +75,7 @@ pub(super) fn end(c: &Connection, org_id: &str, ended: &EndedTurn) -> Result<()>
         ":cached": ended.cache_read_tokens as i64, ":output": ended.output_tokens as i64, ":cost": charged, ":turn": ended.turn,
     };
     let message_id: String = update.query_row(parameters, |row| row.get(0))?;
+    requests::end(c, &ended.turn_id, ended.outcome, &ended.noted)?;
     if let Some(ending) = &ended.ending {
         responses::end(c, ended.turn, ending)?;
     }

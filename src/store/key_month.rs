@@ -101,6 +101,7 @@ mod tests {
                 input_tokens: 0,
                 hold: Some(Hold { at_least, at_most }),
                 key_id: key_id.map(str::to_owned),
+                came: Default::default(),
             };
             self.org().begin_unstored(new).await
         }
@@ -119,6 +120,7 @@ mod tests {
                 cut: None,
                 calls: Vec::new(),
                 ending: None,
+                noted: Default::default(),
             };
             self.org().end_turn(ended).await.unwrap();
         }
@@ -142,7 +144,7 @@ mod tests {
         assert_eq!(world.begin(Some(&other.id), 10, 500).await.unwrap().held, 500);
         assert_eq!(world.begin(None, 10, 500).await.unwrap().held, 500);
         world.end(&one, 7).await;
-        world.org().withdraw_turn(two).await.unwrap();
+        world.org().withdraw_turn(two, Default::default()).await.unwrap();
         assert_eq!(world.shown(&key.id).spent_this_month, 7);
         assert_eq!(world.begin(id, 93, 200).await.unwrap().held, 93);
         assert!(is_refused(world.begin(id, 1, 1).await, 100));

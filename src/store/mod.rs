@@ -38,6 +38,7 @@ pub mod orgs;
 pub mod projects;
 pub mod providers;
 mod recent; // the newest messages of a history
+pub mod requests; // the log of what was asked of models
 pub mod responses;
 pub mod search;
 pub mod sessions;

@@ -93,6 +93,7 @@ mod tests {
             agent_id: Some(org.agent("ala").unwrap().id),
             project_id: None,
             key_id: None,
+            came: Default::default(),
             model: "demo/ala".into(),
             message_id: id::generate(),
             hold: None,
@@ -127,6 +128,7 @@ mod tests {
                 cut: None,
                 calls: Vec::new(),
                 ending: None,
+                noted: Default::default(),
             };
             let foreign = store.org(&globex);
             assert_eq!(foreign.content_bytes(session).unwrap(), 0);
@@ -134,7 +136,7 @@ mod tests {
             assert!(foreign.stored_turn(turn).unwrap().is_none());
             foreign.journal(turn, 1, b"frames".to_vec(), Vec::new()).unwrap().await.unwrap().unwrap();
             foreign.end_turn(ended.clone()).await.unwrap();
-            foreign.withdraw_turn(begun).await.unwrap();
+            foreign.withdraw_turn(begun, Default::default()).await.unwrap();
 
             let org = store.org(&acme);
             assert_eq!(org.content_bytes(session).unwrap(), 2);

@@ -66,6 +66,7 @@ impl Sandbox {
                 agent_id: Some("agent".into()),
                 project_id: None,
                 key_id: None,
+                came: Default::default(),
                 model: "demo/ala".into(),
                 message_id: answer.id.clone(),
                 hold: None,
@@ -87,6 +88,7 @@ impl Sandbox {
                 cut: None,
                 calls: Vec::new(),
                 ending: None,
+                noted: Default::default(),
             };
             ending::end(c, &self.tenant.org_id, &ended)
         })

@@ -174,6 +174,7 @@ mod tests {
             agent_id: Some(org.agent("ala").unwrap().id),
             project_id: None,
             key_id: None,
+            came: Default::default(),
             model: "demo/ala".into(),
             message_id: id::generate(),
             hold: None,

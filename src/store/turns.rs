@@ -13,6 +13,7 @@ use super::{
     ending::is_running,
     key_month, ledger,
     messages::{self, Message, NewMessage},
+    requests::{self, Came, NewRequest, Noted},
     responses::{self, NewResponse},
     sessions::{self, NewSession, Session},
     versions, waiting,
@@ -34,6 +35,7 @@ pub struct NewTurn {
     pub project_id: Option<String>,
     /// The key that asks, if it is one.
     pub key_id: Option<String>,
+    pub came: Came,
     pub model: String,
     /// The message's id, unless the plan continues another.
     pub message_id: String,
@@ -157,7 +159,7 @@ impl Org<'_> {
 
     /// Undoes a turn that failed before its first byte, as if it had never been asked for. The ledger alone
     /// remembers. One that has ended already stays as it ended.
-    pub async fn withdraw_turn(&self, begun: Begun) -> Result<()> {
+    pub async fn withdraw_turn(&self, begun: Begun, noted: Noted) -> Result<()> {
         self.write(move |c, tenant| {
             if !is_running(c, &tenant.org_id, &begun.turn_id)? {
                 return Ok(());
@@ -169,6 +171,7 @@ impl Org<'_> {
             c.execute("DELETE FROM turn_journal WHERE turn = ?1", [turn])?;
             c.execute("DELETE FROM response WHERE turn = ?1", [turn])?;
             c.execute("DELETE FROM turn WHERE seq = ?1", [turn])?;
+            requests::refuse(c, &begun.turn_id, &noted)?;
             let Some(Session { seq: session, status, agent_id, .. }) = &begun.session else { return Ok(()) };
             if begun.session_is_new {
                 // A branch began with a copy of another's history.
@@ -288,6 +291,15 @@ fn insert(c: &Connection, tenant: &Tenant, new: &NewTurn, session: &Session, mes
         ":project": new.project_id, ":model": new.model, ":message": message_id, ":now": now, ":key": new.key_id,
     })?;
     let turn = TurnRow::inserted(c);
+    let request = NewRequest {
+        turn_id: &new.id,
+        came: &new.came,
+        key_id: new.key_id.as_deref(),
+        agent_id: new.agent_id.as_deref(),
+        model: &new.model,
+        session_id: Some(&session.id),
+    };
+    requests::begin(c, tenant, &request)?;
     c.prepare_cached(
         "UPDATE session SET status = 'running', updated_at = :now, agent_id = coalesce(agent_id, :agent),
              project_id = coalesce(project_id, :project), kept_until = CASE WHEN kept_until IS NOT NULL THEN :kept END

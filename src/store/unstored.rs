@@ -7,6 +7,7 @@ use rusqlite::{Connection, named_params};
 
 use super::{
     Answered, Org, SessionRow, Tenant, TurnRow,
+    requests::{self, Came, NewRequest},
     turns::{Begun, Hold, take_hold},
     words::words,
 };
@@ -31,6 +32,7 @@ pub struct NewUnstored {
     pub project_id: Option<String>,
     /// The key that asks, if it is one.
     pub key_id: Option<String>,
+    pub came: Came,
     pub model: String,
     /// What its reply is called.
     pub message_id: String,
@@ -95,6 +97,15 @@ fn begin(c: &Connection, tenant: &Tenant, new: NewUnstored) -> Result<Begun> {
         ":input": new.input_tokens as i64, ":key": new.key_id,
     })?;
     let turn = TurnRow::inserted(c);
+    let request = NewRequest {
+        turn_id: &new.id,
+        came: &new.came,
+        key_id: new.key_id.as_deref(),
+        agent_id: new.agent_id.as_deref(),
+        model: &new.model,
+        session_id: None,
+    };
+    requests::begin(c, tenant, &request)?;
     let held = new.hold.map_or(Ok(0), |hold| take_hold(c, &tenant.org_id, &new.id, &new.model, hold))?;
     Ok(Begun {
         turn,
@@ -149,6 +160,7 @@ mod tests {
                     agent_id,
                     project_id,
                     key_id: None,
+                    came: Came::default(),
                     model,
                     message_id,
                     kind,
@@ -177,6 +189,7 @@ mod tests {
             cut: None,
             calls: Vec::new(),
             ending: None,
+            noted: Default::default(),
         }
     }
 
@@ -190,7 +203,7 @@ mod tests {
         world.org().end_turn(ended(&one, 7)).await.unwrap();
         // A second end changes nothing.
         world.org().end_turn(ended(&one, 50)).await.unwrap();
-        world.org().withdraw_turn(other).await.unwrap();
+        world.org().withdraw_turn(other, Default::default()).await.unwrap();
         assert!(world.is_sound() && world.store.orphans().unwrap().is_empty());
         let usage = world.org().usage(Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX)).unwrap();
         assert_eq!((usage.turns, usage.input_tokens, usage.output_tokens, usage.cost), (1, 3, 2, 7));

@@ -17,6 +17,7 @@ use crate::{
         decisions::Decider,
         idempotency::Claim,
         messages::{NewMessage, Role, Status},
+        requests::Came,
         responses::NewResponse,
         sessions::Origin,
     },
@@ -27,6 +28,8 @@ use crate::{
 pub(super) const ORIGIN: &str = "origin";
 /// What they say of one that a client put into a model's mouth.
 pub(super) const CLIENT: &str = "client";
+/// What the log says in place of a path of what an agent asks.
+const ASK_AGENT: &str = "ask_agent";
 /// Characters of a first message that name its session.
 const LABEL_CHARS_MAX: usize = 80;
 
@@ -138,6 +141,8 @@ pub struct Asker {
     pub key_id: Option<String>,
     /// Names the request in errors and in the log.
     pub request_id: String,
+    /// Where it came: the pattern of its path.
+    pub route: &'static str,
     /// Notes that it was asked, if it is to be asked once.
     pub claim: Option<Claim>,
     pub by: By,
@@ -312,11 +317,17 @@ impl By {
 }
 
 impl Asker {
+    /// How the request came, for the log.
+    pub(super) fn came(&self) -> Came {
+        let route = if let By::Agent(_) = self.by { ASK_AGENT } else { self.route };
+        Came { request_id: self.request_id.clone(), route }
+    }
+
     /// One without a key and without a claim.
     pub fn new(tenant: Tenant, request_id: impl Into<String>) -> Self {
         let decider = Decider { via: "server".into(), is_owner: false, is_test: false };
         let request_id = request_id.into();
-        Asker { tenant, test: false, key_id: None, request_id, claim: None, by: By::Chat, decider }
+        Asker { tenant, test: false, key_id: None, request_id, route: "", claim: None, by: By::Chat, decider }
     }
 }
 

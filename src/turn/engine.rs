@@ -36,7 +36,8 @@ use super::{
 use crate::{
     catalog::Catalog,
     error::{Error, Result},
-    store::{Store, Tenant, TurnRow, turns::Begun},
+    model::upstream::Heard,
+    store::{Store, Tenant, TurnRow, requests::Noted, turns::Begun},
     time::Timestamp,
     tools::Tools,
 };
@@ -156,9 +157,10 @@ impl Engine {
         let failed_early = (!is_background).then_some(failed_early);
         let (test_mode, model) = (resolved.test_mode, Some(resolved.model.id.clone()));
         let run = self.prepare(asker.clone(), asked, resolved, begun.clone(), bill, head)?;
+        let heard = run.resolved.source.heard();
         let turn = self.spawn(run, slot);
         if let Some(failed_early) = failed_early {
-            let mut headed = pin!(self.await_head(&asker.tenant, &begun, &turn, failed_early));
+            let mut headed = pin!(self.await_head(&asker.tenant, &begun, &turn, failed_early, &heard));
             tokio::select! {
                 headed = &mut headed => headed?,
                 // It is waited for all the same: what fails now is undone by it.
@@ -215,6 +217,7 @@ impl Engine {
         begun: &Begun,
         turn: &RunningTurn,
         mut failed: oneshot::Receiver<Error>,
+        heard: &Heard,
     ) -> Result<()> {
         let early = match tokio::time::timeout(HEAD_WAIT, &mut failed).await {
             Ok(failed) => failed.ok(),
@@ -226,9 +229,12 @@ impl Engine {
         };
         let Some(error) = early else { return Ok(()) };
         let (store, tenant, begun) = (self.services.store.clone(), tenant.clone(), begun.clone());
+        // Of what is not stored no word is kept, theirs neither.
+        let said = heard.take().filter(|_| begun.session.is_some());
+        let noted = Noted { code: Some(error.code().as_str()), said, ..Noted::default() };
         let withdraw = move || {
-            let (store, tenant, begun) = (store.clone(), tenant.clone(), begun.clone());
-            async move { store.org(&tenant).withdraw_turn(begun).await }
+            let (store, tenant, begun, noted) = (store.clone(), tenant.clone(), begun.clone(), noted.clone());
+            async move { store.org(&tenant).withdraw_turn(begun, noted).await }
         };
         let withdrawn = now_or_later("a turn that failed early was undone", withdraw).await;
         // Someone may have found the turn by its session meanwhile.

@@ -98,6 +98,7 @@ fn empty_end(orphan: &Orphan) -> EndedTurn {
         cut: None,
         calls: Vec::new(),
         ending: None,
+        noted: Default::default(),
     }
 }
 

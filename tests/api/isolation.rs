@@ -42,6 +42,7 @@ fn belongings(app: &App, slug: &str) -> BTreeMap<&'static str, String> {
         ("mcp", server),
         ("approvals", call),
         ("api-keys", client.get("/api-keys").ok(200)["items"][0]["id"].as_str().unwrap().to_owned()),
+        ("requests", client.get("/requests").ok(200)["items"][0]["id"].as_str().unwrap().to_owned()),
         ("sessions", session.clone()),
         ("chat", session),
         ("auth", app.browser(slug).get("/auth/me").ok(200)["signInId"].as_str().unwrap().to_owned()),

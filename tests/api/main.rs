@@ -81,6 +81,7 @@ mod prune;
 mod races;
 mod readers;
 mod recovery;
+mod requests;
 mod search;
 mod sessions;
 mod sign_in;

@@ -187,7 +187,7 @@ impl World {
     fn withdraw(&mut self, turn: usize) {
         let known = &mut self.turns[turn];
         let org = self.store.org(&self.tenants[known.org]);
-        self.runtime.block_on(org.withdraw_turn(known.begun.clone())).unwrap();
+        self.runtime.block_on(org.withdraw_turn(known.begun.clone(), Default::default())).unwrap();
         known.is_running = false;
     }
 
@@ -268,6 +268,7 @@ pub async fn begin(store: &Store, tenant: &Tenant, hold: Option<(i64, i64)>) -> 
         agent_id: Some(org.agent("ala")?.id),
         project_id: None,
         key_id: None,
+        came: Default::default(),
         model: PAID_MODEL.into(),
         message_id: id::generate(),
         hold: hold.map(|(at_least, at_most)| Hold { at_least, at_most }),
@@ -301,5 +302,6 @@ pub fn ended(begun: &Begun, outcome: Outcome, cost: i64) -> EndedTurn {
         cut: None,
         calls: Vec::new(),
         ending: None,
+        noted: Default::default(),
     }
 }

@@ -204,6 +204,7 @@ fn asker(caller: &Caller<Chat>) -> Asker {
         test: caller.env == Env::Test,
         key_id: caller.key_id.clone(),
         request_id: caller.request_id.as_str().to_owned(),
+        route: caller.route,
         claim: caller.claim.clone(),
         by: By::Chat,
         decider: caller.decider(),

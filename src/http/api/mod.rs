@@ -21,6 +21,7 @@ pub mod models;
 pub mod org;
 pub mod projects;
 pub mod providers;
+pub mod requests;
 mod secrets;
 pub mod sessions;
 pub mod sign_in;
@@ -52,7 +53,7 @@ pub type Api = (
     (messages::Messages, message_versions::MessageVersions),
     (models::Models, providers::Providers, local_models::LocalModels),
     (tools::ToolsApi, mcp_servers::McpServers, tool_calls::ToolCalls),
-    (projects::Projects, billing::BillingApi),
+    (projects::Projects, billing::BillingApi, requests::Requests),
     (api_keys::ApiKeys, org::OrgApi, members::Members, audit::AuditApi, sign_in::SignIns, join::Joining),
 );
 

@@ -22,6 +22,8 @@ pub enum Tag {
     Projects,
     /// Conversations and their stored history.
     Sessions,
+    /// What was asked of models, and what became of it.
+    Requests,
     /// Balance, deposits and usage.
     Billing,
     /// The organization itself.

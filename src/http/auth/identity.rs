@@ -55,6 +55,9 @@ impl Identity {
     /// Looks it up and leaves it with the request.
     pub fn keep(request: &mut Request) -> Result<Self> {
         let identity = Self::of(request)?;
+        if let (Some(asking), Some(who)) = (request.data::<Asking>(), identity.asking()) {
+            asking.0.get_or_init(|| who);
+        }
         request.set_data(identity.clone());
         Ok(identity)
     }
@@ -64,6 +67,15 @@ impl Identity {
         match self {
             Identity::Key(holder) => Some((holder.key_id, holder.tenant)),
             Identity::Person(sign_in, Some(member)) => Some((sign_in.user_id, member.tenant)),
+            Identity::Person(_, None) | Identity::UnknownKey | Identity::Nobody => None,
+        }
+    }
+
+    /// Whose request it is, and by which key.
+    fn asking(&self) -> Option<(Tenant, Option<String>)> {
+        match self {
+            Identity::Key(holder) => Some((holder.tenant.clone(), Some(holder.key_id.clone()))),
+            Identity::Person(_, Some(member)) => Some((member.tenant.clone(), None)),
             Identity::Person(_, None) | Identity::UnknownKey | Identity::Nobody => None,
         }
     }
@@ -95,6 +107,17 @@ fn note_use(app: &App, request: &Request, holder: &KeyHolder) {
     if !holder.last_used_at.is_some_and(recent) {
         let address = app.proxies.client_address(request).map(|address| address.to_string());
         app.store.note_key_use(holder.key_id.clone(), address);
+    }
+}
+
+/// Whose request turned out to ask a model, for the log of those that are refused.
+#[derive(Clone, Default)]
+pub struct Asking(Arc<OnceLock<(Tenant, Option<String>)>>);
+
+impl Asking {
+    /// The tenant, and the key's id; absent if nobody known asked.
+    pub fn who(&self) -> Option<(Tenant, Option<String>)> {
+        self.0.get().cloned()
     }
 }
 

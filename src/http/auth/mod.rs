@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     http::{
         state::App,
-        wire::{envelope::ApiError, request_id::RequestId},
+        wire::{asking, envelope::ApiError, request_id::RequestId},
     },
     key::{Env, Scope},
     store::{
@@ -59,6 +59,8 @@ pub struct Caller<A> {
     /// Whether they are the organization's owner, at a browser.
     pub is_owner: bool,
     pub request_id: RequestId,
+    /// The pattern of the path, if a model is asked there; else empty.
+    pub route: &'static str,
     /// Notes what is done, if the request is to be done once.
     pub claim: Option<Claim>,
     /// The proof that they may.
@@ -212,7 +214,8 @@ pub fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     let claim = request.data::<Claim>().cloned();
     let Known { access, tenant, env, reads, writes, key_id, is_owner } = known(request)?;
     Speaker::tell(request, &tenant.user_id);
-    Ok(Caller { access, app, tenant, env, reads, writes, key_id, is_owner, request_id, claim })
+    let route = asking::route(request.original_uri().path()).unwrap_or_default();
+    Ok(Caller { access, app, tenant, env, reads, writes, key_id, is_owner, request_id, route, claim })
 }
 
 /// Who is calling, for whom, and the proof that they may.

@@ -14,12 +14,18 @@ use poem::{
 use tracing::Instrument;
 
 use self::linger::linger;
-use crate::http::{
-    state::{App, cors::Cors, counters::Metrics},
-    wire::{
-        face,
-        request_id::{REQUEST_ID, RequestId},
+use crate::{
+    error::ErrorCode,
+    http::{
+        auth::identity::Asking,
+        state::{App, cors::Cors, counters::Metrics},
+        wire::{
+            asking, face,
+            request_id::{REQUEST_ID, RequestId},
+        },
     },
+    store::requests::{Came, RefusedRequest},
+    time::Timestamp,
 };
 
 mod answer;
@@ -58,6 +64,17 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     }
 }
 
+impl<E> Edge<E> {
+    /// Writes down that a model was asked and the request refused. One of nobody known is nobody's to read.
+    fn note_refused(&self, asking: &Asking, came: Came, at: Timestamp, http_status: u16) {
+        let Some((tenant, key_id)) = asking.who() else { return };
+        let Some(unlisted) = self.app.refusals.list(&tenant.org_id, at) else { return };
+        let code = ErrorCode::ALL.into_iter().find(|code| code.status().as_u16() == http_status);
+        let code = code.unwrap_or(ErrorCode::Internal).as_str();
+        self.app.store.note_refused(RefusedRequest { tenant, key_id, came, at, http_status, code, unlisted });
+    }
+}
+
 impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
     type Output = Response;
 
@@ -71,6 +88,11 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         linger(&mut request);
         request.set_data(request_id.clone());
         request.set_data(self.app.clone());
+        let asking = asking::route(request.uri().path()).filter(|_| method == Method::POST);
+        let asking = asking.map(|route| (route, Asking::default(), Timestamp::now()));
+        if let Some((_, asking, _)) = &asking {
+            request.set_data(asking.clone());
+        }
         // Of the highest level, so that a cause is logged under its request whatever RUST_LOG leaves out.
         let span = tracing::error_span!("request", id = %request_id);
         let mut response = match preflight {
@@ -86,6 +108,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
         tracing::debug!(%method, path = %pattern, status, ms, %request_id, "request");
         count(&self.app.metrics, &method, pattern, status);
+        if let (Some((route, asking, at)), 400..) = (asking, status) {
+            self.note_refused(&asking, Came { request_id: request_id.as_str().to_owned(), route }, at, status);
+        }
         Ok(response)
     }
 }

@@ -61,6 +61,7 @@ impl AskAgent {
             test: caller.env == Env::Test,
             key_id: caller.key_id.clone(),
             request_id: caller.request_id.as_str().to_owned(),
+            route: caller.route,
             claim: None,
             by: By::Mcp,
             decider: caller.decider(),

@@ -50,6 +50,7 @@ pub fn ask(caller: &Caller<Chat>, asked: &Asked, by: By) -> Ask {
         test: caller.env == Env::Test,
         key_id: caller.key_id.clone(),
         request_id: caller.request_id.as_str().to_owned(),
+        route: caller.route,
         claim: caller.claim.clone(),
         by,
         decider: caller.decider(),

@@ -20,6 +20,7 @@ use super::{
     key_readers::{KeyReaders, person_of},
     proxies::Proxies,
     rate_limit::RateLimit,
+    refusals::Refusals,
     setup_code::SetupCode,
     throttle::Throttle,
 };
@@ -76,6 +77,8 @@ pub struct App {
     pub throttle: Throttle,
     pub in_flight: InFlight,
     pub key_readers: Arc<KeyReaders>,
+    /// Refused requests, as far as the log lists them.
+    pub refusals: Refusals,
 }
 
 /// Whom a server lets in, and how often.
@@ -124,6 +127,7 @@ impl App {
             throttle: Throttle::default(),
             in_flight: InFlight::default(),
             key_readers: Arc::default(),
+            refusals: Refusals::default(),
         }
     }
 

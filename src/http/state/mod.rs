@@ -12,6 +12,7 @@ pub mod in_flight;
 pub mod key_readers;
 pub mod proxies;
 pub mod rate_limit;
+pub mod refusals;
 pub mod setup_code;
 pub mod throttle;
 

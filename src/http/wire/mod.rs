@@ -2,6 +2,7 @@
 //!
 //! Rule: no state, and no word of who is calling.
 
+pub mod asking;
 pub mod check;
 pub mod data;
 pub mod envelope;

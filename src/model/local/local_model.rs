@@ -112,6 +112,7 @@ impl LocalModel {
             headers: Vec::new(),
             dialect: Dialect::default(),
             whose: Whose::Ours,
+            heard: Default::default(),
         }
     }
 

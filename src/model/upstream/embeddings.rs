@@ -187,6 +187,7 @@ mod tests {
             api_key: None,
             headers: Vec::new(),
             dialect: Dialect::default(),
+            heard: Default::default(),
         };
         let texts = Texts { dimensions: Some(1), ..texts(2) };
         Upstreams::new(&Options::default()).unwrap().embed(&endpoint, &texts).await

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::heard::Heard;
 use crate::{
     error::{Error, Result},
     model::openai::Dialect,
@@ -31,6 +32,8 @@ pub struct Endpoint {
     pub dialect: Dialect,
     /// Whose it is, which decides where it may be.
     pub whose: Whose,
+    /// What it said last in place of a reply.
+    pub heard: Heard,
 }
 
 impl Endpoint {
@@ -145,6 +148,7 @@ mod tests {
             api_key: Some(Secret::new("sk-1")),
             headers: vec![("x-key".into(), "k-2".into())],
             dialect: Dialect::default(),
+            heard: Heard::default(),
         }
     }
 

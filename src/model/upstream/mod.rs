@@ -9,6 +9,7 @@ mod answered;
 pub mod embeddings; // vectors for texts
 mod endpoint;
 pub(in crate::model) mod failure; // why none did
+mod heard; // what was said in place of a reply
 mod recorded; // what a recorder is told
 mod reply; // one that runs
 mod told; // what servers tell of their models
@@ -29,7 +30,7 @@ use self::{
     recorded::head_of,
     unpack::entries,
 };
-pub use self::{endpoint::Endpoint, reply::Reply, told::Listed};
+pub use self::{endpoint::Endpoint, heard::Heard, reply::Reply, told::Listed};
 use super::{
     Request, Said,
     cassette::{Head, Recorder, Scrubber},
@@ -125,6 +126,7 @@ impl Upstreams {
                 Ok(response) => break response,
                 Err(unanswered) => unanswered,
             };
+            endpoint.heard.note(&said);
             let change = failure.status().and_then(|status| repair(status, &said, request, &dialect));
             if let Some(Repair::Omit { field, .. }) = &change
                 && is_needed(request, *field)

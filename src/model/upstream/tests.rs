@@ -30,6 +30,7 @@ fn endpoint(base_url: String) -> Endpoint {
         api_key: Some(Secret::new("sk-very-secret")),
         headers: Vec::new(),
         dialect: Dialect::default(),
+        heard: Default::default(),
     }
 }
 

@@ -213,6 +213,7 @@ mod tests {
             api_key: None,
             headers: Vec::new(),
             dialect: Dialect::default(),
+            heard: Default::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let upstreams = Upstreams::new(&Options::default()).unwrap();

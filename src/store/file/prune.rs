@@ -107,6 +107,8 @@ impl Store {
         in_turn(&self.writer, move |c| delete_tools(c, &tools)).await?;
         let versions = old.clone();
         in_turn(&self.writer, move |c| delete_versions(c, &versions)).await?;
+        let requests = old.clone();
+        in_turn(&self.writer, move |c| delete_requests(c, &requests)).await?;
         Ok(Pruned { sessions, messages, agents: named[0], projects: named[1] })
     }
 
@@ -267,6 +269,12 @@ fn delete_tools(c: &Connection, old: &Old) -> Result<usize> {
 fn delete_versions(c: &Connection, old: &Old) -> Result<usize> {
     let sql = "DELETE FROM agent_version WHERE agent_id IN (
         SELECT id FROM agent WHERE deleted_at < :before AND (:org IS NULL OR org_id = :org))";
+    Ok(c.execute(sql, named_params! { ":org": old.org_id, ":before": old.before.as_millis() })?)
+}
+
+/// The log of what was asked by then.
+fn delete_requests(c: &Connection, old: &Old) -> Result<usize> {
+    let sql = "DELETE FROM request WHERE at < :before AND status <> 'running' AND (:org IS NULL OR org_id = :org)";
     Ok(c.execute(sql, named_params! { ":org": old.org_id, ":before": old.before.as_millis() })?)
 }
 

@@ -43,6 +43,7 @@ impl World {
             agent_id: Some(org.agent("ala")?.id),
             project_id: None,
             key_id: None,
+            came: Default::default(),
             model: "demo/ala".into(),
             message_id: id::generate(),
             hold: None,
@@ -71,6 +72,7 @@ impl World {
             cut: None,
             calls: Vec::new(),
             ending: Some("{}".into()),
+            noted: Default::default(),
         };
         let org = self.store.org(&self.tenant);
         org.end_turn(ended).await.unwrap();
@@ -112,7 +114,7 @@ async fn a_second_response_at_the_same_time_begins_a_branch_and_leaves_no_trace_
     let beside = world.begin("3", after(&first)).await.unwrap();
     assert!(beside.session_is_new && !running.session_is_new);
     let org = world.store.org(&world.tenant);
-    org.withdraw_turn(beside.clone()).await.unwrap();
+    org.withdraw_turn(beside.clone(), Default::default()).await.unwrap();
     assert!(org.session_if_any(beside.session_id()).unwrap().is_none());
     assert!(org.response(&beside.turn_id).unwrap().is_none());
     let second = org.response(&running.turn_id).unwrap().unwrap();

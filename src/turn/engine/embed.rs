@@ -19,6 +19,7 @@ use crate::{
     },
     store::{
         TurnRow,
+        requests::Noted,
         turns::{Begun, EndedTurn, Outcome},
         unstored::{NewUnstored, TurnKind},
     },
@@ -97,6 +98,7 @@ impl Engine {
             agent_id: None,
             project_id: None,
             key_id: asker.key_id.clone(),
+            came: asker.came(),
             model: model.id.clone(),
             message_id: id::generate(),
             kind: TurnKind::Embedding,
@@ -116,7 +118,7 @@ impl Engine {
         };
         match made {
             Err(error) => {
-                self.withdraw(asker, begun).await?;
+                self.withdraw(asker, begun, error.code().as_str()).await?;
                 Err(error)
             }
             Ok(Err(why)) => {
@@ -146,11 +148,12 @@ impl Engine {
         Listed { engine: self, key, row, turn }
     }
 
-    async fn withdraw(&self, asker: Asker, begun: Begun) -> Result<()> {
+    async fn withdraw(&self, asker: Asker, begun: Begun, code: &'static str) -> Result<()> {
         let store = self.services.store.clone();
         let withdraw = move || {
             let (store, tenant, begun) = (store.clone(), asker.tenant.clone(), begun.clone());
-            async move { store.org(&tenant).withdraw_turn(begun).await }
+            let noted = Noted { code: Some(code), ..Noted::default() };
+            async move { store.org(&tenant).withdraw_turn(begun, noted).await }
         };
         now_or_later("a turn of vectors that failed was undone", withdraw).await
     }
@@ -171,6 +174,7 @@ impl Engine {
             cut: None,
             calls: Vec::new(),
             ending: None,
+            noted: Default::default(),
         };
         let org = self.services.store.org(&asker.tenant);
         until_stored(|| org.end_turn(ended.clone())).await

@@ -10,6 +10,7 @@ use crate::{
     model::Finish,
     store::{
         messages::{NewMessage, Role},
+        requests::Noted,
         tool_calls::{CallStatus, EndedCall, Origin},
         turns::{EndedTurn, Outcome},
     },
@@ -63,7 +64,8 @@ impl Run {
         });
         self.services.stats.count(outcome, &self.bill.usage());
         let ending = self.ending(&ended, is_open, &metadata);
-        let stored = self.store(outcome, message, ending).await;
+        let noted = self.noted(&ended);
+        let stored = self.store(outcome, message, ending, noted).await;
         let (failure, own) = match (stored, ended) {
             (Err(error), _) | (Ok(()), Ended::Failed(error)) => (Some(error), None),
             (Ok(()), Ended::Stopped(Stop::Draining)) => (Some(self.draining()), None),
@@ -181,7 +183,26 @@ impl Run {
         (self.asker.by == By::Responses).then(|| Ending::new(error, is_open, metadata).to_text())
     }
 
-    async fn store(&mut self, outcome: Outcome, message: Option<NewMessage>, ending: Option<String>) -> Result<()> {
+    /// What the log notes of it.
+    fn noted(&self, ended: &Ended) -> Noted {
+        let error = match ended {
+            Ended::Failed(error) => Some(error),
+            Ended::Finished(_) => self.progress.fault.as_ref(),
+            Ended::Stopped(_) => None,
+        };
+        let first = self.out.first_piece().map(|first| (first - self.progress.started).as_millis() as i64);
+        let is_told = error.is_some() && self.begun.session.is_some();
+        let said = self.resolved.source.heard().take().filter(|_| is_told);
+        Noted { code: error.map(|error| error.code().as_str()), first_ms: first, said }
+    }
+
+    async fn store(
+        &mut self,
+        outcome: Outcome,
+        message: Option<NewMessage>,
+        ending: Option<String>,
+        noted: Noted,
+    ) -> Result<()> {
         let (usage, calls) = (self.bill.usage(), self.out.take_ended());
         let ended = EndedTurn {
             turn: self.begun.turn,
@@ -196,6 +217,7 @@ impl Run {
             cut: self.progress.cut,
             calls,
             ending,
+            noted,
         };
         let org = self.services.store.org(&self.asker.tenant);
         until_stored(|| org.end_turn(ended.clone())).await

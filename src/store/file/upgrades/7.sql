@@ -112,7 +112,7 @@ CREATE TABLE request (
     session_id        TEXT,
     at                INTEGER NOT NULL,
     status            TEXT    NOT NULL CHECK (status IN ('running', 'complete', 'stopped', 'interrupted', 'error', 'refused')),
-    http_status       INTEGER NOT NULL,
+    http_status       INTEGER,
     code              TEXT,
     first_ms          INTEGER,
     duration_ms       INTEGER,
