@@ -27,6 +27,10 @@ const SECTIONS = {
     title: "Approvals",
     show: async (page) => (await import("./sections/approvals/approvals.js")).approvals(page),
   },
+  requests: {
+    title: "Requests",
+    show: async (page) => (await import("./sections/requests.js")).requests(page),
+  },
   usage: { title: "Usage", show: async (page) => (await import("./sections/usage.js")).usage(page) },
   people: {
     title: "People",
