@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     client::{Client, Reply},
     fake_model::{Answer, FakeModel, nobody},
-    harness::{App, ModelSpec, until, user, wait},
+    harness::{App, ModelSpec, until, user},
 };
 
 const MODERN: &str = "2026-07-28";
@@ -391,8 +391,7 @@ fn a_revoked_key_hears_no_more() {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
     let reply = key.attempt("POST", "/mcp", Some(&body.to_string())).unwrap();
     until("the model to be asked", || model.asked().pop());
-    wait(app.store().org(&app.tenant("acme")).revoke_key(key.key()[..12].into(), alm::store::keys::KeysOf::Own))
-        .unwrap();
+    app.alm(&["keys", "revoke", "--org", &app.slug("acme"), &key.key()[..12]]).ok();
     let mut rest = String::new();
     reply.into_body().into_reader().read_to_string(&mut rest).unwrap();
     assert!(rest.starts_with(": stream-open"), "{rest}");
