@@ -13,7 +13,10 @@ import { loading, nothing } from "../lib/states.js";
 
 /** @type {Record<string, string>} */
 const GROUPS = { day: "Day", model: "Model", agent: "Agent", project: "Project" };
+/** @type {Record<string, string>} */
+const SPANS = { 7: "7 days", 30: "30 days", 90: "90 days" };
 const LATEST = 20;
+const DAY_MS = 86_400_000;
 
 /**
  * Shows the section.
@@ -23,6 +26,8 @@ export async function usage(page) {
   const figures = h("div.figures", loading(1));
   const plot = h("div.plot", loading(4));
   const ledger = h("div", loading());
+  let days = 30;
+  let by = "day";
   const again = () => Promise.all([showFigures(figures, page), showLedger(ledger, page)]);
   const deposit = () => addMoney().then((done) => done && again());
   fill(
@@ -35,8 +40,15 @@ export async function usage(page) {
     figures,
     h(
       "div.head",
-      h("h2", "This month"),
-      groupChoice((by) => showPlot(plot, by, page)),
+      h("h2", "What was used"),
+      choice("Span", SPANS, "30", (chosen) => {
+        days = Number(chosen);
+        return showPlot(plot, by, days, page);
+      }),
+      choice("Group by", GROUPS, "day", (chosen) => {
+        by = chosen;
+        return showPlot(plot, by, days, page);
+      }),
     ),
     plot,
     h(
@@ -46,24 +58,29 @@ export async function usage(page) {
     ),
     ledger,
   );
-  await Promise.all([again(), showPlot(plot, "day", page)]);
+  await Promise.all([again(), showPlot(plot, by, days, page)]);
 }
 
-/** @param {(by: string) => unknown} choose */
-function groupChoice(choose) {
+/**
+ * @param {string} label
+ * @param {Record<string, string>} values
+ * @param {string} first
+ * @param {(value: string) => unknown} choose
+ */
+function choice(label, values, first, choose) {
   return el(
     "div.choice",
-    { role: "group", "aria-label": "Group by" },
-    Object.entries(GROUPS).map(([by, text]) =>
+    { role: "group", "aria-label": label },
+    Object.entries(values).map(([value, text]) =>
       el(
         "button.small",
         {
           type: "button",
-          "aria-pressed": String(by === "day"),
+          "aria-pressed": String(value === first),
           onclick: (event) => {
             for (const button of event.target.parentElement.children)
               button.setAttribute("aria-pressed", String(button === event.target));
-            choose(by);
+            choose(value);
           },
         },
         text,
@@ -106,19 +123,24 @@ async function showFigures(figures, page) {
 /**
  * @param {HTMLElement} plot
  * @param {string} by
+ * @param {number} span in days
  * @param {Page} page
  */
-async function showPlot(plot, by, page) {
+async function showPlot(plot, by, span, page) {
   plot.setAttribute("aria-busy", "true");
+  const asked = `${by} ${span}`;
+  plot.dataset.asked = asked;
   const now = new Date();
-  const from = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 1));
+  const from = new Date(Math.floor(now.getTime() / DAY_MS) * DAY_MS - (span - 1) * DAY_MS);
   const [{ items }, names] = await Promise.all([
     call("GET", `/billing/usage?groupBy=${by}&from=${from.toISOString()}`, undefined, page),
     namesOf(by),
   ]);
+  // Somebody chose otherwise meanwhile.
+  if (plot.dataset.asked !== asked) return undefined;
   plot.removeAttribute("aria-busy");
   if (items.length === 0)
-    return fill(plot, nothing("Nothing yet this month", "Every reply is counted here, even a free one."));
+    return fill(plot, nothing(`Nothing in the last ${span} days`, "Every reply is counted here, even a free one."));
   const paid = items.some((/** @type {Api.UsageGroup} */ item) => item.costMicrocents > 0);
   /** @param {Api.UsageGroup} item */
   const value = (item) => (paid ? item.costMicrocents : item.inputTokens + item.outputTokens);
@@ -133,7 +155,9 @@ async function showPlot(plot, by, page) {
     text: text(item),
   }));
   const title = `${paid ? "Cost" : "Tokens"} by ${GROUPS[by].toLowerCase()}`;
-  return fill(plot, by === "day" ? columns(title, withEmptyDays(rows, from, now)) : bars(title, rows));
+  /** @param {number} amount */
+  const scale = (amount) => (paid ? money(amount) : short(amount));
+  return fill(plot, by === "day" ? columns(`${title}, UTC`, withEmptyDays(rows, from, now), scale) : bars(title, rows));
 }
 
 /** @param {string} by */
@@ -161,15 +185,54 @@ function withEmptyDays(rows, from, now) {
 }
 
 /** @type {Record<string, string>} */
-const KINDS = { deposit: "Deposit", reserve: "Held for a reply", settle: "Reply charged", release: "Hold released" };
+const KINDS = { deposit: "Deposit", reserve: "Held for a reply", settle: "Reply", release: "Reply, free" };
 
 /**
+ * One row a reply: what was held for it is shown only while it is held.
  * @param {HTMLElement} ledger
  * @param {Page} page
  */
 async function showLedger(ledger, page) {
-  const { items } = await call("GET", `/billing/transactions?limit=${LATEST}`, undefined, page);
-  if (items.length === 0)
+  let { balanceMicrocents: balance } = await call("GET", "/billing", undefined, page);
+  let cursor = "";
+  const ended = new Set();
+  const body = h("tbody");
+  /** @type {HTMLElement} */
+  const more = el(
+    "button.small",
+    { type: "button", onclick: () => busy(more, "Loading…", () => next(true)) },
+    "Show more",
+  );
+  /** @param {Api.Transaction} entry */
+  const row = (entry) => {
+    const after = balance;
+    balance -= entry.amountMicrocents;
+    if (entry.kind === "reserve" && ended.has(entry.turnId)) return null;
+    ended.add(entry.turnId);
+    const held = entry.kind === "reserve" ? money(entry.heldMicrocents) : "–";
+    return el(
+      "tr",
+      { tabindex: "-1" },
+      h("td", moment(entry.createdAt)),
+      h("td", KINDS[entry.kind] ?? entry.kind),
+      h("td.amount", signed(entry.amountMicrocents)),
+      h("td.amount", held),
+      h("td.amount", money(after)),
+      h("td", entry.note),
+    );
+  };
+  /** @param {boolean} focuses */
+  const next = async (focuses) => {
+    const path = `/billing/transactions?limit=${LATEST}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
+    const { items, nextCursor } = await call("GET", path, undefined, page);
+    const rows = items.map(row).filter(Boolean);
+    body.append(...rows);
+    cursor = nextCursor ?? "";
+    more.hidden = !cursor;
+    if (focuses) rows[0]?.focus();
+  };
+  await next(false);
+  if (!body.children.length)
     return fill(ledger, nothing("No entries", "Every deposit and charge is recorded here and never changed."));
   return fill(
     ledger,
@@ -182,26 +245,15 @@ async function showLedger(ledger, page) {
           "thead",
           h(
             "tr",
-            ["When", "What", "Balance", "Held", "Note"].map((title) =>
-              el(/Balance|Held/.test(title) ? "th.amount" : "th", { scope: "col" }, title),
+            ["When", "What", "Change", "Held", "Balance after", "Note"].map((title) =>
+              el(/Change|Held|Balance/.test(title) ? "th.amount" : "th", { scope: "col" }, title),
             ),
           ),
         ),
-        h(
-          "tbody",
-          items.map((/** @type {Api.Transaction} */ entry) =>
-            h(
-              "tr",
-              h("td", moment(entry.createdAt)),
-              h("td", KINDS[entry.kind] ?? entry.kind),
-              h("td.amount", signed(entry.amountMicrocents)),
-              h("td.amount", signed(entry.heldMicrocents)),
-              h("td", entry.note),
-            ),
-          ),
-        ),
+        body,
       ),
     ),
+    h("p.more", more),
   );
 }
 
