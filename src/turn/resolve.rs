@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     model::source::Source,
     store::{
+        Org,
         agents::{ALA_SLUG, Agent, Settings},
         sessions::{Session, refuse_private},
     },
@@ -52,17 +53,7 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
     };
     let bound = session.as_ref();
     let own_agent = bound.and_then(|session| session.agent_id.as_deref());
-    let agent = match (&ask.draft, ask.raw) {
-        (Some(draft), _) => Some(Agent::clone(draft)),
-        (None, true) => None,
-        (None, false) => Some(org.agent(ask.agent.as_deref().or(own_agent).unwrap_or(ALA_SLUG))?),
-    };
-    if let Some(agent) = &agent {
-        refuse_other("agent", own_agent, &agent.id)?;
-        if !agent.is_active {
-            return Err(Error::Conflict("this agent is not active: activate it, or choose another".into()));
-        }
-    }
+    let agent = agent_of(&org, ask, own_agent)?;
     let own_project = bound.and_then(|session| session.project_id.as_deref());
     let project = match (ask.project.as_deref(), own_project) {
         (Some(asked), _) => Some(org.project(asked)?),
@@ -104,6 +95,20 @@ pub(super) fn resolve(services: &Services, ask: &Ask) -> Result<Resolved> {
         source: model.source,
         test_mode,
     })
+}
+
+/// The agent that replies: a draft, the one that is named, the conversation's own, or the built-in one.
+fn agent_of(org: &Org<'_>, ask: &Ask, own: Option<&str>) -> Result<Option<Agent>> {
+    let agent = match (&ask.draft, ask.raw) {
+        (Some(draft), _) => Agent::clone(draft),
+        (None, true) => return Ok(None),
+        (None, false) => org.agent(ask.agent.as_deref().or(own).unwrap_or(ALA_SLUG))?,
+    };
+    refuse_other("agent", own, &agent.id)?;
+    if !agent.is_active {
+        return Err(Error::Conflict("this agent is not active: activate it, or choose another".into()));
+    }
+    Ok(Some(agent))
 }
 
 /// The model that is asked by its name, or that the conversation, its agent or its organization say instead.

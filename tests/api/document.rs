@@ -126,6 +126,7 @@ fn the_examples_work_as_they_stand() {
             "/api-keys/{id}",
             "/members/{id}",
             "/invitations/{id}",
+            "/requests/{request_id}",
             "/auth/invitation",
             "/auth/join",
             "/approvals/{approval_id}",

@@ -2,9 +2,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use serde_json::json;
-
 use alm::store::providers::Provider;
+use serde_json::json;
 
 use crate::{
     llama_server::{LlamaServer, MODEL, signal, talker},

@@ -186,6 +186,7 @@ impl Messages {
     ///
     /// A reply that is still running is not in the list until it ends.
     #[oai(path = "/sessions/:id/messages", method = "get", operation_id = "list_messages")]
+    #[allow(clippy::too_many_arguments)] // one for each parameter of the query
     async fn list_messages(
         &self,
         caller: Caller<ReadOrChat>,
