@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::support::{
     client::{Client, Stream},
     counting::{Counting, Says},
-    fake_model::{Answer, FakeModel},
-    harness::{App, user},
+    fake_model::{Answer, FakeModel, call, finish, usage},
+    harness::{App, until, user},
     tools::{OPERATOR, OWNER, declare},
 };
 
@@ -159,6 +159,23 @@ fn a_stop_closes_the_connection_of_a_call() {
     service.wait_left(|| acme.post("/chat/c/stop", json!({})).ok(200));
     assert_eq!(listening.rest().one("abort")["type"], "abort");
     assert_eq!(service.came().len(), 1);
+}
+
+#[test]
+fn a_stop_closes_the_connections_of_eight_slow_calls_at_once() {
+    let (app, service) = (App::shared(), Counting::start(|_, _| Says::Silence));
+    declare(&app, OPERATOR, "POST", &service.url("/"), json!({}));
+    let id = |n: usize| format!("t{n}");
+    let calls = (0..8).map(|n| call(Some(n), Some(&id(n)), Some("create_ticket"), &json!({ "n": n }).to_string()));
+    let model = FakeModel::start([Answer::chunks(calls.chain([finish("tool_calls"), usage(10, 5)]))]);
+    let acme: Client = app.org_asking("acme", &model);
+    let listening = acme.listen(json!({ "id": "c", "model": "up/free", "messages": [user("Go")] }));
+    until("eight calls at once", || (service.came().len() == 8).then_some(()));
+    acme.post("/chat/c/stop", json!({})).ok(200);
+    until("all of them to be hung up on", || (service.ended() == 8).then_some(()));
+    assert_eq!(listening.rest().one("abort")["type"], "abort");
+    assert_eq!((service.came().len(), model.chats().len()), (8, 1), "nothing is sent again, and nobody asked on");
+    assert_eq!(acme.messages("c").pop().unwrap()["status"], json!("stopped"));
 }
 
 #[test]

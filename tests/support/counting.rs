@@ -7,6 +7,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{Sender, channel},
     },
     thread,
@@ -82,6 +83,7 @@ pub struct Counting {
     address: std::net::SocketAddr,
     came: Arc<Mutex<Vec<Came>>>,
     left: Arc<Mutex<Vec<Sender<()>>>>,
+    ended: Arc<AtomicUsize>,
 }
 
 impl Counting {
@@ -90,13 +92,16 @@ impl Counting {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (came, left, says) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<Mutex<Vec<_>>>::default(), Arc::new(says));
-        let service = Counting { address, came: came.clone(), left: left.clone() };
+        let ended = Arc::<AtomicUsize>::default();
+        let service = Counting { address, came: came.clone(), left: left.clone(), ended: ended.clone() };
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (came, left, says, stream) = (came.clone(), left.clone(), says.clone(), stream.unwrap());
+                let ended = ended.clone();
                 thread::spawn(move || {
                     // Who asks may go away at any moment.
                     let _ = serve(&stream, &came, says.as_ref());
+                    ended.fetch_add(1, Ordering::SeqCst);
                     for tell in left.lock().unwrap().drain(..) {
                         let _ = Sender::send(&tell, ());
                     }
@@ -119,6 +124,11 @@ impl Counting {
     /// What came so far.
     pub fn came(&self) -> Vec<Came> {
         self.came.lock().unwrap().clone()
+    }
+
+    /// How many connections have ended.
+    pub fn ended(&self) -> usize {
+        self.ended.load(Ordering::SeqCst)
     }
 
     /// Does something and waits until a connection has ended since.
