@@ -245,7 +245,7 @@ impl Ask {
             None => (None, None),
         };
         let (tools, sampling) = (std::mem::take(&mut self.tools), std::mem::take(&mut self.sampling));
-        let (is_whole, legacy) = (self.is_whole || given.is_some(), self.legacy.take());
+        let (is_whole, legacy) = (self.is_whole, self.legacy.take());
         let asides = std::mem::take(&mut self.asides);
         Asked { tools, sampling, is_whole, asides, given, legacy, wire }
     }

@@ -99,6 +99,20 @@ pub fn fit(system: &str, history: &[Message], room: Option<Room>, cut: Option<i6
     Ok(Fitted { messages, dropped, cut: new_cut })
 }
 
+/// Leaves the first turns of a conversation out that is stored nowhere, whole ones and never the last, until the rest fits; how many
+/// messages. What stands in front for the model stays.
+pub fn leave_out(messages: &mut Vec<model::Message>, room: Room) -> usize {
+    let front = messages.iter().take_while(|message| matches!(message, model::Message::System(_))).count();
+    let sizes: Vec<_> = messages.iter().map(|message| tokens_of_message(message, room.bytes_per_token)).collect();
+    let fixed: u64 = sizes[..front].iter().sum();
+    let fits = |from: usize| fixed + sizes[from..].iter().sum::<u64>() <= room.tokens;
+    let is_user = |at: usize| matches!(messages[at], model::Message::User(_));
+    let starts = (front + 1..messages.len()).filter(|at| is_user(*at) && !is_user(at - 1));
+    let from = first_that(starts, front, fits);
+    messages.drain(front..from);
+    from - front
+}
+
 /// Leaves the middle of tools' outputs out where they are longer than `bytes_max`, or longer than their share of their step: the
 /// same of the same outputs at every turn.
 pub fn shorten_outputs(messages: &mut [model::Message], bytes_max: usize) {

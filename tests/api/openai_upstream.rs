@@ -7,7 +7,7 @@ use crate::{
     openai_responses::{create, refused, text_of},
     support::{
         fake_model::{Answer, FakeModel, call, finish},
-        harness::{App, user},
+        harness::{App, ModelSpec, user},
     },
 };
 
@@ -17,6 +17,28 @@ fn refusing(field: &'static str) -> FakeModel {
         Some(_) => Answer::json(400, &json!({ "error": { "message": format!("unknown field: {field}") } })),
         None => Answer::text("Fine."),
     })
+}
+
+#[test]
+fn a_conversation_that_its_client_keeps_is_shortened_where_it_says_auto_and_only_there() {
+    let app = App::shared();
+    let upstream = FakeModel::saying("Fine.");
+    app.provider("acme", &upstream.base_url(), &[ModelSpec { context_window: Some(1_000), ..ModelSpec::FREE }]);
+    let client = app.org("acme");
+    let item = |role: &str, n: usize| json!({ "role": role, "content": format!("{n} {}", "word ".repeat(300)) });
+    let turns: Vec<_> = (0..4).flat_map(|n| [item("user", n), item("assistant", n)]).collect();
+    let input: Vec<_> = turns.into_iter().chain([json!({ "role": "user", "content": "And now?" })]).collect();
+    let sent = |truncation: &str| {
+        let body = json!({ "model": "up/free", "input": input, "instructions": "Be brief.", "store": false, "truncation": truncation });
+        let response = create(&client, body);
+        assert_eq!((text_of(&response), &response["truncation"]), ("Fine.", &json!(truncation)));
+        upstream.chats().pop().unwrap()["messages"].as_array().unwrap().clone()
+    };
+    let (whole, less) = (sent("disabled"), sent("auto"));
+    assert_eq!(whole.len(), 1 + 9);
+    assert!(less.len() < whole.len() && less.len() % 2 == 0, "{less:?}");
+    assert_eq!((&less[0], less.last()), (&whole[0], whole.last()));
+    assert_eq!(less[1]["role"], "user", "whole turns go");
 }
 
 #[test]

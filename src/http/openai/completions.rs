@@ -51,6 +51,7 @@ pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
     let messages = vec![Message::User(vec![Content::Text(text.prompt.clone())])];
     let ask = Ask {
         sampling,
+        is_whole: true,
         given: Some(Given { messages, wire: Box::new(wire) }),
         legacy: Some(text),
         ..begin::ask(&call.caller, &asked, By::Completions)

@@ -49,6 +49,21 @@ fn the_oldest_turns_are_left_out_whole_and_counted() {
 }
 
 #[test]
+fn of_a_conversation_that_is_given_whole_turns_go_but_never_its_front_and_its_last() {
+    let user = |text: &str| model::Message::User(vec![model::Content::Text(text.into())]);
+    let (system, long) = (model::Message::System("be brief".into()), "x".repeat(400));
+    let output = model::Message::Tool { call_id: "t".into(), output: long.clone() };
+    let given = [system.clone(), user(&long), output, user("b"), user("c"), user("d")];
+    let whole = tokens_in(&given, 4.0);
+    for (tokens, left) in [(whole, 6), (whole - 1, 4), (0, 4)] {
+        let mut messages = given.to_vec();
+        assert_eq!(leave_out(&mut messages, room(tokens).unwrap()), 6 - left, "{tokens}");
+        assert_eq!((messages.len(), &messages[0], messages.last()), (left, &system, given.last()));
+    }
+    assert_eq!(leave_out(&mut Vec::new(), room(0).unwrap()), 0);
+}
+
+#[test]
 fn a_reply_of_two_steps_keeps_its_tools_output_between_them() {
     let reply = message(
         Role::Assistant,

@@ -120,19 +120,7 @@ impl Run {
     /// Puts as much of the history into a request as there is room for, before what this turn has added; whether it is less
     /// than before.
     pub(super) fn read_history(&mut self, request: &mut Request, room: Option<Room>) -> Result<bool> {
-        let Some(session) = &self.begun.session else {
-            let mut given = std::mem::take(&mut self.asked.given).unwrap_or_default();
-            let field = self.resolved.source.facts().thoughts_field(Timestamp::now());
-            given::bind(&mut given, &self.resolved.model.provider, field);
-            if !self.resolved.source.takes_system_anywhere() {
-                given = one_system(given);
-            }
-            let system = &self.resolved.system;
-            let system = (!system.is_empty()).then(|| Message::System(system.clone()));
-            request.messages.splice(..0, system.into_iter().chain(given));
-            self.progress.history_len = request.messages.len();
-            return Ok(false);
-        };
+        let Some(session) = &self.begun.session else { return Ok(self.take_given(request, room)) };
         let org = self.services.store.org(&self.asker.tenant);
         let (answered, id) = (self.progress.answered.as_deref(), &self.begun.message_id);
         let amend = |history: &mut Vec<store::messages::Message>| {
@@ -156,6 +144,28 @@ impl Run {
         self.progress.dropped = fitted.dropped;
         self.progress.cut = fitted.cut.or(self.progress.cut);
         Ok(was_longer)
+    }
+
+    /// The same of a conversation that whoever asks keeps: all of it, then what there is room for.
+    fn take_given(&mut self, request: &mut Request, room: Option<Room>) -> bool {
+        if let Some(mut given) = self.asked.given.take() {
+            let field = self.resolved.source.facts().thoughts_field(Timestamp::now());
+            given::bind(&mut given, &self.resolved.model.provider, field);
+            if !self.resolved.source.takes_system_anywhere() {
+                given = one_system(given);
+            }
+            let system = &self.resolved.system;
+            let system = (!system.is_empty()).then(|| Message::System(system.clone()));
+            request.messages.splice(..0, system.into_iter().chain(given));
+            self.progress.history_len = request.messages.len();
+        }
+        let Some(room) = room else { return false };
+        let of_this_turn = request.messages.split_off(self.progress.history_len);
+        let dropped = history::leave_out(&mut request.messages, room);
+        self.progress.history_len = request.messages.len();
+        request.messages.extend(of_this_turn);
+        self.progress.dropped += dropped;
+        dropped > 0
     }
 
     /// What is known of the model's window by now.

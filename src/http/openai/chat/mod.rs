@@ -45,6 +45,7 @@ pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
         system,
         sampling,
         tools: tools.finish(),
+        is_whole: true,
         given: Some(Given { messages, wire }),
         ..begin::ask(&call.caller, &asked, By::Completions)
     };

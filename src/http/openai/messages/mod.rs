@@ -43,6 +43,7 @@ pub(super) async fn create(mut call: Call<Chat>) -> Result<Response, Fault> {
         system,
         sampling,
         tools: tools.finish(),
+        is_whole: true,
         given: Some(Given { messages, wire: Box::new(wire) }),
         ..begin::ask(caller, &asked, By::Completions)
     };

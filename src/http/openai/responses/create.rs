@@ -111,10 +111,6 @@ async fn given(caller: &Caller<Chat>, request: ResponseRequest) -> Result<Respon
         None => entries::conversation(entries(request.input), request.instructions.as_deref())?.finish(),
     };
     let mut ignored = request.ignored;
-    if request.truncates {
-        // What its client gives whole is not shortened.
-        ignored.add("truncation");
-    }
     let sampling = with_verbosity(request.sampling, request.verbosity, &asked, &mut ignored);
     let wire = ResponsesWire::unnamed(request.object.into_map());
     let wire: Box<dyn Wire> = if request.stream { Box::new(wire) } else { Box::new(WholeResponse(wire)) };
