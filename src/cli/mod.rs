@@ -11,6 +11,7 @@ mod address;
 mod approvals;
 mod backup;
 mod cassette;
+mod chat;
 mod child;
 mod clients;
 mod demo;
@@ -93,6 +94,8 @@ enum Command {
     Approvals(approvals::Approvals),
     /// Show what was asked of models, and what became of it
     Logs(logs::Logs),
+    /// Talk to an agent, in a conversation or once
+    Chat(chat::Chat),
     /// Ask a model questions, and write a cassette of its answers
     Record(record::Record),
     /// Look through recorded answers
@@ -143,6 +146,7 @@ pub fn run() -> ExitCode {
         Command::Mcp(command) => command.run(&globals),
         Command::Approvals(command) => command.run(&globals),
         Command::Logs(command) => command.run(&globals),
+        Command::Chat(command) => command.run(&globals),
         Command::Record(command) => command.run(&globals),
         Command::Cassette(command) => command.run(&globals),
         Command::Deposit(command) => command.run(&globals),

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{IsTerminal, Read, stdin},
     path::Path,
+    time::Duration,
 };
 
 use super::terminal::answered;
@@ -91,6 +92,21 @@ pub fn others_may_write(open: &OpenFolder) -> String {
     }
 }
 
+/// Whether a terminal obeys it, or shows what follows in another order.
+pub fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text that a terminal shows and does not obey.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if is_control(c) && !matches!(c, '\n' | '\t') { '·' } else { c }).collect()
+}
+
+/// How long, as people write it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text.trim()).map_err(|_| "must be a duration, such as 90d, 12h or 30s".to_owned())
+}
+
 /// A word as a shell takes it.
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
@@ -175,6 +191,14 @@ mod tests {
             assert_eq!(read_text(&file).is_ok(), fits, "{bytes}");
         }
         assert!(read_text(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
+
+    #[test]
+    fn a_duration_is_read_as_people_write_it_or_refused_with_an_example() {
+        assert_eq!(duration(" 90d").unwrap(), Duration::from_secs(90 * 24 * 60 * 60));
+        for wrong in ["never", "", "90", "-1d", "90 d d"] {
+            assert_eq!(duration(wrong).unwrap_err(), "must be a duration, such as 90d, 12h or 30s", "{wrong}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::{
     },
     outbound::{self, Allowed},
     seal,
+    store::file::lock,
     tools::{
         Tool, Tools,
         host::{self, HostTool},
@@ -335,7 +336,7 @@ impl Builder {
         let commands = Arc::new(Commands::new(folder.clone(), commands));
         let (place, key_file, wants_setup) = (folder.clone(), self.secret_key_file, self.setup_link);
         let opened = blocking(move || open(&place, key_file, wants_setup, record)).await?;
-        let Opened { store, lock, sealer, cookie, setup, recorder } = opened;
+        let Opened { store, lock: locked, sealer, cookie, setup, recorder } = opened;
         let (setup, setup_code) = setup.unzip();
         let upstreams = Arc::new(Upstreams::new(&options)?.recorded_by(recorder.clone()));
         let around = Around { folder, children, sockets: options.sockets.clone(), upstreams: upstreams.clone() };
@@ -360,11 +361,15 @@ impl Builder {
             Listener::bind(address).map(|it| (it, Hosts::of_listener(address.ip(), &self.allow_hosts)))
         };
         let metrics = self.metrics_listen.map(bind).transpose()?;
+        let url = url_of(listener.local_addr());
+        if let Err(error) = lock::announce(&locked, &url) {
+            tracing::warn!(%error, "alm.lock does not say where this server listens");
+        }
         local.start();
         Ok(Server {
             app: Arc::new(app),
             engine,
-            url: url_of(listener.local_addr()),
+            url,
             listener,
             metrics,
             setup_code,
@@ -374,7 +379,7 @@ impl Builder {
             recorder,
             local,
             stop: Arc::new(watch::Sender::new(false)),
-            _lock: lock,
+            _lock: locked,
         })
     }
 }

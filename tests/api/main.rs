@@ -31,6 +31,7 @@ mod cassettes_replay;
 mod chat;
 mod cli;
 mod cli_approvals;
+mod cli_chat;
 mod cli_folder;
 mod cli_mcp;
 mod cli_tools;

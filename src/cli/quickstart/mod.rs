@@ -28,7 +28,7 @@ const WRONG_KEY: &str = "alm_live_0000000000000000000000000000000000000000000000
 const RATE_CALLS_MAX: usize = 90;
 
 /// Whether to print in colours.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
     has_colours: bool,
 }
@@ -62,7 +62,7 @@ impl Style {
 
     /// No colours.
     #[cfg(test)]
-    fn plain() -> Self {
+    pub fn plain() -> Self {
         Self { has_colours: false }
     }
 

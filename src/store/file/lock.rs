@@ -6,8 +6,11 @@
 
 use std::{
     fs::{File, TryLockError},
+    io::{self, Read, Write},
     path::Path,
 };
+
+use serde_json::json;
 
 use crate::{
     error::{Error, Reason, Result},
@@ -16,6 +19,9 @@ use crate::{
 
 /// The lock file's name in the data folder.
 pub const LOCK_NAME: &str = "alm.lock";
+
+/// The most that is read of what a server says there, in bytes.
+const SAID_BYTES_MAX: u64 = 4_096;
 
 /// Takes the server's lock of a data folder that is there.
 pub fn lock(folder: &Path) -> Result<File> {
@@ -34,6 +40,21 @@ pub fn lock(folder: &Path) -> Result<File> {
         "another server uses this folder: stop it, or choose another --data-dir",
         Reason::DataDirInUse,
     )
+}
+
+/// Says in the lock file where its server listens.
+pub fn announce(mut lock: &File, url: &str) -> io::Result<()> {
+    let said = json!({ "pid": std::process::id(), "url": url, "version": env!("CARGO_PKG_VERSION") });
+    lock.set_len(0)?;
+    lock.write_all(format!("{said}\n").as_bytes())
+}
+
+/// Where the server listens that holds the lock, if it says so. What is left of an earlier one means nothing: ask who was refused it.
+pub fn announced(folder: &Path) -> Option<String> {
+    let mut said = String::new();
+    File::open(folder.join(LOCK_NAME)).ok()?.take(SAID_BYTES_MAX).read_to_string(&mut said).ok()?;
+    let said: serde_json::Value = serde_json::from_str(&said).ok()?;
+    said["url"].as_str().map(str::to_owned)
 }
 
 /// Keeps the file in its place.
@@ -61,6 +82,22 @@ fn got(folder: &Path, handle: File, taken: Result<(), TryLockError>, refusal: &s
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_says_where_it_listens_and_no_more_is_read_than_the_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(announced(folder.path()), None);
+        let held = lock(folder.path()).unwrap();
+        assert_eq!(announced(folder.path()), None);
+        announce(&held, "http://127.0.0.1:2560").unwrap();
+        assert_eq!(announced(folder.path()).as_deref(), Some("http://127.0.0.1:2560"));
+        for (bytes, is_read) in [(SAID_BYTES_MAX - 1, true), (SAID_BYTES_MAX, true), (SAID_BYTES_MAX + 1, false)] {
+            let said = r#"{"url":"u"}"#;
+            let long = format!("{}{said}", " ".repeat(bytes as usize - said.len()));
+            std::fs::write(folder.path().join(LOCK_NAME), long).unwrap();
+            assert_eq!(announced(folder.path()).is_some(), is_read, "{bytes}");
+        }
+    }
 
     #[test]
     fn a_lock_file_that_is_none_is_refused_in_words_and_not_waited_for() {

@@ -1,0 +1,125 @@
+//! Which server a chat asks, and with which key.
+//!
+//! Rule: a server that runs is asked; where none does, one of this command's own is, on a free port of loopback. No database is made.
+//! A key that is made for a chat is revoked at its end, and works no longer than [`KEY_LIFE`] in any case.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    cli::{
+        globals::{Globals, orgs_text},
+        process::THIS_PROGRAM,
+        text::{as_flags, read_secret},
+    },
+    error::{Error, Result},
+    key::{self, Env, Scope},
+    seal::from_environment,
+    server::{self, ErrorKind, Server},
+    store::{Store, Tenant, file::lock},
+    time::Timestamp,
+};
+
+/// How long a key of this command is good for.
+const KEY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// What was asked for.
+pub struct Wish {
+    pub url: Option<String>,
+    pub key_file: Option<PathBuf>,
+    pub org: Option<String>,
+}
+
+/// A server, a key, and what ends with the chat.
+pub struct Door {
+    pub url: String,
+    pub key: String,
+    pub org: Option<String>,
+    /// A server of this command's own.
+    pub server: Option<Server>,
+    lent: Option<(Store, Tenant, String)>,
+}
+
+impl Door {
+    pub async fn open(wish: Wish, globals: &Globals) -> Result<Self> {
+        let named = match &wish.key_file {
+            Some(file) => Some(read_secret(file)?.trim().to_owned()),
+            None => from_environment("ALM_KEY").map(|secret| secret.expose().to_owned()),
+        };
+        if let Some(url) = wish.url {
+            let key = named
+                .ok_or_else(|| Error::failed("--url needs a key: set ALM_KEY, or name its file with --key-file"))?;
+            return Ok(Door { url, key, org: wish.org, server: None, lent: None });
+        }
+        globals.database()?;
+        let (url, server) = match own(globals).await {
+            Ok(server) => (server.url().unwrap_or_default().to_owned(), Some(server)),
+            Err(error) if error.kind() == ErrorKind::DataDirInUse => (running(globals)?, None),
+            Err(error) => return Err(as_flags(error.into_inner())),
+        };
+        let (key, org, lent) = match named {
+            Some(key) => (key, wish.org, None),
+            None => {
+                let (key, tenant, lent) = lend(globals, wish.org.as_deref()).await?;
+                (key, None, Some((lent.0, tenant, lent.1)))
+            }
+        };
+        Ok(Door { url, key, org, server, lent })
+    }
+
+    /// What gives the key of this run back, if there is one.
+    pub async fn give_back(lent: Option<(Store, Tenant, String)>) -> Result<()> {
+        let Some((store, tenant, id)) = lent else { return Ok(()) };
+        store.org(&tenant).revoke_key(id).await.map(drop)
+    }
+
+    /// The key that was made for this run.
+    pub fn take_lent(&mut self) -> Option<(Store, Tenant, String)> {
+        self.lent.take()
+    }
+}
+
+/// A server on a free port, which this command alone knows.
+async fn own(globals: &Globals) -> Result<Server, server::Error> {
+    let builder = Server::builder()
+        .data_dir(globals.folder()?)
+        .secret_key_file(globals.key_file()?)
+        .variables(|name| std::env::var(name).ok())
+        .proxy_from_env()
+        .program(THIS_PROGRAM)
+        .drain(DRAIN);
+    builder.build().await
+}
+
+/// Where the server is that uses the folder.
+fn running(globals: &Globals) -> Result<String> {
+    let folder = globals.folder()?;
+    lock::announced(&folder).ok_or_else(|| {
+        let text = format!("a server uses {} and does not say where it listens: name it with --url", folder.display());
+        Error::failed(text)
+    })
+}
+
+/// A key for this run, in the organization that is named or the only one there is.
+async fn lend(globals: &Globals, slug: Option<&str>) -> Result<(String, Tenant, (Store, String))> {
+    let store = globals.store()?;
+    let tenant = match (slug, &*store.orgs()?) {
+        (Some(slug), _) => globals.tenant(&store, slug)?,
+        (None, [only]) => only.tenant(),
+        (None, []) => {
+            let create = globals.command("org create")?;
+            return Err(Error::failed(format!(
+                "there is no organization in {} yet: {create}",
+                globals.folder()?.display()
+            )));
+        }
+        (None, _) => {
+            return Err(Error::failed(format!("which organization? --org takes one of {}", orgs_text(&store)?)));
+        }
+    };
+    let new = key::generate(Env::Live)?;
+    let until = Timestamp::now().plus(KEY_LIFE);
+    let scopes = vec![Scope::Read, Scope::Chat];
+    let row = store.org(&tenant).create_key(&new, "alm chat".into(), Env::Live, scopes, Some(until)).await?;
+    Ok((new.text, tenant, (store, row.id)))
+}
