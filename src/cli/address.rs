@@ -1,6 +1,6 @@
 //! Where a server listens, as people write it: an address, a port, or a name of this machine.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,26 @@ pub fn parse(text: &str) -> Result<Address, String> {
     let all = || found.iter().map(|socket| socket.ip().to_string()).collect::<Vec<_>>().join(", ");
     let socket = own.copied().ok_or_else(|| format!("{host} is {}, which is no address of this machine", all()))?;
     Ok(Address { socket, name: Some(host.to_owned()) })
+}
+
+/// The same with the address by which others reach this machine, where it is every one: that of the way out. Nothing is sent.
+pub fn reached(listening: SocketAddr) -> SocketAddr {
+    if !listening.ip().is_unspecified() {
+        return listening;
+    }
+    let (any, outside) = match listening {
+        SocketAddr::V4(_) => ("0.0.0.0:0", "192.0.2.1:9"),
+        SocketAddr::V6(_) => ("[::]:0", "[2001:db8::1]:9"),
+    };
+    let way_out = UdpSocket::bind(any).and_then(|socket| {
+        socket.connect(outside)?;
+        socket.local_addr()
+    });
+    let loopback = match listening {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(way_out.map_or(loopback, |way| way.ip()), listening.port())
 }
 
 /// Whether this machine has that address.
@@ -68,6 +88,17 @@ mod tests {
             "a b:1",
         ] {
             assert!(parse(wrong).unwrap_err().starts_with("must be ADDRESS:PORT"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_address_is_reached_by_one() {
+        for named in ["127.0.0.1:2560", "10.1.2.3:80", "[::1]:2560"] {
+            assert_eq!(reached(named.parse().unwrap()), named.parse().unwrap());
+        }
+        for every in ["0.0.0.0:2560", "[::]:2560"] {
+            let found = reached(every.parse().unwrap());
+            assert!(!found.ip().is_unspecified() && found.port() == 2560, "{found}");
         }
     }
 

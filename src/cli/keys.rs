@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     globals::{Globals, block_on},
-    text::table,
+    text::{duration, table},
 };
 use crate::{
     error::{Error, Result},
@@ -59,7 +59,7 @@ pub(super) enum Keys {
         #[arg(long, default_value = "read,chat,write")]
         scopes: String,
         /// How long the key works, such as 90d; it never expires by default
-        #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
+        #[arg(long, value_parser = duration, value_name = "DURATION")]
         expires: Option<Duration>,
     },
     /// List everyone's keys

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     log,
-    text::size_text,
+    text::{duration, size_text},
     variables::{named, unexpanded},
 };
 use crate::{
@@ -95,8 +95,8 @@ pub(super) fn explained(why: String) -> String {
 }
 
 /// A duration; `0` needs no unit.
-fn patience(text: &str) -> Result<Duration, humantime::DurationError> {
-    if text == "0" { Ok(Duration::ZERO) } else { humantime::parse_duration(text) }
+fn patience(text: &str) -> Result<Duration, String> {
+    if text == "0" { Ok(Duration::ZERO) } else { duration(text) }
 }
 
 /// Says which models a server runs itself.

@@ -5,7 +5,10 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{
+    CommandFactory, FromArgMatches, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 mod address;
 mod approvals;
@@ -129,7 +132,7 @@ enum Command {
 
 /// Reads the command line and runs its command.
 pub fn run() -> ExitCode {
-    let matches = with_variables(Cli::command()).get_matches();
+    let matches = with_variables(Cli::command()).try_get_matches().unwrap_or_else(|error| hinted(error).exit());
     let Cli { globals, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     process::take_file_size_signal();
     let done = match command {
@@ -172,6 +175,20 @@ pub fn run() -> ExitCode {
     code
 }
 
+/// The same error with the flag that is meant, where other programs call it otherwise.
+fn hinted(mut error: clap::Error) -> clap::Error {
+    let is = |kind, words: &[&str]| match error.get(kind) {
+        Some(ContextValue::String(text)) => words.contains(&&**text),
+        Some(ContextValue::StyledStr(text)) => words.iter().any(|word| text.to_string().contains(word)),
+        _ => false,
+    };
+    let meant = is(ContextKind::InvalidArg, &["--port", "-p", "--host", "--bind", "--address"]);
+    if meant && is(ContextKind::Usage, &["alm serve", "alm demo"]) {
+        error.insert(ContextKind::SuggestedArg, ContextValue::String("--listen".into()));
+    }
+    error
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -182,12 +199,16 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_has_its_variable() {
+    fn every_flag_has_its_variable_but_what_destroys_or_agrees() {
         let command = super::with_variables(super::Cli::command());
         command.clone().debug_assert();
         let flags = flags(&command);
         assert!(flags.len() > 30, "{flags:?}");
         for flag in flags {
+            if super::variables::is_meant_once(flag.get_long().unwrap()) {
+                assert_eq!(flag.get_env(), None, "{flag}");
+                continue;
+            }
             let variable = format!("ALM_{}", flag.get_long().unwrap().replace('-', "_").to_uppercase());
             assert_eq!(flag.get_env().and_then(|name| name.to_str()), Some(&*variable));
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     globals::{Globals, block_on},
-    text::count_text,
+    text::{count_text, duration},
 };
 use crate::{
     error::{Error, Result},
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Prune {
     /// How long unused or deleted, such as 90d or 12months
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     older_than: Duration,
     /// Only this organization; all by default
     #[arg(long, value_name = "SLUG")]

@@ -1,6 +1,7 @@
 //! `alm serve`: the server.
 
 use std::{
+    net::SocketAddr,
     num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
@@ -14,7 +15,7 @@ use super::{
     local_models::{self, LocalModels},
     log::{self, LogFormat},
     process::{THIS_PROGRAM, keep_memory_private, raise_nofile_limit, signal},
-    text::{as_flags, others_may_write},
+    text::{as_flags, duration, others_may_write},
     variables::named,
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
-    /// Where to listen: an address or a name of this machine, and a port
+    /// Where to listen: a port, or an address or a name of this machine with a port
     #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS", value_parser = address::parse)]
     listen: Address,
     /// An organization to create if there is none with that slug
@@ -39,10 +40,10 @@ pub(super) struct Serve {
     #[arg(long, default_value = "600", value_name = "PER MINUTE")]
     v1_rate: NonZeroU32,
     /// How long running replies may take to finish after SIGTERM, SIGINT, SIGHUP or SIGQUIT
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
     drain: Duration,
     /// How long responses are kept after the last turn of their conversation
-    #[arg(long, default_value = "30days", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "30days", value_parser = duration, value_name = "DURATION")]
     responses_keep: Duration,
     /// An origin whose web pages may call the API, or * for any on /v1 alone; repeat, or separate with commas
     #[arg(long, value_delimiter = ',', value_name = "ORIGIN")]
@@ -164,13 +165,29 @@ async fn serve(
     let told = signal();
     if let Some(address) = server.local_addr() {
         log::say(&format!("alm is listening on http://{address}"));
+        warn_of_plain_http(address);
     }
     record.into_iter().for_each(|file| log::say(&recording_to(file)));
     local_models::say(&server);
-    if let Some(url) = server.setup_url() {
-        print_setup(&url, globals)?;
+    if let (Some(url), Some(address)) = (server.setup_url(), server.local_addr()) {
+        print_setup(&seen_from_outside(&url, server.url(), address), globals)?;
     }
     server.run(told).await
+}
+
+/// What leaves this machine is read by whoever carries it.
+fn warn_of_plain_http(address: SocketAddr) {
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            "this is plain HTTP on {address}: passwords and keys can be read on the way; put a proxy with TLS before it"
+        );
+    }
+}
+
+/// A link with the address of this machine, where it listens on every one.
+fn seen_from_outside(link: &str, url: Option<&str>, address: SocketAddr) -> String {
+    let path = url.and_then(|url| link.strip_prefix(url));
+    path.map_or_else(|| link.to_owned(), |path| format!("http://{}{path}", address::reached(address)))
 }
 
 /// Says so if others may write where the file and its key are.

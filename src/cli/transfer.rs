@@ -130,7 +130,10 @@ fn summary(slug: &str, exported: &Exported) -> String {
 
 fn create(path: &Path) -> Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path);
-    file.map_err(|error| cannot(path, &error))
+    file.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::Conflict(format!("{} exists: choose another name", path.display())),
+        _ => cannot(path, &error),
+    })
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Error {

@@ -1,6 +1,6 @@
 //! What surrounds a value: where it comes from, and what stands around it.
 //!
-//! Rule: every flag has its variable. A variable that is empty is absent, and white space, a byte order mark or quotes
+//! Rule: every flag has its variable, but what destroys or agrees. A variable that is empty is absent, and white space, a byte order mark or quotes
 //! around its value are no part of it: files of variables come from editors, and not everything that reads them is a shell.
 //! Rule: a path is what it says. What a shell would have expanded is refused, before a folder of that name is made.
 
@@ -30,8 +30,13 @@ fn with_reader(flag: Arg) -> Arg {
     if flag.get_value_parser().type_id() == TypeId::of::<PathBuf>() { flag.value_parser(PathReader) } else { flag }
 }
 
+/// What destroys or agrees is said each time: a variable that was set once would go on saying it.
+pub fn is_meant_once(long: &str) -> bool {
+    ["force", "yes", "replace", "vacuum"].contains(&long)
+}
+
 fn with_variable(flag: Arg) -> Arg {
-    let Some(long) = flag.get_long() else { return flag };
+    let Some(long) = flag.get_long().filter(|long| !is_meant_once(long)) else { return flag };
     let name = format!("ALM_{}", long.replace('-', "_").to_uppercase());
     let Some(raw) = std::env::var_os(&name) else { return flag.env(name) };
     match trimmed(&raw) {

@@ -80,8 +80,12 @@ impl Listener {
     pub fn bind(addr: SocketAddr) -> Result<Self> {
         Self::listen(addr).map_err(|cause| {
             let taken = cause.kind() == io::ErrorKind::AddrInUse;
-            let reason = if taken { Reason::AddressInUse } else { Reason::Other };
-            Error::failed_because(reason, format!("cannot listen on {addr}: {cause}"))
+            if taken {
+                let any = SocketAddr::new(addr.ip(), 0);
+                let text = format!("{addr} is taken: choose another with --listen, or {any} for any");
+                return Error::failed_because(Reason::AddressInUse, text);
+            }
+            Error::failed(format!("cannot listen on {addr}: {cause}"))
         })
     }
 
