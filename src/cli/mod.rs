@@ -11,6 +11,7 @@ use clap::{
 };
 
 mod address;
+mod agents;
 mod approvals;
 mod backup;
 mod cassette;
@@ -42,10 +43,12 @@ mod reach;
 mod record;
 mod restore;
 mod serve;
+mod sessions;
 mod terminal;
 mod text;
 mod tools;
 mod transfer;
+mod usage;
 mod variables;
 
 use globals::Globals;
@@ -81,6 +84,14 @@ enum Command {
     Providers(providers::Providers),
     /// List an organization's models
     Models(models::Models),
+    /// List and show agents
+    #[command(subcommand)]
+    Agents(agents::Agents),
+    /// List and show conversations
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
+    /// Show what was used, and what it cost
+    Usage(usage::Usage),
     /// Keep local models' files in the data folder
     #[command(subcommand)]
     Gguf(gguf::Gguf),
@@ -143,6 +154,9 @@ pub fn run() -> ExitCode {
         Command::Members(command) => command.run(&globals),
         Command::Providers(command) => command.run(&globals),
         Command::Models(command) => command.run(&globals),
+        Command::Agents(command) => command.run(&globals),
+        Command::Sessions(command) => command.run(&globals),
+        Command::Usage(command) => command.run(&globals),
         Command::Gguf(command) => command.run(&globals),
         Command::Clients(command) => command.run(&globals),
         Command::Tools(command) => command.run(&globals),

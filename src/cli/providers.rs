@@ -1,5 +1,7 @@
 //! `alm providers`: the servers that models come from.
 
+mod set; // changes of one
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -36,6 +38,8 @@ pub(super) enum Providers {
         #[arg(long)]
         org: String,
     },
+    /// Change a provider's address, key, models or prices
+    Set(Box<set::Set>),
     /// Reach a provider, list its models and stream a few words
     Test {
         /// The organization's slug
@@ -103,6 +107,7 @@ impl Providers {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         match self {
             Providers::Add(add) => add.run(globals),
+            Providers::Set(set) => set.run(globals),
             Providers::List { org } => list(globals, &org),
             Providers::Test { org, slug, model, ca_file } => block_on(test(globals, &org, &slug, model, ca_file)),
             Providers::Remove { org, slug } => {
