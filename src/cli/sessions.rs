@@ -62,7 +62,7 @@ impl Sessions {
                 let session = org.session(&session)?;
                 let page = MessagePage { page_size: checked(limit)?, newest_first: true, ..MessagePage::default() };
                 let (mut texts, mut rows) = (Vec::new(), Vec::new());
-                org.messages(&session.id, &page, |message| {
+                org.messages(&session.id, &page, |message, _| {
                     texts.push(message_text(&message));
                     rows.push(message_json(&message));
                 })?;

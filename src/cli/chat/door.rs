@@ -15,7 +15,7 @@ use crate::{
     key::{self, Env, Scope},
     seal::from_environment,
     server::{self, ErrorKind, Server},
-    store::{Store, Tenant, file::lock},
+    store::{Store, Tenant, file::lock, keys::KeysOf},
     time::Timestamp,
 };
 
@@ -70,7 +70,7 @@ impl Door {
     /// What gives the key of this run back, if there is one.
     pub async fn give_back(lent: Option<(Store, Tenant, String)>) -> Result<()> {
         let Some((store, tenant, id)) = lent else { return Ok(()) };
-        store.org(&tenant).revoke_key(id).await.map(drop)
+        store.org(&tenant).revoke_key(id, KeysOf::Own).await.map(drop)
     }
 
     /// The key that was made for this run.

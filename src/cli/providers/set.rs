@@ -67,7 +67,7 @@ impl Set {
         let org = store.org(&tenant);
         let change = org.update_provider(self.slug, move |provider| {
             let models = if edits.is_empty() { None } else { Some(edits.made(provider.models.clone())?) };
-            catalog.change(provider, ProviderChange { base_url, key, headers: None, models })
+            catalog.change(provider, ProviderChange { base_url, key, models, ..ProviderChange::default() })
         });
         let provider = block_on(change).map_err(as_flags)?;
         let names: Vec<_> = provider.models.iter().map(|model| model.name.clone()).collect();
@@ -117,9 +117,7 @@ impl Edits {
                 return Err(none_of("--remove-model", name));
             }
         }
-        let new =
-            |name: &String| ProviderModel { name: name.clone(), pricing: None, context_window: None, facts: None };
-        models.extend(self.added.iter().map(new));
+        models.extend(self.added.iter().map(|name| new_model(name)));
         let find = |flag: &str, name: &str| {
             let at = models.iter().position(|model| model.name == name);
             at.ok_or_else(|| none_of(flag, name))
@@ -135,6 +133,11 @@ impl Edits {
         windows.into_iter().for_each(|(at, size)| models[at].context_window = Some(size));
         Ok(models)
     }
+}
+
+/// A model that nothing is known of yet.
+fn new_model(name: &str) -> ProviderModel {
+    ProviderModel { name: name.into(), pricing: None, context_window: None, facts: None, is_offered: true }
 }
 
 fn none_of(flag: &str, name: &str) -> Error {
@@ -158,9 +161,7 @@ mod tests {
     use super::*;
 
     fn models(names: &[&str]) -> Vec<ProviderModel> {
-        let model =
-            |name: &&str| ProviderModel { name: (*name).into(), pricing: None, context_window: None, facts: None };
-        names.iter().map(model).collect()
+        names.iter().map(|name| new_model(name)).collect()
     }
 
     #[test]
