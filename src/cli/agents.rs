@@ -91,5 +91,5 @@ fn to_text(agent: &Agent) -> String {
         ("description", agent.description.clone()),
     ];
     let lines = rows.map(|(what, text)| format!("{what:<12} {text}").trim_end().to_owned());
-    clean(&format!("{}\n\n{}", lines.join("\n"), agent.system_prompt).trim_end().to_owned())
+    clean(format!("{}\n\n{}", lines.join("\n"), agent.system_prompt).trim_end())
 }

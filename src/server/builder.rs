@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::{
     Server,
     error::Error,
-    folder::{Opened, open},
+    folder::{Opened, announce, open},
     handle::blocking,
     model_file::{self, ModelFile},
 };
@@ -32,7 +32,6 @@ use crate::{
     },
     outbound::{self, Allowed},
     seal,
-    store::file::lock,
     tools::{
         Tool, Tools,
         host::{self, HostTool},
@@ -362,9 +361,7 @@ impl Builder {
         };
         let metrics = self.metrics_listen.map(bind).transpose()?;
         let url = url_of(listener.local_addr());
-        if let Err(error) = lock::announce(&locked, &url) {
-            tracing::warn!(%error, "alm.lock does not say where this server listens");
-        }
+        announce(&locked, &url);
         local.start();
         Ok(Server {
             app: Arc::new(app),

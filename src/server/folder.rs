@@ -44,3 +44,10 @@ pub(super) fn open(
     let recorder = record.map(|(file, how)| Recorder::open(&file, how)).transpose()?;
     Ok(Opened { store, lock, sealer, cookie, setup, recorder })
 }
+
+/// Commands beside this server look there for it.
+pub(super) fn announce(locked: &File, url: &str) {
+    if let Err(error) = lock::announce(locked, url) {
+        tracing::warn!(%error, "alm.lock does not say where this server listens");
+    }
+}

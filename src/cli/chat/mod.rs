@@ -250,7 +250,7 @@ fn stop(api: &Api, running: &Running, session: &str) {
         if !running.is_stopping() || stopped.is_ok_and(|answer| answer["stopped"] == true) {
             return;
         }
-        thread::sleep(STOP_INTERVAL);
+        thread::park_timeout(STOP_INTERVAL);
     }
 }
 

@@ -152,7 +152,7 @@ impl<W: Write> Talk<W> {
                 Err(Fault::Refused(why)) => return Err(Error::failed(why)),
                 Err(lost) => last = lost,
             }
-            thread::sleep(JOIN_WAIT * 2_u32.pow(join));
+            thread::park_timeout(JOIN_WAIT * 2_u32.pow(join));
         }
         printed(self.view.end())?;
         Err(Error::failed(format!("{last}; what was said is kept: alm chat --session {session} goes on")))
