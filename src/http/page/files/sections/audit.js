@@ -87,7 +87,7 @@ async function show(list, kind, page) {
           "thead",
           h(
             "tr",
-            ["When", "Who", "What", ""].map((text) => h("th", text || h("span.away", "Details"))),
+            ["When", "Who", "What", "Details"].map((text) => h("th", text)),
           ),
         ),
         rows,

@@ -60,16 +60,16 @@ export async function keys(page) {
     const from = new Date(Date.now() - SPAN_DAYS * DAY_MS).toISOString();
     const [keys, used] = await Promise.all([
       call("GET", `/api-keys${page.isOwner ? "?all=true" : ""}`, undefined, page),
-      call("GET", `/billing/usage?groupBy=key&from=${from}`, undefined, page).catch(() => ({ items: [] })),
+      call("GET", `/billing/usage?groupBy=key&from=${from}`, undefined, page).catch(() => null),
     ]);
-    show(list, { keys: keys.items, used: used.items, page, reload }, create);
+    show(list, { keys: keys.items, used: used?.items, page, reload }, create);
   };
   await reload();
 }
 
 /**
  * What the cards are made of.
- * @typedef {{ keys: Api.ApiKey[], used: Api.UsageGroup[], page: Page, reload: () => Promise<void> }} Shown
+ * @typedef {{ keys: Api.ApiKey[], used?: Api.UsageGroup[], page: Page, reload: () => Promise<void> }} Shown
  */
 
 /**
@@ -161,21 +161,22 @@ function card(key, { used, page, reload }) {
 /**
  * Who spent this: the key's part of what all of them cost, and how much of its month is gone.
  * @param {Api.ApiKey} key
- * @param {Api.UsageGroup[]} used
+ * @param {Api.UsageGroup[] | undefined} used what they cost, where it could be had
  */
 function spending(key, used) {
-  const own = used.find((group) => group.key === key.id);
-  const all = used.reduce((sum, group) => sum + group.costMicrocents, 0);
+  const own = used?.find((group) => group.key === key.id);
+  const all = used?.reduce((sum, group) => sum + group.costMicrocents, 0) ?? 0;
   const { costMicrocents = 0, turns = 0 } = own ?? {};
   const { monthlyLimitMicrocents: limit = null, spentThisMonthMicrocents: spent } = key;
   return h(
     "div.spending",
-    bar(
-      `${money(costMicrocents)} for ${count(turns, "request")} in ${SPAN_DAYS} days`,
-      all > 0 ? `${Math.round((100 * costMicrocents) / all)} % of all` : "",
-      costMicrocents,
-      all,
-    ),
+    used &&
+      bar(
+        `${money(costMicrocents)} for ${count(turns, "request")} in ${SPAN_DAYS} days`,
+        all > 0 ? `${Math.round((100 * costMicrocents) / all)} % of all` : "",
+        costMicrocents,
+        all,
+      ),
     limit !== null &&
       bar(`${money(spent)} of ${money(limit)} this month`, spent >= limit ? "Limit reached" : "", spent, limit),
   );
