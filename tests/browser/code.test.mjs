@@ -119,7 +119,7 @@ test("formulas are MathML, money is not, and what cannot be read stays as it is"
       page,
       [
         "Inline $x_1 + x_2$ and \\(a^2\\), **bold $\\frac{1}{2}$**.",
-        "$$\n\\int_0^1 x\\,dx\n- \\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}\n= y\n$$",
+        "$$\n\\int_0^1 x\\,dx = aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n- \\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}\n= y\n$$",
         "\\[ E = mc^2 \\]",
         "Broken $\\nonsense{$ and \\(\\frac{1}\\) here.",
         "- a list with $y$",
@@ -132,6 +132,9 @@ test("formulas are MathML, money is not, and what cannot be read stays as it is"
     assert.equal(await page.locator(".formula msub").count(), 2);
     assert.match(await replies(page).innerText(), /Broken \$\\nonsense\{\$ and \\\(\\frac\{1\}\\\) here\./);
     assert.ok(asked.length <= 1, "it is fetched once");
+    await page.setViewportSize({ width: 320, height: 640 });
+    const cut = await replies(page).evaluate((message) => message.scrollWidth - message.clientWidth);
+    assert.ok(cut <= 0, `${cut} px of the reply are cut`);
     assert.deepEqual(await axeFinds(page), []);
   });
 });
