@@ -102,3 +102,33 @@ test("who scrolled up stays, is told how much came, and gets back with one butto
     assert.ok(left < 2, `${left} px`);
   });
 });
+
+test("a hit opens in its middle, marked, and leads to the one before and after it", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "sessions");
+    const list = page.getByRole("navigation", { name: "Sessions" });
+    await list.getByRole("searchbox").fill("Message 60");
+    await list.getByText("1 session found").waitFor({ state: "attached" });
+    await list.getByRole("link", { name: "Long" }).click();
+    const hits = page.getByRole("group", { name: "Search hits" });
+    await hits.waitFor();
+    const { middle, box } = await page.evaluate(() => {
+      const here = [...CSS.highlights.get("here")][0].getBoundingClientRect();
+      const box = document.querySelector(".messages").getBoundingClientRect();
+      return { middle: here.top + here.height / 2, box: { top: box.top, height: box.height } };
+    });
+    assert.ok(Math.abs(middle - box.top - box.height / 2) < 60, JSON.stringify({ middle, box }));
+    const marked = () => page.evaluate(() => [...CSS.highlights.get("here")][0].startContainer.data);
+    assert.equal(await marked(), "Message 60.");
+    await hits.getByRole("button", { name: "Next hit" }).click();
+    assert.notEqual(await page.evaluate(() => [...CSS.highlights.get("here")][0].startOffset), -1);
+    await hits.getByRole("button", { name: "Previous hit" }).click();
+    assert.equal(await marked(), "Message 60.");
+    // The end is one button away, and a question asked from here stands after it.
+    await down(page).click();
+    await page.getByText(`Message ${MESSAGES}.`, { exact: true }).waitFor();
+    await hits.getByRole("button", { name: "Close the search" }).click();
+    await hits.waitFor({ state: "detached" });
+    assert.equal(await page.evaluate(() => CSS.highlights.has("hit")), false);
+  });
+});

@@ -10,11 +10,11 @@ import { scroller } from "./scroll.js";
 
 /**
  * The elements of a chat, and what happens to them. `curl()` and `raw()` give text; `rename` and `remove` do it.
- * @param {{ session?: Api.Session, box: HTMLElement, lost: HTMLElement, curl: () => string, raw: () => string, save: (kind: "md" | "json") => unknown, print: () => unknown, rename: () => unknown, remove: () => unknown }} options
+ * @param {{ session?: Api.Session, box: HTMLElement, lost: HTMLElement, newest: () => unknown, curl: () => string, raw: () => string, save: (kind: "md" | "json") => unknown, print: () => unknown, rename: () => unknown, remove: () => unknown }} options
  */
-export function chatView({ session, box, lost, curl, raw, save, print, rename, remove }) {
+export function chatView({ session, box, lost, newest, curl, raw, save, print, rename, remove }) {
   const title = h("h2", session?.label ?? "New chat");
-  const scrolled = scroller();
+  const scrolled = scroller(newest);
   const stream = el("pre.raw", { tabindex: "0", role: "region", "aria-label": "Raw stream", hidden: true });
   const offer = h("div.offer");
   const spoken = announcer();

@@ -8,14 +8,13 @@ import { call, caller, request } from "../lib/api.js";
 import { chatCurl } from "../lib/curl.js";
 import { el, fill, h, notify } from "../lib/dom.js";
 import { look } from "../lib/inbox.js";
-import { knownModels } from "../lib/picker.js";
 import { chatView } from "./chat-view.js";
 import { composer } from "./composer.js";
 import { exportChat, printChat } from "./export.js";
+import { hits } from "./hits.js";
 import { History } from "./history.js";
 import { isCut, line } from "./line.js";
 import { messageView } from "./message.js";
-import { keepUp, keys } from "./live.js";
 import { Reply } from "./reply.js";
 import { SUGGESTIONS, suggestions } from "./suggestions.js";
 import { Waiting } from "./waiting.js";
@@ -33,42 +32,6 @@ const freshId = () =>
 
 /** @param {string} id */
 const part = (id) => encodeURIComponent(id);
-
-/**
- * Shows a session in `element`, or with `id: null` one that is yet to be created. `changed(id)` is called when lists of
- * sessions may have changed, with the id of one that was just created; `rename` and `remove` ask the person and return the result.
- * @param {HTMLElement} element
- * @param {{ id: string | null, agent?: string, isOwner: boolean, signal: AbortSignal } & SessionActions} options
- */
-export async function showChat(element, { id, agent, isOwner, signal, rename, remove, changed }) {
-  const [known, agents, session] = await Promise.all([
-    knownModels({ signal }),
-    call("GET", "/agents?limit=100", undefined, { signal }),
-    id && call("GET", `/sessions/${part(id)}`, undefined, { signal }),
-  ]);
-  const chat = new Chat({
-    known,
-    agents: agents.items,
-    session,
-    agent,
-    isOwner,
-    signal,
-    rename,
-    remove,
-    changed,
-  });
-  if (session) await chat.showHistory();
-  else fill(chat.view.messages, chat.suggestions());
-  fill(element, chat.view.element);
-  if (chat.waiting.some) chat.tellWaiting();
-  chat.box.focus();
-  keys(chat);
-  keepUp(chat);
-  if (!session) return;
-  chat.view.toEnd();
-  // Not awaited: it lasts as long as a reply does.
-  chat.follow();
-}
 
 /** An open session. Calls take it as their options, for its `signal`. */
 export class Chat {
@@ -105,6 +68,7 @@ export class Chat {
       session,
       box: this.box.element,
       lost: this.line.element,
+      newest: () => this.history.toNewest(),
       curl: () => chatCurl({ body: this.body(this.box.text() || SUGGESTIONS[0]) }),
       raw: () => this.raw,
       save: (kind) => exportChat(this, kind),
@@ -190,6 +154,14 @@ export class Chat {
     return view;
   }
 
+  /** @param {{ at: string, words: string }} hit */
+  showHits(hit) {
+    const bar = hits(this, hit);
+    this.view.element.firstElementChild?.after(bar.element);
+    bar.begin();
+    this.history.watch();
+  }
+
   /** Shows what is stored, and what can be done at its end. */
   async showHistory() {
     this.offerMore(await this.history.refresh());
@@ -214,6 +186,7 @@ export class Chat {
     if (unseen) return void this.box.giveBack("", { message: unseen });
     this.box.set("");
     this.box.files.clear();
+    await this.history.toNewest();
     if (!this.session) fill(this.view.messages);
     const question = {
       id: freshId(),
@@ -307,7 +280,10 @@ export class Chat {
     this.running = true;
     this.wantsStop = false;
     // To look for a reply changes nothing until there is one.
-    if (!quiet) this.begin();
+    if (!quiet) {
+      this.history.leave();
+      this.begin();
+    }
     const reply = new Reply(this, { ...place, isWatched: !quiet });
     this.sending = new AbortController();
     const end = AbortSignal.any([this.signal, this.sending.signal]);

@@ -18,7 +18,7 @@ export function keepUp(chat) {
   let wantsLook = false;
   const look = async () => {
     // Its own reply ends with another event.
-    if (chat.running || !chat.session) return;
+    if (chat.running || !chat.session || chat.history.later) return;
     wantsLook = isLooking;
     if (isLooking) return;
     isLooking = true;

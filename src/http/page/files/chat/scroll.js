@@ -7,8 +7,11 @@ import { el, fill, h } from "../lib/dom.js";
 /** How near to the end the reader must be for the page to follow what arrives. */
 const NEAR_END_PX = 80;
 
-/** The element that scrolls, the one that holds it, and what keeps their word. */
-export function scroller() {
+/**
+ * The element that scrolls, the one that holds it, and what keeps their word. `newest()` brings the end onto the page.
+ * @param {() => unknown} newest
+ */
+export function scroller(newest) {
   const messages = el("div.messages", { role: "region", "aria-label": "Messages", tabindex: "0" });
   const down = el("button.down", { type: "button", hidden: true });
   /** Height that has arrived below, unseen. */
@@ -30,7 +33,10 @@ export function scroller() {
     messages.scrollTop = messages.scrollHeight;
     look();
   };
-  down.addEventListener("click", toEnd);
+  down.addEventListener("click", async () => {
+    await newest();
+    toEnd();
+  });
   messages.addEventListener("scroll", look, { passive: true });
   // A keyboard that comes up, or a box that grows, hides nothing of the end.
   new ResizeObserver(() => isAtEnd && toEnd()).observe(messages);

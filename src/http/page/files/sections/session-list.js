@@ -92,7 +92,7 @@ export function sessionList(page) {
   const put = (session) => {
     const known = rows.get(session.id);
     if (known) known.update({ ...known.session, ...session });
-    else rows.set(session.id, row(session));
+    else rows.set(session.id, row(session, query()));
   };
 
   /** @param {string} title */
@@ -178,9 +178,15 @@ export function sessionList(page) {
   return { element: el("nav.list", { "aria-label": "Sessions" }, head, found, body), search, load, touch, mark };
 }
 
-/** @param {Api.Session} session */
-function row(session) {
-  const link = el("a", { href: `#sessions/${encodeURIComponent(session.id)}`, "data-id": session.id });
+/**
+ * A row; where a search for these words found a message, it leads there.
+ * @param {Api.Session & { messageId?: string | null }} session
+ * @param {string} words
+ */
+function row(session, words) {
+  const at = words && session.messageId ? [session.messageId, words] : [];
+  const way = [session.id, ...at].map(encodeURIComponent).join("/");
+  const link = el("a", { href: `#sessions/${way}`, "data-id": session.id });
   const made = {
     session,
     link,

@@ -3,7 +3,7 @@
 // Sessions: the list with its search, and beside it the one that is open.
 
 import { call } from "../lib/api.js";
-import { showChat } from "../chat/chat.js";
+import { showChat } from "../chat/open.js";
 import { ask, dialog } from "../lib/dialog.js";
 import { fill, h, notify } from "../lib/dom.js";
 import { field, form, input, FieldError } from "../lib/form.js";
@@ -25,7 +25,7 @@ export async function sessions(page) {
   let leave = new AbortController();
   page.signal.addEventListener("abort", () => leave.abort());
   /** @param {string[]} rest */
-  const follow = async ([id, agent]) => {
+  const follow = async ([id, second, words]) => {
     leave.abort();
     leave = new AbortController();
     const { signal } = leave;
@@ -35,7 +35,7 @@ export async function sessions(page) {
     try {
       await showChat(open, {
         id: !id || id === "new" ? null : id,
-        agent,
+        ...(id === "new" ? { agent: second } : second && { hit: { at: second, words: words ?? "" } }),
         isOwner: page.isOwner,
         signal,
         rename,
@@ -51,7 +51,7 @@ export async function sessions(page) {
         open,
         error.status === 404
           ? nothing("No such session", "It was deleted or never existed.")
-          : failure(error, () => follow([id, agent])),
+          : failure(error, () => follow([id, second, words])),
       );
     }
     return undefined;
