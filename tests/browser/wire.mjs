@@ -8,6 +8,8 @@ export async function startLine(base) {
   const { port } = new URL(base);
   const sockets = new Set();
   const server = createServer((near) => {
+    // It came in while the line was being cut.
+    if (!server.listening) return near.destroy();
     const far = connect(Number(port), "127.0.0.1");
     for (const [socket, other] of [
       [near, far],
