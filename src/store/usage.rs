@@ -28,6 +28,8 @@ pub enum GroupBy {
     Agent,
     Project,
     Session,
+    /// The API key that asked.
+    Key,
     /// A day of UTC.
     Day,
 }
@@ -44,6 +46,10 @@ impl GroupBy {
             GroupBy::Session => {
                 "(SELECT s.id FROM session s LEFT JOIN project p ON p.id = s.project_id WHERE s.seq = t.session
                       AND (p.id IS NULL OR p.visibility = 'team' OR p.user_id = :user))"
+            }
+            GroupBy::Key => {
+                "(SELECT k.id FROM api_key k WHERE k.id = t.key_id AND (k.user_id = :user OR EXISTS
+                      (SELECT 1 FROM member WHERE org_id = :org AND user_id = :user AND role = 'owner')))"
             }
             GroupBy::Day => "strftime('%Y-%m-%d', t.started_at / 1000, 'unixepoch')",
         }

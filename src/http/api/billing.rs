@@ -57,7 +57,7 @@ struct Usage {
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 struct UsageGroup {
-    /// The id of a model, agent, project or session, or a day; `null` for turns without one.
+    /// The id of a model, agent, project, session or key, or a day; `null` for turns without one.
     #[oai(nullable)]
     key: Option<String>,
     input_tokens: i64,
@@ -134,6 +134,8 @@ enum GroupBy {
     Agent,
     Project,
     Session,
+    /// The API key that asked; an owner sees everyone's.
+    Key,
     /// A day of UTC.
     Day,
 }
@@ -302,6 +304,7 @@ impl From<GroupBy> for usage::GroupBy {
             GroupBy::Agent => usage::GroupBy::Agent,
             GroupBy::Project => usage::GroupBy::Project,
             GroupBy::Session => usage::GroupBy::Session,
+            GroupBy::Key => usage::GroupBy::Key,
             GroupBy::Day => usage::GroupBy::Day,
         }
     }
