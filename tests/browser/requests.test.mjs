@@ -37,7 +37,7 @@ test("requests appear as they happen, in every tab, and a row opens its session"
 
     await ask({ model: "no/such", messages: [{ role: "user", content: "Hi" }] });
     await rows(page).nth(1).waitFor();
-    await rows(page).first().getByText("404 NOT_FOUND").waitFor();
+    await rows(page).first().getByText("422 VALIDATION_ERROR").waitFor();
     await page.getByLabel("Failures only").check();
     await page.getByText("complete").waitFor({ state: "detached" });
     assert.equal(await rows(page).count(), 1);
