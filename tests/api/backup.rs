@@ -336,7 +336,7 @@ fn an_older_backup_is_restored_and_upgraded() {
     folder.alm(&["restore", old.to_str().unwrap()]).ok();
     assert_eq!(folder.orgs(), ["acme"]);
     folder.alm(&["ledger", "verify"]).ok();
-    assert_eq!(folder.names("alm.db.before-6").len(), 1, "the upgrade keeps a copy of its own");
+    assert_eq!(folder.names("alm.db.before-7").len(), 1, "the upgrade keeps a copy of its own");
 }
 
 #[test]

@@ -76,7 +76,9 @@ fn a_path_that_no_shell_has_expanded_makes_no_folder_of_that_name() {
     }
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing was made");
     // Who means a folder of that name says so.
-    run(&["org", "list", "--data-dir", "./~/alm"], &[]).ok();
+    fs::write(place.path().join("password"), "correct horse battery staple").unwrap();
+    let create = ["org", "create", "acme", "--owner", "a@example.com", "--password-file", "password"];
+    run(&[&create[..], &["--data-dir", "./~/alm"]].concat(), &[]).ok();
     assert!(place.path().join("~/alm/alm.db").exists());
 }
 
@@ -84,10 +86,12 @@ fn a_path_that_no_shell_has_expanded_makes_no_folder_of_that_name() {
 fn a_data_folder_is_what_its_name_says_and_anything_else_is_refused_in_words() {
     let place = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| Ran::of(with(arguments, &[]).current_dir(place.path()));
+    fs::write(place.path().join("password"), "correct horse battery staple").unwrap();
+    let create = ["org", "create", "acme", "--owner", "a@example.com", "--password-file", "password"];
     // What SQLite or a shell would read otherwise.
     for name in ["file:data", ":memory:", "a?b#c%41", "spaces and 数据", "-data/", "deep/er"] {
         let folder = format!("--data-dir={name}");
-        run(&["org", "list", &folder]).ok();
+        run(&[&create[..], &[&*folder]].concat()).ok();
         assert!(place.path().join(name).join("alm.db").exists(), "{name}");
         run(&["backup", "--force", &folder, &format!("./{}.db", name.len())]).ok();
         run(&["prune", "--older-than", "1day", "--vacuum", &folder]).ok();
@@ -100,7 +104,8 @@ fn a_data_folder_is_what_its_name_says_and_anything_else_is_refused_in_words() {
     fs::write(place.path().join("taken"), "x").unwrap();
     std::os::unix::fs::symlink("nowhere", place.path().join("dangling")).unwrap();
     for name in ["taken", "dangling"] {
-        assert!(run(&["org", "list", "--data-dir", name]).fails(1).contains("is there, and is no folder"));
+        let ran = run(&[&create[..], &["--data-dir", name]].concat());
+        assert!(ran.fails(1).contains("is there, and is no folder"));
     }
 }
 

@@ -177,7 +177,8 @@ impl Talk {
     fn may_not_have_begun(&self) -> bool {
         match &self.doubt {
             None => false,
-            Some(Doubt::Turn(turn)) => !turn.heard.begun,
+            // A new answer in another's place that had put no word on the disk replaces nothing.
+            Some(Doubt::Turn(turn)) => !turn.heard.begun || turn.replaces() && !turn.heard.committed,
             Some(_) => true,
         }
     }
@@ -216,6 +217,10 @@ impl Talk {
 }
 
 impl Turn {
+    fn replaces(&self) -> bool {
+        self.question.is_none() && self.continues.is_none()
+    }
+
     fn has_calls(&self) -> bool {
         let had = |before: &Known| before.parts.iter().any(is_open_call);
         self.heard.asks || self.continues.as_ref().is_some_and(had)
