@@ -72,7 +72,7 @@ test("leaving what is not saved asks, and a version comes back", async () => {
     await page.getByRole("link", { name: "All agents" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
     assert.equal(await prompt.inputValue(), "Be long.");
-    assert.ok(page.url().endsWith(`#agents/${agent.id}`), page.url());
+    await page.waitForURL(`**#agents/${agent.id}`);
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Saved Clerk.").waitFor();
     await page.locator("summary", { hasText: "Versions" }).click();

@@ -32,7 +32,7 @@ test("the printed link leads to a stream on the command line", async () => {
     await page.getByRole("button", { name: "Create key" }).last().click();
     await page.getByLabel("Name").fill("My back end");
     await page.getByRole("dialog").getByRole("button", { name: "Create key" }).click();
-    const command = await page.getByRole("region", { name: "Command" }).textContent();
+    const command = await page.getByRole("region", { name: "curl" }).textContent();
     const { stdout } = await shell(command);
     assert.match(stdout, /"type":"text-delta"[^]*data: \[DONE\]/);
   });
