@@ -169,7 +169,6 @@ for (const look of LOOKS) {
           ["/login", "login"],
           ["/setup", "set-up-already"],
           ["/nothing/here", "nothing-here"],
-          ["/invite#code", "invite"],
         ]) {
           await page.goto(path);
           await page.getByRole("heading", { level: 1 }).waitFor();
