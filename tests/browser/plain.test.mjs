@@ -94,8 +94,12 @@ test("figures are read as people write them", () => {
   assert.equal(money(0), "$0.00");
   assert.equal(duration(340), "340 ms");
   assert.equal(duration(1_530), "1.5 s");
-  assert.equal(price({ inputPerMillion: "0.25", outputPerMillion: "2" }), "$0.25 in, $2.00 out");
-  assert.equal(price(null), "free");
+  const paid = (inputPerMillion, outputPerMillion) => price({ pricing: { inputPerMillion, outputPerMillion } });
+  assert.equal(paid("0.25", "2"), "$0.25 in, $2.00 out");
+  assert.equal(paid("0", "0"), "free");
+  assert.equal(price({ local: true }), "local");
+  assert.equal(price({ paidElsewhere: true }), "paid elsewhere");
+  assert.equal(price({}), "no price set");
 });
 
 test("what cannot be seen in an input is spelled out, and what can be seen is left alone", () => {

@@ -221,6 +221,7 @@ test("an agent has every tool, single ones or a whole server, and may be stricte
     assert.ok(made.allowedTools.includes("files__*") && !made.allowedTools.includes("current_time"));
     assert.equal(made.settings.toolApproval, "owner");
 
+    await page.getByRole("button", { name: "Save" }).waitFor();
     await page.locator("summary", { hasText: "Tools" }).first().click();
     await page.getByLabel("Every tool that is on").check();
     assert.equal(await page.getByLabel("Tell the time").isChecked(), true);
