@@ -63,7 +63,7 @@ export function toolChoice(all, allowed) {
     if (changed === everyTool) {
       if (!everyTool.checked) return;
       for (const one of fieldset.querySelectorAll("input"))
-        if (one.name === "tools" && !one.closest("details")) one.checked = !BY_NAME.includes(one.value);
+        if (one.name === "tools" && !one.closest("details.inset")) one.checked = !BY_NAME.includes(one.value);
     } else if (!changed.checked || BY_NAME.includes(changed.value)) everyTool.checked = false;
   });
   return fieldset;
