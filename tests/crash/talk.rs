@@ -177,8 +177,7 @@ impl Talk {
     fn may_not_have_begun(&self) -> bool {
         match &self.doubt {
             None => false,
-            // A new answer in another's place that had put no word on the disk replaces nothing.
-            Some(Doubt::Turn(turn)) => !turn.heard.begun || turn.replaces() && !turn.heard.committed,
+            Some(Doubt::Turn(turn)) => !turn.heard.begun || turn.may_replace_nothing(),
             Some(_) => true,
         }
     }
@@ -217,8 +216,10 @@ impl Talk {
 }
 
 impl Turn {
-    fn replaces(&self) -> bool {
-        self.question.is_none() && self.continues.is_none()
+    /// A new answer in another's place that says nothing, or has put no word on the disk, leaves the other where it is.
+    fn may_replace_nothing(&self) -> bool {
+        let replaces = self.question.is_none() && self.continues.is_none();
+        replaces && (self.heard.text.is_empty() || !self.heard.committed)
     }
 
     fn has_calls(&self) -> bool {
