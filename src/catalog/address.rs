@@ -1,7 +1,7 @@
 //! Base URLs: what one may be, where it leads, and whether that is this machine.
 //!
-//! Rule: whatever names a provider (the API, the command line, the environment, an import) has its base URL read by [`base_url`]. Rule: a base
-//! URL holds no secret, since whoever may read providers reads it.
+//! Rule: whatever names a provider (the API, the command line, the environment, an import) has its base URL read by
+//! [`base_url`]. Rule: a base URL holds no secret, since whoever may read providers reads it.
 
 use std::net::IpAddr;
 

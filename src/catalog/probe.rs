@@ -76,10 +76,10 @@ impl Catalog {
             return self.test_cassette(provider, cassette, model).await;
         }
         let model = model.or_else(|| provider.offered().next().map(|model| model.name.clone()));
-        let known = Known::default();
-        let tested = test(&self.upstreams, &self.endpoint(provider)?, &known, model.clone()).await;
+        let (endpoint, known) = (self.endpoint(provider)?, Known::default());
+        let tested = test(&self.upstreams, &endpoint, &known, model.clone()).await;
         let (report, listed) = tested.map_err(|failed| {
-            let said = known.heard();
+            let said = endpoint.heard.take_sentence();
             Error::TestFailed { failed: Box::new(failed), model, said }
         })?;
         self.keep_read(tenant, provider, listed, true).await?;
@@ -144,7 +144,7 @@ async fn test_unbounded(
 ) -> Result<Tested> {
     let started = Instant::now();
     let mut reach = Duration::ZERO;
-    let list = upstreams.read_models_of(endpoint, known, || reach = started.elapsed()).await;
+    let list = upstreams.read_models(endpoint, || reach = started.elapsed()).await;
     let listed = list.is_ok().then(|| started.elapsed());
     let list = match (list, &model) {
         (Ok(list), _) => list,

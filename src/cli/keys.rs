@@ -27,7 +27,7 @@ pub(super) struct Limit(Option<i64>);
 fn end_of(text: &str) -> std::result::Result<End, String> {
     match text {
         "never" => Ok(End(None)),
-        life => Ok(End(Some(humantime::parse_duration(life).map_err(|error| error.to_string())?))),
+        life => duration(life).map(|life| End(Some(life))),
     }
 }
 
@@ -76,7 +76,7 @@ pub(super) enum Keys {
         /// Its id or its prefix
         key: String,
         /// How long the old key works beside the new one, such as 1h, at most 7d
-        #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION", default_value = "0s")]
+        #[arg(long, value_parser = duration, value_name = "DURATION", default_value = "0s")]
         overlap: Duration,
     },
     /// Change a key

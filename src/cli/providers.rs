@@ -2,26 +2,22 @@
 
 mod set; // changes of one
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
 
 use super::{
     cassette::Played,
     globals::{Globals, block_on},
-    text::{as_flags, read_secret, table},
+    text::{as_flags, parse_price, read_key, table},
 };
 use crate::{
     catalog::{Catalog, NewCassette, NewProvider, shown},
     error::{Error, Result},
     model::upstream::Upstreams,
-    money::Pricing,
     outbound,
     seal::NewCredential,
-    secret::{Secret, trimmed},
+    secret::Secret,
     store::{
         providers::{Provider, ProviderModel},
         tools::AddedBy,
@@ -197,22 +193,6 @@ impl Add {
             })
             .collect()
     }
-}
-
-/// The key in a file, without what surrounds it.
-fn read_key(file: &Path) -> Result<String> {
-    let text = read_secret(file)?;
-    match trimmed(&text) {
-        "" => Err(Error::failed(format!("{} is empty", file.display()))),
-        key => Ok(key.to_owned()),
-    }
-}
-
-fn parse_price(text: &str) -> Result<Pricing> {
-    let parse = |text: &str| text.parse().map_err(|error| Error::invalid("--price", format!("{error}")));
-    let (input, output) =
-        text.split_once('/').ok_or_else(|| Error::invalid("--price", "must be IN/OUT, such as 0.15/0.60"))?;
-    Ok(Pricing { input: parse(input)?, output: parse(output)?, cached_input: None })
 }
 
 fn list(globals: &Globals, org: &str) -> Result<()> {

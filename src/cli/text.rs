@@ -1,4 +1,4 @@
-//! Text for people: numbers, tables, and what is wrong with a flag; and a secret's text from a file.
+//! Text for people: numbers, tables, and what is wrong with a flag; and what people write: secrets, prices, durations.
 
 use std::{
     fs::File,
@@ -10,6 +10,8 @@ use std::{
 use super::terminal::answered;
 use crate::{
     error::{Error, Invalid, Result},
+    money::Pricing,
+    secret::trimmed,
     store::file::OpenFolder,
 };
 
@@ -100,6 +102,23 @@ pub fn is_control(c: char) -> bool {
 /// A text that a terminal shows and does not obey.
 pub fn clean(text: &str) -> String {
     text.chars().map(|c| if is_control(c) && !matches!(c, '\n' | '\t') { '·' } else { c }).collect()
+}
+
+/// The key in a file, without what surrounds it.
+pub fn read_key(file: &Path) -> Result<String> {
+    let text = read_secret(file)?;
+    match trimmed(&text) {
+        "" => Err(Error::failed(format!("{} is empty", file.display()))),
+        key => Ok(key.to_owned()),
+    }
+}
+
+/// A price in US dollars per million tokens: `IN/OUT`.
+pub fn parse_price(text: &str) -> Result<Pricing> {
+    let parse = |text: &str| text.parse().map_err(|error| Error::invalid("--price", format!("{error}")));
+    let (input, output) =
+        text.split_once('/').ok_or_else(|| Error::invalid("--price", "must be IN/OUT, such as 0.15/0.60"))?;
+    Ok(Pricing { input: parse(input)?, output: parse(output)?, cached_input: None })
 }
 
 /// How long, as people write it.

@@ -1,7 +1,8 @@
 //! What surrounds a value: where it comes from, and what stands around it.
 //!
-//! Rule: every flag has its variable, but what destroys or agrees. A variable that is empty is absent, and white space, a byte order mark or quotes
-//! around its value are no part of it: files of variables come from editors, and not everything that reads them is a shell.
+//! Rule: every flag has its variable, but what destroys or agrees. A variable that is empty is absent, and white space,
+//! a byte order mark or quotes around its value are no part of it: files of variables come from editors, and not
+//! everything that reads them is a shell.
 //! Rule: a path is what it says. What a shell would have expanded is refused, before a folder of that name is made.
 
 use std::{

@@ -1,6 +1,7 @@
 //! Agents made and changed, and as they were: the last versions of each, and one of them again.
 //!
-//! Rule: a change and the version that it makes are one commit. A version is how an agent answers, not where it is found: its slug and whether it is active are none of it.
+//! Rule: a change and the version that it makes are one commit. A version is how an agent answers, not where it is
+//! found: its slug and whether it is active are none of it.
 
 use rusqlite::{Connection, named_params};
 use serde_json::{Value, json};

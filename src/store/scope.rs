@@ -30,7 +30,7 @@ pub struct Store {
 }
 
 /// Whose data: the organization, and the person who is asking.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tenant {
     /// The organization's id.
     pub org_id: String,

@@ -150,18 +150,10 @@ fn text_of(response: ureq::http::Response<ureq::Body>) -> Result<Value, Fault> {
 }
 
 fn refusal(status: u16, body: &Value) -> Fault {
-    match (body["error"]["message"].as_str(), body["error"]["details"].as_array()) {
-        (Some(message), Some(fields)) if !fields.is_empty() => {
-            let field = |it: &Value| {
-                let (field, message) =
-                    (it["field"].as_str().unwrap_or_default(), it["message"].as_str().unwrap_or_default());
-                format!("{field} {message}")
-            };
-            Fault::Refused(format!("{message}: {}", fields.iter().map(field).collect::<Vec<_>>().join("; ")))
-        }
-        (Some(message), _) => Fault::Refused(message.to_owned()),
-        (None, _) => Fault::Refused(format!("status {status}, and not from an alm server: look at --url")),
-    }
+    Fault::Refused(match body["error"]["message"].as_str() {
+        Some(message) => message.to_owned(),
+        None => format!("status {status}, and not from an alm server: look at --url"),
+    })
 }
 
 impl Events {
@@ -254,10 +246,6 @@ mod tests {
     fn a_refusal_says_what_the_server_said() {
         for (body, said) in [
             (json!({ "error": { "message": "no" } }), "no"),
-            (
-                json!({ "error": { "message": "no", "details": [{ "field": "id", "message": "is odd" }] } }),
-                "no: id is odd",
-            ),
             (json!({}), "status 502, and not from an alm server: look at --url"),
         ] {
             assert_eq!(refusal(502, &body).to_string(), said);

@@ -37,7 +37,14 @@ pub struct Door {
     pub org: Option<String>,
     /// A server of this command's own.
     pub server: Option<Server>,
-    lent: Option<(Store, Tenant, String)>,
+    pub lent: Option<Lent>,
+}
+
+/// A key that was made for one chat.
+pub struct Lent {
+    store: Store,
+    tenant: Tenant,
+    id: String,
 }
 
 impl Door {
@@ -60,22 +67,18 @@ impl Door {
         let (key, org, lent) = match named {
             Some(key) => (key, wish.org, None),
             None => {
-                let (key, tenant, lent) = lend(globals, wish.org.as_deref()).await?;
-                (key, None, Some((lent.0, tenant, lent.1)))
+                let (key, lent) = lend(globals, wish.org.as_deref()).await?;
+                (key, None, Some(lent))
             }
         };
         Ok(Door { url, key, org, server, lent })
     }
+}
 
-    /// What gives the key of this run back, if there is one.
-    pub async fn give_back(lent: Option<(Store, Tenant, String)>) -> Result<()> {
-        let Some((store, tenant, id)) = lent else { return Ok(()) };
-        store.org(&tenant).revoke_key(id, KeysOf::Own).await.map(drop)
-    }
-
-    /// The key that was made for this run.
-    pub fn take_lent(&mut self) -> Option<(Store, Tenant, String)> {
-        self.lent.take()
+impl Lent {
+    /// Revokes it.
+    pub async fn give_back(self) -> Result<()> {
+        self.store.org(&self.tenant).revoke_key(self.id, KeysOf::Own).await.map(drop)
     }
 }
 
@@ -101,7 +104,7 @@ fn running(globals: &Globals) -> Result<String> {
 }
 
 /// A key for this run, in the organization that is named or the only one there is.
-async fn lend(globals: &Globals, slug: Option<&str>) -> Result<(String, Tenant, (Store, String))> {
+async fn lend(globals: &Globals, slug: Option<&str>) -> Result<(String, Lent)> {
     let store = globals.store()?;
     let tenant = match (slug, &*store.orgs()?) {
         (Some(slug), _) => globals.tenant(&store, slug)?,
@@ -121,5 +124,5 @@ async fn lend(globals: &Globals, slug: Option<&str>) -> Result<(String, Tenant, 
     let until = Timestamp::now().plus(KEY_LIFE);
     let scopes = vec![Scope::Read, Scope::Chat];
     let row = store.org(&tenant).create_key(&new, "alm chat".into(), Env::Live, scopes, Some(until)).await?;
-    Ok((new.text, tenant, (store, row.id)))
+    Ok((new.text, Lent { store, tenant, id: row.id }))
 }

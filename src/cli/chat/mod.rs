@@ -96,6 +96,7 @@ impl Chat {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let manner = self.manner(globals.json)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
+        // Standard input may be a pipe: then there is nothing to put back.
         let terminal = tcgetattr(stdin().as_fd()).ok();
         let ended = runtime.block_on(self.serve(globals, manner));
         // Whoever was reading the terminal may have left it as an editor needs it.
@@ -129,8 +130,7 @@ impl Chat {
 
     async fn serve(self, globals: &Globals, manner: Manner) -> Result<Ended> {
         let wish = Wish { url: self.url.clone(), key_file: self.key_file.clone(), org: self.org.clone() };
-        let mut door = Door::open(wish, globals).await?;
-        let lent = door.take_lent();
+        let door = Door::open(wish, globals).await?;
         let api = Arc::new(Api::new(&door.url, door.key.clone(), door.org.clone()));
         let running = Arc::new(Running::default());
         let style = Style::of_stdout();
@@ -161,7 +161,9 @@ impl Chat {
             Some(server) => server.run(async { ended = Some(chat.await) }).await.map_err(server::Error::into_inner)?,
             None => ended = Some(chat.await),
         }
-        Door::give_back(lent).await?;
+        if let Some(lent) = door.lent {
+            lent.give_back().await?;
+        }
         Ok(ended.unwrap_or(Ended::Told))
     }
 

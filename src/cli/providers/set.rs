@@ -8,14 +8,14 @@ use crate::{
     catalog::{Catalog, ProviderChange},
     cli::{
         globals::{Globals, block_on},
-        text::{as_flags, read_secret},
+        text::{as_flags, parse_price, read_key},
     },
     error::{Error, Result},
     model::upstream::Upstreams,
     money::Pricing,
     outbound,
     seal::NewCredential,
-    secret::{Secret, trimmed},
+    secret::Secret,
     store::providers::ProviderModel,
 };
 
@@ -52,10 +52,9 @@ pub(in crate::cli) struct Set {
 impl Set {
     pub(in crate::cli) fn run(self, globals: &Globals) -> Result<()> {
         let edits = Edits::of(&self)?;
-        let text = self.api_key_file.as_deref().map(read_secret).transpose()?;
-        let key = text
-            .map(|text| NewCredential::Text(Secret::new(trimmed(&text))))
-            .or(self.api_key_env.map(NewCredential::Variable));
+        let text = self.api_key_file.as_deref().map(read_key).transpose()?;
+        let key =
+            text.map(|text| NewCredential::Text(Secret::new(text))).or(self.api_key_env.map(NewCredential::Variable));
         if key.is_none() && self.base_url.is_none() && edits.is_empty() {
             return Err(Error::failed("nothing is to change: see alm providers set --help"));
         }
@@ -117,7 +116,7 @@ impl Edits {
                 return Err(none_of("--remove-model", name));
             }
         }
-        models.extend(self.added.iter().map(|name| new_model(name)));
+        models.extend(self.added.iter().map(ProviderModel::named));
         let find = |flag: &str, name: &str| {
             let at = models.iter().position(|model| model.name == name);
             at.ok_or_else(|| none_of(flag, name))
@@ -135,11 +134,6 @@ impl Edits {
     }
 }
 
-/// A model that nothing is known of yet.
-fn new_model(name: &str) -> ProviderModel {
-    ProviderModel { name: name.into(), pricing: None, context_window: None, facts: None, is_offered: true }
-}
-
 fn none_of(flag: &str, name: &str) -> Error {
     Error::invalid(flag, format!("the provider has no model {name}: add it with --model"))
 }
@@ -151,9 +145,7 @@ fn price(text: &str) -> Result<(String, Option<Pricing>)> {
     if price == "none" {
         return Ok((model.to_owned(), None));
     }
-    let (input, output) = price.split_once('/').ok_or_else(wrong)?;
-    let parse = |text: &str| text.parse().map_err(|error| Error::invalid("--price", format!("{error}")));
-    Ok((model.to_owned(), Some(Pricing { input: parse(input)?, output: parse(output)?, cached_input: None })))
+    Ok((model.to_owned(), Some(parse_price(price)?)))
 }
 
 #[cfg(test)]
@@ -161,7 +153,7 @@ mod tests {
     use super::*;
 
     fn models(names: &[&str]) -> Vec<ProviderModel> {
-        names.iter().map(|name| new_model(name)).collect()
+        names.iter().copied().map(ProviderModel::named).collect()
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
         auth::{Caller, Read, SteppedUp, keys_refused, owners_alone},
         body::JsonBody,
         wire::{
-            check::{Checks, collapse_space},
+            check::{Checks, collapse_space, nullable},
             data::{Created, Data, Deleted, Items},
             envelope::ApiError,
             moment::Moment,
@@ -261,8 +261,8 @@ fn reach<A>(caller: &Caller<A>) -> KeysOf {
 impl KeyPatch {
     fn checked(self) -> Result<KeyChange> {
         let name = self.name.as_deref().map(collapse_space);
-        let expires_at = maybe(self.expires_at).map(|end| end.map(|end| end.0));
-        let monthly_limit = maybe(self.monthly_limit_microcents);
+        let expires_at = nullable(self.expires_at).map(|end| end.map(|end| end.0));
+        let monthly_limit = nullable(self.monthly_limit_microcents);
         let mut checks = Checks::default();
         if let Some(name) = &name {
             checks.chars("name", name, 1..=key::NAME_CHARS_MAX);
@@ -272,15 +272,6 @@ impl KeyPatch {
             checks.range("monthlyLimitMicrocents", limit, 0..=AMOUNT_USD_MAX * USD);
         }
         checks.done().map(|()| KeyChange { name, expires_at, monthly_limit })
-    }
-}
-
-/// A field that may be `null`: absent, none, or a value.
-fn maybe<T>(field: MaybeUndefined<T>) -> Option<Option<T>> {
-    match field {
-        MaybeUndefined::Undefined => None,
-        MaybeUndefined::Null => Some(None),
-        MaybeUndefined::Value(value) => Some(Some(value)),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     http::{
         auth::{Caller, Owner},
         wire::{
-            check::page_limit,
+            check::{moment, page_limit},
             data::{Data, Items},
             envelope::ApiError,
             moment::Moment,
@@ -19,7 +19,6 @@ use crate::{
         audit::{AuditEntry, AuditFilter, Kind},
         via,
     },
-    time::Timestamp,
 };
 
 /// Something that was done.
@@ -84,8 +83,8 @@ impl AuditApi {
         let filter = AuditFilter {
             kind: kind.0.map(known).transpose()?,
             user_id: user_id.0,
-            from: from.0.map(|text| time("from", &text)).transpose()?,
-            to: to.0.map(|text| time("to", &text)).transpose()?,
+            from: moment("from", from.0)?,
+            to: moment("to", to.0)?,
         };
         let page = caller.scan(move |org| org.audit_entries(&filter, limit, cursor.0.as_deref())).await?;
         Ok(Data::of(&Items::page(page, AuditItem::from)))
@@ -98,10 +97,6 @@ fn known(kind: String) -> Result<String> {
     }
     let words = Kind::ALL.map(Kind::as_str).join(", ");
     Err(Error::invalid("kind", format!("must be one of {words}, or the word before a dot")))
-}
-
-fn time(field: &str, text: &str) -> Result<Timestamp> {
-    Timestamp::parse(text).ok_or_else(|| Error::invalid(field, "must be a time such as 2026-11-23T14:00:00.000Z"))
 }
 
 impl From<AuditEntry> for AuditItem {

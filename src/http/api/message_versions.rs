@@ -7,11 +7,11 @@ use poem_openapi::{
 };
 
 use super::{
-    messages::{Message, PAGE_BYTES_MAX, PAGE_SIZE_INLINE_MAX, check_page_size, json_text, write_message},
+    messages::{Message, PAGE_BYTES_MAX, check_page_size, json_text, read_page, write_message},
     tags::Tag,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     http::{
         auth::{Caller, Chat, ReadOrChat},
         body::JsonBody,
@@ -22,7 +22,7 @@ use crate::{
     },
     store::{
         Org,
-        messages::{self as stored, MessagePage, Oversize, PageEnd},
+        messages::{self as stored, MessagePage, PageEnd},
     },
     turn::answers,
 };
@@ -82,16 +82,7 @@ impl MessageVersions {
             let page = MessagePage { cursor, page_size, newest_first: false, bytes_max, oversize };
             write_versions(org, &id, &message_id, &page)
         };
-        let at_once = page.clone();
-        let found = match page_size > PAGE_SIZE_INLINE_MAX {
-            true => caller.scan(move |org| at_once(&org, Oversize::Left)).await?,
-            false => at_once(&caller.org(), Oversize::Left)?,
-        };
-        if let Some(found) = found {
-            return Ok(found);
-        }
-        let page = caller.large(move |org| page(&org, Oversize::Shown)).await?;
-        Ok(page.ok_or_else(|| Error::internal("a page was not read"))?)
+        Ok(read_page(&caller, page_size, page).await?)
     }
 
     /// Let a version stand again

@@ -38,7 +38,7 @@ use crate::{
 const PAGE_SIZE_DEFAULT: i64 = 100;
 const PAGE_SIZE_MAX: i64 = 500;
 /// A page of more messages than this is read off the threads of the requests.
-pub(super) const PAGE_SIZE_INLINE_MAX: usize = 200;
+const PAGE_SIZE_INLINE_MAX: usize = 200;
 /// Where a page ends early: messages may hold whole files. One that is larger is a page of its own, and is written off those threads.
 pub(super) const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -222,16 +222,7 @@ impl Messages {
                 None => write_page(org, &id, &page),
             }
         };
-        let at_once = page.clone();
-        let found = match page_size > PAGE_SIZE_INLINE_MAX {
-            true => caller.scan(move |org| at_once(&org, Oversize::Left)).await?,
-            false => at_once(&caller.org(), Oversize::Left)?,
-        };
-        if let Some(found) = found {
-            return Ok(found);
-        }
-        let page = caller.large(move |org| page(&org, Oversize::Shown)).await?;
-        Ok(page.ok_or_else(|| Error::internal("a page was not read"))?)
+        Ok(read_page(&caller, page_size, page).await?)
     }
 
     /// Append a message without a reply
@@ -259,6 +250,24 @@ fn appended(session_id: &str, message: &stored::Message, is_new: bool) -> Create
         true => CreatedOrExisting::Created(Data::written(write)),
         false => CreatedOrExisting::Existing(Data::written(write)),
     }
+}
+
+/// Reads a page where one of its size is read: what is too large for there, `None`, among the few that are in memory at once.
+pub(super) async fn read_page<T: Send + 'static>(
+    caller: &Caller<ReadOrChat>,
+    page_size: usize,
+    read: impl Fn(&Org<'_>, Oversize) -> Result<Option<T>> + Clone + Send + 'static,
+) -> Result<T> {
+    let at_once = read.clone();
+    let page = match page_size > PAGE_SIZE_INLINE_MAX {
+        true => caller.scan(move |org| at_once(&org, Oversize::Left)).await?,
+        false => at_once(&caller.org(), Oversize::Left)?,
+    };
+    if let Some(page) = page {
+        return Ok(page);
+    }
+    let page = caller.large(move |org| read(&org, Oversize::Shown)).await?;
+    page.ok_or_else(|| Error::internal("a page was not read"))
 }
 
 pub(super) fn check_page_size(page_size: Option<i64>) -> Result<usize> {

@@ -29,6 +29,7 @@ use crate::{
         auth::{Caller, Owner, OwnerSteppedUp, Read},
         body::JsonBody,
         wire::{
+            check::nullable,
             data::{Created, Data, Deleted, Items},
             envelope::ApiError,
         },
@@ -301,11 +302,7 @@ impl TryFrom<ProviderPatch> for catalog::ProviderChange {
             headers: patch.headers.map(|headers| headers.into_iter().collect()),
             models: patch.models.map(read_models).transpose()?,
             paid_elsewhere: patch.paid_elsewhere,
-            system_anywhere: match patch.system_anywhere {
-                MaybeUndefined::Undefined => None,
-                MaybeUndefined::Null => Some(None),
-                MaybeUndefined::Value(anywhere) => Some(Some(anywhere)),
-            },
+            system_anywhere: nullable(patch.system_anywhere),
         })
     }
 }

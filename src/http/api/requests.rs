@@ -14,14 +14,13 @@ use crate::{
     http::{
         auth::{Caller, Read},
         wire::{
-            check::page_limit,
+            check::{moment, page_limit},
             data::{Data, Items},
             envelope::ApiError,
             moment::Moment,
         },
     },
     store::requests::{self as stored, RequestFilter},
-    time::Timestamp,
 };
 
 /// A request that asked a model.
@@ -175,11 +174,6 @@ impl Requests {
 /// The one person whose requests the caller may see; absent: everybody's.
 fn whose(caller: &Caller<Read>) -> Option<String> {
     (!caller.is_owner).then(|| caller.tenant.user_id.clone())
-}
-
-fn moment(field: &str, text: Option<String>) -> Result<Option<Timestamp>> {
-    let wrong = || Error::invalid(field, "must be a time such as 2026-11-23T14:00:00.000Z");
-    text.map(|text| Timestamp::parse(&text).ok_or_else(wrong)).transpose()
 }
 
 /// What a request was answered with of which the log has no number: a reply, or what its code says.

@@ -15,14 +15,13 @@ use crate::{
     http::{
         auth::{Caller, Read},
         wire::{
-            check::page_limit,
+            check::{moment, page_limit},
             data::{Data, Items},
             envelope::ApiError,
             moment::{Moment, StoredJson},
         },
     },
     store::tool_calls::{self as stored, CallFilter},
-    time::Timestamp,
 };
 
 /// A call of a tool.
@@ -134,11 +133,6 @@ impl ToolCalls {
 same_words!(
     ToolCallStatus = stored::CallStatus { Waiting, Approved, Denied, Withdrawn, Called, Done, Failed, Unknown }
 );
-
-fn moment(field: &str, text: Option<String>) -> Result<Option<Timestamp>> {
-    let wrong = || Error::invalid(field, "must be a time such as 2026-11-23T14:00:00.000Z");
-    text.map(|text| Timestamp::parse(&text).ok_or_else(wrong)).transpose()
-}
 
 impl From<stored::ToolCall> for ToolCall {
     fn from(call: stored::ToolCall) -> Self {

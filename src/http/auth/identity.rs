@@ -56,7 +56,7 @@ impl Identity {
     pub fn keep(request: &mut Request) -> Result<Self> {
         let identity = Self::of(request)?;
         if let (Some(asking), Some(who)) = (request.data::<Asking>(), identity.asking()) {
-            asking.0.get_or_init(|| who);
+            asking.who.get_or_init(|| who);
         }
         request.set_data(identity.clone());
         Ok(identity)
@@ -110,14 +110,23 @@ fn note_use(app: &App, request: &Request, holder: &KeyHolder) {
     }
 }
 
-/// Whose request turned out to ask a model, for the log of those that are refused.
-#[derive(Clone, Default)]
-pub struct Asking(Arc<OnceLock<(Tenant, Option<String>)>>);
+/// A request that asks a model, and whose it turned out to be: for the log of those that are refused.
+#[derive(Clone)]
+pub struct Asking {
+    /// What the log calls its path.
+    pub route: &'static str,
+    who: Arc<OnceLock<(Tenant, Option<String>)>>,
+}
 
 impl Asking {
+    /// One of nobody known as yet.
+    pub fn at(route: &'static str) -> Self {
+        Asking { route, who: Arc::default() }
+    }
+
     /// The tenant, and the key's id; absent if nobody known asked.
     pub fn who(&self) -> Option<(Tenant, Option<String>)> {
-        self.0.get().cloned()
+        self.who.get().cloned()
     }
 }
 

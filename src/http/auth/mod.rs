@@ -18,13 +18,13 @@ pub use self::access::{
 };
 use self::{
     access::Shown,
-    identity::{Identity, Speaker, app_of, named_org, presented_key, signed_in},
+    identity::{Asking, Identity, Speaker, app_of, named_org, presented_key, signed_in},
 };
 use crate::{
     error::{Error, Result},
     http::{
         state::App,
-        wire::{asking, envelope::ApiError, request_id::RequestId},
+        wire::{envelope::ApiError, request_id::RequestId},
     },
     key::{Env, Scope},
     store::{
@@ -214,7 +214,7 @@ pub fn identify<A: Access>(request: &Request) -> Result<Caller<A>> {
     let claim = request.data::<Claim>().cloned();
     let Known { access, tenant, env, reads, writes, key_id, is_owner } = known(request)?;
     Speaker::tell(request, &tenant.user_id);
-    let route = asking::route(request.original_uri().path()).unwrap_or_default();
+    let route = request.data::<Asking>().map_or("", |asking| asking.route);
     Ok(Caller { access, app, tenant, env, reads, writes, key_id, is_owner, request_id, route, claim })
 }
 

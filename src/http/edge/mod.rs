@@ -89,8 +89,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         request.set_data(request_id.clone());
         request.set_data(self.app.clone());
         let asking = asking::route(request.uri().path()).filter(|_| method == Method::POST);
-        let asking = asking.map(|route| (route, Asking::default(), Timestamp::now()));
-        if let Some((_, asking, _)) = &asking {
+        let asking = asking.map(|route| (Asking::at(route), Timestamp::now()));
+        if let Some((asking, _)) = &asking {
             request.set_data(asking.clone());
         }
         // Of the highest level, so that a cause is logged under its request whatever RUST_LOG leaves out.
@@ -108,8 +108,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
         tracing::debug!(%method, path = %pattern, status, ms, %request_id, "request");
         count(&self.app.metrics, &method, pattern, status);
-        if let (Some((route, asking, at)), 400..) = (asking, status) {
-            self.note_refused(&asking, Came { request_id: request_id.as_str().to_owned(), route }, at, status);
+        if let (Some((asking, at)), 400..) = (asking, status) {
+            let came = Came { request_id: request_id.as_str().to_owned(), route: asking.route };
+            self.note_refused(&asking, came, at, status);
         }
         Ok(response)
     }

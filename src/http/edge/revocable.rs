@@ -11,7 +11,7 @@ use poem::{
 use crate::{
     http::{
         auth::identity::{Identity, app_of},
-        state::key_readers::{self, KeyReader},
+        state::readers::{Reader, Who},
         wire::{envelope::ApiError, stream::EVENT_STREAM},
     },
     turn::chunk::{Chunk, DONE},
@@ -26,29 +26,29 @@ impl Endpoint for Revocable {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let app = app_of(&request).map_err(ApiError)?.clone();
         // A caller who cannot be told is refused by the operation itself.
-        let key_id = match Identity::keep(&mut request) {
-            Ok(Identity::Key(holder)) => Some(holder.key_id),
-            Ok(Identity::Person(_, Some(member))) => Some(key_readers::of_person(&member.tenant)),
+        let who = match Identity::keep(&mut request) {
+            Ok(Identity::Key(holder)) => Some(Who::Key(holder.key_id)),
+            Ok(Identity::Person(_, Some(member))) => Some(Who::Person(member.tenant)),
             _ => None,
         };
         let mut response = self.0.call(request).await?;
         let streams = response.headers().get(header::CONTENT_TYPE) == Some(&HeaderValue::from_static(EVENT_STREAM));
-        if let Some(key_id) = key_id.filter(|_| streams) {
+        if let Some(who) = who.filter(|_| streams) {
             let body = response.take_body();
-            response.set_body(until_revoked(body, app.key_readers.open(key_id)));
+            response.set_body(until_revoked(body, app.readers.open(who)));
         }
         Ok(response)
     }
 }
 
 /// The stream, or what there is of it when the key ends and the words that end it.
-fn until_revoked(body: Body, reader: KeyReader) -> Body {
+fn until_revoked(body: Body, reader: Reader) -> Body {
     let stream = stream::unfold(Some((body.into_bytes_stream(), reader)), async |state| {
         let (mut body, mut reader) = state?;
         tokio::select! {
             biased;
             piece = body.next() => piece.map(|piece| (piece, Some((body, reader)))),
-            () = reader.revoked() => Some((Ok(last_words()), None)),
+            () = reader.ended() => Some((Ok(last_words()), None)),
         }
     });
     Body::from_bytes_stream(stream)

@@ -23,6 +23,7 @@ use self::{
 use super::{
     auth::{self, Caller, Program, cookie},
     body,
+    state::readers::Who,
     wire::{
         data::{AnswerBytes, JSON, json_of},
         envelope::ApiError,
@@ -188,7 +189,7 @@ async fn called(era: Era, id: Value, call: Call, caller: Caller<Program>, header
         let result = call.run(&caller, None).await;
         return whole(StatusCode::OK, &answer(id, Ok(era.complete(result))), headers);
     }
-    let reader = caller.key_id.clone().map(|key_id| caller.app.key_readers.open(key_id));
+    let reader = caller.key_id.clone().map(|key_id| caller.app.readers.open(Who::Key(key_id)));
     let (notes, news) = Notes::new();
     let work = async move { answer(id, Ok(era.complete(call.run(&caller, Some(notes)).await))) };
     streamed(stream::events(work, news, reader))

@@ -17,7 +17,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::http::state::key_readers::KeyReader;
+use crate::http::state::readers::Reader;
 
 /// Silence after which a client gets a comment, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -60,7 +60,7 @@ struct Waiting {
     work: Pin<Box<dyn Future<Output = Value> + Send>>,
     news: Receiver<Value>,
     /// The stream ends with its key.
-    reader: Option<KeyReader>,
+    reader: Option<Reader>,
     opened: bool,
 }
 
@@ -68,7 +68,7 @@ struct Waiting {
 pub fn events(
     work: impl Future<Output = Value> + Send + 'static,
     news: Receiver<Value>,
-    reader: Option<KeyReader>,
+    reader: Option<Reader>,
 ) -> Body {
     let waiting = Waiting { work: Box::pin(work), news, reader, opened: false };
     let stream = stream::unfold(Some(waiting), async |waiting| {
@@ -95,9 +95,9 @@ impl Waiting {
     }
 }
 
-async fn revoked(reader: &mut Option<KeyReader>) {
+async fn revoked(reader: &mut Option<Reader>) {
     match reader {
-        Some(reader) => reader.revoked().await,
+        Some(reader) => reader.ended().await,
         None => std::future::pending().await,
     }
 }

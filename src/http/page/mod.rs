@@ -1,11 +1,13 @@
-//! The pages: `/setup`, `/login`, `/invite` and `/{org}/settings`, and the one that says that nothing is here, from this binary alone.
+//! The pages: `/setup`, `/login`, `/invite` and `/{org}/settings`, and the one that says that nothing is here, from
+//! this binary alone.
 //!
-//! `files/` holds them: plain HTML, CSS and ES modules, as they are served but for comments. Reading order there: `settings.js`, `lib/api.js`,
-//! `lib/dom.js`, then `sections/`, a module or a folder for each; `chat/` is the playground, and `chat/marked/` and
-//! `chat/temml/` are vendored, their READMEs say from where.
+//! `files/` holds them: plain HTML, CSS and ES modules, as they are served but for comments. Reading order there:
+//! `settings.js`, `lib/api.js`, `lib/dom.js`, then `sections/`, a module or a folder for each; `chat/` is the
+//! playground, and `chat/marked/` and `chat/temml/` are vendored, their READMEs say from where.
 //!
-//! Rule: a page makes no request to any other host, runs no inline script, and makes no HTML out of text; its content security
-//! policy holds the browser to all three. Rule: the pages hold no data, so anyone may have them: what they show comes from the API.
+//! Rule: a page makes no request to any other host, runs no inline script, and makes no HTML out of text; its content
+//! security policy holds the browser to all three. Rule: the pages hold no data, so anyone may have them: what they
+//! show comes from the API.
 //! Deliberately absent: a build step.
 
 use std::sync::LazyLock;

@@ -17,9 +17,9 @@ use super::{
     counters::Metrics,
     hosts::Hosts,
     in_flight::InFlight,
-    key_readers::{KeyReaders, person_of},
     proxies::Proxies,
     rate_limit::RateLimit,
+    readers::{Readers, Who},
     refusals::Refusals,
     setup_code::SetupCode,
     throttle::Throttle,
@@ -76,7 +76,7 @@ pub struct App {
     /// Passwords and setup codes that were wrong.
     pub throttle: Throttle,
     pub in_flight: InFlight,
-    pub key_readers: Arc<KeyReaders>,
+    pub readers: Arc<Readers>,
     /// Refused requests, as far as the log lists them.
     pub refusals: Refusals,
 }
@@ -126,7 +126,7 @@ impl App {
             failed_keys: RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
             throttle: Throttle::default(),
             in_flight: InFlight::default(),
-            key_readers: Arc::default(),
+            readers: Arc::default(),
             refusals: Refusals::default(),
         }
     }
@@ -134,20 +134,20 @@ impl App {
     /// Ends what revoked keys read, and stops what they asked for; and what people read who were removed. Another process may do
     /// that, so this is asked again and again; it costs a look-up for each key and person that reads or asks now.
     pub fn end_revoked(&self) {
-        let mut readers = self.key_readers.ids();
-        readers.extend(self.engine.asking_keys());
-        readers.sort_unstable();
-        readers.dedup();
-        for id in readers {
-            let ended = match person_of(&id) {
-                Some(tenant) => self.store.is_member(&tenant).map(|is_member| !is_member),
-                None => self.store.is_revoked(&id),
+        let mut all = self.readers.all();
+        all.extend(self.engine.asking_keys().into_iter().map(Who::Key));
+        for who in all {
+            let is_over = match &who {
+                Who::Key(id) => self.store.is_revoked(id),
+                Who::Person(tenant) => self.store.is_member(tenant).map(|is_member| !is_member),
             };
-            match ended {
+            match is_over {
                 Ok(false) => {}
                 Ok(true) => {
-                    self.engine.stop_asked_by(&id);
-                    self.key_readers.end(&id);
+                    if let Who::Key(id) = &who {
+                        self.engine.stop_asked_by(id);
+                    }
+                    self.readers.end(&who);
                 }
                 Err(error) => return tracing::warn!(%error, "cannot see which keys are revoked"),
             }

@@ -2,9 +2,13 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
+use poem_openapi::types::MaybeUndefined;
 use serde_json::Value;
 
-use crate::error::{Error, Invalid, Result};
+use crate::{
+    error::{Error, Invalid, Result},
+    time::Timestamp,
+};
 
 /// Rows of a page that says nothing else.
 const LIMIT_DEFAULT: i64 = 50;
@@ -60,6 +64,21 @@ pub fn page_limit(limit: Option<i64>) -> Result<usize> {
     let mut checks = Checks::default();
     checks.range("limit", limit, 1..=LIMIT_MAX);
     checks.done().map(|()| limit as usize)
+}
+
+/// A field of a change that may be `null`: absent, nothing, or a value.
+pub fn nullable<T>(field: MaybeUndefined<T>) -> Option<Option<T>> {
+    match field {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => Some(Some(value)),
+    }
+}
+
+/// A moment of a query: RFC 3339.
+pub fn moment(field: &str, text: Option<String>) -> Result<Option<Timestamp>> {
+    let wrong = || Error::invalid(field, "must be a time such as 2026-11-23T14:00:00.000Z");
+    text.map(|text| Timestamp::parse(&text).ok_or_else(wrong)).transpose()
 }
 
 /// A client's own object, as the text that is stored.

@@ -126,19 +126,18 @@ impl Upstreams {
                 Ok(response) => break response,
                 Err(unanswered) => unanswered,
             };
-            endpoint.heard.note(&said);
             let change = failure.status().and_then(|status| repair(status, &said, request, &dialect));
             if let Some(Repair::Omit { field, .. }) = &change
                 && is_needed(request, *field)
             {
                 recorded::refused(recording, head, &said);
-                hear(known, endpoint, &said);
+                hear(endpoint, &said);
                 return Err(field.refused(&endpoint.who()));
             }
             let Some(change) = change.filter(|_| repairs < REPAIRS_MAX) else {
                 tracing::warn!(authority, ?failure, "a provider did not reply");
                 recorded::refused(recording, head, &said);
-                hear(known, endpoint, &said);
+                hear(endpoint, &said);
                 if let Failure::TooLong(TooLong { window: Some(tokens), .. }) = failure {
                     known.learn(Lesson::Window { tokens });
                 }
@@ -190,13 +189,13 @@ impl Upstreams {
     }
 
     /// The list at `/models`; `reached` is called when the provider begins to answer.
-    async fn model_list(&self, endpoint: &Endpoint, known: &Known, reached: impl FnOnce()) -> Result<Value> {
+    async fn model_list(&self, endpoint: &Endpoint, reached: impl FnOnce()) -> Result<Value> {
         let authority = endpoint.authority()?;
         let http = endpoint.request(Method::GET, "/models", Vec::new())?;
         let list = async {
             let response = self.send(endpoint, &authority, http, &mut |_| ()).await;
             let response = response.map_err(|unanswered| {
-                hear(known, endpoint, &unanswered.said);
+                hear(endpoint, &unanswered.said);
                 unanswered.failure
             })?;
             reached();
@@ -295,14 +294,6 @@ impl Upstreams {
 }
 
 /// Notes what a refusal said, without secrets.
-fn hear(known: &Known, endpoint: &Endpoint, said: &str) {
-    known.hear(&Scrubber::new(endpoint.secrets()).masked(words(said).as_deref().unwrap_or(said)));
-}
-
-/// The sentence in an error's document, where it has one.
-fn words(said: &str) -> Option<String> {
-    let document: Value = serde_json::from_str(said).ok()?;
-    let error = document.get("error").unwrap_or(&document);
-    let text = error.get("message").unwrap_or(error).as_str()?;
-    Some(text.to_owned())
+fn hear(endpoint: &Endpoint, said: &str) {
+    endpoint.heard.note(&Scrubber::new(endpoint.secrets()).masked(said));
 }

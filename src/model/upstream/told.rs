@@ -1,7 +1,7 @@
 //! What servers tell of their models: the window, and whether they can call tools and see images.
 //!
-//! Rule: the list of models is asked first and is enough for most. What only a server's own routes tell is asked of servers that show which
-//! one they are, shortly, and its absence is no failure.
+//! Rule: the list of models is asked first and is enough for most. What only a server's own routes tell is asked of
+//! servers that show which one they are, shortly, and its absence is no failure.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    model::{facts::Said, known::Known},
+    model::facts::Said,
     outbound::{Connection, http::Method},
     time::Timestamp,
 };
@@ -76,23 +76,13 @@ fn window(value: &Value) -> Option<u32> {
 impl Upstreams {
     /// The model ids that the provider lists at `/models`, in its order.
     pub async fn list_models(&self, endpoint: &Endpoint) -> Result<Vec<String>> {
-        let list = self.model_list(endpoint, &Known::default(), || ()).await?;
+        let list = self.model_list(endpoint, || ()).await?;
         Ok(listed(&list, Timestamp::now()).unwrap_or_default().into_iter().map(|model| model.name).collect())
     }
 
     /// The models that a provider lists, in its order, with what it tells of them; `reached` is called when it begins to answer.
     pub async fn read_models(&self, endpoint: &Endpoint, reached: impl FnOnce()) -> Result<Vec<Listed>> {
-        self.read_models_of(endpoint, &Known::default(), reached).await
-    }
-
-    /// The same; `known` hears what the provider says if it refuses.
-    pub async fn read_models_of(
-        &self,
-        endpoint: &Endpoint,
-        known: &Known,
-        reached: impl FnOnce(),
-    ) -> Result<Vec<Listed>> {
-        let list = self.model_list(endpoint, known, reached).await?;
+        let list = self.model_list(endpoint, reached).await?;
         let mut models = listed(&list, Timestamp::now()).unwrap_or_default();
         let native = endpoint.native();
         // What has come by then stays.

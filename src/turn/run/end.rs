@@ -50,8 +50,9 @@ impl Run {
             // Programs are always told numbers: ours, where the upstream gave none.
             metadata["usage"] = usage_json(&self.bill.usage());
         }
-        if let (Outcome::Failed, Some(error)) = (outcome, self.error_of(&ended)) {
-            metadata::note_error(&mut metadata, &error);
+        let error = self.error_of(&ended);
+        if let (Outcome::Failed, Some(error)) = (outcome, &error) {
+            metadata::note_error(&mut metadata, error);
         }
         let is_kept = self.begun.session.is_some() && !parts.is_empty();
         let message = is_kept.then(|| NewMessage {
@@ -63,7 +64,7 @@ impl Run {
             parts: Value::Array(parts).to_string(),
         });
         self.services.stats.count(outcome, &self.bill.usage());
-        let ending = self.ending(&ended, is_open, &metadata);
+        let ending = self.ending(error, is_open, &metadata);
         let noted = self.noted(&ended);
         let stored = self.store(outcome, message, ending, noted).await;
         let (failure, own) = match (stored, ended) {
@@ -178,8 +179,7 @@ impl Run {
     }
 
     /// How a response ended, for those who read it later.
-    fn ending(&self, ended: &Ended, is_open: bool, metadata: &Value) -> Option<String> {
-        let error = self.error_of(ended);
+    fn ending(&self, error: Option<ErrorData>, is_open: bool, metadata: &Value) -> Option<String> {
         (self.asker.by == By::Responses).then(|| Ending::new(error, is_open, metadata).to_text())
     }
 

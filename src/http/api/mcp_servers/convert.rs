@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use poem_openapi::types::MaybeUndefined;
-
 use super::{
     super::secrets::{self, SecretSource},
     wire::{McpServer, McpServerPatch, McpStage, McpTest, McpToolFault, McpToolSummary, NewMcpServer, ServerState},
 };
 use crate::{
     error::{Error, Result},
-    http::wire::moment::StoredJson,
+    http::wire::{check::nullable, moment::StoredJson},
     store::mcp as stored,
     tools::{
         connect::{NewServer, ON_THE_MACHINE, Place, ServerChange},
@@ -141,11 +139,7 @@ impl TryFrom<McpServerPatch> for ServerChange {
             new_tools: patch.new_tools.map(Into::into),
             timeout_ms: patch.timeout_ms,
             handshake_ms: patch.handshake_ms,
-            idle_stop_minutes: match patch.idle_stop_minutes {
-                MaybeUndefined::Undefined => None,
-                MaybeUndefined::Null => Some(None),
-                MaybeUndefined::Value(minutes) => Some(Some(minutes)),
-            },
+            idle_stop_minutes: nullable(patch.idle_stop_minutes),
             use_instructions: patch.use_instructions,
             is_active: patch.is_active,
         })

@@ -85,11 +85,9 @@ async function start() {
 function ways() {
   const next = theme() === "dark" ? "light" : "dark";
   return [
-    ...Object.entries(SECTIONS).map(([name, { title }]) => ({
-      kind: "Section",
-      text: title,
-      run: () => (location.hash = `#${name}`),
-    })),
+    ...links
+      .filter((link) => !link.hidden)
+      .map((link) => ({ kind: "Section", text: link.textContent, run: () => (location.hash = link.hash) })),
     { kind: "Action", text: "New chat", run: () => (location.hash = "#sessions/new") },
     { kind: "Action", text: `Use ${next} colours`, run: () => setTheme(next) },
     { kind: "Action", text: "Show the keys", run: showKeys },
