@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Reply},
-    fake_model::{Answer, FakeModel, nobody},
+    fake_model::{Answer, FakeModel, delta, finish, nobody},
     harness::{App, ModelSpec, until, user},
 };
 
@@ -356,7 +356,11 @@ fn an_answer_comes_as_events_with_news_of_it_where_the_client_reads_them() {
 
 #[test]
 fn a_client_that_leaves_does_not_end_the_answer() {
-    let model = FakeModel::start([Answer::text("Half").wait().chunk(json!({})).done()]);
+    let model = FakeModel::start([Answer::empty()
+        .chunk(delta(json!({ "content": "Half" })))
+        .wait()
+        .chunk(finish("stop"))
+        .done()]);
     let app = App::shared();
     let acme = app.org_asking("acme", &model).header("accept", "text/event-stream, application/json");
     let params = json!({

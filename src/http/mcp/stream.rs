@@ -88,10 +88,16 @@ impl Waiting {
         tokio::select! {
             biased;
             Some(note) = self.news.recv() => Some((event(&note), Some(self))),
-            answer = &mut self.work => Some((event(&answer), None)),
+            answer = &mut self.work => Some((self.last(&answer), None)),
             () = revoked(&mut self.reader) => None,
             () = sleep(KEEP_ALIVE) => Some((Bytes::from_static(b": keep-alive\n\n"), Some(self))),
         }
+    }
+
+    /// The answer, behind the news that came with it.
+    fn last(&mut self, answer: &Value) -> Bytes {
+        let news = std::iter::from_fn(|| self.news.try_recv().ok()).map(|note| event(&note));
+        news.chain([event(answer)]).collect::<Vec<_>>().concat().into()
     }
 }
 
@@ -144,6 +150,18 @@ mod tests {
         let all: Vec<_> = read(async { json!({}) }, news).skip(1).collect().await;
         assert_eq!(all.len(), 2, "three within a moment are one: {all:?}");
         assert!(all[0].contains(r#""progress":1,"message":"session s1: 1 characters""#), "{}", all[0]);
+    }
+
+    #[tokio::test]
+    async fn news_of_an_answer_that_is_there_at_once_come_before_it() {
+        let (notes, news) = Notes::new();
+        let work = async move {
+            notes.progress(&json!("t"), "s1", 0);
+            json!({ "id": 1 })
+        };
+        let all: String = read(work, news).skip(1).collect().await;
+        assert_eq!(all.matches("event: message").count(), 2, "{all}");
+        assert!(all.find("session s1").unwrap() < all.find(r#""id":1"#).unwrap(), "{all}");
     }
 
     #[test]
