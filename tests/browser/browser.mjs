@@ -17,6 +17,9 @@ export const SCREENS = {
   wide: { width: 1920, height: 1080 },
 };
 
+/** How long anything may take before a test gives up on it. */
+const PATIENCE_MS = 90_000;
+
 /**
  * Runs `use(page)` in a browser with an empty profile. Afterwards it must have asked no host but that of `base`, broken no
  * content security policy and thrown no error. `use` is given what was seen of that, for the test that provokes it.
@@ -30,6 +33,7 @@ export async function withPage(base, use, { screen = "desktop", ...options } = {
     baseURL: base,
     ...options,
   });
+  browser.setDefaultTimeout(PATIENCE_MS);
   try {
     if (process.env.ALM_PAGE_FILES) await fromDisk(browser, process.env.ALM_PAGE_FILES);
     const seen = { otherHosts: [], violations: [], errors: [] };

@@ -48,9 +48,9 @@ const READERS: usize = 40;
 const PAGE_MIB: usize = 8;
 /// The window of such a reader.
 const SLOW_WINDOW_BYTES: usize = 4 * 1024;
-/// What their pages take: half of 256 MiB is one person's, and four more may be read and written, of 32 MiB each, before they are
-/// refused. Without a bound it would be 640.
-const PAGES_BYTES_MAX: u64 = 300 * MIB;
+/// What their pages take: half of 256 MiB is one person's, four more may be read and written, of 32 MiB each, before they are
+/// refused, and the allocator gives back late what four others took. Without a bound it would be 640 and more.
+const PAGES_BYTES_MAX: u64 = 384 * MIB;
 
 /// A figure of the server's memory, in bytes.
 fn memory(app: &App, figure: &str) -> u64 {

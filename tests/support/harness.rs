@@ -32,7 +32,7 @@ use tempfile::TempDir;
 use super::{client::Client, fake_model::FakeModel};
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks at something that is about to become true.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// Variables of the one who runs the tests that must not reach the server.
