@@ -107,6 +107,17 @@ pub fn generate(env: Env) -> Result<NewKey> {
     Ok(NewKey { hash: hash(&text), prefix: text[..PREFIX_CHARS].to_owned(), text })
 }
 
+/// The key that somebody has made: `alm_live_` or `alm_test_`, and as many digits as a key of ours has.
+pub fn given(text: &str) -> Option<(Env, NewKey)> {
+    let (env, digits) = text.strip_prefix("alm_")?.split_once('_')?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if digits.len() != 2 * KEY_BYTES || !digits.bytes().all(is_digit) {
+        return None;
+    }
+    let new = NewKey { hash: hash(text), prefix: text[..PREFIX_CHARS].to_owned(), text: text.to_owned() };
+    Some((Env::parse(env)?, new))
+}
+
 /// Makes the secret of a browser, or of a setup link. [`hash`] is what is kept of it.
 pub fn generate_token() -> Result<String> {
     random_hex::<TOKEN_BYTES>()

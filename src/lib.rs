@@ -51,8 +51,8 @@
 #![warn(missing_docs)]
 
 pub use server::{
-    ApiKey, Approval, Builder, Error, ErrorKind, Handle, ModelFile, Organization, Provider, Scopes, Server, Tool,
-    ToolCall, ToolSpec,
+    ApiKey, Approval, Builder, Error, ErrorKind, Handle, ModelFile, Organization, Provider, Provisioned, Scopes,
+    Server, Tool, ToolCall, ToolSpec,
 };
 
 // The map, in reading order. `schema.sql` comes before all of it.

@@ -1,7 +1,7 @@
 //! The command line: one file per command.
 //!
 //! Rule: what a program would read goes to standard output, everything else to standard error. Exit codes: 0 done,
-//! 1 failed, 2 called wrongly. No secret is an argument: it comes from a file or from the environment.
+//! 1 failed, 2 called wrongly, 3 to 6 why there is no server ([`exit_code`]). No secret is an argument: it comes from a file or from the environment.
 
 use std::process::ExitCode;
 
@@ -44,6 +44,7 @@ mod record;
 mod restore;
 mod serve;
 mod sessions;
+mod sidecar;
 mod terminal;
 mod text;
 mod tools;
@@ -51,8 +52,8 @@ mod transfer;
 mod usage;
 mod variables;
 
-use globals::Globals;
-use variables::with_variables;
+use self::{globals::Globals, variables::with_variables};
+use crate::error::{Error, Reason};
 
 /// A private agent platform in one binary and one SQLite file.
 #[derive(Debug, Parser)]
@@ -182,11 +183,22 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::fail(&error);
-            ExitCode::FAILURE
+            exit_code(&error)
         }
     };
     log::finish();
     code
+}
+
+/// What a program that ran the command learns of why it failed.
+fn exit_code(error: &Error) -> ExitCode {
+    ExitCode::from(match error {
+        Error::Failed { reason: Reason::DataDirInUse, .. } => 3,
+        Error::Failed { reason: Reason::AddressInUse, .. } => 4,
+        Error::Failed { reason: Reason::NewerFile, .. } => 5,
+        Error::Failed { reason: Reason::DataDirDenied, .. } => 6,
+        _ => 1,
+    })
 }
 
 /// The same error with the flag that is meant, where other programs call it otherwise.

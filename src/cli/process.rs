@@ -38,9 +38,17 @@ pub(super) fn take_file_size_signal() {
 
 /// The first order to go, listened for from now on. A second one ends the process at once: the file is safe at any moment.
 pub(super) fn signal() -> impl Future<Output = ()> {
+    signal_or(std::future::pending())
+}
+
+/// The same, where something else may be the first order.
+pub(super) fn signal_or(other: impl Future<Output = ()>) -> impl Future<Output = ()> {
     let mut orders = Orders::new(&ignored());
     async move {
-        orders.next().await;
+        tokio::select! {
+            _ = orders.next() => {}
+            () = other => {}
+        }
         tokio::spawn(async move {
             while orders.next().await == SignalKind::hangup() && orders.terminal_has_gone() {}
             log::finish();

@@ -4,17 +4,20 @@ use std::{
     net::SocketAddr,
     num::NonZeroU32,
     path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 use super::{
     address::{self, Address},
     globals::Globals,
     local_models::{self, LocalModels},
     log::{self, LogFormat},
-    process::{THIS_PROGRAM, keep_memory_private, raise_nofile_limit, signal},
+    process::{THIS_PROGRAM, keep_memory_private, raise_nofile_limit, signal_or},
+    sidecar::Sidecar,
     text::{as_flags, duration, others_may_write},
     variables::named,
 };
@@ -28,7 +31,13 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     /// Where to listen: a port, or an address or a name of this machine with a port
-    #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS", value_parser = address::parse)]
+    #[arg(
+        long,
+        default_value = "127.0.0.1:2560",
+        default_value_if("sidecar", "true", "127.0.0.1:0"),
+        value_name = "ADDRESS",
+        value_parser = address::parse
+    )]
     listen: Address,
     /// An organization to create if there is none with that slug
     #[arg(long, value_name = "SLUG")]
@@ -40,7 +49,13 @@ pub(super) struct Serve {
     #[arg(long, default_value = "600", value_name = "PER MINUTE")]
     v1_rate: NonZeroU32,
     /// How long running replies may take to finish after SIGTERM, SIGINT, SIGHUP or SIGQUIT
-    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    #[arg(
+        long,
+        default_value = "30s",
+        default_value_if("sidecar", "true", "5s"),
+        value_parser = duration,
+        value_name = "DURATION"
+    )]
     drain: Duration,
     /// How long responses are kept after the last turn of their conversation
     #[arg(long, default_value = "30days", value_parser = duration, value_name = "DURATION")]
@@ -84,8 +99,10 @@ pub(super) struct Serve {
     #[command(flatten)]
     local: LocalModels,
     /// The form of the log on standard error; RUST_LOG selects what is logged
-    #[arg(long, default_value = "text")]
+    #[arg(long, default_value = "text", default_value_if("sidecar", "true", "json"))]
     log_format: LogFormat,
+    #[command(flatten)]
+    beside: Sidecar,
 }
 
 impl Serve {
@@ -99,10 +116,28 @@ impl Serve {
         ] {
             *list = named(std::mem::take(list));
         }
-        let lines_lost = log::start(self.log_format)?;
+        let lines_lost = log::start(self.log_format, self.beside.ready.is_some())?;
+        let (ready, folder) = (self.beside.ready.clone(), globals.folder()?);
+        let started = self.start(globals, lines_lost);
+        if let (Some(ready), Err(error)) = (&ready, &started) {
+            ready.failed(error, &folder);
+        }
+        let (runtime, server, told) = started?;
+        runtime.block_on(server.run(told)).map_err(server::Error::into_inner)
+    }
+
+    /// A server that listens, and what ends it.
+    fn start(
+        self,
+        globals: &Globals,
+        lines_lost: Arc<AtomicU64>,
+    ) -> Result<(Runtime, Server, impl Future<Output = ()>)> {
         keep_memory_private();
         raise_nofile_limit();
         self.warn_of_proxies();
+        // The first line, then the end.
+        let wanted = self.beside.wanted()?;
+        let orphaned = self.beside.orphaned()?;
         let mut builder = Server::builder()
             .data_dir(globals.folder()?)
             .secret_key_file(globals.key_file()?)
@@ -125,7 +160,7 @@ impl Serve {
         let metrics = self.metrics_listen.map(|address| address.socket);
         builder = metrics.into_iter().fold(builder, Builder::metrics_listen);
         builder = recorded(builder, self.record.as_deref(), self.with_files);
-        if self.org.is_none() {
+        if self.org.is_none() && wanted.is_none() && !self.beside.sidecar {
             builder = builder.setup_link();
         }
         builder = builder.program(THIS_PROGRAM);
@@ -134,8 +169,28 @@ impl Serve {
         }
         builder = self.local.build(builder)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
-        let served = runtime.block_on(serve(builder, self.org.as_deref(), self.record.as_deref(), globals));
-        served.map_err(server::Error::into_inner)
+        let (server, told) = runtime.block_on(async {
+            let server = listening(builder, self.org.as_deref(), globals).await.map_err(server::Error::into_inner)?;
+            // Whoever reads that it listens may tell it to go at once.
+            let told = signal_or(orphaned);
+            let made = match &wanted {
+                Some(wanted) => Some(server.handle().provision(wanted.expose()).await.map_err(provision_refused)?),
+                None => None,
+            };
+            say(&server, self.record.as_deref(), globals)?;
+            let folder = globals.folder()?;
+            self.beside.ready.iter().try_for_each(|ready| ready.ready(&server, &folder, made.as_ref()))?;
+            Ok::<_, Error>((server, told))
+        })?;
+        Ok((runtime, server, told))
+    }
+}
+
+/// What is wrong with what was wanted, by its field.
+fn provision_refused(error: server::Error) -> Error {
+    match error.into_inner() {
+        Error::Internal(cause) => Error::Internal(cause),
+        refused => Error::invalid("--provision", refused.to_string()),
     }
 }
 
@@ -149,30 +204,28 @@ fn recording_to(file: &Path) -> String {
     format!("Recording: what people write and models answer goes to {}.", file.display())
 }
 
-/// Serves until it is told to go.
-async fn serve(
-    builder: Builder,
-    org: Option<&str>,
-    record: Option<&Path>,
-    globals: &Globals,
-) -> Result<(), server::Error> {
+/// A server that listens, with the organization that was asked for.
+async fn listening(builder: Builder, org: Option<&str>, globals: &Globals) -> Result<Server, server::Error> {
     let server = builder.build().await.map_err(|error| as_flags(error.into_inner()))?;
     if let Some(slug) = org {
         print_new_org(&server.handle().ensure_org(slug).await?, globals)?;
     }
+    Ok(server)
+}
+
+/// Says that it listens, and what goes with that.
+fn say(server: &Server, record: Option<&Path>, globals: &Globals) -> Result<()> {
     warn_of_writers(globals)?;
-    // Whoever reads that it listens may tell it to go at once.
-    let told = signal();
     if let Some(address) = server.local_addr() {
         log::say(&format!("alm is listening on http://{address}"));
         warn_of_plain_http(address);
     }
     record.into_iter().for_each(|file| log::say(&recording_to(file)));
-    local_models::say(&server);
+    local_models::say(server);
     if let (Some(url), Some(address)) = (server.setup_url(), server.local_addr()) {
         print_setup(&seen_from_outside(&url, server.url(), address), globals)?;
     }
-    server.run(told).await
+    Ok(())
 }
 
 /// What leaves this machine is read by whoever carries it.

@@ -41,6 +41,7 @@ pub mod serve;
 pub mod state;
 pub mod wire;
 
+pub(crate) use api::wanted_agent;
 pub use document::document;
 pub(crate) use document::schemas;
 

@@ -20,8 +20,8 @@ use crate::{
 /// What a host program may do with its server. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Handle {
-    store: Store,
-    catalog: Arc<Catalog>,
+    pub(super) store: Store,
+    pub(super) catalog: Arc<Catalog>,
     stop: Arc<watch::Sender<bool>>,
 }
 
@@ -35,10 +35,16 @@ pub struct Organization {
     is_new: bool,
 }
 
+impl fmt::Debug for Organization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Organization").field("slug", &self.slug).finish_non_exhaustive()
+    }
+}
+
 /// An API key that was just created. It is stored nowhere: this is the only time it can be read.
 pub struct ApiKey {
-    id: String,
-    text: Secret,
+    pub(super) id: String,
+    pub(super) text: Secret,
 }
 
 /// What an API key may do. Join them with `|`.
@@ -89,7 +95,7 @@ impl Handle {
         self.stop.send_replace(true);
     }
 
-    fn organization(&self, org: OrgDetails, is_new: bool) -> Organization {
+    pub(super) fn organization(&self, org: OrgDetails, is_new: bool) -> Organization {
         let (store, catalog, tenant) = (self.store.clone(), self.catalog.clone(), org.tenant());
         Organization { store, catalog, slug: org.slug, tenant, is_new }
     }

@@ -8,6 +8,7 @@ mod error; // why one could not be
 mod folder; // the data folder, opened
 mod handle; // what a host program does with one
 mod model_file; // a model that it runs itself
+mod provision; // what a program wants there to be
 
 use std::{
     fs::File,
@@ -24,6 +25,7 @@ pub use self::{
     error::{Error, ErrorKind},
     handle::{ApiKey, Handle, Organization, Provider, Scopes},
     model_file::ModelFile,
+    provision::Provisioned,
 };
 pub use crate::tools::host::{Approval, HostTool as Tool, ToolCall, ToolSpec};
 use crate::{
@@ -79,6 +81,11 @@ impl Server {
     /// The address that it listens on.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         Some(self.listener.local_addr())
+    }
+
+    /// The schema that the file had when it was opened, if that was an older one.
+    pub(crate) fn upgraded_from(&self) -> Option<i64> {
+        self.app.store.upgraded_from()
     }
 
     /// The models that it runs itself.

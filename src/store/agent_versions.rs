@@ -33,15 +33,8 @@ pub struct AgentVersion {
 
 impl Org<'_> {
     /// Keeps a new agent; its times are set here.
-    pub async fn create_agent(&self, mut agent: Agent) -> Result<Agent> {
-        self.write(move |c, tenant| {
-            agent.created_at = Timestamp::now();
-            agent.updated_at = agent.created_at;
-            agents::insert(c, &tenant.org_id, &agent)?;
-            keep(c, &tenant.user_id, None, &agent)?;
-            Ok(agent)
-        })
-        .await
+    pub async fn create_agent(&self, agent: Agent) -> Result<Agent> {
+        self.write(move |c, tenant| create(c, tenant, agent)).await
     }
 
     /// Lets `edit` change an agent. Ala's fixed points are the edit's own business.
@@ -98,6 +91,23 @@ impl Org<'_> {
         })
         .await
     }
+}
+
+/// Keeps a new agent.
+pub(super) fn create(c: &Connection, tenant: &Tenant, agent: Agent) -> Result<Agent> {
+    let now = Timestamp::now();
+    let agent = Agent { created_at: now, updated_at: now, ..agent };
+    agents::insert(c, &tenant.org_id, &agent)?;
+    keep(c, &tenant.user_id, None, &agent)?;
+    Ok(agent)
+}
+
+/// Makes the agent of that slug what it is here.
+pub(super) fn set(c: &Connection, tenant: &Tenant, agent: Agent) -> Result<Agent> {
+    change(c, tenant, agents::find(c, &tenant.org_id, &agent.slug)?, |kept| {
+        *kept = Agent { id: std::mem::take(&mut kept.id), ..agent };
+        Ok(())
+    })
 }
 
 fn change(

@@ -155,10 +155,10 @@ impl Org<'_> {
     }
 }
 
-/// Makes an organization's Ala.
-pub(super) fn insert_ala(c: &Connection, org_id: &str) -> Result<()> {
+/// Ala, as a new organization has her.
+pub fn new_ala() -> Agent {
     let now = Timestamp::now();
-    let ala = Agent {
+    Agent {
         id: id::generate(),
         slug: ALA_SLUG.into(),
         name: ALA_NAME.into(),
@@ -173,8 +173,7 @@ pub(super) fn insert_ala(c: &Connection, org_id: &str) -> Result<()> {
         updated_at: now,
         description: "The agent every organization has.".into(),
         system_prompt: "You are Ala, a helpful assistant. Answer plainly and briefly.".into(),
-    };
-    insert(c, org_id, &ala)
+    }
 }
 
 /// The agent of that id or slug.

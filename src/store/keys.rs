@@ -109,7 +109,7 @@ impl ApiKey {
     }
 
     /// The key as the audit names it.
-    fn called(&self) -> String {
+    pub(super) fn called(&self) -> String {
         format!("{} ({}…)", self.name, self.prefix)
     }
 }
@@ -183,25 +183,7 @@ impl Org<'_> {
     ) -> Result<ApiKey> {
         let (hash, prefix) = (key.hash, key.prefix.clone());
         self.write_audited(move |c, tenant| {
-            let row = ApiKey {
-                id: id::generate(),
-                name,
-                prefix,
-                env,
-                scopes,
-                expires_at,
-                last_used_at: None,
-                revoked_at: None,
-                created_at: Timestamp::now(),
-                user_id: tenant.user_id.clone(),
-                email: String::new(),
-                last_address: None,
-                monthly_limit: None,
-                spent_this_month: 0,
-                rotated_from: None,
-            };
-            insert(c, tenant, &row, &hash)?;
-            let made = find(c, tenant, &row.id, KeysOf::Own)?;
+            let made = create(c, tenant, ApiKey::new(tenant, name, prefix, env, scopes, expires_at), &hash)?;
             let event = Event::new(Kind::KeyCreated, made.called());
             Ok((made, event))
         })
@@ -278,7 +260,7 @@ impl Org<'_> {
             if key.revoked_at.is_some() {
                 return Err(Error::Conflict("this key is revoked already".into()));
             }
-            c.execute("UPDATE api_key SET revoked_at = ?1 WHERE id = ?2", (Timestamp::now().as_millis(), &key.id))?;
+            revoke(c, &key)?;
             Ok(((), Event::new(Kind::KeyRevoked, key.called())))
         })
         .await
@@ -286,6 +268,34 @@ impl Org<'_> {
 }
 
 impl ApiKey {
+    /// A new key of the person who asks.
+    pub(super) fn new(
+        tenant: &Tenant,
+        name: String,
+        prefix: String,
+        env: Env,
+        scopes: Vec<Scope>,
+        expires_at: Option<Timestamp>,
+    ) -> Self {
+        ApiKey {
+            id: id::generate(),
+            name,
+            prefix,
+            env,
+            scopes,
+            expires_at,
+            last_used_at: None,
+            revoked_at: None,
+            created_at: Timestamp::now(),
+            user_id: tenant.user_id.clone(),
+            email: String::new(),
+            last_address: None,
+            monthly_limit: None,
+            spent_this_month: 0,
+            rotated_from: None,
+        }
+    }
+
     fn check_active(&self, now: Timestamp) -> Result<()> {
         if self.revoked_at.is_some() || self.expires_at.is_some_and(|end| end <= now) {
             return Err(Error::Conflict("this key has expired or was revoked: create a new one".into()));
@@ -301,8 +311,14 @@ impl KeysOf {
     }
 }
 
+/// Keeps a new key; answers it as every look at it will show it.
+pub(super) fn create(c: &Connection, tenant: &Tenant, key: ApiKey, hash: &[u8; 32]) -> Result<ApiKey> {
+    insert(c, tenant, &key, hash)?;
+    find(c, tenant, &key.id, KeysOf::Own)
+}
+
 /// The key of that id, or of that prefix if only one key has it.
-fn find(c: &Connection, tenant: &Tenant, id_or_prefix: &str, whose: KeysOf) -> Result<ApiKey> {
+pub(super) fn find(c: &Connection, tenant: &Tenant, id_or_prefix: &str, whose: KeysOf) -> Result<ApiKey> {
     let mut statement = c.prepare_cached(&format!(
         "{} WHERE k.org_id = :org AND (:user IS NULL OR k.user_id = :user) AND (k.id = :key OR k.prefix = :key) LIMIT 2",
         ApiKey::SELECT
@@ -316,6 +332,12 @@ fn find(c: &Connection, tenant: &Tenant, id_or_prefix: &str, whose: KeysOf) -> R
         (Some(key), true) => Ok(key),
         (Some(_), false) => Err(Error::Conflict("several keys start with this prefix: use the key's id".into())),
     }
+}
+
+/// Ends a key.
+pub(super) fn revoke(c: &Connection, key: &ApiKey) -> Result<()> {
+    c.execute("UPDATE api_key SET revoked_at = ?1 WHERE id = ?2", (Timestamp::now().as_millis(), &key.id))?;
+    Ok(())
 }
 
 fn insert(c: &Connection, tenant: &Tenant, key: &ApiKey, hash: &[u8; 32]) -> Result<()> {

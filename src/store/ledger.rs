@@ -78,16 +78,27 @@ impl Org<'_> {
 
     /// Adds to the balance; returns what it is now.
     pub async fn deposit(&self, amount: i64, note: String) -> Result<i64> {
-        if !(1..=AMOUNT_USD_MAX * USD).contains(&amount) {
-            return Err(Error::invalid("amountMicrocents", "must be 1 to 1000000000000, a million US dollars"));
-        }
+        check_deposit(amount)?;
         self.write_audited(move |c, tenant| {
-            enter(c, &tenant.org_id, Kind::Deposit, (amount, 0), None, &note)?;
+            enter_deposit(c, &tenant.org_id, amount, &note)?;
             let said = format!("${} {note}", format_usd(amount));
             Ok((balance(c, &tenant.org_id)?.0, Event::new(audit::Kind::MoneyDeposited, said.trim_end())))
         })
         .await
     }
+}
+
+/// Accepts an amount to deposit, in microcents.
+pub fn check_deposit(amount: i64) -> Result<()> {
+    if (1..=AMOUNT_USD_MAX * USD).contains(&amount) {
+        return Ok(());
+    }
+    Err(Error::invalid("amountMicrocents", "must be 1 to 1000000000000, a million US dollars"))
+}
+
+/// Adds to the balance of an organization.
+pub(super) fn enter_deposit(c: &Connection, org_id: &str, amount: i64, note: &str) -> Result<()> {
+    enter(c, org_id, Kind::Deposit, (amount, 0), None, note)
 }
 
 /// What could be held now.

@@ -37,6 +37,7 @@ pub mod messages;
 pub mod orgs;
 pub mod projects;
 pub mod providers;
+pub mod provision; // what a program wants there to be
 mod recent; // the newest messages of a history
 pub mod requests; // the log of what was asked of models
 pub mod responses;

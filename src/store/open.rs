@@ -30,7 +30,7 @@ impl Store {
         let connection = connection::open(&file).map_err(|error| cannot_use(&file, &error))?;
         prepare_writer(&connection).map_err(|error| cannot_use(&file, &error))?;
         restrict_to_owner(&file)?;
-        upgrade::bring_to_version(&connection, folder)?;
+        let upgraded_from = upgrade::bring_to_version(&connection, folder)?;
         let place = FileIdentity::of(&file).map_err(|error| cannot_use(&file, &error))?;
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let manager = SqliteConnectionManager::file(plain(&file)).with_flags(read_only).with_init(prepare_reader);
@@ -42,7 +42,7 @@ impl Store {
             .test_on_check_out(false)
             .build(manager)
             .map_err(Error::internal)?;
-        Ok(Store { writer: Writer::start(connection, place)?, readers, _in_use: Arc::new(in_use) })
+        Ok(Store { writer: Writer::start(connection, place)?, readers, upgraded_from, _in_use: Arc::new(in_use) })
     }
 }
 

@@ -58,7 +58,7 @@ impl Store {
     pub fn create_org(&self, slug: &str, owner_email: &str, password_hash: Option<String>) -> Result<OrgDetails> {
         id::check_org_slug("slug", slug)?;
         let (slug, email) = (slug.to_owned(), owner_email.to_owned());
-        self.writer.write_blocking(move |c| insert_org(c, &slug, &email, password_hash.as_deref()))
+        self.writer.write_blocking(move |c| insert(c, &slug, &email, password_hash.as_deref()))
     }
 
     /// The same, if there is no organization yet: who sets a server up is the first, or nobody.
@@ -73,7 +73,7 @@ impl Store {
             if any_org(c)? {
                 return Err(set_up_already());
             }
-            insert_org(c, &slug, &owner_email, Some(&password_hash))
+            insert(c, &slug, &owner_email, Some(&password_hash))
         };
         self.writer.write(work).await
     }
@@ -85,7 +85,7 @@ impl Store {
 
     /// The organization of that slug.
     pub fn org_by_slug(&self, slug: &str) -> Result<OrgDetails> {
-        self.read(|c| find_org(c, slug)?.ok_or(Error::NotFound("organization")))
+        self.read(|c| find(c, slug)?.ok_or(Error::NotFound("organization")))
     }
 
     /// Every organization, oldest first.
@@ -110,14 +110,17 @@ impl Org<'_> {
     /// Chooses the model of chats that name none; `None` is the built-in one.
     pub async fn set_default_model(&self, model: Option<String>) -> Result<()> {
         self.write_audited(move |c, tenant| {
-            c.execute(
-                "UPDATE org SET default_model = :model WHERE id = :org",
-                named_params! { ":model": model, ":org": tenant.org_id },
-            )?;
+            choose_model(c, tenant, model.as_deref())?;
             Ok(((), Event::new(Kind::DefaultModelChanged, model.as_deref().unwrap_or("the built-in model"))))
         })
         .await
     }
+}
+
+/// Chooses the model of chats that name none.
+pub(super) fn choose_model(c: &Connection, tenant: &Tenant, model: Option<&str>) -> Result<()> {
+    c.execute("UPDATE org SET default_model = ?1 WHERE id = ?2", (model, &tenant.org_id))?;
+    Ok(())
 }
 
 /// Why nobody sets a server up twice.
@@ -129,7 +132,7 @@ fn any_org(c: &Connection) -> Result<bool> {
     Ok(c.prepare_cached("SELECT EXISTS (SELECT 1 FROM org)")?.query_row([], |row| row.get(0))?)
 }
 
-fn insert_org(c: &Connection, slug: &str, owner_email: &str, password_hash: Option<&str>) -> Result<OrgDetails> {
+pub(super) fn insert(c: &Connection, slug: &str, owner_email: &str, password_hash: Option<&str>) -> Result<OrgDetails> {
     let owner_id = find_or_create_user(c, owner_email, password_hash)?;
     let org_id = id::generate();
     let now = Timestamp::now().as_millis();
@@ -142,11 +145,11 @@ fn insert_org(c: &Connection, slug: &str, owner_email: &str, password_hash: Opti
         "INSERT INTO member (org_id, user_id, role, created_at) VALUES (:org, :user, 'owner', :now)",
         named_params! { ":org": org_id, ":user": owner_id, ":now": now },
     )?;
-    agents::insert_ala(c, &org_id)?;
-    find_org(c, slug)?.ok_or(Error::NotFound("organization"))
+    agents::insert(c, &org_id, &agents::new_ala())?;
+    find(c, slug)?.ok_or(Error::NotFound("organization"))
 }
 
-fn find_org(c: &Connection, slug: &str) -> Result<Option<OrgDetails>> {
+pub(super) fn find(c: &Connection, slug: &str) -> Result<Option<OrgDetails>> {
     let mut statement = c.prepare_cached(&format!("{} WHERE slug = :slug", OrgDetails::SELECT))?;
     Ok(statement.query_row(named_params! { ":slug": slug }, OrgDetails::from_row).optional()?)
 }

@@ -177,8 +177,7 @@ impl Org<'_> {
     /// Keeps a new provider and its models.
     pub async fn create_provider(&self, provider: Provider) -> Result<Provider> {
         self.write_audited(move |c, tenant| {
-            insert(c, &tenant.org_id, &provider)?;
-            insert_models(c, &provider)?;
+            create(c, &tenant.org_id, &provider)?;
             let event = Event::new(Kind::ProviderAdded, &provider.slug);
             Ok((provider, event))
         })
@@ -195,9 +194,7 @@ impl Org<'_> {
             let mut provider = find(c, &tenant.org_id, &id_or_slug)?.ok_or(Error::NotFound("provider"))?;
             edit(&mut provider)?;
             provider.updated_at = Timestamp::now();
-            update(c, &provider)?;
-            c.execute("DELETE FROM provider_model WHERE provider_id = ?1", [&provider.id])?;
-            insert_models(c, &provider)?;
+            change(c, &provider)?;
             // As every look at it will show it.
             provider.models.sort_by(|a, b| a.name.cmp(&b.name));
             let event = Event::new(Kind::ProviderChanged, &provider.slug);
@@ -262,7 +259,20 @@ impl Org<'_> {
     }
 }
 
-fn find(c: &Connection, org_id: &str, id_or_slug: &str) -> Result<Option<Provider>> {
+/// Keeps a new provider and its models.
+pub(super) fn create(c: &Connection, org_id: &str, provider: &Provider) -> Result<()> {
+    insert(c, org_id, provider)?;
+    insert_models(c, provider)
+}
+
+/// Keeps a provider as it is now, with its models.
+pub(super) fn change(c: &Connection, provider: &Provider) -> Result<()> {
+    update(c, provider)?;
+    c.execute("DELETE FROM provider_model WHERE provider_id = ?1", [&provider.id])?;
+    insert_models(c, provider)
+}
+
+pub(super) fn find(c: &Connection, org_id: &str, id_or_slug: &str) -> Result<Option<Provider>> {
     let mut statement = c.prepare_cached(&format!(
         "SELECT {} FROM provider WHERE org_id = :org AND (id = :key OR slug = :key) ORDER BY id = :key DESC LIMIT 1",
         Provider::COLUMNS

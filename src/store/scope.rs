@@ -25,6 +25,8 @@ use crate::error::{Error, Result};
 pub struct Store {
     pub(super) writer: Writer,
     pub(super) readers: r2d2::Pool<SqliteConnectionManager>,
+    /// The schema that the file had when it was opened, if that was an older one.
+    pub(super) upgraded_from: Option<i64>,
     /// Nothing is put in the file's place while it is open.
     pub(super) _in_use: Arc<File>,
 }
@@ -48,6 +50,11 @@ pub struct Org<'a> {
 }
 
 impl Store {
+    /// The schema that the file had when it was opened, if that was an older one.
+    pub fn upgraded_from(&self) -> Option<i64> {
+        self.upgraded_from
+    }
+
     /// The data of one organization, and of no other.
     pub fn org<'a>(&'a self, tenant: &'a Tenant) -> Org<'a> {
         Org { store: self, tenant, via: Via::Cli, claim: None }

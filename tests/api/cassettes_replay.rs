@@ -226,7 +226,7 @@ fn questions_are_asked_and_their_answers_recorded_by_one_command() {
     fs::write(&prompts, "first\nsecond\n\nthird\n").unwrap();
     let [file, prompts] = [&file, &prompts].map(|path| path.to_str().unwrap());
     let record = ["record", file, "--org", &org, "--model", "up/free", "--prompts", prompts];
-    assert!(app.alm(&record).code == 1, "a server has the folder");
+    assert_eq!(app.alm(&record).code, 3, "a server has the folder");
     app.terminate();
     app.exit_code();
     let ran = app.alm(&record);

@@ -232,7 +232,7 @@ fn the_document_is_printed_or_written() {
 fn a_folder_has_one_server() {
     let app = App::shared();
     let second = app.alm(&["serve", "--listen", "127.0.0.1:0"]);
-    assert!(second.fails(1).contains("another server"), "{second:?}");
+    assert!(second.fails(3).contains("uses this folder"), "{second:?}");
     app.org("acme").get("/agents").ok(200);
 }
 

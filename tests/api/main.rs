@@ -85,6 +85,7 @@ mod recovery;
 mod requests;
 mod search;
 mod sessions;
+mod sidecar;
 mod sign_in;
 mod stops;
 mod tool_calls;

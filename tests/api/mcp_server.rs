@@ -356,11 +356,8 @@ fn an_answer_comes_as_events_with_news_of_it_where_the_client_reads_them() {
 
 #[test]
 fn a_client_that_leaves_does_not_end_the_answer() {
-    let model = FakeModel::start([Answer::empty()
-        .chunk(delta(json!({ "content": "Half" })))
-        .wait()
-        .chunk(finish("stop"))
-        .done()]);
+    let half = Answer::empty().chunk(delta(json!({ "content": "Half" }))).wait().chunk(finish("stop")).done();
+    let model = FakeModel::start([half]);
     let app = App::shared();
     let acme = app.org_asking("acme", &model).header("accept", "text/event-stream, application/json");
     let params = json!({
@@ -374,8 +371,7 @@ fn a_client_that_leaves_does_not_end_the_answer() {
         reply.read_exact(&mut byte).unwrap();
         heard.push(byte[0] as char);
     }
-    let (_, rest) = heard.split_once("session ").unwrap();
-    let session = rest.split_once(':').unwrap().0.to_owned();
+    let session = heard.split_once("session ").unwrap().1.split_once(':').unwrap().0.to_owned();
     drop(reply);
     model.go();
     until("the answer to be stored", || {

@@ -6,5 +6,7 @@ cd "$(dirname "$0")"
 # Made here: it would take longer than a test may.
 ./python.sh >/dev/null
 ./openai/install.sh
+mkdir -p ../../target/tools
+go build -o ../../target/tools/sidecar-go ../../examples/sidecar/main.go
 
 exec ./node.sh --test --test-timeout=60000 "$@" ./*.test.mjs ./openai/*.test.mjs

@@ -132,8 +132,11 @@ fn a_child_is_given_what_it_needs_and_nothing_of_the_server() {
     assert!(has("GGML_NO_BACKTRACE", "1") && has("CUDA_VISIBLE_DEVICES", "0"));
     assert_eq!(fs::metadata(app.folder().join("run")).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!((ports(&app.process().to_string()), ports(&start.pid)), (1, 0), "no port but its own");
-    let nice = fs::read_to_string(format!("/proc/{}/stat", start.pid)).unwrap();
-    assert_eq!(nice.rsplit_once(") ").unwrap().1.split(' ').nth(16), Some("5"));
+    let nice = |pid: &str| -> i32 {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap()
+    };
+    assert_eq!(nice(&start.pid) - nice(&app.process().to_string()), 5);
 }
 
 #[test]

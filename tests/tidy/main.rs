@@ -34,7 +34,7 @@ const MAY_USE: &str = "
     tools       error id time money secret seal child outbound store model
     turn        error id time money store model catalog tools
     http        error id time money key password secret store model catalog tools turn
-    server      error money secret key seal child outbound store model catalog tools turn http
+    server      error money secret id key seal child outbound store model catalog tools turn http
     cli         error time money secret id key password seal outbound child store model catalog tools http server
     properties  error store model tools turn http
     main        cli

@@ -97,7 +97,7 @@ async fn own(globals: &Globals) -> Result<Server, server::Error> {
 /// Where the server is that uses the folder.
 fn running(globals: &Globals) -> Result<String> {
     let folder = globals.folder()?;
-    lock::announced(&folder).ok_or_else(|| {
+    lock::announced(&folder).map(|said| said.url).ok_or_else(|| {
         let text = format!("a server uses {} and does not say where it listens: name it with --url", folder.display());
         Error::failed(text)
     })

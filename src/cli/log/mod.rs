@@ -37,10 +37,13 @@ struct Log {
     lines: Arc<Queue>,
     /// Standard output, where a server says one thing.
     said: Arc<Queue>,
+    /// Whether a program reads standard output, which then has that program's line alone.
+    is_read_by_program: bool,
 }
 
-/// Starts the log of this process; answers where its lost lines are counted.
-pub fn start(format: LogFormat) -> Result<Arc<AtomicU64>> {
+/// Starts the log of this process; answers where its lost lines are counted. Where a program reads standard output, what is said to
+/// people goes to the log as well.
+pub fn start(format: LogFormat, is_read_by_program: bool) -> Result<Arc<AtomicU64>> {
     let lines = Queue::start(io::stderr(), format).map_err(Error::internal)?;
     let said = Queue::start(io::stdout(), format).map_err(Error::internal)?;
     let lost = lines.lost.clone();
@@ -54,7 +57,7 @@ pub fn start(format: LogFormat) -> Result<Arc<AtomicU64>> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines(lines.clone())).with_target(false);
     // A log that goes to a file or to journald is no place for colours. What cannot be written is counted here.
     let log = log.with_ansi(io::stderr().is_terminal()).log_internal_errors(false);
-    if LOG.set(Log { format, lines, said }).is_err() {
+    if LOG.set(Log { format, lines, said, is_read_by_program }).is_err() {
         return Err(Error::internal("the log was started twice"));
     }
     match format {
@@ -68,10 +71,19 @@ pub fn start(format: LogFormat) -> Result<Arc<AtomicU64>> {
     Ok(lost)
 }
 
-/// Says something on standard output that nobody waits for.
+/// Says something to people, on standard output where no program reads that. Nobody waits for it.
 pub fn say(text: &str) {
+    match LOG.get() {
+        Some(log) if log.is_read_by_program => tell(text, json!({ "message": text })),
+        Some(_) => answer(text),
+        None => {}
+    }
+}
+
+/// A line of standard output, for whatever reads that.
+pub fn answer(line: &str) {
     if let Some(log) = LOG.get() {
-        log.said.push(format!("{text}\n"));
+        log.said.push(format!("{line}\n"));
     }
 }
 

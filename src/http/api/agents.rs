@@ -131,7 +131,7 @@ impl Example for NewAgent {
 /// Changes to an agent. Absent fields stay as they are.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
-struct AgentPatch {
+pub(super) struct AgentPatch {
     name: Option<String>,
     slug: Option<String>,
     description: Option<String>,
@@ -282,7 +282,7 @@ impl NewAgent {
 }
 
 impl AgentPatch {
-    fn apply(self, agent: &mut stored::Agent) -> Result<()> {
+    pub(super) fn apply(self, agent: &mut stored::Agent) -> Result<()> {
         let before = agent.clone();
         agent.name = self.name.map_or(before.name.clone(), |name| collapse_space(&name));
         agent.slug = self.slug.unwrap_or(before.slug.clone());

@@ -29,6 +29,7 @@ mod tags;
 pub mod tool_calls;
 pub mod tools;
 mod ui_stream;
+pub(crate) mod wanted_agent; // an agent as a program wants it
 mod words;
 
 use poem::Request;

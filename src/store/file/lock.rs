@@ -10,6 +10,7 @@ use std::{
     path::Path,
 };
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
@@ -32,49 +33,67 @@ pub fn lock(folder: &Path) -> Result<File> {
     }
     let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(|error| cannot_use(&path, &error))?;
-    let taken = file.try_lock();
-    got(
-        folder,
-        file,
-        taken,
-        "another server uses this folder: stop it, or choose another --data-dir",
-        Reason::DataDirInUse,
-    )
+    match file.try_lock() {
+        Ok(()) => {
+            // What an earlier server said of itself is not true of this one.
+            file.set_len(0).map_err(|error| cannot_use(&path, &error))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => Err(Error::failed_because(Reason::DataDirInUse, in_use(folder))),
+        Err(TryLockError::Error(error)) => Err(cannot_use(&path, &error)),
+    }
+}
+
+/// Who uses a folder, as far as it has said.
+fn in_use(folder: &Path) -> String {
+    let user = match announced(folder) {
+        Some(Announced { pid, url, version }) => format!("alm {version} uses this folder (pid {pid}, {url})"),
+        None => "another server uses this folder".into(),
+    };
+    format!("{}: {user}: stop it, or choose another folder with --data-dir", folder.display())
+}
+
+/// What a server says of itself in its lock file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    pub pid: u32,
+    pub url: String,
+    pub version: String,
 }
 
 /// Says in the lock file where its server listens.
 pub fn announce(mut lock: &File, url: &str) -> io::Result<()> {
-    let said = json!({ "pid": std::process::id(), "url": url, "version": env!("CARGO_PKG_VERSION") });
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let said = Announced { pid: std::process::id(), url: url.to_owned(), version };
     lock.set_len(0)?;
-    lock.write_all(format!("{said}\n").as_bytes())
+    lock.write_all(format!("{}\n", json!(said)).as_bytes())
 }
 
-/// Where the server listens that holds the lock, if it says so. What is left of an earlier one means nothing: ask who was refused it.
-pub fn announced(folder: &Path) -> Option<String> {
+/// Who holds the lock, if it says so. What is left of an earlier server means nothing: ask who was refused the lock.
+pub fn announced(folder: &Path) -> Option<Announced> {
     let mut said = String::new();
     File::open(folder.join(LOCK_NAME)).ok()?.take(SAID_BYTES_MAX).read_to_string(&mut said).ok()?;
-    let said: serde_json::Value = serde_json::from_str(&said).ok()?;
-    said["url"].as_str().map(str::to_owned)
+    serde_json::from_str(&said).ok()
 }
 
 /// Keeps the file in its place.
 pub(in crate::store) fn share(folder: &Path) -> Result<File> {
     let handle = File::open(folder).map_err(|error| cannot_use(folder, &error))?;
     let taken = handle.try_lock_shared();
-    got(folder, handle, taken, "a backup is being restored: try again in a moment", Reason::Other)
+    got(folder, handle, taken, "a backup is being restored: try again in a moment")
 }
 
 /// Makes sure that nobody has the file open.
 pub(super) fn alone(folder: &Path) -> Result<File> {
     let handle = File::open(folder).map_err(|error| cannot_use(folder, &error))?;
     let taken = handle.try_lock();
-    got(folder, handle, taken, "another command is using the data: try again in a moment", Reason::Other)
+    got(folder, handle, taken, "another command is using the data: try again in a moment")
 }
 
-fn got(folder: &Path, handle: File, taken: Result<(), TryLockError>, refusal: &str, reason: Reason) -> Result<File> {
+fn got(folder: &Path, handle: File, taken: Result<(), TryLockError>, refusal: &str) -> Result<File> {
     match taken {
         Ok(()) => Ok(handle),
-        Err(TryLockError::WouldBlock) => Err(Error::failed_because(reason, format!("{}: {refusal}", folder.display()))),
+        Err(TryLockError::WouldBlock) => Err(Error::failed(format!("{}: {refusal}", folder.display()))),
         Err(TryLockError::Error(error)) => Err(cannot_use(folder, &error)),
     }
 }
@@ -90,9 +109,18 @@ mod tests {
         let held = lock(folder.path()).unwrap();
         assert_eq!(announced(folder.path()), None);
         announce(&held, "http://127.0.0.1:2560").unwrap();
-        assert_eq!(announced(folder.path()).as_deref(), Some("http://127.0.0.1:2560"));
+        let said = announced(folder.path()).unwrap();
+        assert_eq!((said.pid, &*said.url), (std::process::id(), "http://127.0.0.1:2560"));
+        let refused = lock(folder.path()).unwrap_err();
+        assert!(matches!(refused, Error::Failed { reason: Reason::DataDirInUse, .. }), "{refused}");
+        let who = format!("alm {} uses this folder (pid {}, {})", said.version, said.pid, said.url);
+        assert!(refused.to_string().contains(&who), "{refused}");
+        // What an earlier server has said is gone before the next one says where it is.
+        drop(held);
+        let _held = lock(folder.path()).unwrap();
+        assert_eq!(announced(folder.path()), None);
         for (bytes, is_read) in [(SAID_BYTES_MAX - 1, true), (SAID_BYTES_MAX, true), (SAID_BYTES_MAX + 1, false)] {
-            let said = r#"{"url":"u"}"#;
+            let said = r#"{"pid":1,"url":"u","version":"0"}"#;
             let long = format!("{}{said}", " ".repeat(bytes as usize - said.len()));
             std::fs::write(folder.path().join(LOCK_NAME), long).unwrap();
             assert_eq!(announced(folder.path()).is_some(), is_read, "{bytes}");

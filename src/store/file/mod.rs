@@ -16,3 +16,8 @@ pub mod transfer; // one organization as lines of JSON
 pub(super) mod upgrade;
 
 pub use folder::{FILE_NAME, OpenFolder, open_to_writers};
+
+/// The schema that files have after this version has opened them.
+pub fn schema_version() -> i64 {
+    schema::VERSION
+}

@@ -20,11 +20,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// Makes the schema in a new file, and brings an older one to it.
-pub(in crate::store) fn bring_to_version(connection: &Connection, folder: &Path) -> Result<()> {
+/// Makes the schema in a new file, and brings an older one to it; answers the schema that an older one had.
+pub(in crate::store) fn bring_to_version(connection: &Connection, folder: &Path) -> Result<Option<i64>> {
     match version(connection)? {
-        VERSION => Ok(()),
-        0 => create(connection),
+        VERSION => Ok(None),
+        0 => create(connection).map(|()| None),
         old @ 1..VERSION => {
             let _no_server = lock::lock(folder).map_err(|error| {
                 Error::failed_because(
@@ -32,15 +32,19 @@ pub(in crate::store) fn bring_to_version(connection: &Connection, folder: &Path)
                     format!("the file has schema {old} and needs an upgrade to {VERSION}: {error}"),
                 )
             })?;
-            upgrade(connection, &folder.join(FILE_NAME))
+            upgrade(connection, &folder.join(FILE_NAME)).map(|()| Some(old))
         }
-        other => Err(Error::failed_because(
-            Reason::NewerFile,
-            format!(
-                "the file has schema {other}, but this alm uses schema {VERSION}: use the alm that wrote it, or a newer one"
-            ),
-        )),
+        newer => Err(Error::failed_because(Reason::NewerFile, written_by_a_newer(&folder.join(FILE_NAME), newer))),
     }
+}
+
+fn written_by_a_newer(file: &Path, schema: i64) -> String {
+    let before = copy::with_suffix(file, &format!(".before-{schema}"));
+    let or_restore = if before.exists() { format!(", or restore {}", before.display()) } else { String::new() };
+    let file = file.display();
+    format!(
+        "{file} was written by a newer alm (schema {schema}, this one knows {VERSION}): use the newer one{or_restore}"
+    )
 }
 
 fn upgrade(connection: &Connection, file: &Path) -> Result<()> {
@@ -184,7 +188,12 @@ mod tests {
         drop(Store::open(folder.path(), 1).unwrap());
         let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
         file.pragma_update(None, "user_version", VERSION + 1).unwrap();
-        let error = Store::open(folder.path(), 1).err().unwrap().to_string();
-        assert!(error.contains("a newer one"), "{error}");
+        let refused = || Store::open(folder.path(), 1).err().unwrap().to_string();
+        let newer =
+            format!("alm.db was written by a newer alm (schema {}, this one knows {VERSION}): use", VERSION + 1);
+        assert!(refused().contains(&newer) && !refused().contains("restore"), "{}", refused());
+        let before = folder.path().join(format!("{FILE_NAME}.before-{}", VERSION + 1));
+        std::fs::write(&before, "").unwrap();
+        assert!(refused().ends_with(&format!("or restore {}", before.display())), "{}", refused());
     }
 }
