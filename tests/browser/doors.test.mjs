@@ -14,6 +14,7 @@ const REQUESTS_MAX = 12;
 const BYTES_MAX = 90 * 1_024;
 
 const FILES = fileURLToPath(new URL("../../src/http/page/files", import.meta.url));
+const DOCS = fileURLToPath(new URL("../../src/http/docs/files", import.meta.url));
 
 let alm;
 let empty;
@@ -113,19 +114,50 @@ test("the front door leads to setting up, once", async () => {
   });
 });
 
-test("what is served of a script is all of it but comments", async () => {
-  const plain = (text) =>
-    ts.transpileModule(text, {
-      compilerOptions: { removeComments: true, target: "esnext", module: "esnext" },
-    }).outputText;
-  const names = (await readdir(FILES, { recursive: true })).filter((name) => name.endsWith(".js"));
+test("what is served of a script is all of it that a compiler reads", async () => {
+  const plain = (text) => {
+    const file = ts.createSourceFile("a.mjs", text, ts.ScriptTarget.ESNext);
+    return ts
+      .createPrinter({ removeComments: true })
+      .printFile(file)
+      .replace(/\s*\n\s*/g, " ");
+  };
   let ours = 0;
-  for (const name of names) {
-    const source = await readFile(`${FILES}/${name}`, "utf8");
-    const served = await (await fetch(`${alm.base}/_page/${name}`)).text();
-    if (source.startsWith("// @ts-check")) ours += 1;
-    else assert.equal(served, source, name);
-    assert.equal(plain(served), plain(source), name);
+  for (const [folder, prefix] of [
+    [FILES, "/_page"],
+    [DOCS, "/docs"],
+  ]) {
+    const names = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".js"));
+    for (const name of names) {
+      const source = await readFile(`${folder}/${name}`, "utf8");
+      const served = await (await fetch(`${alm.base}${prefix}/${name}`)).text();
+      if (source.startsWith("// @ts-check")) ours += 1;
+      else assert.equal(served, source, name);
+      assert.equal(plain(served), plain(source), name);
+    }
   }
   assert.ok(ours > 50, `${ours} scripts of our own`);
+});
+
+test("what is served of a style is all of it that a browser reads", async () => {
+  await withPage(alm.base, async (page) => {
+    await page.goto("/login");
+    const rules = (text) =>
+      page.evaluate((text) => {
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync(text);
+        return [...sheet.cssRules].map(({ cssText }) => cssText.replaceAll(", ", ","));
+      }, text);
+    for (const [folder, prefix, name] of [
+      [FILES, "/_page", "page.css"],
+      [FILES, "/_page", "top.css"],
+      [FILES, "/_page", "chat/message.css"],
+      [DOCS, "/docs", "docs.css"],
+    ]) {
+      const source = await rules(await readFile(`${folder}/${name}`, "utf8"));
+      const served = await (await fetch(`${alm.base}${prefix}/${name}`)).text();
+      assert.ok(source.length > 10 && !served.includes("/*"), name);
+      assert.deepEqual(await rules(served), source, name);
+    }
+  });
 });

@@ -26,30 +26,35 @@ export function chatCurl({ key, body = QUESTION } = {}) {
  * @returns {Record<string, string>}
  */
 export const snippets = (key) => ({
-  JS: `// npm install openai; node --env-file=.env ask.mjs
-import OpenAI from "openai";
-
-const reply = await new OpenAI().chat.completions.create({
-  model: "ala",
-  messages: ${JSON.stringify(QUESTION.messages)},
-  stream: true,
+  JS: lines(
+    "// npm install openai; node --env-file=.env ask.mjs",
+    'import OpenAI from "openai";',
+    "",
+    "const reply = await new OpenAI().chat.completions.create({",
+    '  model: "ala",',
+    `  messages: ${JSON.stringify(QUESTION.messages)},`,
+    "  stream: true,",
+    "});",
+    'for await (const part of reply) process.stdout.write(part.choices[0]?.delta.content ?? "");',
+  ),
+  Python: lines(
+    "# pip install openai; set -a; . ./.env; python ask.py",
+    "from openai import OpenAI",
+    "",
+    "reply = OpenAI().chat.completions.create(",
+    '    model="ala",',
+    `    messages=${JSON.stringify(QUESTION.messages)},`,
+    "    stream=True,",
+    ")",
+    "for part in reply:",
+    "    if part.choices:",
+    '        print(part.choices[0].delta.content or "", end="", flush=True)',
+  ),
+  ".env": lines(`OPENAI_BASE_URL=${location.origin}/v1`, `OPENAI_API_KEY=${key}`, `ALM_KEY=${key}`),
 });
-for await (const part of reply) process.stdout.write(part.choices[0]?.delta.content ?? "");`,
-  Python: `# pip install openai; set -a; . ./.env; python ask.py
-from openai import OpenAI
 
-reply = OpenAI().chat.completions.create(
-    model="ala",
-    messages=${JSON.stringify(QUESTION.messages)},
-    stream=True,
-)
-for part in reply:
-    if part.choices:
-        print(part.choices[0].delta.content or "", end="", flush=True)`,
-  ".env": `OPENAI_BASE_URL=${location.origin}/v1
-OPENAI_API_KEY=${key}
-ALM_KEY=${key}`,
-});
+/** @param {string[]} texts */
+const lines = (...texts) => texts.join("\n");
 
 // In single quotes a shell leaves everything as it is, but for the quote itself.
 /** @param {string} text */
