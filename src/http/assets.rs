@@ -112,7 +112,7 @@ fn collect(dir: &'static Dir, prefix: &str, below: &str, files: &mut BTreeMap<&'
         match (name.strip_suffix(".gz"), file.contents_utf8()) {
             (Some(name), _) => files.insert(name, Asset::packed(name, file.contents())),
             (None, Some(text)) if name.ends_with(".html") => {
-                let page = text.replace(&format!("\"{prefix}"), &format!("\"{below}"));
+                let page = whole(dir, text).replace(&format!("\"{prefix}"), &format!("\"{below}"));
                 files.insert(name, Asset::plain(name, lines(&page).into()))
             }
             (None, Some(text)) => files.insert(name, Asset::plain(name, served(name, text).into())),
@@ -122,6 +122,12 @@ fn collect(dir: &'static Dir, prefix: &str, below: &str, files: &mut BTreeMap<&'
     for inner in dir.dirs() {
         collect(inner, prefix, below, files);
     }
+}
+
+/// A page with what stands in a file of its own, since all pages have it.
+fn whole(dir: &Dir, page: &str) -> String {
+    let head = dir.get_file("head.html").and_then(|file| file.contents_utf8()).unwrap_or_default();
+    page.replace("<!-- head.html -->", head)
 }
 
 /// What browsers read of a file.

@@ -57,10 +57,21 @@ export async function withPage(base, use, { screen = "desktop", ...options } = {
   }
 }
 
-const TYPES = { html: "text/html", css: "text/css", js: "text/javascript", svg: "image/svg+xml" };
+const TYPES = {
+  html: "text/html",
+  css: "text/css",
+  js: "text/javascript",
+  svg: "image/svg+xml",
+  json: "application/json",
+};
 
 /** The pages' files as they lie in `folder`, the pages with the headers that the binary gives them: a change needs no build. */
 async function fromDisk(browser, folder) {
+  const docs = /\/docs\/(?:[0-9a-f]{16}\/)?([a-z]+\.(?:css|js))$/;
+  await browser.route(
+    (url) => docs.test(url.pathname),
+    (route) => route.fulfill({ path: join(folder, "../../docs/files", docs.exec(route.request().url())[1]) }),
+  );
   const named = /\/_page\/(?:[0-9a-f]{16}\/)?(.+)$|\/(login|setup|invite)$|\/(settings)$/;
   await browser.route(
     (url) => named.test(url.pathname),
@@ -68,9 +79,11 @@ async function fromDisk(browser, folder) {
       const [, file, door, settings] = new URL(route.request().url()).pathname.match(named);
       const name = file ?? `${door ?? settings}.html`;
       const packed = () => readFile(join(folder, `${name}.gz`)).then(gunzipSync);
-      const body = await readFile(join(folder, name))
+      let body = await readFile(join(folder, name))
         .catch(packed)
         .catch(() => null);
+      if (name.endsWith(".html"))
+        body = String(body).replace("<!-- head.html -->", await readFile(join(folder, "head.html")));
       if (!body) return route.continue();
       const contentType = `${TYPES[name.split(".").at(-1)]}; charset=utf-8`;
       if (file) return route.fulfill({ body, contentType });

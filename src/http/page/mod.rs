@@ -32,7 +32,7 @@ const FILES_PREFIX: &str = "/_page/";
 
 /// A picture that a message carries is shown from `data:`; everything else comes from this origin or not at all.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+    connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The files of the pages, at [`FILES_PATH`], where the pages look for them.
