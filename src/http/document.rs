@@ -14,7 +14,7 @@ use super::{
 
 const TITLE: &str = "Alumia v1 agent API";
 const DESCRIPTION: &str = "Organizations, agents, sessions with stored history, and chat as an AI SDK v6 UI message \
-    stream. Sign in with **Authorize** and an API key; every example works as is.";
+    stream. Send an API key as `Authorization: Bearer …`; every example works as is.";
 
 /// Examples of path parameters, by the path's first word and the parameter: what exists in a new organization, or what
 /// the example of `POST /chat` makes.

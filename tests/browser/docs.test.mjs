@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startAlm } from "../clients/alm.mjs";
-import { PROVOKED, withPage } from "./browser.mjs";
+import { PROVOKED, SCREENS, withPage } from "./browser.mjs";
+import { assertSound } from "./sound.mjs";
 
 let alm;
 let server;
@@ -60,19 +61,44 @@ test("the fields at the top sign a call in", async () => {
   });
 });
 
-test("the Authorize dialog signs a call in", async () => {
-  await withPage(alm.base, async (page) => {
-    await openDocs(page);
-    await page.getByRole("button", { name: "Authorize" }).first().click();
-    const bearer = page.locator(".auth-container", { hasText: "http, Bearer" });
-    await bearer.getByRole("textbox").fill(server.key);
-    await bearer.getByRole("button", { name: "Apply credentials" }).click();
-    await page.getByRole("button", { name: "Close" }).first().click();
-    const agents = operation(page, "get", "/api/v1/agents");
-    await tryOut(agents);
-    await agents.locator(".live-responses-table .response-col_status", { hasText: "200" }).waitFor();
+for (const colorScheme of ["light", "dark"])
+  test(`the documentation is of one piece with the pages: ${colorScheme}`, async () => {
+    await withPage(
+      alm.base,
+      async (page) => {
+        await openDocs(page);
+        await signIn(page);
+        assert.equal(await page.getByRole("button", { name: /authori[sz]/i }).count(), 0, "one place for the key");
+        await tryOut(operation(page, "get", "/api/v1/agents"));
+        await operation(page, "get", "/api/v1/agents").locator(".live-responses-table").waitFor();
+        await tryOut(operation(page, "post", "/api/v1/chat"), { messages: [{ role: "user", content: "Hello" }] });
+        const looks = () =>
+          page.evaluate(() =>
+            ["body", ".opblock-summary-description", ".opblock .btn"].map((selector) => {
+              const { color, backgroundColor, fontFamily } = getComputedStyle(document.querySelector(selector));
+              return { color, backgroundColor, fontFamily };
+            }),
+          );
+        const [body, text, button] = await looks();
+        assert.deepEqual([text.fontFamily, button.fontFamily], [body.fontFamily, body.fontFamily]);
+        for (const size of [SCREENS.desktop, SCREENS.phone, SCREENS.narrow]) {
+          await page.setViewportSize(size);
+          await assertSound(page, `/docs, ${size.width}`);
+        }
+        // Whoever has chosen colours on a page has them here.
+        await page.evaluate(
+          (other) => localStorage.setItem("alm-theme", other),
+          { light: "dark", dark: "light" }[colorScheme],
+        );
+        await page.reload();
+        await operation(page, "get", "/api/v1/agents").waitFor();
+        const [other] = await looks();
+        assert.notEqual(other.color, body.color);
+        assert.notEqual(other.backgroundColor, body.backgroundColor);
+      },
+      { colorScheme },
+    );
   });
-});
 
 test("a reply is seen to grow before it has ended", async () => {
   await withPage(alm.base, async (page) => {
@@ -120,7 +146,7 @@ test("an inline script and a picture from elsewhere would be seen", async () => 
         document.body.append(picture);
       });
     });
-    await page.waitForFunction(() => document.title === "alm API");
+    await page.waitForFunction(() => document.title === "API docs · alm");
     assert.equal(seen.otherHosts.length, 1);
     assert.equal(seen.violations.length, 2);
     return PROVOKED;

@@ -66,7 +66,9 @@ mod tests {
         let page = get("/docs").await.into_body().into_string().await.unwrap();
         let named: Vec<_> = page.split('"').filter(|text| text.starts_with("/docs/")).collect();
         assert_eq!(named.len(), 4, "{named:?}");
-        for path in named.into_iter().chain(["/docs/live.js", "/docs/reply.js", "/docs/swagger-ui/LICENSE"]) {
+        for path in
+            named.into_iter().chain(["/docs/live.js", "/docs/parts.js", "/docs/reply.js", "/docs/swagger-ui/LICENSE"])
+        {
             let answer = get(path).await;
             assert_eq!(answer.status(), StatusCode::OK, "{path}");
             assert_eq!(answer.header("content-security-policy"), Some(CONTENT_SECURITY_POLICY), "{path}");

@@ -6,7 +6,8 @@
 // Rule: the key lives in its input field and nowhere else, and goes to this origin only.
 // Rule: what a server sent is set as text, never as HTML.
 
-import { live } from "/docs/live.js";
+import { live } from "./live.js";
+import { parts } from "./parts.js";
 
 const key = /** @type {HTMLInputElement} */ (document.getElementById("key"));
 const org = /** @type {HTMLInputElement} */ (document.getElementById("org"));
@@ -14,21 +15,13 @@ const caller = /** @type {HTMLElement} */ (document.getElementById("caller"));
 const settings = /** @type {HTMLAnchorElement} */ (document.getElementById("settings"));
 
 /**
- * Adds the key and the organization, unless the Authorize dialog has already set a header.
+ * Adds the key, and the organization unless the operation's own field names one.
  * @param {any} request
  */
 function sign(request) {
   if (new URL(request.url, location.href).origin !== location.origin) return request;
-  const named = Object.keys(request.headers).map((name) => name.toLowerCase());
-  /**
-   * @param {string} name
-   * @param {string} value
-   */
-  const add = (name, value) => {
-    if (value && !named.includes(name.toLowerCase())) request.headers[name] = value;
-  };
-  add("Authorization", key.value.trim() && `Bearer ${key.value.trim()}`);
-  add("X-Alumia-Org", org.value.trim());
+  if (key.value.trim()) request.headers.Authorization = `Bearer ${key.value.trim()}`;
+  if (org.value.trim()) request.headers["X-Alumia-Org"] ??= org.value.trim();
   return request;
 }
 
@@ -57,29 +50,21 @@ async function recogniseSignIn() {
   describeCaller();
 }
 
-/** @param {{ matches: boolean }} dark */
-function followColorScheme(dark) {
-  document.documentElement.classList.toggle("dark-mode", dark.matches);
-}
-
 key.addEventListener("input", describeCaller);
 org.addEventListener("input", describeCaller);
 // A browser may bring typed text back after a reload; without this the line beside it would be wrong.
 describeCaller();
 recogniseSignIn();
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-dark.addEventListener("change", followColorScheme);
-followColorScheme(dark);
-
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",
   presets: [SwaggerUIBundle.presets.apis],
-  plugins: [live],
+  plugins: [live, parts],
   layout: "BaseLayout",
   deepLinking: true,
   displayRequestDuration: true,
+  syntaxHighlight: false, // its colours are its own
   validatorUrl: null, // its default sends the document to a third party
   requestInterceptor: sign,
 });
