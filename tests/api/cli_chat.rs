@@ -1,12 +1,14 @@
 //! `alm chat`: a question of a script, and a conversation at a real terminal.
 
 use std::{
+    fs::File,
     io::{Read, Write},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
 };
 
+use nix::pty::{OpenptyResult, openpty};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -119,21 +121,24 @@ fn where_no_server_runs_it_is_its_own_and_where_no_database_is_it_makes_none() {
 /// A command at a terminal of its own.
 struct Terminal {
     child: Child,
-    keys: ChildStdin,
+    keys: File,
     screen: Arc<Mutex<String>>,
     /// How much of the screen was looked at.
     seen: usize,
 }
 
 impl Terminal {
-    fn start(folder: &str, words: &str) -> Self {
+    fn start(folder: &str, words: &[&str]) -> Self {
         let program = env!("CARGO_BIN_EXE_alm");
-        // `script` is the terminal; what it is given is typed.
-        let mut command = Command::new("script");
-        command.args(["-qefc", &format!("'{program}' chat --data-dir '{folder}' {words}"), "/dev/null"]);
+        let OpenptyResult { master, slave } = openpty(None, None).unwrap();
+        let terminal = || Stdio::from(slave.try_clone().unwrap());
+        // `setsid` makes it the child's own terminal, whose keys may be signals, and becomes the child.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", program, "chat", "--data-dir", folder]).args(words);
         command.env("TERM", "xterm").env("NO_COLOR", "1").env_remove("ALM_KEY");
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let (keys, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let child = command.stdin(terminal()).stdout(terminal()).stderr(terminal()).spawn().unwrap();
+        let keys = File::from(master);
+        let mut out = keys.try_clone().unwrap();
         let screen = Arc::new(Mutex::new(String::new()));
         let shown = screen.clone();
         thread::spawn(move || {
@@ -189,7 +194,7 @@ fn ctrl_c_stops_the_reply_and_not_the_program_and_twice_at_the_prompt_leaves() {
     });
     app.org_asking("acme", &model);
     let slug = app.slug("acme");
-    let mut terminal = Terminal::start(app.folder().to_str().unwrap(), "");
+    let mut terminal = Terminal::start(app.folder().to_str().unwrap(), &[]);
     terminal.shows("Ctrl-D leaves").shows("> ").types("tell\r").shows("Once upon").types("\u{3}").shows("stopped");
     terminal.shows("> ").types("\"\"\"one\r").shows("… ").types("two\"\"\"\r").shows("Again.").shows("up/free");
     assert_eq!(last_question(&model), "one\ntwo");
@@ -211,7 +216,7 @@ fn a_call_that_waits_is_asked_about_and_only_yes_is_yes() {
     std::fs::write(&file, tool.to_string()).unwrap();
     app.alm(&["tools", "add", file.to_str().unwrap(), "--org", &slug]).ok();
     let folder = app.folder().to_str().unwrap().to_owned();
-    let mut terminal = Terminal::start(&folder, "");
+    let mut terminal = Terminal::start(&folder, &[]);
     terminal
         .shows("> ")
         .types("call book_room\r")
@@ -224,7 +229,7 @@ fn a_call_that_waits_is_asked_about_and_only_yes_is_yes() {
     // Where nobody can be asked, it waits, and is joined later.
     let alone = piped(alm(&["chat", "--data-dir", &folder, "call book_room"]), b"");
     assert!(alone.code == 1 && alone.stderr.contains("a call waits for a person: book_room {}: "), "{alone:?}");
-    let mut terminal = Terminal::start(&folder, "--continue");
+    let mut terminal = Terminal::start(&folder, &["--continue"]);
     terminal.shows("Allow book_room {}? [y/N] ").types("n\r").shows("denied").shows("> ").types("/exit\r");
     assert_eq!(terminal.exit_code(), Some(0));
 }
