@@ -10,6 +10,7 @@ import { startAlm } from "../clients/alm.mjs";
 import { startCounting } from "../clients/counting.mjs";
 import { text, toolCalls } from "../clients/fake-upstream.mjs";
 import { withPage } from "./browser.mjs";
+import { replaying } from "./recorded.mjs";
 
 const GET_TITLE = { description: "The page's title.", parameters: { type: "object", properties: {} } };
 
@@ -107,6 +108,22 @@ for (const version of Object.keys(VERSIONS)) {
       await page.reload();
       await page.getByText("One of them is open.").waitFor();
       assert.deepEqual(await page.locator("article").allInnerTexts(), before);
+    });
+    mine.stop();
+  });
+
+  test(`${version}: a recorded model answers, and is found again after a reload`, async () => {
+    const org = await alm.org();
+    await replaying(alm, org, { "Go.": "Gone, as it was recorded." });
+    const mine = await backEnd(org, `recorded-${org.slug}`, version);
+    await withPage(mine.base, async (page) => {
+      await page.goto("/");
+      await page.getByRole("button", { name: "Ask" }).click();
+      await page.getByText("Gone, as it was recorded.").waitFor();
+      await ready(page);
+      await page.reload();
+      await page.getByText("Gone, as it was recorded.").waitFor();
+      assert.equal(await page.locator("article").count(), 2);
     });
     mine.stop();
   });
