@@ -18,6 +18,7 @@ mod cassette;
 mod chat;
 mod child;
 mod clients;
+mod config;
 mod demo;
 mod deposit;
 mod doctor;
@@ -29,6 +30,7 @@ mod ledger;
 mod local_models;
 mod log;
 mod logs;
+mod manual;
 mod mcp;
 mod members;
 mod models;
@@ -51,6 +53,7 @@ mod tools;
 mod transfer;
 mod usage;
 mod variables;
+mod version;
 
 use self::{globals::Globals, variables::with_variables};
 use crate::error::{Error, Reason};
@@ -135,6 +138,15 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Print the OpenAPI document
     Openapi(openapi::Openapi),
+    /// Show the settings of a server, and where they come from
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Print what a shell needs to complete commands
+    Completions(manual::Completions),
+    /// Write the manual's pages
+    Man(manual::Man),
+    /// Show what this binary is
+    Version(version::Version),
     /// Ask a running server whether it is ready
     Health(health::Health),
     /// Become a command that a server starts
@@ -176,6 +188,10 @@ pub fn run() -> ExitCode {
         Command::Restore(command) => command.run(&globals),
         Command::Doctor(command) => command.run(&globals),
         Command::Openapi(command) => command.run(),
+        Command::Config(command) => command.run(&globals, with_variables(Cli::command())),
+        Command::Completions(command) => command.run(Cli::command()),
+        Command::Man(command) => command.run(&globals, Cli::command()),
+        Command::Version(command) => command.run(&globals),
         Command::Health(command) => command.run(&globals),
         Command::Child(command) => command.run(),
     };

@@ -33,6 +33,7 @@ mod cli;
 mod cli_approvals;
 mod cli_chat;
 mod cli_folder;
+mod cli_manual;
 mod cli_mcp;
 mod cli_tools;
 mod doctor;

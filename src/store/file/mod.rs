@@ -7,6 +7,7 @@ pub mod disk; // the disk under the folder
 pub(super) mod folder;
 pub(super) mod identity; // whether the file is still in its place
 pub mod inspect; // a file, looked at from outside
+pub mod library; // the SQLite that is inside
 pub mod lock;
 pub mod prune; // old things, deleted for good
 pub mod restore;

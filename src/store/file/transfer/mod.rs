@@ -31,7 +31,7 @@ pub use vet::Vet;
 use tables::{ADDED, BYTES, FORGOTTEN, HASHES, IS_ACTIVE, JSON, PRICES, TABLES, Table, WINDOW};
 
 /// Number of the format; a file of another number is refused.
-const VERSION: u64 = 1;
+pub const VERSION: u64 = 1;
 /// The first line's and the last line's words.
 const HEAD: &str = "alm-export";
 const END: &str = "end";
