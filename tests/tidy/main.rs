@@ -9,6 +9,7 @@ mod modules; // who uses whom
 mod paths;
 mod size; // files and functions
 mod source;
+mod texts; // what people read
 mod words; // what may not be said
 
 use std::collections::{BTreeMap, BTreeSet};
