@@ -8,5 +8,6 @@ cd "$(dirname "$0")"
 ./openai/install.sh
 mkdir -p ../../target/tools
 go build -o ../../target/tools/sidecar-go ../../examples/sidecar/main.go
+go build -o ../../target/tools/ask-go ../../examples/ask.go
 
 exec ./node.sh --test --test-timeout=60000 "$@" ./*.test.mjs ./openai/*.test.mjs
