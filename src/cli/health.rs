@@ -4,26 +4,39 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::globals::Globals;
-use crate::error::{Error, Result};
+use super::{
+    address::{self, Address},
+    globals::Globals,
+};
+use crate::{
+    error::{Error, Result},
+    server::url_of,
+    store::file::lock,
+};
 
 /// How long the server may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Health {
-    /// Where the server is
-    #[arg(long, default_value = "http://127.0.0.1:2560")]
-    url: String,
+    /// Where the server is; by default where the one that uses the data folder says that it listens, else at --listen
+    #[arg(long)]
+    url: Option<String>,
+    /// Where a server listens that has not said so
+    #[arg(long, default_value = "127.0.0.1:2560", value_name = "ADDRESS", value_parser = address::parse)]
+    listen: Address,
 }
 
 impl Health {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
-        let scheme = if self.url.contains("://") { "" } else { "http://" };
-        let url = format!("{scheme}{}/readyz", self.url.trim_end_matches('/'));
+        // A folder that cannot be named says nothing.
+        let announced = || lock::announced(&globals.folder().ok()?).map(|said| said.url);
+        let server = self.url.or_else(announced).unwrap_or_else(|| url_of(self.listen.socket));
+        let scheme = if server.contains("://") { "" } else { "http://" };
+        let url = format!("{scheme}{}/readyz", server.trim_end_matches('/'));
         match probe(&url, PROBE_TIMEOUT) {
             Ok(200) => {
-                globals.report(|| json!({ "ready": true }), || format!("{} is ready", self.url));
+                globals.report(|| json!({ "ready": true }), || format!("{server} is ready"));
                 Ok(())
             }
             Ok(status) => Err(Error::failed(format!("{url} returned {status}: see the server's log"))),

@@ -385,8 +385,8 @@ fn at_least_one(field: &'static str, number: u32) -> Fallible<NonZeroU32> {
     NonZeroU32::new(number).ok_or_else(|| Cause::invalid(field, "must be at least 1"))
 }
 
-/// A server on every address is reached on this machine too.
-fn url_of(address: SocketAddr) -> String {
+/// Where a server is reached on this machine; one on every address is reached on loopback.
+pub(crate) fn url_of(address: SocketAddr) -> String {
     let mut reached = address;
     if address.ip().is_unspecified() {
         reached.set_ip(match address {

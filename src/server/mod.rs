@@ -19,6 +19,7 @@ use std::{
 
 use tokio::sync::watch;
 
+pub(crate) use self::builder::url_of;
 use self::handle::blocking;
 pub use self::{
     builder::Builder,

@@ -213,6 +213,7 @@ fn a_deposit_is_exact_and_seen_at_once() {
 fn a_probe_tells_a_ready_server_from_none() {
     let app = App::shared();
     app.alm(&["health", "--url", app.url()]).ok();
+    assert_eq!(app.alm(&["health"]).ok(), format!("{} is ready", app.url()), "the folder says where it is");
     assert_eq!(app.alm(&["health", "--url", app.url(), "--json"]).json(), json!({ "ready": true }));
     let away = nobody().trim_end_matches("/v1").to_owned();
     assert!(app.alm(&["health", "--url", &away]).fails(1).contains(&away));
