@@ -10,7 +10,7 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -18,6 +18,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
+import { makeLlamaServer } from "../browser/llama-server.mjs";
 import * as fake from "./fake-upstream.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -54,6 +55,7 @@ for (const [page, content] of pages) {
 let home;
 let env;
 let upstream;
+let llama;
 /** What stands in the texts, and what it is here. */
 const addresses = new Map();
 const started = [];
@@ -72,6 +74,7 @@ before(async () => {
   // Nothing is installed outside, and port 0 is any free one.
   env.DESTDIR = join(home, "system");
   Object.assign(env, { ALM_LISTEN: "127.0.0.1:0", PORT: "0", LANG: "C.UTF-8", OPENAI_API_KEY: "example" });
+  await standIns();
   upstream = await fake.startFakeUpstream();
   for (const address of MODEL_SERVERS) addresses.set(address, upstream.endpoint([fake.text("Hello")]).baseUrl);
 });
@@ -79,8 +82,29 @@ before(async () => {
 after(async () => {
   for (const child of started.toReversed()) await end(child);
   await upstream?.stop();
+  await llama?.remove();
   if (home) await rm(home, { recursive: true, force: true });
 });
+
+/** What the texts fetch from registries, and a model with what runs it: nothing here is downloaded. */
+async function standIns() {
+  const program = (name, ...lines) =>
+    writeFile(join(home, "bin", name), ["#!/bin/sh", ...lines, ""].join("\n"), { mode: 0o755 });
+  const mcp = (name) =>
+    `exec "${process.execPath}" "${here}/node_modules/@modelcontextprotocol/server-${name}/dist/index.js"`;
+  await program(
+    "npx",
+    'case "$1 $2" in',
+    `"-y @modelcontextprotocol/server-filesystem") ${mcp("filesystem")} "$3" ;;`,
+    `"-y mcp-remote") ${mcp("everything")} stdio ;;`,
+    "esac",
+  );
+  await program("uvx", `test "$1" = our-tickets && ${mcp("everything")} stdio`);
+  llama = await makeLlamaServer({});
+  const [, file, , server] = llama.flags;
+  await program("llama-server", `exec "${server}" "$@"`);
+  await copyFile(file, join(home, "SmolLM2-135M-Instruct.Q4_1.gguf"));
+}
 
 /** Ends the whole group: the shell, and what it started. */
 async function end(child) {
@@ -156,13 +180,15 @@ const steps = {
   async try(prints, text) {
     for (const command of text.trim().split("\n")) {
       const ALM_DATA_DIR = await mkdtemp(join(home, "try-"));
+      const models = join(home, ".local/share/alm/models");
+      if (existsSync(models)) await cp(models, join(ALM_DATA_DIR, "models"), { recursive: true });
       const child = await background(command, { ALM_DATA_DIR }, ["pipe", "pipe"], (line) => line.includes(prints));
       await end(child);
     }
   },
 };
 
-test("the texts have blocks to run", () => assert.ok(blocks.length > 35, String(blocks.length)));
+test("the texts have blocks to run", () => assert.ok(blocks.length > 45, String(blocks.length)));
 
 test("every block of commands is run, or says why not", () => assert.deepEqual(unmarked, []));
 
