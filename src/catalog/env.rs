@@ -35,6 +35,11 @@ pub struct EnvProvider {
 }
 
 impl EnvProvider {
+    /// What it is sent that nobody may read.
+    pub fn secrets(&self) -> Vec<Secret> {
+        self.endpoint.iter().flat_map(Endpoint::secrets).collect()
+    }
+
     /// The providers that the environment names; `variable` reads it. One that is named wrongly is there all the same, so that
     /// whoever asks it reads why it does not work.
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Vec<EnvProvider> {

@@ -31,7 +31,6 @@ use crate::{
         upstream::Upstreams,
     },
     outbound::{self, Allowed},
-    seal,
     tools::{
         Tool, Tools,
         host::{self, HostTool},
@@ -313,7 +312,7 @@ impl Builder {
 
     /// The cassette that is recorded, and how.
     fn recording(&self) -> Option<(PathBuf, RecordOptions)> {
-        let how = RecordOptions { with_files: self.record_files, secrets: seal::all_from_environment(), licence: None };
+        let how = RecordOptions { with_files: self.record_files, licence: None };
         self.record.clone().map(|file| (file, how))
     }
 
@@ -333,15 +332,16 @@ impl Builder {
         let none = || Arc::new(Children::new(Err(NO_COMMANDS)));
         let commands = if self.starts_commands { children.clone() } else { none() };
         let commands = Arc::new(Commands::new(folder.clone(), commands));
+        let named = self.variables.map(EnvProvider::from_env).unwrap_or_default();
+        let secrets = named.iter().flat_map(EnvProvider::secrets).collect();
         let (place, key_file, wants_setup) = (folder.clone(), self.secret_key_file, self.setup_link);
-        let opened = blocking(move || open(&place, key_file, wants_setup, record)).await?;
+        let opened = blocking(move || open(&place, key_file, wants_setup, record, secrets)).await?;
         let Opened { store, lock: locked, sealer, cookie, setup, recorder } = opened;
         let (setup, setup_code) = setup.unzip();
         let upstreams = Arc::new(Upstreams::new(&options)?.recorded_by(recorder.clone()));
         let around = Around { folder, children, sockets: options.sockets.clone(), upstreams: upstreams.clone() };
         let files = self.local_models;
         let local = blocking(move || model_file::local_models(files, around)).await?;
-        let named = self.variables.map(EnvProvider::from_env).unwrap_or_default();
         let clients = Arc::new(outbound::ToolClients::new(&options)?);
         let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone(), hosts);
         let catalog = Catalog::new(store.clone(), sealer, named, upstreams).with_local(local.clone());

@@ -5,11 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::secrets;
 use crate::{
     error::Result as Fallible,
     http::{auth::cookie, state::setup_code::SetupCode},
     model::cassette::{RecordOptions, Recorder},
     seal::{self, Sealer},
+    secret::Secret,
     store::{Store, file::lock},
     tools::mcp::stdio,
 };
@@ -27,12 +29,14 @@ pub(super) struct Opened {
     pub recorder: Option<Recorder>,
 }
 
-/// Opens and locks the folder, and ends what an earlier server has left running.
+/// Opens and locks the folder, and ends what an earlier server has left running. What is recorded holds no secret of the folder's,
+/// and none of the `named` ones.
 pub(super) fn open(
     folder: &Path,
     key_file: Option<PathBuf>,
     wants_setup: bool,
     record: Option<(PathBuf, RecordOptions)>,
+    named: Vec<Secret>,
 ) -> Fallible<Opened> {
     // The store creates the folder that the lock lies in.
     let store = Store::open(folder, READERS_MAX)?;
@@ -41,7 +45,9 @@ pub(super) fn open(
     let sealer = Sealer::open(&key_file.unwrap_or_else(|| folder.join(seal::FILE_NAME)))?;
     let cookie = cookie::name_of(sealer.mark_of(folder));
     let setup = if wants_setup && !store.has_org()? { Some(SetupCode::generate()?) } else { None };
-    let recorder = record.map(|(file, how)| Recorder::open(&file, how)).transpose()?;
+    let (of, with) = (store.clone(), sealer.clone());
+    let known = move || Ok([secrets::kept(&of, &with)?, named.clone()].concat());
+    let recorder = record.map(|(file, how)| Recorder::open(&file, how, Box::new(known))).transpose()?;
     Ok(Opened { store, lock, sealer, cookie, setup, recorder })
 }
 

@@ -9,6 +9,7 @@ mod folder; // the data folder, opened
 mod handle; // what a host program does with one
 mod model_file; // a model that it runs itself
 mod provision; // what a program wants there to be
+mod secrets; // what it keeps that nobody may read
 
 use std::{
     fs::File,

@@ -116,22 +116,35 @@ impl Secrets {
         place: &str,
         variable: impl Fn(&str) -> Option<Secret>,
     ) -> Result<Vec<(String, Secret)>, Shut> {
-        let open = |(name, kept): &(String, Kept)| match kept {
-            Kept::Variable { name: of, before } => {
-                let value = variable(of).ok_or_else(|| Shut::NotSet(of.clone()))?;
-                Ok((name.clone(), Secret::new(format!("{before}{}", value.expose()))))
-            }
-            Kept::Sealed { text, variables } => {
-                let text = sealer.unseal(text, &context(place, name)).map_err(|_| Shut::OtherKey(name.clone()))?;
-                let filled = if variables.is_empty() { text } else { fill(text.expose(), &variable)? };
-                Ok((name.clone(), filled))
-            }
-        };
-        self.0.iter().map(open).collect()
+        self.0.iter().map(|(name, kept)| Ok((name.clone(), kept.open(name, sealer, place, &variable)?))).collect()
+    }
+
+    /// What of them can be opened, without names.
+    pub fn known(&self, sealer: &Sealer, place: &str, variable: impl Fn(&str) -> Option<Secret>) -> Vec<Secret> {
+        self.0.iter().filter_map(|(name, kept)| kept.open(name, sealer, place, &variable).ok()).collect()
     }
 }
 
 impl Kept {
+    fn open(
+        &self,
+        name: &str,
+        sealer: &Sealer,
+        place: &str,
+        variable: &impl Fn(&str) -> Option<Secret>,
+    ) -> Result<Secret, Shut> {
+        match self {
+            Kept::Variable { name: of, before } => {
+                let value = variable(of).ok_or_else(|| Shut::NotSet(of.clone()))?;
+                Ok(Secret::new(format!("{before}{}", value.expose())))
+            }
+            Kept::Sealed { text, variables } => {
+                let text = sealer.unseal(text, &context(place, name)).map_err(|_| Shut::OtherKey(name.to_owned()))?;
+                if variables.is_empty() { Ok(text) } else { fill(text.expose(), variable) }
+            }
+        }
+    }
+
     fn from_json(kept: &Value) -> Option<Self> {
         if let Some(name) = kept["env"].as_str() {
             let before = kept["before"].as_str().unwrap_or_default();

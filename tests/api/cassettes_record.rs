@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     counting::{Counting, Says},
-    fake_model::{Answer, FakeModel, call, delta, finish, usage},
+    fake_model::{Answer, FakeModel, call, delta, finish, nobody, usage},
     harness::{App, alm, until, user},
     tools::{OPERATOR, declare},
 };
@@ -172,6 +172,31 @@ fn an_answer_that_holds_a_secret_over_three_deltas_is_not_kept_and_the_next_one_
     assert_eq!((lines.len(), &lines[0]["asked"]), (1, &json!("My key is [secret 1], and yours [secret 2]")));
     let told = "Exchange 1 was not kept: its answer holds what looks like a secret (sk-…).";
     recording.app.says(told);
+}
+
+#[test]
+fn the_keys_of_other_providers_and_tools_are_left_out_too_also_new_ones() {
+    let recording = Recording::start(&[]);
+    let (app, model) = (&recording.app, FakeModel::deciding(|_, _| Answer::text("fine")));
+    let acme = app.org_asking("acme", &model);
+    let key = |name: &str, text: &str| {
+        let file = app.folder().join(name);
+        fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let ask = || acme.ask("up/free", "azure-7 or mcp-8?");
+    ask();
+    let (azure, server) = (key("azure", "azure-7"), key("server", "mcp-8"));
+    let slug = app.slug("globex");
+    app.org("globex");
+    let url = nobody();
+    let provider = ["providers", "add", "--org", &slug, "--slug", "azure", "--base-url", &url, "--model", "m"];
+    app.alm(&[&provider[..], &["--api-key-file", &azure]].concat()).ok();
+    // It is not there, and kept all the same.
+    app.alm(&["mcp", "add", "--org", &slug, "--yes", "docs", &url, "--bearer-file", &server]).fails(1);
+    ask();
+    let asked: Vec<_> = recording.exchanges(2).iter().map(|line| line["asked"].clone()).collect();
+    assert_eq!(asked, ["azure-7 or mcp-8?", "[secret 1] or [secret 2]?"]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub use heard::{Heard, heard};
 pub use keys::Keys;
 pub use line::{End, Exchange, FORMAT, Header, Line, Piece, ToolExchange};
 pub use player::Reply;
-pub use recorder::{Head, RecordOptions, Recorder, Recording};
+pub use recorder::{Head, KnownSecrets, RecordOptions, Recorder, Recording};
 pub use scrub::Scrubber;
 pub use shelf::Shelf;
 pub use tape::{Speed, Tape};

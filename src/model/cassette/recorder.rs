@@ -4,12 +4,14 @@
 //! is said once.
 //! Rule: what is held is bounded by what a file may hold: more could not be kept.
 
+mod desk; // where lines are made
+
 use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -17,8 +19,10 @@ use std::{
 
 use serde_json::Value;
 
+pub use self::desk::KnownSecrets;
+use self::desk::{Desk, Job, Taken};
 use super::{
-    Appended, End, Exchange, Keys, Line, Piece, Scrubber, ToolExchange, Writer,
+    End, Exchange, Piece, ToolExchange, Writer,
     file::{CASSETTE_BYTES_MAX, CASSETTE_LINE_BYTES_MAX, name_of},
 };
 use crate::{
@@ -43,8 +47,6 @@ pub struct RecordOptions {
     pub licence: Option<String>,
     /// Whether the files that people send are kept.
     pub with_files: bool,
-    /// Secrets that are known, besides those of each exchange.
-    pub secrets: Vec<Secret>,
 }
 
 struct Inner {
@@ -58,22 +60,6 @@ struct Inner {
     kept: Arc<AtomicU64>,
     /// Whether it was said that something is left out before it comes to the file.
     told: AtomicBool,
-}
-
-enum Job {
-    Model(Box<Taken>),
-    Tool(ToolExchange, usize),
-    /// Is told once all before it is written.
-    Flush(SyncSender<()>),
-}
-
-/// An exchange that is over, or runs.
-struct Taken {
-    request: Request,
-    secrets: Vec<Secret>,
-    exchange: Exchange,
-    /// What it holds.
-    bytes: usize,
 }
 
 /// The head of an answer.
@@ -99,18 +85,12 @@ pub struct Recording {
 }
 
 impl Recorder {
-    /// Opens or begins the file. It is locked until the last clone is dropped.
-    pub fn open(path: &Path, how: RecordOptions) -> Result<Self> {
+    /// Opens or begins the file, which holds none of the `known` secrets. It is locked until the last clone is dropped.
+    pub fn open(path: &Path, how: RecordOptions, known: KnownSecrets) -> Result<Self> {
         let writer = Writer::open(path, how.licence.as_deref())?;
         let (jobs, waiting) = sync_channel(WAITING_MAX);
         let (held, kept) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
-        let desk = Desk {
-            writer,
-            scrubber: Scrubber::new(how.secrets),
-            with_files: how.with_files,
-            is_full: false,
-            is_failing: false,
-        };
+        let desk = Desk::new(writer, known, how.with_files);
         let (of_desk, kept_by_desk) = (held.clone(), kept.clone());
         let write = move || desk.work(waiting, &of_desk, &kept_by_desk);
         let thread = thread::Builder::new().name("alm-recorder".into()).spawn(write).map_err(Error::internal)?;
@@ -280,78 +260,6 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         self.over(End::Stopped);
-    }
-}
-
-/// Where lines are made, by a thread of its own.
-struct Desk {
-    writer: Writer,
-    scrubber: Scrubber,
-    with_files: bool,
-    /// The file takes no more, which was said.
-    is_full: bool,
-    /// The last line could not be written, which was said.
-    is_failing: bool,
-}
-
-impl Desk {
-    fn work(mut self, waiting: Receiver<Job>, held: &AtomicUsize, kept: &AtomicU64) {
-        for job in waiting {
-            let (line, bytes) = match job {
-                Job::Flush(done) => {
-                    // Whoever asked may have gone.
-                    done.try_send(()).unwrap_or_default();
-                    continue;
-                }
-                Job::Tool(_, bytes) if self.is_full => (None, bytes),
-                Job::Model(taken) if self.is_full => (None, taken.bytes),
-                Job::Tool(mut exchange, bytes) => {
-                    self.scrubber.tool(&mut exchange);
-                    (Some(Line::Tool(exchange)), bytes)
-                }
-                Job::Model(taken) => {
-                    let bytes = taken.bytes;
-                    (self.line(*taken), bytes)
-                }
-            };
-            if line.is_some_and(|line| self.write(line)) {
-                kept.fetch_add(1, Ordering::Relaxed);
-            }
-            held.fetch_sub(bytes, Ordering::Relaxed);
-        }
-    }
-
-    /// What stands of an exchange in the file; nothing if its answer holds a secret.
-    fn line(&self, Taken { request, secrets, mut exchange, .. }: Taken) -> Option<Line> {
-        let scrubber = self.scrubber.with(&secrets);
-        if let Some(kind) = scrubber.secret_in(&exchange) {
-            let id = self.writer.next_id();
-            tracing::warn!("Exchange {id} was not kept: its answer holds what looks like a secret ({kind}).");
-            return None;
-        }
-        let Keys { key, shape, step, asked, request, .. } = Keys::of(&request, &scrubber, self.with_files);
-        (exchange.key, exchange.shape) = (Some(key), Some(shape));
-        (exchange.step, exchange.asked, exchange.request) = (step, asked, Some(request));
-        Some(Line::Model(exchange))
-    }
-
-    /// Whether a line was written.
-    fn write(&mut self, line: Line) -> bool {
-        let written = self.writer.append(line);
-        let was_failing = std::mem::replace(&mut self.is_failing, written.is_err());
-        match written {
-            Ok(Appended::Kept(_)) => return true,
-            Ok(Appended::TooLong(sentence)) => tracing::warn!("{sentence}"),
-            Ok(Appended::Full(sentence)) => {
-                self.is_full = true;
-                tracing::warn!("{sentence}");
-            }
-            Err(error) if !was_failing => {
-                tracing::warn!(%error, "nothing is recorded until the disk takes it");
-            }
-            Err(_) => {}
-        }
-        false
     }
 }
 

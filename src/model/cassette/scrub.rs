@@ -35,6 +35,9 @@ static KINDS: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
     kinds.map(|(kind, pattern)| (kind, Regex::new(pattern).expect("a pattern"))).into()
 });
 
+/// How headers say of what kind the credential is.
+const SCHEMES: [&str; 3] = ["bearer", "basic", "token"];
+
 /// Kinds whose words may be words of a language: without a digit they are no secret.
 const WANT_A_DIGIT: [&str; 2] = ["sk-…", "Bearer …"];
 
@@ -58,8 +61,9 @@ impl Scrubber {
 
     /// The same with more.
     pub fn with(&self, more: &[Secret]) -> Self {
-        let long = more.iter().filter(|secret| secret.expose().len() >= SECRET_BYTES_MIN);
-        Scrubber { known: self.known.iter().chain(long).cloned().collect() }
+        let bare = more.iter().map(|secret| without_scheme(secret.expose()));
+        let long = bare.filter(|secret| secret.len() >= SECRET_BYTES_MIN).map(Secret::new);
+        Scrubber { known: self.known.iter().cloned().chain(long).collect() }
     }
 
     /// A text without its secrets.
@@ -145,6 +149,14 @@ impl Scrub<'_> {
             }
             plain => plain.clone(),
         }
+    }
+}
+
+/// A header's value without the word that says of what kind it is: what else holds the secret may not have that word.
+fn without_scheme(value: &str) -> &str {
+    match value.split_once(' ') {
+        Some((scheme, rest)) if SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) => rest.trim_start(),
+        _ => value,
     }
 }
 
@@ -318,6 +330,13 @@ mod tests {
         let thoughts = ["hunter-", "2-hun", "ter"].map(|words| chunk(json!({ "reasoning_content": words })));
         let exchange = Exchange { body: thoughts.into(), ..Exchange::default() };
         assert_eq!(scrubber().secret_in(&exchange), Some("a key of this server"));
+    }
+
+    #[test]
+    fn a_headers_secret_is_found_without_its_scheme() {
+        let known = ["Bearer abcdef-1", "token abcdef-2", "two words"].map(Secret::new);
+        let text = Scrubber::new(known.into()).masked("abcdef-1, Token abcdef-2, Bearer, words, two words");
+        assert_eq!(text, "[secret 1], Token [secret 2], Bearer, words, [secret 3]");
     }
 
     #[test]

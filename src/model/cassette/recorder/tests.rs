@@ -7,10 +7,14 @@ use crate::model::cassette::read;
 
 const HI: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
 
-fn recorder(how: RecordOptions) -> (TempDir, Recorder) {
+fn recorder(known: KnownSecrets) -> (TempDir, Recorder) {
     let folder = tempfile::tempdir().unwrap();
-    let recorder = Recorder::open(&folder.path().join("tour.jsonl"), how).unwrap();
+    let recorder = Recorder::open(&folder.path().join("tour.jsonl"), RecordOptions::default(), known).unwrap();
     (folder, recorder)
+}
+
+fn no_secrets() -> KnownSecrets {
+    Box::new(|| Ok(Vec::new()))
 }
 
 fn question(text: &str) -> Request {
@@ -33,7 +37,7 @@ fn an_exchange_is_cut_into_its_events_wherever_its_bytes_are() {
         ("{\"a\":\n1}", vec!["{\"a\":\n1}"]),
         ("", vec![]),
     ] {
-        let (_folder, recorder) = recorder(RecordOptions::default());
+        let (_folder, recorder) = recorder(no_secrets());
         for size in [1, 2, 3, 5, body.len().max(1)] {
             let mut recording = recorder.begin(&question("Hi"), Vec::new());
             recording.head(Head { status: 200, ..Head::default() }, &["seed".to_owned()], true);
@@ -53,7 +57,7 @@ fn an_exchange_is_cut_into_its_events_wherever_its_bytes_are() {
 
 #[test]
 fn what_is_dropped_was_stopped_and_what_is_no_text_comes_back() {
-    let (_folder, recorder) = recorder(RecordOptions::default());
+    let (_folder, recorder) = recorder(no_secrets());
     drop(recorder.begin(&question("a"), Vec::new()));
     let mut recording = recorder.begin(&question("b"), Vec::new());
     recording.head(Head { status: 200, ..Head::default() }, &[], false);
@@ -72,8 +76,7 @@ fn what_is_dropped_was_stopped_and_what_is_no_text_comes_back() {
 
 #[test]
 fn a_secret_of_an_exchange_is_left_out_of_its_request_and_ends_what_holds_it_in_its_answer() {
-    let (_folder, recorder) =
-        recorder(RecordOptions { secrets: vec![Secret::new("named-7")], ..RecordOptions::default() });
+    let (_folder, recorder) = recorder(Box::new(|| Ok(vec![Secret::new("named-7")])));
     let own = || vec![Secret::new("owned-8")];
     recorder.begin(&question("named-7 and owned-8"), own()).ends(End::Whole);
     let mut recording = recorder.begin(&question("Say it"), own());
@@ -89,8 +92,22 @@ fn a_secret_of_an_exchange_is_left_out_of_its_request_and_ends_what_holds_it_in_
 }
 
 #[test]
+fn a_secret_counts_from_the_moment_it_is_known_and_nothing_is_kept_while_nobody_can_say() {
+    let (tell, told) = sync_channel(3);
+    let known = move || told.recv().unwrap_or_else(|_| Err(Error::failed("nobody tells")));
+    let (_folder, recorder) = recorder(Box::new(known));
+    let secret = || vec![Secret::new("named-7")];
+    for known in [Ok(Vec::new()), Ok(secret()), Err(Error::failed("the disk is gone"))] {
+        tell.send(known).unwrap();
+        recorder.begin(&question("It is named-7"), Vec::new()).ends(End::Whole);
+    }
+    let asked: Vec<_> = lines(&recorder).into_iter().map(|line| line["asked"].clone()).collect();
+    assert_eq!(asked, ["It is named-7", "It is [secret 1]"]);
+}
+
+#[test]
 fn an_answer_is_kept_up_to_the_length_of_a_line() {
-    let (_folder, recorder) = recorder(RecordOptions::default());
+    let (_folder, recorder) = recorder(no_secrets());
     for bytes in [CASSETTE_LINE_BYTES_MAX, CASSETTE_LINE_BYTES_MAX + 1] {
         let mut recording = recorder.begin(&question("Hi"), Vec::new());
         vec![b' '; bytes].chunks(1 << 20).for_each(|piece| recording.hears(piece));
@@ -102,7 +119,7 @@ fn an_answer_is_kept_up_to_the_length_of_a_line() {
 
 #[test]
 fn what_runs_at_once_is_held_up_to_what_a_file_may_hold() {
-    let (_folder, recorder) = recorder(RecordOptions::default());
+    let (_folder, recorder) = recorder(no_secrets());
     let large = question(&"x".repeat(CASSETTE_BYTES_MAX - 1));
     let running = recorder.begin(&large, Vec::new());
     for (text, is_held) in [("ab", false), ("a", true), ("a", false)] {
@@ -115,9 +132,9 @@ fn what_runs_at_once_is_held_up_to_what_a_file_may_hold() {
 
 #[test]
 fn the_file_is_free_once_the_last_clone_is_gone() {
-    let (folder, recorder) = recorder(RecordOptions::default());
+    let (folder, recorder) = recorder(no_secrets());
     let path = folder.path().join("tour.jsonl");
-    let again = || Recorder::open(&path, RecordOptions::default());
+    let again = || Recorder::open(&path, RecordOptions::default(), no_secrets());
     assert!(again().is_err());
     recorder.clone().begin(&question("Hi"), Vec::new()).ends(End::Failed);
     drop(recorder);
