@@ -5,25 +5,28 @@
 
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use tokio::runtime::Handle;
+
 use super::{
-    Catalog,
-    connect::{ProviderChange, check_new_slug},
+    Catalog, EnvProvider,
+    connect::{MODELS_MAX, ProviderChange, check_new_slug},
     probe::TestReport,
 };
 use crate::{
     error::{Error, Result},
     model::{
-        cassette::{self, Match, Speed, Tape},
+        cassette::{self, Match, Shelf, Speed, Tape},
         facts::Said,
         source::Source,
         upstream::Listed,
     },
     secret::Secret,
     store::{
-        Tenant,
+        Store, Tenant,
         providers::{Cassette, Provider, ProviderModel},
         tools::AddedBy,
     },
@@ -100,8 +103,8 @@ impl Catalog {
     fn secrets_of(&self, tenant: &Tenant) -> Result<Vec<Secret>> {
         let stored = self.store.org(tenant).providers()?;
         let stored = stored.iter().filter_map(|provider| self.endpoint(provider).ok());
-        let named = self.env_providers.iter().filter_map(|named| named.endpoint().ok().cloned());
-        Ok(stored.chain(named).flat_map(|endpoint| endpoint.secrets()).collect())
+        let named = self.env_providers.iter().flat_map(EnvProvider::secrets);
+        Ok(stored.flat_map(|endpoint| endpoint.secrets()).chain(named).collect())
     }
 
     /// The models that answer in a cassette.
@@ -109,6 +112,24 @@ impl Catalog {
         let album = self.shelf.read(cassette.file.as_ref()).await?;
         let listed = |name: &str| Listed { name: name.to_owned(), owner: None, said: Said::default() };
         Ok(album.cassette().models().into_iter().map(listed).collect())
+    }
+
+    /// Has the models offered that answer in the cassettes of these providers by now, without keeping the caller.
+    pub(super) fn look_behind(&self, tenant: &Tenant, providers: &[Provider]) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        for provider in providers.iter().filter(|provider| provider.cassette.is_some()) {
+            runtime.spawn(offer_new(self.shelf.clone(), self.store.clone(), tenant.clone(), provider.clone()));
+        }
+    }
+
+    /// The same for an organization's provider of that slug, or for all, and waits for it; whether one was new.
+    pub(super) async fn look_again(&self, tenant: &Tenant, slug: Option<&str>) -> bool {
+        let providers = self.store.org(tenant).providers().unwrap_or_default();
+        let mut is_new = false;
+        for provider in providers.into_iter().filter(|provider| slug.is_none_or(|slug| slug == provider.slug)) {
+            is_new |= offer_new(self.shelf.clone(), self.store.clone(), tenant.clone(), provider).await;
+        }
+        is_new
     }
 
     /// Reads a cassette, as the test of a provider does whose models answer elsewhere.
@@ -137,4 +158,28 @@ impl Catalog {
             omitted: Vec::new(),
         })
     }
+}
+
+/// Offers the models that answer in a provider's cassette and are not known yet; whether there are any.
+async fn offer_new(shelf: Arc<Shelf>, store: Store, tenant: Tenant, provider: Provider) -> bool {
+    let Some(cassette) = &provider.cassette else { return false };
+    // What is wrong with the file is said to whoever asks it.
+    let Ok(album) = shelf.read(cassette.file.as_ref()).await else { return false };
+    let new = move |provider: &Provider| -> Vec<ProviderModel> {
+        let is_new = |name: &&str| provider.models.iter().all(|known| known.name != **name);
+        let names = album.cassette().models().into_iter().filter(is_new);
+        names.take(MODELS_MAX.saturating_sub(provider.models.len())).map(ProviderModel::named).collect()
+    };
+    if new(&provider).is_empty() {
+        return false;
+    }
+    let offer = move |provider: &mut Provider| {
+        provider.models.extend(new(provider));
+        Ok(())
+    };
+    let offered = store.org(&tenant).update_provider(provider.id, offer).await;
+    if let Err(error) = &offered {
+        tracing::warn!(provider = provider.slug, %error, "new models of a cassette are not offered");
+    }
+    offered.is_ok()
 }

@@ -23,7 +23,7 @@ use crate::{
 /// Most extra headers.
 const HEADERS_MAX: usize = 32;
 /// Most models of one provider.
-const MODELS_MAX: usize = 2_000;
+pub(super) const MODELS_MAX: usize = 2_000;
 /// Longest name of a model, in characters.
 const MODEL_NAME_CHARS_MAX: usize = 200;
 

@@ -148,6 +148,7 @@ impl Catalog {
     pub fn models(&self, tenant: &Tenant) -> Result<Vec<Model>> {
         let unwritten = self.lessons.unwritten();
         let stored = self.store.org(tenant).providers()?;
+        self.look_behind(tenant, &stored);
         let mut models = vec![demo_model()];
         let given = self.cassettes.iter().filter(|given| stored.iter().all(|p| p.slug != given.slug));
         for provider in stored.iter().chain(given) {
@@ -241,11 +242,12 @@ impl Catalog {
         });
     }
 
-    /// Asks a provider of the environment again if `id` may be a model that it has got meanwhile; without an id, all of them.
-    /// Whether it was worth it. Each at most every [`ASK_AGAIN_INTERVAL`]: who comes earlier gets what it said then.
-    pub async fn ask_again_for(&self, id: Option<&str>) -> bool {
+    /// Asks a provider of the environment again, and looks into a cassette, if `id` may be a model that has come there meanwhile;
+    /// without an id, all of them. Whether it was worth it. A provider is asked at most every [`ASK_AGAIN_INTERVAL`]: who comes earlier
+    /// gets what it said then.
+    pub async fn ask_again_for(&self, tenant: &Tenant, id: Option<&str>) -> bool {
         let slug = id.map(|id| id.split_once('/').map_or("", |(slug, _)| slug));
-        let mut is_worth_it = false;
+        let mut is_worth_it = self.look_again(tenant, slug).await;
         for named in self.env_providers.iter().filter(|named| slug.is_none_or(|slug| slug == named.slug)) {
             let Ok(endpoint) = named.endpoint() else { continue };
             is_worth_it = true;

@@ -183,12 +183,12 @@ async fn a_model_that_came_later_is_found_by_asking_again_and_not_more_often_tha
     let is_there = |name: &str| world.catalog.resolve(&world.tenant, &format!("ollama/{name}")).is_ok();
     assert!(world.catalog.refresh_env_providers().await);
     assert_eq!([is_there("m0"), is_there("m1")], [true, false]);
-    assert!(world.catalog.ask_again_for(Some("ollama/m1")).await);
+    assert!(world.catalog.ask_again_for(&world.tenant, Some("ollama/m1")).await);
     assert!(is_there("m1"));
     // Who comes soon after gets what was heard then; a provider that the environment does not name is not asked at all.
     for (id, is_worth_it) in [(Some("ollama/m2"), true), (Some("openai/m2"), false), (Some("m2"), false), (None, true)]
     {
-        assert_eq!(world.catalog.ask_again_for(id).await, is_worth_it, "{id:?}");
+        assert_eq!(world.catalog.ask_again_for(&world.tenant, id).await, is_worth_it, "{id:?}");
     }
     assert_eq!((is_there("m2"), asked.load(Ordering::SeqCst)), (false, 2));
     let at = Instant::now();

@@ -123,7 +123,7 @@ impl Engine {
     /// Whether the model that is asked for, by the chat, its agent or its organization, may have come since its provider was last
     /// asked what it has.
     async fn is_new(&self, ask: &Ask) -> bool {
-        self.services.catalog.ask_again_for(ask.model.as_deref()).await
+        self.services.catalog.ask_again_for(&ask.asker.tenant, ask.model.as_deref()).await
     }
 
     /// A place for one more turn.

@@ -258,14 +258,33 @@ fn doctor_reads_a_cassette() {
     small["model"] = "small".into();
     played.write(&[says("Hi", "Hello."), small]);
     let more = played.app.alm(&["doctor"]);
-    assert!(
-        more.stdout.contains("plays 2 exchanges of tour.jsonl; not offered: small: refresh the provider"),
-        "{more:?}"
-    );
+    assert!(more.stdout.contains("plays 2 exchanges of tour.jsonl; new in it: small"), "{more:?}");
     fs::remove_file(&played.file).unwrap();
     let gone = played.app.alm(&["doctor"]);
     assert!(gone.stdout.contains("tour.jsonl: No such file"), "{gone:?}");
     assert_eq!(gone.code, 1);
+}
+
+#[test]
+fn a_model_that_is_new_in_a_file_is_offered_when_it_is_asked_for_and_once_models_are_listed() {
+    let played = Played::of(&[says(BERN, "Rain.")]);
+    let of = |model: &str, text: &str| {
+        let mut line = says(BERN, text);
+        line["model"] = model.into();
+        line
+    };
+    let known = says(BERN, "Rain.");
+    played.write(&[known.clone(), of("asked", "Snow."), of("given", "Hail.")]);
+    assert_eq!(played.acme.ask("replay/asked", BERN).text(), "Snow.");
+    let given = json!({ "model": "replay/given", "messages": [user(BERN)] });
+    assert_eq!(played.acme.post("/v1/chat/completions", given).json()["choices"][0]["message"]["content"], "Hail.");
+    let none = json!({ "model": "replay/none", "messages": [user(BERN)] });
+    played.acme.post("/chat", none).fails(404, "NOT_FOUND");
+    played.write(&[known, of("listed", "Fog.")]);
+    until("the new model to be listed", || {
+        let models = played.acme.get("/models").ok(200).to_string();
+        models.contains("replay/listed").then_some(())
+    });
 }
 
 #[test]

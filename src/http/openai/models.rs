@@ -112,7 +112,9 @@ pub async fn find<A>(caller: &Caller<A>, asked: &str) -> Result<Asked, Fault> {
     match look_up(caller, asked)? {
         Some(found) => Ok(found),
         // Its provider may have got it meanwhile.
-        None if caller.app.catalog.ask_again_for(Some(asked)).await => look_up(caller, asked)?.ok_or_else(unknown),
+        None if caller.app.catalog.ask_again_for(&caller.tenant, Some(asked)).await => {
+            look_up(caller, asked)?.ok_or_else(unknown)
+        }
         None => Err(unknown()),
     }
 }
