@@ -56,6 +56,7 @@ pub use self::{
     policy::{ForbiddenAddress, frames_request, is_loopback},
     providers::{ProviderClients, Whose},
     sockets::{NO_CHILD_HOST, Sockets, child_host, is_child_host},
+    tls::agent_trusting,
     tools::{Row, ToolClients},
 };
 use self::{

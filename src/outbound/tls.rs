@@ -24,10 +24,15 @@ use rustls::{
     server::ParsedCertificate,
 };
 use ureq::{
+    Agent,
+    config::Config,
     tls::{PemItem, parse_pem},
-    unversioned::transport::{
-        Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
-        time::Instant,
+    unversioned::{
+        resolver::DefaultResolver,
+        transport::{
+            Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+            TcpConnector, Transport, TransportAdapter, time::Instant,
+        },
     },
 };
 
@@ -68,6 +73,15 @@ pub(super) fn trusting(file: &Path) -> Result<Arc<ClientConfig>> {
     let config = config.map_err(Error::internal)?.dangerous();
     let config = config.with_custom_certificate_verifier(Arc::new(Verifier { usual, certificates }));
     Ok(Arc::new(config.with_no_client_auth()))
+}
+
+/// ureq as it is for commands that ask a running server, which trust the certificates of that file, and no others.
+pub fn agent_trusting(config: Config, file: &Path) -> Result<Agent> {
+    let connectors =
+        ().chain(ConnectProxyConnector::default())
+            .chain(TcpConnector::default())
+            .chain(TlsConnector(Some(trusting(file)?)));
+    Ok(Agent::with_parts(config, connectors, DefaultResolver::default()))
 }
 
 /// What is no certificate is passed over: bundles have comments, and keys beside their certificates.

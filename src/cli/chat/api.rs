@@ -5,13 +5,17 @@
 use std::{
     fmt,
     io::{BufRead, BufReader, Read},
+    path::Path,
     time::Duration,
 };
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::error::Error;
+use crate::{
+    error::{Error, Result as Fallible},
+    outbound::agent_trusting,
+};
 
 /// How long a call that answers at once may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,15 +53,20 @@ pub struct Events {
 }
 
 impl Api {
-    /// The server at `url`; through the environment's proxy, unless it is on this machine.
-    pub fn new(url: &str, key: String, org: Option<String>) -> Self {
+    /// The server at `url`, whose certificate one of `ca_file` has signed, if that is named; through the environment's proxy, unless it is
+    /// on this machine.
+    pub fn new(url: &str, key: String, org: Option<String>, ca_file: Option<&Path>) -> Fallible<Self> {
         let scheme = if url.contains("://") { "" } else { "http://" };
         let url = format!("{scheme}{}", url.trim_end_matches('/'));
         let place = url.split("://").nth(1).unwrap_or_default();
         let is_here = ["localhost", "127.", "[::1]"].iter().any(|here| place.starts_with(here));
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_connect(Some(CONNECT_TIMEOUT));
         let config = if is_here { config.proxy(None) } else { config };
-        Api { agent: config.build().into(), url, key, org }
+        let agent = match ca_file {
+            Some(file) => agent_trusting(config.build(), file)?,
+            None => config.build().into(),
+        };
+        Ok(Api { agent, url, key, org })
     }
 
     /// Where the server is.
@@ -211,9 +220,32 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::scripted::{Server, self_signed};
 
     fn events(text: &str) -> Events {
         Events { lines: Box::new(std::io::Cursor::new(text.to_owned())), count: 0 }
+    }
+
+    #[test]
+    fn a_server_whose_certificate_a_file_has_is_asked_and_no_other() {
+        let (pem, tls) = self_signed(rustls::ALL_VERSIONS);
+        let server = Server::start_with(Some(tls), |_, peer| {
+            while peer.request()?.is_some() {
+                peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n{\"data\":\"x\"}")?;
+            }
+            Ok(())
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let (named, other) = (folder.path().join("ca.pem"), folder.path().join("other.pem"));
+        std::fs::write(&named, pem).unwrap();
+        std::fs::write(&other, self_signed(rustls::ALL_VERSIONS).0).unwrap();
+        let url = format!("https://{}", server.address);
+        let ask = |file: Option<&Path>| Api::new(&url, "k".into(), None, file).unwrap().get("/x");
+        assert_eq!(ask(Some(&named)).unwrap(), json!("x"));
+        for file in [None, Some(other.as_path())] {
+            assert!(matches!(ask(file), Err(Fault::Lost(_))), "{file:?}");
+        }
+        assert!(Api::new(&url, "k".into(), None, Some(&folder.path().join("none"))).is_err());
     }
 
     #[test]

@@ -35,7 +35,7 @@ use self::{
     running::{Interrupt, Running},
     view::{How, View},
 };
-use super::{globals::Globals, log, output::Patient, quickstart::Style, terminal::agrees};
+use super::{globals::Globals, log, output::Patient, quickstart::Style, terminal::agrees, text::as_flags};
 use crate::{
     error::{Error, Result},
     id, server,
@@ -63,6 +63,9 @@ pub(super) struct Chat {
     /// A file with the API key; by default `ALM_KEY`, or a key for this run
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// Certificate authorities (PEM or DER) to trust for the server at `--url`, instead of the public ones
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca_file: Option<PathBuf>,
     /// The agent that answers, by its slug or its id
     #[arg(long)]
     agent: Option<String>,
@@ -131,7 +134,8 @@ impl Chat {
     async fn serve(self, globals: &Globals, manner: Manner) -> Result<Ended> {
         let wish = Wish { url: self.url.clone(), key_file: self.key_file.clone(), org: self.org.clone() };
         let door = Door::open(wish, globals).await?;
-        let api = Arc::new(Api::new(&door.url, door.key.clone(), door.org.clone()));
+        let api = Api::new(&door.url, door.key.clone(), door.org.clone(), self.ca_file.as_deref());
+        let api = Arc::new(api.map_err(as_flags)?);
         let running = Arc::new(Running::default());
         let style = Style::of_stdout();
         let how = match (globals.json, stdout().is_terminal()) {
