@@ -44,6 +44,21 @@ pub struct Model {
 }
 
 impl Model {
+    /// One whose process is a server's own, of which no more is known than its name.
+    pub fn local(name: String) -> Self {
+        Model {
+            id: format!("{LOCAL_PROVIDER}/{name}"),
+            provider: LOCAL_PROVIDER.into(),
+            name,
+            local: true,
+            pricing: None,
+            paid_elsewhere: false,
+            context_window: None,
+            tools: None,
+            images: None,
+        }
+    }
+
     /// Whether its tokens cost nothing.
     pub fn is_free(&self) -> bool {
         self.pricing.is_none_or(|pricing| pricing.is_free())
@@ -70,15 +85,9 @@ pub(super) fn demo_model() -> Model {
 pub(super) fn local_model(local: &LocalModel) -> Model {
     let status = local.status();
     Model {
-        id: format!("{LOCAL_PROVIDER}/{}", status.name),
-        provider: LOCAL_PROVIDER.into(),
-        name: status.name,
-        local: true,
-        pricing: None,
-        paid_elsewhere: false,
         context_window: status.window.map(|tokens| (tokens, WindowSource::Read)),
         tools: Some(status.tools),
-        images: None,
+        ..Model::local(status.name)
     }
 }
 

@@ -1,9 +1,15 @@
 //! `alm models`: the models that an organization can use.
+//!
+//! Rule: those that a running server has besides, since it runs them itself, are among them.
 
 use serde_json::json;
 
-use super::{globals::Globals, text::table};
-use crate::{catalog::Model, error::Result};
+use super::{globals::Globals, health, text::table};
+use crate::{
+    catalog::{LOCAL_PROVIDER, Model},
+    error::Result,
+    store::{Store, Tenant, file::lock},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Models {
@@ -16,9 +22,18 @@ impl Models {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let store = globals.store()?;
         let tenant = globals.tenant(&store, &self.org)?;
-        let models = globals.catalog(&store)?.models(&tenant)?;
+        let mut models = globals.catalog(&store)?.models(&tenant)?;
+        models.extend(beside(globals, &store, &tenant)?);
         globals.print(|| models.iter().map(to_json).collect(), || to_table(&models))
     }
+}
+
+/// The models that the server runs itself which uses the folder, unless a provider of the organization hides them.
+pub(super) fn beside(globals: &Globals, store: &Store, tenant: &Tenant) -> Result<Vec<Model>> {
+    let is_hidden = store.org(tenant).provider_if_any(LOCAL_PROVIDER)?.is_some();
+    let server = lock::running(&globals.folder()?).filter(|_| !is_hidden);
+    let names = server.map_or_else(Vec::new, |server| health::local_models(&server.url));
+    Ok(names.into_iter().map(Model::local).collect())
 }
 
 fn to_json(model: &Model) -> serde_json::Value {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{
     globals::{Globals, block_on},
+    models,
     text::{count_text, read_secret, table},
 };
 use crate::{
@@ -89,7 +90,10 @@ fn set_password(globals: &Globals, email: &str, password_file: &std::path::Path)
 fn set_default_model(globals: &Globals, slug: &str, model: String) -> Result<()> {
     let store = globals.store()?;
     let tenant = globals.tenant(&store, slug)?;
-    let model = globals.catalog(&store)?.resolve(&tenant, &model)?.model.id;
+    let model = match globals.catalog(&store)?.resolve(&tenant, &model) {
+        Err(Error::UnknownModel(id)) if models::beside(globals, &store, &tenant)?.iter().any(|own| own.id == id) => id,
+        resolved => resolved?.model.id,
+    };
     block_on(store.org(&tenant).set_default_model(Some(model.clone())))?;
     globals.report(
         || json!({ "slug": slug, "defaultModel": model }),

@@ -80,6 +80,22 @@ fn a_provider_of_the_same_name_hides_them_and_doctor_says_so() {
 }
 
 #[test]
+fn commands_beside_the_server_know_its_models_and_without_it_they_do_not() {
+    let llama = LlamaServer::new();
+    let app = serve(&llama, &[]);
+    app.org("acme");
+    let slug = app.slug("acme");
+    let listed = || app.alm(&["models", "--org", &slug, "--json"]).ok().contains(MODEL);
+    assert!(listed());
+    app.alm(&["org", "set", &slug, "--default-model", MODEL]).ok();
+    let unknown = app.alm(&["org", "set", &slug, "--default-model", "local/none"]);
+    assert!(unknown.fails(1).contains("local/none"), "{unknown:?}");
+    app.terminate();
+    until("the server to end", || app.exit_code());
+    assert!(!listed());
+}
+
+#[test]
 fn the_api_answers_before_the_model_is_ready_and_a_chat_waits_for_it() {
     let llama = LlamaServer::planned(json!({ "loads": "loaded" }));
     let app = begin(&llama, &[]);

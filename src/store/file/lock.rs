@@ -76,6 +76,11 @@ pub fn announced(folder: &Path) -> Option<Announced> {
     serde_json::from_str(&said).ok()
 }
 
+/// The same for whoever was not refused it: only while the process that said so is there.
+pub fn running(folder: &Path) -> Option<Announced> {
+    announced(folder).filter(|said| Path::new("/proc").join(said.pid.to_string()).exists())
+}
+
 /// Keeps the file in its place.
 pub(in crate::store) fn share(folder: &Path) -> Result<File> {
     let handle = File::open(folder).map_err(|error| cannot_use(folder, &error))?;
@@ -111,6 +116,7 @@ mod tests {
         announce(&held, "http://127.0.0.1:2560").unwrap();
         let said = announced(folder.path()).unwrap();
         assert_eq!((said.pid, &*said.url), (std::process::id(), "http://127.0.0.1:2560"));
+        assert_eq!(running(folder.path()), Some(said.clone()));
         let refused = lock(folder.path()).unwrap_err();
         assert!(matches!(refused, Error::Failed { reason: Reason::DataDirInUse, .. }), "{refused}");
         let who = format!("alm {} uses this folder (pid {}, {})", said.version, said.pid, said.url);
@@ -119,6 +125,9 @@ mod tests {
         drop(held);
         let _held = lock(folder.path()).unwrap();
         assert_eq!(announced(folder.path()), None);
+        let gone = json!(Announced { pid: u32::MAX, ..said });
+        std::fs::write(folder.path().join(LOCK_NAME), gone.to_string()).unwrap();
+        assert!(announced(folder.path()).is_some() && running(folder.path()).is_none(), "no process has that number");
         for (bytes, is_read) in [(SAID_BYTES_MAX - 1, true), (SAID_BYTES_MAX, true), (SAID_BYTES_MAX + 1, false)] {
             let said = r#"{"pid":1,"url":"u","version":"0"}"#;
             let long = format!("{}{said}", " ".repeat(bytes as usize - said.len()));
