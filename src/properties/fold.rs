@@ -35,7 +35,7 @@ pub fn journal(bytes: &[u8]) {
 }
 
 /// Few ids, so that chunks meet; any order, so that they meet wrongly too.
-fn chunk(tape: &mut Tape<'_>) -> Chunk {
+pub(super) fn chunk(tape: &mut Tape<'_>) -> Chunk {
     let kind = tape.byte() % 22;
     let id = (*tape.pick(&["a", "b"])).to_owned();
     let tool_call_id = id.clone();
@@ -102,17 +102,22 @@ fn assert_journal_keeps(chunks: &[Chunk]) {
 /// A turn that ends at chunk `at` is closed, and one that goes on from there is closed again.
 fn assert_closes(chunks: &[Chunk], at: usize) {
     let (before, after) = chunks.split_at(at.min(chunks.len()));
-    let first = closed(Vec::new(), before, Outcome::Interrupted);
-    assert_eq!(closed(first.clone(), &[], Outcome::Stopped), first, "closing twice changes something");
-    closed(first, after, Outcome::Failed);
-    closed(Vec::new(), chunks, Outcome::Stopped);
+    let first = sound(Vec::new(), before, Outcome::Interrupted);
+    assert_eq!(sound(first.clone(), &[], Outcome::Stopped), first, "closing twice changes something");
+    sound(first, after, Outcome::Failed);
+    sound(Vec::new(), chunks, Outcome::Stopped);
 }
 
-fn closed(before: Vec<Value>, chunks: &[Chunk], outcome: Outcome) -> Vec<Value> {
+/// What is stored of a reply that began with the parts `before`.
+pub(super) fn closed(before: Vec<Value>, chunks: &[Chunk], outcome: Outcome) -> Vec<Value> {
     let mut fold = Fold::with_parts(before);
     chunks.iter().for_each(|chunk| fold.apply(chunk));
     fold.close(outcome);
-    let parts = fold.into_parts();
+    fold.into_parts()
+}
+
+fn sound(before: Vec<Value>, chunks: &[Chunk], outcome: Outcome) -> Vec<Value> {
+    let parts = closed(before, chunks, outcome);
     assert_sound(&parts);
     parts
 }

@@ -8,6 +8,7 @@ mod cut; // a body → its pieces
 mod fold; // chunks → parts that the SDK takes
 mod gguf; // a file → a model's header
 mod order; // what a client may be sent
+mod prompt; // what becomes of replies → what a model reads
 mod reply; // a provider's body → deltas → chunks
 mod request; // a posted body → what it does to a history
 mod tape; // choices, read off bytes
@@ -18,6 +19,7 @@ mod tests;
 
 pub use fold::{fold, journal};
 pub use gguf::gguf;
+pub use prompt::prompt;
 #[cfg(test)]
 pub(crate) use reply::read as read_reply;
 pub use reply::{events, reply};

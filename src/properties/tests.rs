@@ -109,6 +109,11 @@ proptest! {
     }
 
     #[test]
+    fn whatever_becomes_of_replies_no_prompt_has_a_call_without_an_answer(bytes in vec(any::<u8>(), 0..600)) {
+        super::prompt(&bytes);
+    }
+
+    #[test]
     fn any_file_is_a_models_header_or_a_fault(bytes in vec(any::<u8>(), 0..200), begin in any::<bool>()) {
         let head: &[u8] = if begin { b"GGUF\x03\0\0\0" } else { b"" };
         super::gguf(&[head, &bytes].concat());
