@@ -1,5 +1,10 @@
 //! What holds of every call, whatever comes in between: who may let it run, what it may cost, how many there may be.
 
+use std::sync::{
+    Arc, Barrier,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use alm::{
     key::{Env, Scope},
     store::tools::Policy,
@@ -176,6 +181,65 @@ fn tools_past_what_a_request_may_offer_are_left_out_and_counted() {
         assert_eq!(model.chats().pop().unwrap()["tools"].as_array().unwrap().len(), TOOLS_PER_REQUEST_MAX);
     }
     assert_eq!(left_out, [json!(null), json!(2)]);
+}
+
+/// The calls of a step that a model asks for, each with an id of its own.
+fn step_of(calls: usize, step: usize) -> Answer {
+    let asked = (0..calls).map(|n| call(Some(n), Some(&format!("s{step}n{n}")), Some("create_ticket"), "{}"));
+    Answer::chunks(asked.chain([finish("tool_calls")]))
+}
+
+#[test]
+fn of_a_step_32_calls_run_of_a_turn_200_and_8_of_them_at_once() {
+    const AT_ONCE: usize = 8;
+    // Nobody is answered before eight are there: fewer at once would never be, and more are counted.
+    let (all_there, inside, most) = (Barrier::new(AT_ONCE), AtomicUsize::new(0), Arc::<AtomicUsize>::default());
+    let seen = most.clone();
+    let service = Counting::start(move |_, _| {
+        seen.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        all_there.wait();
+        inside.fetch_sub(1, Ordering::SeqCst);
+        Says::json("{}")
+    });
+    let steps = (0..7).map(|step| step_of(if step == 0 { 33 } else { 32 }, step));
+    let (app, model) = (App::start(&[]), FakeModel::start(steps.chain([Answer::text("done")])));
+    let acme = app.org_asking("acme", &model);
+    declare(&app, OPERATOR, "POST", &service.url("/tickets"), json!({}));
+    let patient = |agent: &mut alm::store::agents::Agent| {
+        agent.settings.steps_max = Some(9);
+        Ok(())
+    };
+    wait(app.store().org(&app.tenant("acme")).update_agent("ala".into(), patient)).unwrap();
+    let stream = acme.chat(json!({ "messages": [user("Go")] }));
+    assert_eq!(stream.text(), "done");
+    assert_eq!((service.came().len(), most.load(Ordering::SeqCst)), (200, AT_ONCE));
+    let told = |text: &str| stream.all("tool-output-error").iter().filter(|error| error["errorText"] == text).count();
+    assert_eq!(told("A step may make 32 calls: this one was not run."), 1);
+    assert_eq!(told("A reply may make 200 calls: this one was not run."), 24);
+}
+
+#[test]
+fn of_all_turns_256_calls_run_at_once_and_the_next_one_is_told() {
+    const TURNS: usize = 32;
+    let service = Counting::start(|_, _| Says::Silence);
+    let model = FakeModel::answering(|_, asked| match asked.body["messages"].as_array().unwrap().last().unwrap() {
+        last if last["role"] == "tool" => Answer::text("done"),
+        last if last["content"] == "One" => step_of(1, 0),
+        _ => step_of(8, 0),
+    });
+    let (app, calls) = (App::start(&[]), 8 * TURNS);
+    let acme = app.org_asking("acme", &model);
+    declare(&app, OPERATOR, "POST", &service.url("/tickets"), json!({}));
+    let session = |n: usize| format!("c{n}");
+    let running: Vec<_> =
+        (0..TURNS).map(|n| acme.listen(json!({ "id": session(n), "messages": [user("Eight")] }))).collect();
+    until("all places to be taken", || (service.came().len() == calls).then_some(()));
+    let next = acme.chat(json!({ "messages": [user("One")] }));
+    let told = "The server runs as many tools as it can, so this call was not made.";
+    assert_eq!((next.one("tool-output-error")["errorText"].as_str(), next.text().as_str()), (Some(told), "done"));
+    (0..TURNS).for_each(|n| drop(acme.post(&format!("/chat/{}/stop", session(n)), json!({})).ok(200)));
+    running.into_iter().for_each(|one| drop(one.rest()));
+    assert_eq!(service.came().len(), calls);
 }
 
 #[test]

@@ -147,6 +147,31 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_of_an_older_file_has_exactly_the_tools_that_it_had() {
+        let given = [None, Some("[]"), Some(r#"["current_time"]"#), Some(r#"["search_history","current_time"]"#)];
+        for released in 1..=RELEASED.len() {
+            let folder = folder_of(released);
+            let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+            for (n, tools) in given.iter().enumerate() {
+                let sql = "INSERT INTO agent (id, org_id, slug, name, allowed_tools, created_at, updated_at)
+                    VALUES (?1, 'o1', ?1, 'A', ?2, 0, 0)";
+                file.execute(sql, (format!("agent-{n}"), tools)).unwrap();
+            }
+            drop(file);
+            let store = Store::open(folder.path(), 1).unwrap();
+            let org = store.orgs().unwrap()[0].tenant();
+            for (n, tools) in given.iter().enumerate() {
+                let names: Option<Vec<String>> = tools.map(|tools| serde_json::from_str(tools).unwrap());
+                let agent = store.org(&org).agent(&format!("agent-{n}")).unwrap();
+                assert_eq!((agent.allowed_tools, agent.client_tools), (names, None), "from schema {released}");
+            }
+            // Who may use every tool is given none that was not there.
+            let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+            assert_eq!(["tool", "mcp_server"].map(|table| count(&file, table)), [0, 0], "from schema {released}");
+        }
+    }
+
+    #[test]
     fn the_texts_of_an_older_file_are_found_as_those_of_a_new_one() {
         // What was said, a label, and what was replaced.
         for (released, [message, label, replaced]) in [(1, ["grusse", "grosse", "hi"]), (2, ["天气", "之旅", "hi"])]
