@@ -156,7 +156,11 @@ fn an_organization_connects_a_cassette_by_the_command_line_alone() {
     let added = plays(&app, Path::new(TOUR), &["--json", "--tools", "real"]).json();
     assert_eq!(added["slug"], "replay");
     let model = added["models"][0].as_str().unwrap();
-    assert!(!app.org("acme").ask(model, "Summarise the periodic table in 3 sentences.").text().is_empty());
+    let said = app.org("acme").ask(model, "Summarise the periodic table in 3 sentences.").text();
+    assert!(!said.is_empty());
+    let words = ["--model", model, "Summarise the periodic table in 3 sentences."];
+    let chat = app.alm(&[&["chat", "--org", &app.slug("acme")], &words[..]].concat());
+    assert_eq!(chat.ok().trim_end(), said.trim_end());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How often the OpenAI-compatible face is asked, how long a reply lives that its client keeps, and what is done once.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
 };
 
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Reply},
-    fake_model::{Answer, FakeModel, delta, finish},
-    harness::{App, until},
+    fake_model::{Answer, FakeModel, call, delta, finish},
+    harness::{App, PATIENCE, until, user},
 };
 
 /// Asks that model for a reply that is not stored.
@@ -190,4 +190,37 @@ fn who_comes_while_the_server_goes_down_is_refused_and_who_is_there_hears_the_en
     // The server may close the connection behind the last event as it likes.
     let _ = socket.read_to_string(&mut heard);
     assert!(heard.contains("response.completed"), "{heard}");
+}
+
+#[test]
+fn a_model_that_is_silent_between_the_arguments_of_a_call_is_heard_as_a_piece_without_words() {
+    let fragment = |id, name, arguments| Answer::empty().chunk(call(Some(0), id, name, arguments));
+    let said = fragment(Some("c1"), Some("book"), "{\"a\":").wait();
+    let said = said.chunk(call(Some(0), None, None, "1}")).chunk(finish("tool_calls")).done();
+    let (app, model) = (App::shared(), FakeModel::start([said]));
+    let acme = app.org_asking("acme", &model);
+    let body = json!({ "model": "up/free", "stream": true, "messages": [user("Book")],
+        "tools": [{ "type": "function", "function": { "name": "book" } }] });
+    let stream = posted(&acme, "/v1/chat/completions", &body);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut arguments, mut beats, mut finish) = (String::new(), 0, None);
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    while let Some(line) = lines.find(|line| line.starts_with("data: ") || line.starts_with(':')) {
+        let data = line.strip_prefix("data: ").expect("no comment");
+        if data == "[DONE]" {
+            break;
+        }
+        let event: Value = serde_json::from_str(data).unwrap();
+        let choice = &event["choices"][0];
+        arguments += choice["delta"]["tool_calls"][0]["function"]["arguments"].as_str().unwrap_or("");
+        finish = choice["finish_reason"].as_str().map(str::to_owned).or(finish);
+        if choice["delta"] == json!({ "content": "" }) && !arguments.is_empty() {
+            beats += 1;
+            if beats == 1 {
+                model.go();
+            }
+        }
+    }
+    assert!(beats > 0, "nothing was heard while it was silent");
+    assert_eq!((arguments.as_str(), finish.as_deref()), ("{\"a\":1}", Some("tool_calls")));
 }
