@@ -54,7 +54,7 @@ const section = (name, file, text) => [
   h(
     "div.copyable",
     el("pre", { tabindex: "0", role: "region", "aria-label": name }, text),
-    copyButton(() => text, `Copy for ${name}`),
+    copyButton(() => text, "Copy", `Copy for ${name}`),
   ),
 ];
 

@@ -178,9 +178,10 @@ const NOTE_MS = 5_000;
  * A button that copies what `text()` returns.
  * @param {() => string} text
  * @param {string} [label]
+ * @param {string} [name] what it is called where several stand
  */
-export function copyButton(text, label = "Copy") {
-  const button = el("button.small", { type: "button" }, label);
+export function copyButton(text, label = "Copy", name) {
+  const button = el("button.small", { type: "button", "aria-label": name }, label);
   button.addEventListener("click", async () => {
     const done = await copy(text());
     button.textContent = done ? "Copied" : "Select and copy";

@@ -22,7 +22,9 @@ export function menu(label, items) {
     opener.setAttribute("aria-expanded", String(event.newState === "open"));
     if (event.newState !== "open") return;
     const { right, bottom } = opener.getBoundingClientRect();
-    list.style.top = `${bottom + GAP_PX / 2}px`;
+    const top = bottom + GAP_PX / 2;
+    list.style.top = `${top}px`;
+    list.style.maxHeight = `${innerHeight - top - GAP_PX}px`;
     list.style.right = `${Math.max(GAP_PX, innerWidth - right)}px`;
   });
   list.addEventListener("toggle", (event) => {

@@ -5,7 +5,7 @@
 import { call } from "../lib/api.js";
 import { showChat } from "../chat/open.js";
 import { ask, dialog } from "../lib/dialog.js";
-import { fill, h, notify } from "../lib/dom.js";
+import { el, fill, h, notify } from "../lib/dom.js";
 import { field, form, input, FieldError } from "../lib/form.js";
 import { failure, loading, nothing } from "../lib/states.js";
 import { sessionList } from "./session-list.js";
@@ -50,7 +50,11 @@ export async function sessions(page) {
       fill(
         open,
         error.status === 404
-          ? nothing("No such session", "It was deleted or never existed.")
+          ? nothing(
+              "No such session",
+              "It was deleted or never existed.",
+              el("a.button", { href: "#sessions" }, "All sessions"),
+            )
           : failure(error, () => follow([id, second, words])),
       );
     }

@@ -18,7 +18,7 @@ const APPROVALS = [
 
 /** Tools that it lists later than now. */
 const NEW_TOOLS = [
-  ["off", "Stay off until you switch them on"],
+  ["off", "Stay off until switched on"],
   ["ask", "Are on, and ask"],
 ];
 
