@@ -18,7 +18,7 @@ Where alm comes from (the first of these that is given):
   --from FILE      a binary that you already have; it is checked against FILE.sha256 if that exists
   --url ADDRESS    a release folder on the web, with alm-linux-x86_64 (or -aarch64) and SHA256SUMS;
                    also taken from ALM_RELEASE_URL. There is no default: no public release address exists yet
-  (neither)        the checkout that contains this script, built with cargo (about four minutes)
+  (neither)        the checkout that contains this script, built with cargo (six to seven minutes on two cores)
 
 Options:
   --sha256 HEX     the checksum that the binary must have
