@@ -340,8 +340,7 @@ impl Builder {
         let (setup, setup_code) = setup.unzip();
         let upstreams = Arc::new(Upstreams::new(&options)?.recorded_by(recorder.clone()));
         let around = Around { folder, children, sockets: options.sockets.clone(), upstreams: upstreams.clone() };
-        let files = self.local_models;
-        let local = blocking(move || model_file::local_models(files, around)).await?;
+        let local = blocking(move || model_file::local_models(self.local_models, around)).await?;
         let clients = Arc::new(outbound::ToolClients::new(&options)?);
         let tools = Tools::with_commands(store.clone(), sealer.clone(), clients, commands.clone(), hosts);
         let catalog = Catalog::new(store.clone(), sealer, named, upstreams).with_local(local.clone());

@@ -222,7 +222,7 @@ fn of_a_step_32_calls_run_of_a_turn_200_and_8_of_them_at_once() {
 fn of_all_turns_256_calls_run_at_once_and_the_next_one_is_told() {
     const TURNS: usize = 32;
     let service = Counting::start(|_, _| Says::Silence);
-    let model = FakeModel::answering(|_, asked| match asked.body["messages"].as_array().unwrap().last().unwrap() {
+    let model = FakeModel::answering(|_, asked| match asked.json["messages"].as_array().unwrap().last().unwrap() {
         last if last["role"] == "tool" => Answer::text("done"),
         last if last["content"] == "One" => step_of(1, 0),
         _ => step_of(8, 0),
