@@ -184,10 +184,10 @@ fn the_keys_of_other_providers_and_tools_are_left_out_too_also_new_ones() {
         fs::write(&file, text).unwrap();
         file.to_str().unwrap().to_owned()
     };
-    let ask = || acme.ask("up/free", "azure-7 or mcp-8?");
+    let ask = || acme.ask("up/free", "azure-7 or docs-8?");
     ask();
     recording.exchanges(1);
-    let (azure, server) = (key("azure", "azure-7"), key("server", "mcp-8"));
+    let (azure, server) = (key("azure", "azure-7"), key("server", "docs-8"));
     let slug = app.slug("globex");
     app.org("globex");
     let url = nobody();
@@ -198,7 +198,7 @@ fn the_keys_of_other_providers_and_tools_are_left_out_too_also_new_ones() {
     assert!(added.code == 1 && added.stderr.contains("It is kept"), "{added:?}");
     ask();
     let asked: Vec<_> = recording.exchanges(2).iter().map(|line| line["asked"].clone()).collect();
-    assert_eq!(asked, ["azure-7 or mcp-8?", "[secret 1] or [secret 2]?"]);
+    assert_eq!(asked, ["azure-7 or docs-8?", "[secret 1] or [secret 2]?"]);
 }
 
 #[test]
