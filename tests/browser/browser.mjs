@@ -89,6 +89,8 @@ async function fromDisk(browser, folder) {
       if (file) return route.fulfill({ body, contentType });
       const { "if-none-match": _, ...headers } = route.request().headers();
       const response = await route.fetch({ headers });
+      // A server that is set up answers with another page.
+      if (door === "setup" && !(await response.text()).includes("/setup.js")) return route.fulfill({ response });
       await route.fulfill({ response, body, contentType });
     },
   );

@@ -1,5 +1,5 @@
 // A person's habits: any width, light and dark, the keyboard alone, a screen reader, no motion. With ALM_PICTURES set, the
-// pictures of the README are made on the way, into that folder; with ALM_PICTURES_ALL as well, one of every state.
+// pictures of the README are made on the way, into that folder.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -11,12 +11,11 @@ import { ORG, asPerson, open, startOwned } from "./person.mjs";
 import { assertSound } from "./sound.mjs";
 
 const PICTURES = process.env.ALM_PICTURES;
-const ALL = Boolean(process.env.ALM_PICTURES_ALL);
 
-/** Two screens in both colours, and the narrowest; for pictures of every state all screens in both. */
+/** Two screens in both colours, and the narrowest. */
 const LOOKS = Object.keys(SCREENS).flatMap((screen) =>
   ["light", "dark"]
-    .filter((scheme) => ALL || ["phone", "desktop"].includes(screen) || (screen === "narrow" && scheme === "light"))
+    .filter((scheme) => ["phone", "desktop"].includes(screen) || (screen === "narrow" && scheme === "light"))
     .map((colorScheme) => ({ screen, colorScheme, reducedMotion: "reduce" })),
 );
 const SECTIONS = [
@@ -92,7 +91,7 @@ async function fillIn(page) {
   await page.getByRole("button", { name: "Send" }).waitFor();
 }
 
-/** What the README shows, and what it is called there; everything else is only looked at. */
+/** What the README shows, and what it is called there. */
 const SHOWN = {
   "setup-desktop-light": "setup",
   "key-desktop-light": "key",
@@ -102,7 +101,7 @@ const SHOWN = {
 };
 
 async function picture(page, state) {
-  const name = SHOWN[state] ?? (ALL && state);
+  const name = SHOWN[state];
   if (!PICTURES || !name) return;
   await mkdir(PICTURES, { recursive: true });
   await page.screenshot({ path: join(PICTURES, `${name}.png`), animations: "disabled", caret: "hide" });
