@@ -11,12 +11,7 @@ mod model_file; // a model that it runs itself
 mod provision; // what a program wants there to be
 mod secrets; // what it keeps that nobody may read
 
-use std::{
-    fs::File,
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fs::File, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -142,7 +137,7 @@ impl Server {
                 // It cannot fail: a sender is ours.
                 _ = stopped.wait_for(|stopped| *stopped) => {}
             }
-            app.draining.store(true, Ordering::Relaxed);
+            app.draining.send_replace(true);
             tracing::info!(turns = engine.turns_running(), "going down");
             engine.drain(drain).await;
             tokio::join!(app.tools.mcp().stop_all(), commands.stop_all(), local.end());

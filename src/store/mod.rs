@@ -23,6 +23,7 @@ pub mod agent_versions; // agents as they were
 pub mod agents;
 pub mod around; // messages around one
 pub mod audit; // who changed what
+pub mod changes; // what changed, for those who listen
 pub mod decisions;
 pub mod idempotency;
 pub mod invitations;

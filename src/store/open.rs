@@ -6,6 +6,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::OpenFlags;
 
 use super::{
+    changes::{self, Changes},
     fault::cannot_use,
     file::{
         FILE_NAME,
@@ -42,7 +43,11 @@ impl Store {
             .test_on_check_out(false)
             .build(manager)
             .map_err(Error::internal)?;
-        Ok(Store { writer: Writer::start(connection, place)?, readers, upgraded_from, _in_use: Arc::new(in_use) })
+        changes::note(&connection)?;
+        let changes = Changes::default();
+        let teller = changes.clone();
+        let writer = Writer::start(connection, place, move |connection| teller.tell(connection))?;
+        Ok(Store { writer, readers, upgraded_from, changes, _in_use: Arc::new(in_use) })
     }
 }
 

@@ -11,6 +11,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
+    changes::Changes,
     claim::{self, Claim},
     fault::FILE_RETRY,
     file::{connection::BUSY_TIMEOUT, schema},
@@ -27,6 +28,8 @@ pub struct Store {
     pub(super) readers: r2d2::Pool<SqliteConnectionManager>,
     /// The schema that the file had when it was opened, if that was an older one.
     pub(super) upgraded_from: Option<i64>,
+    /// What the writer changed, for those who listen.
+    pub(super) changes: Changes,
     /// Nothing is put in the file's place while it is open.
     pub(super) _in_use: Arc<File>,
 }

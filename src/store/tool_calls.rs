@@ -162,6 +162,18 @@ impl Org<'_> {
         })
     }
 
+    /// How many calls wait for a person, in sessions that whoever asks may see.
+    pub fn calls_waiting(&self) -> Result<i64> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT count(*) FROM tool_call t JOIN session s ON s.seq = t.session LEFT JOIN project p ON p.id = s.project_id
+                 WHERE t.org_id = :org AND t.status = 'waiting' AND {VISIBLE}"
+            ))?;
+            let parameters = named_params! { ":org": self.tenant.org_id, ":user": self.tenant.user_id };
+            Ok(statement.query_row(parameters, |row| row.get(0))?)
+        })
+    }
+
     /// The call of that id, in a session that the person may see.
     pub fn tool_call(&self, id: &str) -> Result<ToolCall> {
         self.read(|c| {

@@ -33,10 +33,14 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread on `connection`, which has `place` open.
-    pub fn start(connection: Connection, place: FileIdentity) -> Result<Self> {
+    /// Starts the thread on `connection`, which has `place` open. `committed` sees it after each commit.
+    pub fn start(
+        connection: Connection,
+        place: FileIdentity,
+        committed: impl Fn(&Connection) + Send + 'static,
+    ) -> Result<Self> {
         let (jobs, waiting) = sync_channel(WRITER_JOBS_MAX);
-        let run = move || commit_groups(&connection, &place, &waiting);
+        let run = move || commit_groups(&connection, &place, &waiting, committed);
         std::thread::Builder::new().name("alm-writer".into()).spawn(run).map_err(Error::internal)?;
         Ok(Writer { jobs })
     }
@@ -147,12 +151,18 @@ where
 }
 
 /// Serves until the last [`Writer`] is dropped.
-fn commit_groups(connection: &Connection, place: &FileIdentity, waiting: &Receiver<Box<dyn Job>>) {
+fn commit_groups(
+    connection: &Connection,
+    place: &FileIdentity,
+    waiting: &Receiver<Box<dyn Job>>,
+    seen: impl Fn(&Connection),
+) {
     while let Ok(first) = waiting.recv() {
         let mut group = vec![first];
         let committed = place.check().and_then(|()| commit_group(connection, &mut group, waiting));
-        if let Err(error) = &committed {
-            tracing::error!(%error, "a commit failed");
+        match &committed {
+            Ok(()) => seen(connection),
+            Err(error) => tracing::error!(%error, "a commit failed"),
         }
         for job in group {
             job.answer(committed.as_ref().copied().map_err(again));
@@ -226,7 +236,7 @@ mod tests {
     fn writer() -> Writer {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (x INTEGER PRIMARY KEY)").unwrap();
-        Writer::start(connection, FileIdentity::default()).unwrap()
+        Writer::start(connection, FileIdentity::default(), |_| {}).unwrap()
     }
 
     fn insert(x: i64) -> impl FnOnce(&Connection) -> Result<()> {

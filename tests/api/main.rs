@@ -41,6 +41,7 @@ mod document;
 mod edge;
 mod edits;
 mod errors;
+mod events;
 mod failures;
 mod gguf;
 mod history;

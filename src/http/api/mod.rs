@@ -11,6 +11,7 @@ pub mod audit;
 pub mod billing;
 pub mod chat;
 mod chunks;
+pub mod events;
 mod join;
 pub mod local_models;
 pub mod mcp_servers;
@@ -54,7 +55,7 @@ pub type Api = (
     (messages::Messages, message_versions::MessageVersions),
     (models::Models, providers::Providers, local_models::LocalModels),
     (tools::ToolsApi, mcp_servers::McpServers, tool_calls::ToolCalls),
-    (projects::Projects, billing::BillingApi, requests::Requests),
+    (projects::Projects, billing::BillingApi, requests::Requests, events::Events),
     (api_keys::ApiKeys, org::OrgApi, members::Members, audit::AuditApi, sign_in::SignIns, join::Joining),
 );
 

@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
-struct LoggedRequest {
+pub(super) struct LoggedRequest {
     /// Its turn's id; of one that was refused, its own.
     id: String,
     /// Its `x-request-id`, which a client may have chosen. What an agent asks has that of the request that made it ask.
@@ -151,8 +151,7 @@ impl Requests {
         let wrong = |_| Error::invalid("cursor", "must be the nextCursor of a page");
         let cursor = cursor.0.map(|cursor| cursor.parse().map_err(wrong)).transpose()?;
         let page = caller.scan(move |org| org.requests(&filter, limit, cursor)).await?;
-        let listed = |request| LoggedRequest { upstream_said: None, ..LoggedRequest::from(request) };
-        Ok(Data::of(&Items::page(page, listed)))
+        Ok(Data::of(&Items::page(page, LoggedRequest::listed)))
     }
 
     /// Get a request
@@ -182,6 +181,13 @@ fn status_of(request: &stored::Request) -> u16 {
     match request.status {
         stored::RequestStatus::Refused => code.unwrap_or(ErrorCode::Internal).status().as_u16(),
         _ => 200,
+    }
+}
+
+impl LoggedRequest {
+    /// As a list shows it.
+    pub(super) fn listed(request: stored::Request) -> Self {
+        LoggedRequest { upstream_said: None, ..request.into() }
     }
 }
 

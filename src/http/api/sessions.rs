@@ -70,7 +70,7 @@ pub struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
-enum SessionStatus {
+pub(super) enum SessionStatus {
     Idle,
     /// A reply is being written.
     Running,
@@ -84,7 +84,7 @@ enum SessionStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
-enum SessionOrigin {
+pub(super) enum SessionOrigin {
     /// A person, or a program by `/chat`.
     Chat,
     /// Another agent, with the tool `ask_agent`.

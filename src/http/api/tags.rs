@@ -24,6 +24,8 @@ pub enum Tag {
     Sessions,
     /// What was asked of models, and what became of it.
     Requests,
+    /// What happens, as it happens.
+    Events,
     /// Balance, deposits and usage.
     Billing,
     /// The organization itself.

@@ -16,7 +16,7 @@ use crate::{
     http::state::App,
     key,
     store::{
-        Tenant,
+        Store, Tenant,
         keys::KeyHolder,
         sign_ins::{Membership, SignIn},
     },
@@ -91,14 +91,45 @@ impl Identity {
 
     fn look_up(request: &Request) -> Result<Self> {
         let app = app_of(request)?;
-        if let Some(key) = presented_key(request) {
-            let Some(holder) = app.store.key_holder(&key::hash(key))? else { return Ok(Identity::UnknownKey) };
-            note_use(app, request, &holder);
-            return Ok(Identity::Key(holder));
+        let identity = Credential::of(request)?.identity(&app.store)?;
+        if let Identity::Key(holder) = &identity {
+            note_use(app, request, holder);
         }
-        let Some(sign_in) = signed_in(app, request)? else { return Ok(Identity::Nobody) };
-        let member = app.store.person(&sign_in.user_id).membership(named_org(request))?;
-        Ok(Identity::Person(sign_in, member))
+        Ok(identity)
+    }
+}
+
+/// What a request shows of who asks. What is answered for long looks it up again: keys and sign-ins end.
+#[derive(Debug)]
+pub enum Credential {
+    /// A key, by its hash.
+    Key([u8; 32]),
+    /// A sign-in, by the hash of its cookie, and the organization that is named.
+    SignIn([u8; 32], Option<String>),
+    Nothing,
+}
+
+impl Credential {
+    /// Of a request. A cookie with a foreign origin is refused.
+    pub fn of(request: &Request) -> Result<Self> {
+        if let Some(key) = presented_key(request) {
+            return Ok(Credential::Key(key::hash(key)));
+        }
+        let Some(hash) = cookie_hash(app_of(request)?, request)? else { return Ok(Credential::Nothing) };
+        Ok(Credential::SignIn(hash, named_org(request).map(str::to_owned)))
+    }
+
+    /// Whom it speaks for now.
+    pub fn identity(&self, store: &Store) -> Result<Identity> {
+        match self {
+            Credential::Key(hash) => Ok(store.key_holder(hash)?.map_or(Identity::UnknownKey, Identity::Key)),
+            Credential::SignIn(hash, org) => {
+                let Some(sign_in) = store.sign_in(hash)? else { return Ok(Identity::Nobody) };
+                let member = store.person(&sign_in.user_id).membership(org.as_deref())?;
+                Ok(Identity::Person(sign_in, member))
+            }
+            Credential::Nothing => Ok(Identity::Nobody),
+        }
     }
 }
 
@@ -155,9 +186,13 @@ pub fn app_of(request: &Request) -> Result<&Arc<App>> {
 
 /// The sign-in of the request's cookie. A request with a foreign origin is refused before the look-up.
 pub fn signed_in(app: &App, request: &Request) -> Result<Option<SignIn>> {
+    cookie_hash(app, request)?.map_or(Ok(None), |hash| app.store.sign_in(&hash))
+}
+
+fn cookie_hash(app: &App, request: &Request) -> Result<Option<[u8; 32]>> {
     let Some(cookie) = cookie::presented(request, &app.cookie) else { return Ok(None) };
     cookie::check_origin(request)?;
-    app.store.sign_in(&key::hash(cookie))
+    Ok(Some(key::hash(cookie)))
 }
 
 /// The key of `Authorization: Bearer`, whose scheme is case-insensitive, or of `x-api-key`.

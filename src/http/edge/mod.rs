@@ -2,10 +2,7 @@
 //!
 //! Rule: nothing of a query string or a header is logged. A path is logged as its pattern.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use poem::{
     Endpoint, PathPattern, Request, Response,
@@ -101,7 +98,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         };
         let pattern = response.data::<PathPattern>().map_or_else(|| NO_ROUTE.into(), |pattern| pattern.0.clone());
         finish_headers(response.headers_mut(), &request_id, origin.map(|origin| (origin, is_openai)));
-        if self.app.draining.load(Ordering::Relaxed) {
+        if *self.app.draining.borrow() {
             // The client's next request is to reach a server that stays.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

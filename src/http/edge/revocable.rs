@@ -12,7 +12,10 @@ use crate::{
     http::{
         auth::identity::{Identity, app_of},
         state::readers::{Reader, Who},
-        wire::{envelope::ApiError, stream::EVENT_STREAM},
+        wire::{
+            envelope::ApiError,
+            stream::{EVENT_STREAM, UI_MESSAGE_STREAM},
+        },
     },
     turn::chunk::{Chunk, DONE},
 };
@@ -34,21 +37,23 @@ impl Endpoint for Revocable {
         let mut response = self.0.call(request).await?;
         let streams = response.headers().get(header::CONTENT_TYPE) == Some(&HeaderValue::from_static(EVENT_STREAM));
         if let Some(who) = who.filter(|_| streams) {
+            let is_reply = response.headers().contains_key(UI_MESSAGE_STREAM);
             let body = response.take_body();
-            response.set_body(until_revoked(body, app.readers.open(who)));
+            response.set_body(until_revoked(body, app.readers.open(who), is_reply));
         }
         Ok(response)
     }
 }
 
-/// The stream, or what there is of it when the key ends and the words that end it.
-fn until_revoked(body: Body, reader: Reader) -> Body {
-    let stream = stream::unfold(Some((body.into_bytes_stream(), reader)), async |state| {
-        let (mut body, mut reader) = state?;
+/// The stream, or what there is of it when the key ends, and the words that end a reply.
+fn until_revoked(body: Body, reader: Reader, is_reply: bool) -> Body {
+    let last = is_reply.then(last_words);
+    let stream = stream::unfold(Some((body.into_bytes_stream(), reader, last)), async |state| {
+        let (mut body, mut reader, last) = state?;
         tokio::select! {
             biased;
-            piece = body.next() => piece.map(|piece| (piece, Some((body, reader)))),
-            () = reader.ended() => Some((Ok(last_words()), None)),
+            piece = body.next() => piece.map(|piece| (piece, Some((body, reader, last)))),
+            () = reader.ended() => last.map(|last| (Ok(last), None)),
         }
     });
     Body::from_bytes_stream(stream)

@@ -1,16 +1,11 @@
 //! What every request may reach.
 
-use std::{
-    net::IpAddr,
-    num::NonZeroU32,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
 
 use super::{
+    audience::Audience,
     bridge::Bridge,
     budget::Budget,
     cors::Cors,
@@ -67,7 +62,7 @@ pub struct App {
     pub cookie: String,
     pub setup: Option<SetupCode>,
     /// Set once, when the server begins to go down.
-    pub draining: AtomicBool,
+    pub draining: watch::Sender<bool>,
     /// Chats, by the person who asks.
     pub chat_rate: RateLimit<String>,
     /// What is asked of models on the OpenAI-compatible face, by the person who asks.
@@ -77,6 +72,8 @@ pub struct App {
     pub throttle: Throttle,
     pub in_flight: InFlight,
     pub readers: Arc<Readers>,
+    /// Those who listen to events.
+    pub audience: Arc<Audience>,
     /// Refused requests, as far as the log lists them.
     pub refusals: Refusals,
 }
@@ -120,13 +117,14 @@ impl App {
             proxies: admission.proxies,
             cookie: admission.cookie,
             setup: admission.setup,
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
             chat_rate: RateLimit::per_minute(admission.chats_per_minute),
             v1_rate: RateLimit::per_minute(admission.v1_per_minute),
             failed_keys: RateLimit::per_minute(FAILED_KEYS_PER_MINUTE),
             throttle: Throttle::default(),
             in_flight: InFlight::default(),
             readers: Arc::default(),
+            audience: Arc::default(),
             refusals: Refusals::default(),
         }
     }
@@ -156,7 +154,7 @@ impl App {
 
     /// Refuses new work once the server goes down.
     pub fn refuse_while_draining(&self) -> Result<()> {
-        if self.draining.load(Ordering::Relaxed) { Err(draining()) } else { Ok(()) }
+        if *self.draining.borrow() { Err(draining()) } else { Ok(()) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Rule: nothing here answers a request. Whatever looks at one does so for a name, an address or an origin, and no more.
 
 pub mod app;
+pub mod audience;
 pub mod bridge;
 pub mod budget;
 pub mod cors;

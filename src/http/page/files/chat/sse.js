@@ -36,13 +36,21 @@ export function eventSplitter(onData) {
 const SILENCE_MS = 40_000;
 
 /**
- * The data of each event of a response, as it arrives. It ends where nothing is heard any more.
+ * The data of each event of a response, as it arrives.
  * @param {Response} response
  */
 export async function* events(response) {
-  /** @type {string[]} */
+  for await (const [data] of numberedEvents(response)) yield data;
+}
+
+/**
+ * The same with the last id that was said. It ends where nothing is heard any more.
+ * @param {Response} response
+ */
+export async function* numberedEvents(response) {
+  /** @type {[data: string, id: string][]} */
   const arrived = [];
-  const splitter = eventSplitter((data) => arrived.push(data));
+  const splitter = eventSplitter((...event) => arrived.push(event));
   if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const end = () => reader.cancel().catch(() => {});

@@ -5,7 +5,7 @@
 // One tab reads `/events` for all of them: it holds a lock, and tells the others by a channel. Where a browser has no locks (plain HTTP
 // on a network), each tab that can be seen looks every 5 seconds instead. Rule: `resync` means that anything may be otherwise.
 
-import { eventSplitter } from "../chat/sse.js";
+import { numberedEvents } from "../chat/sse.js";
 import { caller, request } from "./api.js";
 
 const LOOK_MS = 5_000;
@@ -37,7 +37,14 @@ function begin() {
   const name = `alm events ${caller.org}`;
   const channel = new BroadcastChannel(name);
   channel.onmessage = ({ data }) => tell(data.event, data.id);
-  navigator.locks.request(name, () => read(channel)).catch(look);
+  const { locks } = navigator;
+  const isFirst = locks.request(name, { ifAvailable: true }, (lock) => lock !== null && read(channel));
+  const succeed = () => {
+    // What happened since the tab before was closed is not known to one that has heard nothing from it.
+    if (!last) tell({ type: "resync" }, "");
+    return read(channel);
+  };
+  isFirst.then(() => locks.request(name, succeed)).catch(look);
 }
 
 /**
@@ -61,28 +68,22 @@ function look() {
  * @param {BroadcastChannel} channel
  */
 async function read(channel) {
-  let pause = PAUSE_FIRST_MS;
-  const splitter = () =>
-    eventSplitter((data, id) => {
-      pause = PAUSE_FIRST_MS;
-      const event = JSON.parse(data);
-      tell(event, id);
-      channel.postMessage({ event, id });
-    });
-  for (;;) {
+  for (let pause = PAUSE_FIRST_MS; ; pause = Math.min(2 * pause, PAUSE_MAX_MS)) {
     try {
       /** @type {Record<string, string>} */
       const headers = last ? { "Last-Event-ID": last } : {};
       const response = await request("GET", "/events", undefined, { asks: false, headers });
-      const text = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-      const { feed } = splitter();
-      for (let piece = await text?.read(); piece && !piece.done; piece = await text?.read()) feed(piece.value);
+      for await (const [data, id] of numberedEvents(response)) {
+        pause = PAUSE_FIRST_MS;
+        const event = JSON.parse(data);
+        tell(event, id);
+        channel.postMessage({ event, id });
+      }
     } catch (error) {
       // Whoever may not read here is not let in by asking again.
       if (error.status === 403 || error.status === 404) throw error;
     }
     await rest(pause);
-    pause = Math.min(2 * pause, PAUSE_MAX_MS);
   }
 }
 

@@ -1,10 +1,10 @@
 // @ts-check
 
-// Calls that wait for a person's answer, looked at again and again while the page can be seen.
+// Calls that wait for a person's answer, looked at whenever their number changes.
 
 import { call } from "./api.js";
+import { happenings } from "./events.js";
 
-const LOOK_MS = 5_000;
 /** As many as are listed; of more it is said that there are more. */
 const LISTED_MAX = 100;
 
@@ -14,12 +14,13 @@ const listeners = new Set();
 let latest;
 /** @type {AbortController | undefined} */
 let looking;
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let timer;
 
 /** Begins to look. */
 export function watch() {
-  document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : look()));
+  happenings(({ type, waiting }) => {
+    const isKnown = waiting === 0 && latest?.items.length === 0;
+    if (type === "resync" || (type === "approvals" && !isKnown)) look();
+  }, new AbortController().signal);
   return look();
 }
 
@@ -34,24 +35,19 @@ export function listen(listener, signal) {
   if (latest) listener(latest);
 }
 
-/** Looks now; gives the error of a look that failed. The next may succeed. */
+/** Looks now; gives the error of a look that failed. */
 export async function look() {
-  /** @type {any} */
-  let failed;
-  clearTimeout(timer);
   looking?.abort();
   looking = new AbortController();
   const { signal } = looking;
   try {
+    // Whose sign-in has ended is asked for the password by what they do, not by a look.
     const list = await call("GET", `/approvals?status=waiting&limit=${LISTED_MAX}`, undefined, { asks: false, signal });
     if (signal.aborted) return undefined;
     latest = list;
     for (const listener of listeners) listener(list);
   } catch (error) {
-    if (signal.aborted) return undefined;
-    failed = error;
+    if (!signal.aborted) return error;
   }
-  // Whose sign-in has ended is asked for the password by what they do, not by a look.
-  if (!document.hidden && failed?.status !== 401) timer = setTimeout(look, LOOK_MS);
-  return failed;
+  return undefined;
 }

@@ -158,13 +158,13 @@ export function sessionList(page) {
   };
 
   /** @param {Record<string, any>} event */
-  const hear = ({ type, id, deleted, status, label, updatedAt }) => {
+  const hear = ({ type, id, deleted, status, label, updatedAt, origin }) => {
     if (type === "resync") return look().catch(() => {});
     if (type !== "session") return undefined;
     const known = rows.get(id);
     if (deleted) rows.delete(id);
     else if (known) known.update({ ...known.session, status, label, updatedAt });
-    else return touch(id);
+    else return HIDDEN.includes(origin) ? undefined : touch(id);
     return paint();
   };
 
