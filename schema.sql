@@ -204,6 +204,8 @@ CREATE TABLE session (
     UNIQUE (org_id, id)
 ) STRICT;
 CREATE INDEX session_by_update ON session (org_id, updated_at, seq) WHERE deleted_at IS NULL;
+CREATE INDEX session_pinned ON session (org_id, updated_at, seq)
+    WHERE deleted_at IS NULL AND json_type(metadata, '$.pinned') = 'true';
 CREATE INDEX session_unkept ON session (kept_until) WHERE kept_until IS NOT NULL;
 
 -- A message never changes and never moves: an edit or a new reply supersedes the row and inserts another, and what stands again is

@@ -17,7 +17,7 @@ use alm::{
         openai::Decoder,
         sse::Parser,
     },
-    store::Store,
+    store::{Store, keys::KeyTerms},
     turn::{chunk::Chunk, fold::Fold, reader::Reader, running::RunningTurn, step::Step},
 };
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -46,7 +46,7 @@ fn key_check(c: &mut Criterion) {
     let keys: Vec<String> = (0..KEYS_STORED)
         .map(|index| {
             let key = key::generate(Env::Live).expect("random bytes");
-            let made = org.create_key(&key, format!("key {index}"), Env::Live, Scope::ALL.to_vec(), None);
+            let made = org.create_key(&key, KeyTerms::live(format!("key {index}"), Scope::ALL.to_vec()));
             runtime.block_on(made).expect("a key");
             key.text
         })

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     key::{self, Env, Scope},
     money::{AMOUNT_USD_MAX, USD, format_usd, parse_usd},
-    store::keys::{ApiKey, KeyChange, KeysOf, OVERLAP_SECONDS_MAX},
+    store::keys::{ApiKey, KeyChange, KeyTerms, KeysOf, OVERLAP_SECONDS_MAX},
     time::Timestamp,
 };
 
@@ -61,6 +61,9 @@ pub(super) enum Keys {
         /// How long the key works, such as 90d; it never expires by default
         #[arg(long, value_parser = duration, value_name = "DURATION")]
         expires: Option<Duration>,
+        /// What it may spend in a month, in US dollars, such as 10.00; no limit by default
+        #[arg(long, value_parser = limit_of, value_name = "AMOUNT")]
+        monthly_limit: Option<Limit>,
     },
     /// List everyone's keys
     List {
@@ -111,16 +114,16 @@ impl Keys {
     pub(super) fn run(self, globals: &Globals) -> Result<()> {
         let store = globals.store()?;
         match self {
-            Keys::Create { org, name, env, scopes, expires } => {
+            Keys::Create { org, name, env, scopes, expires, monthly_limit } => {
                 let tenant = globals.tenant(&store, &org)?;
                 let env = Env::parse(&env).ok_or_else(|| Error::invalid("--env", "must be live or test"))?;
                 key::check_name("--name", &name)?;
                 let expires_at = expires.map(|life| Timestamp::now().plus(life));
                 let new = key::generate(env)?;
-                let create = async |org: crate::store::Org<'_>| {
-                    org.create_key(&new, name, env, Scope::parse_list(&scopes)?, expires_at).await
-                };
-                let row = block_on(create(store.org(&tenant)))?;
+                let scopes = Scope::parse_list(&scopes)?;
+                let monthly_limit = monthly_limit.and_then(|Limit(limit)| limit);
+                let terms = KeyTerms { name, env, scopes, expires_at, monthly_limit };
+                let row = block_on(store.org(&tenant).create_key(&new, terms))?;
                 let json =
                     || json!({ "id": row.id, "key": new.text, "expiresAt": expires_at.map(|at| at.to_string()) });
                 globals.print(json, || new.text.clone())?;

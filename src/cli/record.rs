@@ -24,7 +24,7 @@ use crate::{
     key::{self, Env, Scope},
     model::cassette::read,
     server::{self, Server},
-    store::keys::KeysOf,
+    store::keys::{KeyTerms, KeysOf},
     time::Timestamp,
 };
 
@@ -109,7 +109,8 @@ impl Record {
         let new = key::generate(Env::Live)?;
         let until = Timestamp::now().plus(KEY_LIFE);
         let org = store.org(&tenant);
-        let row = org.create_key(&new, "alm record".into(), Env::Live, vec![Scope::Chat], Some(until)).await?;
+        let terms = KeyTerms { expires_at: Some(until), ..KeyTerms::live("alm record", vec![Scope::Chat]) };
+        let row = org.create_key(&new, terms).await?;
         let asker = Asker {
             url: server.url().unwrap_or_default().to_owned(),
             key: new.text,

@@ -50,7 +50,7 @@ impl Usage {
             By::Session => (GroupBy::Session, "SESSION"),
         };
         let org = store.org(&tenant);
-        let (total, groups) = (org.usage(from, to)?, org.usage_by(group_by, from, to)?);
+        let (total, groups) = (org.usage(from, to)?, org.usage_by(group_by, None, from, to)?);
         let of = |key: &Option<String>, sums: &Sums| {
             json!({
                 "key": key, "turns": sums.turns, "inputTokens": sums.input_tokens, "outputTokens": sums.output_tokens,
@@ -58,12 +58,12 @@ impl Usage {
             })
         };
         let json = || {
-            let groups: Vec<_> = groups.iter().map(|(key, sums)| of(key, sums)).collect();
+            let groups: Vec<_> = groups.iter().map(|group| of(&group.key, &group.usage)).collect();
             json!({ "from": from.to_string(), "to": to.to_string(), "groups": groups, "total": of(&None, &total) })
         };
         let text = || {
             let mut rows: Vec<_> =
-                groups.iter().map(|(key, sums)| row(&clean(key.as_deref().unwrap_or("-")), sums)).collect();
+                groups.iter().map(|group| row(&clean(group.key.as_deref().unwrap_or("-")), &group.usage)).collect();
             rows.push(row("total", &total));
             table(&[what, "REPLIES", "TOKENS IN", "TOKENS OUT", "USD"], &rows)
         };

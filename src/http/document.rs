@@ -14,7 +14,9 @@ use super::{
 
 const TITLE: &str = "Alumia v1 agent API";
 const DESCRIPTION: &str = "Organizations, agents, sessions with stored history, and chat as an AI SDK v6 UI message \
-    stream. Send an API key as `Authorization: Bearer …`; every example works as is.";
+    stream. Send an API key as `Authorization: Bearer …`; every example works as is.\n\n\
+    The API is that of Alumia's agents, version 1, hence the name of the header `X-Alumia-Org`. The header is optional, since a \
+    key belongs to one organization. Money is in microcents: 1 USD is 1,000,000.";
 
 /// Examples of path parameters, by the path's first word and the parameter: what exists in a new organization, or what
 /// the example of `POST /chat` makes.

@@ -14,7 +14,7 @@ use crate::{
     money::{Price, Pricing},
     seal::NewCredential,
     secret::Secret,
-    store::{Store, Tenant, orgs::OrgDetails, providers::ProviderModel, tools::AddedBy},
+    store::{Store, Tenant, keys::KeyTerms, orgs::OrgDetails, providers::ProviderModel, tools::AddedBy},
 };
 
 /// What a host program may do with its server. Cloning it is cheap.
@@ -116,8 +116,7 @@ impl Organization {
     pub async fn create_key(&self, name: &str, scopes: Scopes) -> Result<ApiKey, Error> {
         key::check_name("name", name)?;
         let new = key::generate(Env::Live)?;
-        let row =
-            self.store.org(&self.tenant).create_key(&new, name.to_owned(), Env::Live, scopes.list()?, None).await?;
+        let row = self.store.org(&self.tenant).create_key(&new, KeyTerms::live(name, scopes.list()?)).await?;
         Ok(ApiKey { id: row.id, text: Secret::new(new.text) })
     }
 

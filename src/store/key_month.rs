@@ -50,7 +50,7 @@ mod tests {
         key::{self, Env, Scope},
         store::{
             Org, Store, Tenant,
-            keys::{ApiKey, KeyChange, KeysOf},
+            keys::{ApiKey, KeyChange, KeyTerms, KeysOf},
             turns::{Begun, EndedTurn, Hold, Outcome},
             unstored::{NewUnstored, TurnKind},
         },
@@ -77,7 +77,7 @@ mod tests {
 
         async fn key(&self, limit: Option<i64>) -> ApiKey {
             let new = key::generate(Env::Live).unwrap();
-            let made = self.org().create_key(&new, "k".into(), Env::Live, Scope::ALL.to_vec(), None).await.unwrap();
+            let made = self.org().create_key(&new, KeyTerms::live("k", Scope::ALL.to_vec())).await.unwrap();
             self.limit(&made.id, limit).await
         }
 

@@ -46,6 +46,18 @@ pub struct ApiKey {
     rotated_from: Option<String>,
 }
 
+/// What a new key is for, and what it may do.
+#[derive(Debug, Clone)]
+pub struct KeyTerms {
+    pub name: String,
+    pub env: Env,
+    pub scopes: Vec<Scope>,
+    /// Absent: never.
+    pub expires_at: Option<Timestamp>,
+    /// What it may spend in a month. Microcents; absent: no limit.
+    pub monthly_limit: Option<i64>,
+}
+
 /// Changes to a key. Absent fields stay as they are.
 #[derive(Debug, Default, Clone)]
 pub struct KeyChange {
@@ -114,15 +126,19 @@ impl ApiKey {
     }
 }
 
+impl KeyTerms {
+    /// A live key that never expires, without a limit.
+    pub fn live(name: impl Into<String>, scopes: Vec<Scope>) -> KeyTerms {
+        KeyTerms { name: name.into(), env: Env::Live, scopes, expires_at: None, monthly_limit: None }
+    }
+}
+
 impl KeyChange {
     /// What the audit says of it.
     fn said(&self) -> String {
         let name = self.name.as_ref().map(|name| format!("called {name}"));
         let end = self.expires_at.map(|end| end.map_or("never expires".into(), |end| format!("expires {end}")));
-        let limit = self.monthly_limit.map(|limit| match limit {
-            Some(limit) => format!("limit ${} a month", format_usd(limit)),
-            None => "no limit".into(),
-        });
+        let limit = self.monthly_limit.map(|limit| limit.map_or("no limit".into(), limit_said));
         [name, end, limit].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
@@ -173,18 +189,12 @@ impl Store {
 
 impl Org<'_> {
     /// Keeps what is kept of a new key.
-    pub async fn create_key(
-        &self,
-        key: &NewKey,
-        name: String,
-        env: Env,
-        scopes: Vec<Scope>,
-        expires_at: Option<Timestamp>,
-    ) -> Result<ApiKey> {
+    pub async fn create_key(&self, key: &NewKey, terms: KeyTerms) -> Result<ApiKey> {
         let (hash, prefix) = (key.hash, key.prefix.clone());
         self.write_audited(move |c, tenant| {
-            let made = create(c, tenant, ApiKey::new(tenant, name, prefix, env, scopes, expires_at), &hash)?;
-            let event = Event::new(Kind::KeyCreated, made.called());
+            let made = create(c, tenant, ApiKey::new(tenant, prefix, terms), &hash)?;
+            let limit = made.monthly_limit.map_or(String::new(), |limit| format!(", {}", limit_said(limit)));
+            let event = Event::new(Kind::KeyCreated, made.called() + &limit);
             Ok((made, event))
         })
         .await
@@ -228,8 +238,8 @@ impl Org<'_> {
             let name = change.name.as_ref().unwrap_or(&old.name);
             let end = change.expires_at.unwrap_or(old.expires_at).map(Timestamp::as_millis);
             c.execute("UPDATE api_key SET name = ?1, expires_at = ?2 WHERE id = ?3", (name, end, &old.id))?;
-            if let Some(limit) = change.monthly_limit {
-                c.execute("UPDATE api_key SET monthly_limit = ?1 WHERE id = ?2", (limit, old.first()))?;
+            if let Some(amount) = change.monthly_limit {
+                limit(c, old.first(), amount)?;
             }
             Ok((find(c, tenant, &old.id, whose)?, event))
         })
@@ -269,28 +279,21 @@ impl Org<'_> {
 
 impl ApiKey {
     /// A new key of the person who asks.
-    pub(super) fn new(
-        tenant: &Tenant,
-        name: String,
-        prefix: String,
-        env: Env,
-        scopes: Vec<Scope>,
-        expires_at: Option<Timestamp>,
-    ) -> Self {
+    pub(super) fn new(tenant: &Tenant, prefix: String, terms: KeyTerms) -> Self {
         ApiKey {
             id: id::generate(),
-            name,
+            name: terms.name,
             prefix,
-            env,
-            scopes,
-            expires_at,
+            env: terms.env,
+            scopes: terms.scopes,
+            expires_at: terms.expires_at,
             last_used_at: None,
             revoked_at: None,
             created_at: Timestamp::now(),
             user_id: tenant.user_id.clone(),
             email: String::new(),
             last_address: None,
-            monthly_limit: None,
+            monthly_limit: terms.monthly_limit,
             spent_this_month: 0,
             rotated_from: None,
         }
@@ -314,6 +317,7 @@ impl KeysOf {
 /// Keeps a new key; answers it as every look at it will show it.
 pub(super) fn create(c: &Connection, tenant: &Tenant, key: ApiKey, hash: &[u8; 32]) -> Result<ApiKey> {
     insert(c, tenant, &key, hash)?;
+    limit(c, &key.id, key.monthly_limit)?;
     find(c, tenant, &key.id, KeysOf::Own)
 }
 
@@ -352,6 +356,15 @@ fn insert(c: &Connection, tenant: &Tenant, key: &ApiKey, hash: &[u8; 32]) -> Res
         },
     )?;
     Ok(())
+}
+
+fn limit(c: &Connection, key_id: &str, amount: Option<i64>) -> Result<()> {
+    c.execute("UPDATE api_key SET monthly_limit = ?1 WHERE id = ?2", (amount, key_id))?;
+    Ok(())
+}
+
+fn limit_said(amount: i64) -> String {
+    format!("limit ${} a month", format_usd(amount))
 }
 
 fn env_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Env> {

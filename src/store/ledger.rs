@@ -43,6 +43,59 @@ pub struct Entry {
     pub turn_id: Option<String>,
     pub created_at: Timestamp,
     pub note: String,
+    /// The balance that it left.
+    pub balance_after: i64,
+    /// What the turn was. Absent: there was none, or it is gone.
+    pub turn: Option<EntryTurn>,
+}
+
+/// The turn of an entry. What the person may not see is absent.
+#[derive(Debug, Clone)]
+pub struct EntryTurn {
+    pub model: String,
+    pub agent_id: Option<String>,
+    pub agent_name: Option<String>,
+    pub session_id: Option<String>,
+    pub key_id: Option<String>,
+    pub key_name: Option<String>,
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+}
+
+/// Entries with the balance that each one left, and their turns: a sum over what is newer than the page.
+const SELECT: &str = "WITH page AS (
+        SELECT e.* FROM ledger_entry e WHERE e.org_id = :org
+            AND (:cursor IS NULL OR e.seq < (SELECT seq FROM ledger_entry WHERE id = :cursor AND org_id = :org))
+            AND (:all OR e.kind <> 'reserve'
+                OR NOT EXISTS (SELECT 1 FROM ledger_entry x WHERE x.turn_id = e.turn_id AND x.seq > e.seq))
+        ORDER BY e.seq DESC LIMIT :rows)
+    SELECT e.seq, e.id, e.kind, e.balance_delta, e.held_delta, e.turn_id, e.created_at, e.note,
+        (SELECT balance FROM org WHERE id = :org)
+            - (SELECT coalesce(sum(balance_delta), 0) FROM ledger_entry WHERE org_id = :org AND seq > (SELECT max(seq) FROM page))
+            - coalesce(sum(e.balance_delta) OVER (ORDER BY e.seq DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0),
+        t.model, a.id, a.name,
+        (SELECT s.id FROM session s LEFT JOIN project p ON p.id = s.project_id WHERE s.seq = t.session AND s.deleted_at IS NULL
+            AND (p.id IS NULL OR p.visibility = 'team' OR p.user_id = :user)),
+        k.id, k.name, t.input_tokens, t.output_tokens
+    FROM page e LEFT JOIN turn t ON t.id = e.turn_id LEFT JOIN agent a ON a.id = t.agent_id
+        LEFT JOIN api_key k ON k.id = t.key_id AND (k.user_id = :user OR EXISTS
+            (SELECT 1 FROM member WHERE org_id = :org AND user_id = :user AND role = 'owner'))
+    ORDER BY e.seq DESC";
+
+impl EntryTurn {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
+        let Some(model) = row.get(9)? else { return Ok(None) };
+        Ok(Some(EntryTurn {
+            model,
+            agent_id: row.get(10)?,
+            agent_name: row.get(11)?,
+            session_id: row.get(12)?,
+            key_id: row.get(13)?,
+            key_name: row.get(14)?,
+            input_tokens: row.get(15)?,
+            output_tokens: row.get(16)?,
+        }))
+    }
 }
 
 impl Entry {
@@ -56,21 +109,22 @@ impl Entry {
             turn_id: row.get(5)?,
             created_at: Timestamp::from_millis(row.get(6)?),
             note: row.get(7)?,
+            balance_after: row.get(8)?,
+            turn: EntryTurn::from_row(row)?,
         })
     }
 }
 
 impl Org<'_> {
-    /// Entries, the newest first; the cursor is an entry's id.
-    pub fn ledger_entries(&self, limit: usize, cursor: Option<&str>) -> Result<Page<Entry>> {
+    /// Entries, the newest first; the cursor is an entry's id. Without `all`, the holds of turns that ended are left out. It
+    /// scans: keep it off the request threads.
+    pub fn ledger_entries(&self, all: bool, limit: usize, cursor: Option<&str>) -> Result<Page<Entry>> {
         self.read(|c| {
-            let mut statement = c.prepare_cached(
-                "SELECT seq, id, kind, balance_delta, held_delta, turn_id, created_at, note FROM ledger_entry
-                 WHERE org_id = :org AND (:cursor IS NULL
-                     OR seq < (SELECT seq FROM ledger_entry WHERE id = :cursor AND org_id = :org))
-                 ORDER BY seq DESC LIMIT :rows",
-            )?;
-            let parameters = named_params! { ":org": self.tenant.org_id, ":cursor": cursor, ":rows": limit as i64 + 1 };
+            let mut statement = c.prepare_cached(SELECT)?;
+            let parameters = named_params! {
+                ":org": self.tenant.org_id, ":user": self.tenant.user_id, ":all": all, ":cursor": cursor,
+                ":rows": limit as i64 + 1,
+            };
             let rows = statement.query_map(parameters, Entry::from_row)?.collect::<Result<_, _>>()?;
             Ok(Page::from_rows(rows, limit, |entry: &Entry| entry.id.clone()))
         })

@@ -9,7 +9,7 @@ use super::{
     Store, Tenant, agent_versions,
     agents::Agent,
     audit::{self, Event, Kind},
-    keys::{self, ApiKey, KeysOf},
+    keys::{self, ApiKey, KeyTerms, KeysOf},
     ledger,
     orgs::{self, OrgDetails},
     providers::{self, Provider},
@@ -130,7 +130,12 @@ fn keep_key(c: &Connection, tenant: &Tenant, wanted: WantedKey) -> Result<String
         c.execute("UPDATE api_key SET scopes = ?1 WHERE id = ?2", (Scope::join(&scopes), &id))?;
         return Ok(id);
     }
-    let key = keys::create(c, tenant, ApiKey::new(tenant, name, new.prefix, env, scopes, None), &new.hash)?;
+    let key = keys::create(
+        c,
+        tenant,
+        ApiKey::new(tenant, new.prefix, KeyTerms { env, ..KeyTerms::live(name, scopes) }),
+        &new.hash,
+    )?;
     note(c, tenant, Kind::KeyCreated, &key.called())?;
     Ok(key.id)
 }

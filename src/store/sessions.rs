@@ -100,6 +100,8 @@ pub struct SessionFilter {
     pub agent_id: Option<String>,
     /// Words to find in labels and messages.
     pub search: Option<String>,
+    /// Only those that are pinned: whose metadata says so.
+    pub is_pinned: bool,
     /// Absent: all but those that agents and the Responses API make, which nobody would look for.
     pub origin: Option<Origin>,
 }
@@ -149,8 +151,10 @@ impl Org<'_> {
             None => format!("SELECT {COLUMNS}, NULL {FROM}"),
             Some(_) => format!("{HITS} SELECT {COLUMNS}, hit.message {FROM} JOIN hit ON hit.session = s.seq"),
         };
+        // As the index has it.
+        let pinned = if filter.is_pinned { "json_type(s.metadata, '$.pinned') = 'true'" } else { "TRUE" };
         let sql = format!(
-            "{source} WHERE {VISIBLE} AND (s.updated_at, s.seq) < (:updated, :seq)
+            "{source} WHERE {VISIBLE} AND {pinned} AND (s.updated_at, s.seq) < (:updated, :seq)
                  AND (:project IS NULL OR s.project_id = :project) AND (:agent IS NULL OR s.agent_id = :agent)
                  AND CASE WHEN :origin IS NULL THEN s.origin NOT IN ('agent', 'responses') ELSE s.origin = :origin END
                  AND (:unindexed IS NULL OR :words <> '')

@@ -34,6 +34,18 @@ pub enum GroupBy {
     Day,
 }
 
+/// The sums of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// What it is of. `None`: what has no such thing, and what the person may not see.
+    pub key: Option<String>,
+    /// What that is called, where it has a name.
+    pub name: Option<String>,
+    /// What its part is of, where groups are split.
+    pub part: Option<String>,
+    pub usage: Usage,
+}
+
 impl GroupBy {
     /// The key of a group; sessions by the id that clients know. What the person may not see has none.
     fn expression(self) -> &'static str {
@@ -52,6 +64,17 @@ impl GroupBy {
                       (SELECT 1 FROM member WHERE org_id = :org AND user_id = :user AND role = 'owner')))"
             }
             GroupBy::Day => "strftime('%Y-%m-%d', t.started_at / 1000, 'unixepoch')",
+        }
+    }
+
+    /// The name of what a group's key is of.
+    fn name(self) -> &'static str {
+        match self {
+            GroupBy::Model | GroupBy::Day => "NULL",
+            GroupBy::Agent => "(SELECT name FROM agent WHERE id = grp)",
+            GroupBy::Project => "(SELECT name FROM project WHERE id = grp)",
+            GroupBy::Session => "(SELECT label FROM session WHERE org_id = :org AND id = grp)",
+            GroupBy::Key => "(SELECT name FROM api_key WHERE id = grp)",
         }
     }
 }
@@ -85,20 +108,32 @@ impl Org<'_> {
         })
     }
 
-    /// The same, by group: days in their order, everything else the dearest first. `None` is what has no such thing,
-    /// and what the person may not see.
-    pub fn usage_by(&self, group_by: GroupBy, from: Timestamp, to: Timestamp) -> Result<Vec<(Option<String>, Usage)>> {
+    /// The same, by group, and each of them split by another thing: whole days in their order, everything else the dearest
+    /// first.
+    pub fn usage_by(
+        &self,
+        group_by: GroupBy,
+        split_by: Option<GroupBy>,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Group>> {
         let key = group_by.expression();
-        let order = if group_by == GroupBy::Day { "grp" } else { "sum(cost) DESC, count(*) DESC, grp" };
+        let name = group_by.name();
+        let part = split_by.map_or("NULL", GroupBy::expression);
+        let is_in_order = group_by == GroupBy::Day && split_by.is_none();
+        let order = if is_in_order { "grp" } else { "sum(cost) DESC, count(*) DESC, grp, part" };
         self.read(|c| {
             let mut statement = c.prepare_cached(&format!(
-                "SELECT {SUMS}, {key} AS grp FROM turn t WHERE {SPAN} AND :user <> '' GROUP BY grp ORDER BY {order} LIMIT :groups"
+                "SELECT *, {name} FROM (SELECT {SUMS}, {key} AS grp, {part} AS part FROM turn t
+                     WHERE {SPAN} AND :user <> '' GROUP BY grp, part ORDER BY {order} LIMIT :groups)"
             ))?;
             let parameters = named_params! {
                 ":org": self.tenant.org_id, ":from": from.as_millis(), ":to": to.as_millis(), ":groups": GROUPS_MAX,
                 ":user": self.tenant.user_id,
             };
-            let rows = statement.query_map(parameters, |row| Ok((row.get(5)?, Usage::from_row(row)?)))?;
+            let rows = statement.query_map(parameters, |row| {
+                Ok(Group { key: row.get(5)?, part: row.get(6)?, name: row.get(7)?, usage: Usage::from_row(row)? })
+            })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
@@ -139,12 +174,12 @@ mod tests {
                     Ok(())
                 })
                 .unwrap();
-            org.usage_by(GroupBy::Model, Timestamp::from_millis(0), Timestamp::from_millis(1)).unwrap()
+            org.usage_by(GroupBy::Model, None, Timestamp::from_millis(0), Timestamp::from_millis(1)).unwrap()
         };
         for models in [GROUPS_MAX - 1, GROUPS_MAX, GROUPS_MAX + 1] {
             let groups = groups_of(models);
             assert_eq!(groups.len() as i64, models.min(GROUPS_MAX));
-            assert_eq!(groups[0].0, Some((models - 1).to_string()), "the dearest is the first");
+            assert_eq!(groups[0].key, Some((models - 1).to_string()), "the dearest is the first");
         }
     }
 }

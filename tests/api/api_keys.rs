@@ -236,6 +236,15 @@ fn a_key_is_changed_by_its_person_and_limited_by_an_owner() {
         assert_eq!(owner.patch(&path, body).invalid(), [field]);
     }
     owner.patch(&path, json!({ "monthlyLimitMicrocents": 1_000_000_000_000_i64 })).ok(200);
+    assert_eq!(made["monthlyLimitMicrocents"], json!(null));
+    for limit in [0, 1_000_000_000_000_i64] {
+        let limited = owner.post("/api-keys", json!({ "name": "x", "monthlyLimitMicrocents": limit })).ok(201);
+        assert_eq!(limited["monthlyLimitMicrocents"], json!(limit));
+    }
+    for limit in [-1, 1_000_000_000_001_i64] {
+        let body = json!({ "name": "x", "monthlyLimitMicrocents": limit });
+        assert_eq!(owner.post("/api-keys", body).invalid(), ["monthlyLimitMicrocents"]);
+    }
     stranger.patch(&path, json!({ "name": "theirs" })).fails(404, "NOT_FOUND");
     app.org("acme").patch(&path, json!({ "name": "by key" })).fails(403, "FORBIDDEN");
     owner.delete(&path).ok(200);
@@ -289,6 +298,11 @@ fn past_its_limit_a_key_is_refused_and_another_is_not() {
     let set = app.alm(&["keys", "set", "--org", &slug, &id, "--monthly-limit", "none", "--json"]);
     assert_eq!(set.json()["monthlyLimitMicrocents"], json!(null));
     assert_eq!(key.get("/api-keys").ok(200)["items"].as_array().unwrap().len(), 2);
+    let made = app.alm(&["keys", "create", "--org", &slug, "--name", "capped", "--monthly-limit", "2.50", "--json"]);
+    let keys = app.browser("acme").get("/api-keys").ok(200);
+    let shown = keys["items"].as_array().unwrap().iter().find(|one| one["id"] == made.json()["id"]).unwrap().clone();
+    assert_eq!(shown["monthlyLimitMicrocents"], json!(2_500_000));
+    app.alm(&["keys", "revoke", "--org", &slug, made.json()["id"].as_str().unwrap()]).ok();
     let new = app.alm(&["keys", "rotate", "--org", &slug, &id]);
     Client::new(app.url(), Some(new.ok().trim().to_owned())).get("/agents").ok(200);
     key.get("/agents").fails(401, "UNAUTHORIZED");

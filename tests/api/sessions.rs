@@ -83,3 +83,22 @@ fn a_search_finds_words_in_labels_and_messages_of_ones_own() {
     }
     assert!(column(&app.org("globex").get("/sessions?q=plans").ok(200), "id").is_empty());
 }
+
+#[test]
+fn pinned_sessions_are_those_whose_metadata_says_so() {
+    let acme = App::shared().org("acme");
+    let mut ids = Vec::new();
+    for pinned in [json!(true), json!(false), json!("true"), json!(1), json!({ "pinned": true })] {
+        let made = acme.post("/sessions", json!({ "metadata": { "pinned": pinned, "other": 1 } })).ok(201);
+        ids.push(made["id"].as_str().unwrap().to_owned());
+    }
+    let pinned = || column(&acme.get("/sessions?pinned=true").ok(200), "id");
+    assert_eq!(pinned(), ids[..1]);
+    assert_eq!(column(&acme.get("/sessions?pinned=false").ok(200), "id").len(), 5);
+    acme.patch(&format!("/sessions/{}", ids[1]), json!({ "metadata": { "pinned": true } })).ok(200);
+    assert_eq!(pinned(), [ids[1].clone(), ids[0].clone()]);
+    acme.patch(&format!("/sessions/{}", ids[0]), json!({ "metadata": {} })).ok(200);
+    assert_eq!(pinned(), ids[1..2]);
+    acme.delete(&format!("/sessions/{}", ids[1])).ok(200);
+    assert!(pinned().is_empty());
+}

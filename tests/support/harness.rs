@@ -22,6 +22,7 @@ use alm::{
     seal::Sealer,
     store::{
         Store, Tenant,
+        keys::KeyTerms,
         providers::{Provider, ProviderModel},
     },
     time::Timestamp,
@@ -153,7 +154,8 @@ impl App {
 
     fn key_of(&self, tenant: &Tenant, env: Env, scopes: &[Scope], expires_at: Option<Timestamp>) -> Client {
         let key = key::generate(env).unwrap();
-        wait(self.store().org(tenant).create_key(&key, "test".into(), env, scopes.to_vec(), expires_at)).unwrap();
+        let terms = KeyTerms { env, expires_at, ..KeyTerms::live("test", scopes.to_vec()) };
+        wait(self.store().org(tenant).create_key(&key, terms)).unwrap();
         Client::new(&self.server.url, Some(key.text))
     }
 

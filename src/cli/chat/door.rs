@@ -15,7 +15,11 @@ use crate::{
     key::{self, Env, Scope},
     seal::from_environment,
     server::{self, ErrorKind, Server},
-    store::{Store, Tenant, file::lock, keys::KeysOf},
+    store::{
+        Store, Tenant,
+        file::lock,
+        keys::{KeyTerms, KeysOf},
+    },
     time::Timestamp,
 };
 
@@ -122,7 +126,7 @@ async fn lend(globals: &Globals, slug: Option<&str>) -> Result<(String, Lent)> {
     };
     let new = key::generate(Env::Live)?;
     let until = Timestamp::now().plus(KEY_LIFE);
-    let scopes = vec![Scope::Read, Scope::Chat];
-    let row = store.org(&tenant).create_key(&new, "alm chat".into(), Env::Live, scopes, Some(until)).await?;
+    let terms = KeyTerms { expires_at: Some(until), ..KeyTerms::live("alm chat", vec![Scope::Read, Scope::Chat]) };
+    let row = store.org(&tenant).create_key(&new, terms).await?;
     Ok((new.text, Lent { store, tenant, id: row.id }))
 }

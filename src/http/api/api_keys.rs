@@ -24,7 +24,7 @@ use crate::{
     },
     key,
     money::{AMOUNT_USD_MAX, USD},
-    store::keys::{self as stored, KeyChange, KeysOf, OVERLAP_SECONDS_MAX},
+    store::keys::{self as stored, KeyChange, KeyTerms, KeysOf, OVERLAP_SECONDS_MAX},
     time::Timestamp,
 };
 
@@ -70,6 +70,9 @@ struct NewApiKey {
     #[oai(nullable)]
     expires_at: Option<Moment>,
     created_at: Moment,
+    /// `null`: no limit.
+    #[oai(nullable)]
+    monthly_limit_microcents: Option<i64>,
     /// `alm_<env>_<48 hex>`. Copy it now: it is not shown again.
     key: String,
 }
@@ -107,6 +110,9 @@ struct KeyRequest {
     /// Default: all of them.
     scopes: Option<Vec<Scope>>,
     expires_at: Option<Moment>,
+    /// The most that it may spend in a month of UTC: 0 to 1000000000000, a million US dollars. Default: no limit. For the
+    /// organization's owner alone.
+    monthly_limit_microcents: Option<i64>,
 }
 
 impl Example for KeyRequest {
@@ -116,6 +122,7 @@ impl Example for KeyRequest {
             env: Some(Env::Test),
             scopes: Some(vec![Scope::Read, Scope::Chat]),
             expires_at: Timestamp::parse("2030-01-01T00:00:00.000Z").map(Moment),
+            monthly_limit_microcents: None,
         }
     }
 }
@@ -187,11 +194,12 @@ impl ApiKeys {
         caller: Caller<SteppedUp>,
         body: JsonBody<KeyRequest>,
     ) -> Result<Created<NewApiKey>, ApiError> {
-        let KeyRequest { name, env, scopes, expires_at } = body.0.checked()?;
-        let env = env.map_or(key::Env::Live, Into::into);
-        let scopes = scopes.map_or(key::Scope::ALL.to_vec(), distinct);
-        let new = key::generate(env)?;
-        let row = caller.org().create_key(&new, name, env, scopes, expires_at.map(|at| at.0)).await?;
+        let terms = body.0.checked()?;
+        if terms.monthly_limit.is_some() {
+            everyones(&caller)?;
+        }
+        let new = key::generate(terms.env)?;
+        let row = caller.org().create_key(&new, terms).await?;
         Ok(Data::of(&NewApiKey::of(row, new.text)))
     }
 
@@ -268,9 +276,7 @@ impl KeyPatch {
             checks.chars("name", name, 1..=key::NAME_CHARS_MAX);
         }
         check_later(&mut checks, expires_at.flatten());
-        if let Some(limit) = monthly_limit.flatten() {
-            checks.range("monthlyLimitMicrocents", limit, 0..=AMOUNT_USD_MAX * USD);
-        }
+        check_limit(&mut checks, monthly_limit.flatten());
         checks.done().map(|()| KeyChange { name, expires_at, monthly_limit })
     }
 }
@@ -279,14 +285,28 @@ fn check_later(checks: &mut Checks, expires_at: Option<Timestamp>) {
     checks.that(expires_at.is_none_or(|at| at > Timestamp::now()), "expiresAt", || "must be in the future");
 }
 
+fn check_limit(checks: &mut Checks, limit: Option<i64>) {
+    if let Some(limit) = limit {
+        checks.range("monthlyLimitMicrocents", limit, 0..=AMOUNT_USD_MAX * USD);
+    }
+}
+
 impl KeyRequest {
-    fn checked(self) -> Result<Self> {
+    fn checked(self) -> Result<KeyTerms> {
         let name = collapse_space(&self.name);
         let mut checks = Checks::default();
         checks.chars("name", &name, 1..=key::NAME_CHARS_MAX);
         checks.that(self.scopes.as_ref().is_none_or(|scopes| !scopes.is_empty()), "scopes", || "must not be empty");
-        check_later(&mut checks, self.expires_at.map(|at| at.0));
-        checks.done().map(|()| KeyRequest { name, ..self })
+        let expires_at = self.expires_at.map(|at| at.0);
+        check_later(&mut checks, expires_at);
+        check_limit(&mut checks, self.monthly_limit_microcents);
+        checks.done().map(|()| KeyTerms {
+            name,
+            env: self.env.map_or(key::Env::Live, Into::into),
+            scopes: self.scopes.map_or(key::Scope::ALL.to_vec(), distinct),
+            expires_at,
+            monthly_limit: self.monthly_limit_microcents,
+        })
     }
 }
 
@@ -298,8 +318,8 @@ fn distinct(scopes: Vec<Scope>) -> Vec<key::Scope> {
 
 impl NewApiKey {
     fn of(row: stored::ApiKey, key: String) -> Self {
-        let ApiKey { id, name, prefix, env, scopes, expires_at, created_at, .. } = row.into();
-        NewApiKey { id, name, prefix, env, scopes, expires_at, created_at, key }
+        let ApiKey { id, name, prefix, env, scopes, expires_at, created_at, monthly_limit_microcents, .. } = row.into();
+        NewApiKey { id, name, prefix, env, scopes, expires_at, created_at, monthly_limit_microcents, key }
     }
 }
 

@@ -60,6 +60,13 @@ struct UsageGroup {
     /// The id of a model, agent, project, session or key, or a day; `null` for turns without one.
     #[oai(nullable)]
     key: Option<String>,
+    /// What that is called, where it has a name.
+    #[oai(nullable)]
+    name: Option<String>,
+    /// The id of its part. Only with `splitBy`.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<String>,
     input_tokens: i64,
     output_tokens: i64,
     cache_read_tokens: i64,
@@ -82,6 +89,32 @@ struct Transaction {
     turn_id: Option<String>,
     note: String,
     created_at: Moment,
+    /// The balance that it left.
+    balance_after_microcents: i64,
+    /// What the turn was; `null`: there was none, or it is gone.
+    #[oai(nullable)]
+    turn: Option<TransactionTurn>,
+}
+
+/// The turn of an entry. What the caller may not see is `null`.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+struct TransactionTurn {
+    model: String,
+    #[oai(nullable)]
+    agent_id: Option<String>,
+    #[oai(nullable)]
+    agent_name: Option<String>,
+    #[oai(nullable)]
+    session_id: Option<String>,
+    /// The API key that asked; `null`: a browser did.
+    #[oai(nullable)]
+    key_id: Option<String>,
+    #[oai(nullable)]
+    key_name: Option<String>,
+    input_tokens: i64,
+    output_tokens: i64,
 }
 
 /// The kind of an entry.
@@ -97,6 +130,15 @@ enum TransactionKind {
     Settle,
     /// A turn ended and cost nothing.
     Release,
+}
+
+/// Which holds a list shows.
+#[derive(Debug, Clone, Copy, Enum)]
+#[oai(rename_all = "lowercase")]
+enum Holds {
+    All,
+    /// Only those of turns that still run: of a turn that ended, its bill stands for both.
+    Open,
 }
 
 /// A deposit.
@@ -157,12 +199,15 @@ impl BillingApi {
     async fn list_transactions(
         &self,
         caller: Caller<Read>,
+        /// Which holds are listed. Default `all`.
+        holds: Query<Option<Holds>>,
         /// 1 to 100. Default 50.
         limit: Query<Option<i64>>,
         /// The `nextCursor` of the previous page.
         cursor: Query<Option<String>>,
     ) -> Result<Data<Items<Transaction>>, ApiError> {
-        let page = caller.org().ledger_entries(page_limit(limit.0)?, cursor.0.as_deref())?;
+        let (all, limit) = (!matches!(holds.0, Some(Holds::Open)), page_limit(limit.0)?);
+        let page = caller.scan(move |org| org.ledger_entries(all, limit, cursor.0.as_deref())).await?;
         Ok(Data::of(&Items::page(page, Transaction::from)))
     }
 
@@ -191,14 +236,18 @@ impl BillingApi {
         /// Default `model`.
         #[oai(name = "groupBy")]
         group_by: Query<Option<GroupBy>>,
+        /// Splits each group into parts, the dearest first. Default: groups are whole.
+        #[oai(name = "splitBy")]
+        split_by: Query<Option<GroupBy>>,
         /// RFC 3339, inclusive. Default: the first of this month.
         from: Query<Option<String>>,
         /// RFC 3339, exclusive. Default: now.
         to: Query<Option<String>>,
     ) -> Result<Data<Items<UsageGroup>>, ApiError> {
         let group_by = group_by.0.unwrap_or(GroupBy::Model).into();
+        let split_by = split_by.0.map(Into::into);
         let (from, to) = span(from.0, to.0)?;
-        let groups = caller.scan(move |org| org.usage_by(group_by, from, to)).await?;
+        let groups = caller.scan(move |org| org.usage_by(group_by, split_by, from, to)).await?;
         Ok(Data::of(&Items::all(groups)))
     }
 
@@ -259,10 +308,12 @@ impl From<usage::Usage> for Usage {
     }
 }
 
-impl From<(Option<String>, usage::Usage)> for UsageGroup {
-    fn from((key, usage): (Option<String>, usage::Usage)) -> Self {
+impl From<usage::Group> for UsageGroup {
+    fn from(usage::Group { key, name, part, usage }: usage::Group) -> Self {
         UsageGroup {
             key,
+            name,
+            part,
             input_tokens: usage.input_tokens,
             output_tokens: usage.output_tokens,
             cache_read_tokens: usage.cache_read_tokens,
@@ -287,6 +338,23 @@ impl From<ledger::Entry> for Transaction {
             turn_id: entry.turn_id,
             note: entry.note,
             created_at: entry.created_at.into(),
+            balance_after_microcents: entry.balance_after,
+            turn: entry.turn.map(Into::into),
+        }
+    }
+}
+
+impl From<ledger::EntryTurn> for TransactionTurn {
+    fn from(turn: ledger::EntryTurn) -> Self {
+        TransactionTurn {
+            model: turn.model,
+            agent_id: turn.agent_id,
+            agent_name: turn.agent_name,
+            session_id: turn.session_id,
+            key_id: turn.key_id,
+            key_name: turn.key_name,
+            input_tokens: turn.input_tokens,
+            output_tokens: turn.output_tokens,
         }
     }
 }

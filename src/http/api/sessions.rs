@@ -165,6 +165,8 @@ impl Sessions {
         q: Query<Option<String>>,
         /// Only sessions of this origin. Without it, those of `agent` and `responses` are left out.
         origin: Query<Option<SessionOrigin>>,
+        /// Whether to list only sessions that are pinned: those whose metadata has `"pinned": true`. Default `false`.
+        pinned: Query<Option<bool>>,
         /// 1 to 100. Default 50.
         limit: Query<Option<i64>>,
         /// The `nextCursor` of the previous page.
@@ -175,6 +177,7 @@ impl Sessions {
             agent_id: agent_id.0,
             search: q.0,
             origin: origin.0.map(Into::into),
+            is_pinned: pinned.0 == Some(true),
         };
         Ok(list(&caller, filter, limit.0, cursor.0).await?)
     }

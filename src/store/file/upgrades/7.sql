@@ -138,3 +138,5 @@ CREATE TABLE audit (
 CREATE INDEX audit_by_org ON audit (org_id, seq);
 CREATE INDEX audit_sign_ins ON audit (org_id, seq)
     WHERE kind IN ('sign_in.began', 'sign_in.ended', 'sign_in.password_changed');
+CREATE INDEX session_pinned ON session (org_id, updated_at, seq)
+    WHERE deleted_at IS NULL AND json_type(metadata, '$.pinned') = 'true';
