@@ -22,6 +22,7 @@ mod config;
 mod demo;
 mod deposit;
 mod doctor;
+mod examples;
 mod gguf;
 mod globals;
 mod health;
@@ -55,7 +56,7 @@ mod usage;
 mod variables;
 mod version;
 
-use self::{globals::Globals, variables::with_variables};
+use self::{examples::with_examples, globals::Globals, variables::with_variables};
 use crate::error::{Error, Reason};
 
 /// A private agent platform in one binary and one SQLite file.
@@ -156,7 +157,8 @@ enum Command {
 
 /// Reads the command line and runs its command.
 pub fn run() -> ExitCode {
-    let matches = with_variables(Cli::command()).try_get_matches().unwrap_or_else(|error| hinted(error).exit());
+    let matches =
+        with_examples(with_variables(Cli::command())).try_get_matches().unwrap_or_else(|error| hinted(error).exit());
     let Cli { globals, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     process::take_file_size_signal();
     let done = match command {
