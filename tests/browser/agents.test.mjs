@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { asPerson, open, startOwned } from "./person.mjs";
+import { asPerson, open, pickModel, startOwned } from "./person.mjs";
 import { status, text } from "../clients/fake-upstream.mjs";
 
 let alm;
@@ -45,6 +45,25 @@ test("an agent is tried out as it is typed, and nothing of it is kept", async ()
     assert.equal((await asPerson(page, "GET", "/agents/cook")).systemPrompt, "Be brief.");
     await page.getByRole("button", { name: "Start over" }).click();
     assert.equal(await page.locator(".try-out article").count(), 0);
+  });
+});
+
+test("an agent's model is picked by typing, and none is the organization's", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "agents");
+    const { agent } = await agentOf(page, "Picky", []);
+    await open(page, `agents/${agent.id}`);
+    const model = page.getByRole("combobox", { name: "Model" });
+    assert.equal(await model.inputValue(), "picky/m");
+    await model.click();
+    await page.getByRole("option", { name: "Organization default (demo/ala)" }).click();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved Picky.").waitFor();
+    assert.equal((await asPerson(page, "GET", `/agents/${agent.id}`)).model, null);
+    await pickModel(page, "cook/m");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved Picky.").nth(1).waitFor();
+    assert.equal((await asPerson(page, "GET", `/agents/${agent.id}`)).model, "cook/m");
   });
 });
 

@@ -108,6 +108,24 @@ test("a key has the scopes, the environment and the end that were chosen", async
   });
 });
 
+test("an owner limits a key while it is made, and a limit that is no amount is refused beside its field", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "keys");
+    await page.getByRole("button", { name: "Create key" }).first().click();
+    await page.getByLabel("Name").fill("Capped");
+    await page.getByLabel("Monthly limit").fill("ten");
+    await dialog(page).getByRole("button", { name: "Create key" }).click();
+    await page.getByText("Enter an amount such as 10 or 0.50.").waitFor();
+    await page.getByLabel("Monthly limit").fill("2.50");
+    await dialog(page).getByRole("button", { name: "Create key" }).click();
+    await shownKey(page);
+    await stored(page);
+    await card(page, "Capped").getByText("$0.00 of $2.50 this month").waitFor();
+    await card(page, "Narrow").waitFor();
+    assert.equal(await card(page, "Narrow").getByText("this month").count(), 0, "without an amount there is no limit");
+  });
+});
+
 test("a password is asked for where the server wants one, and what was typed is still there", async () => {
   await alm.signedIn(async (page) => {
     let refusals = 0;

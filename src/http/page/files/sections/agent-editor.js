@@ -9,6 +9,7 @@ import { el, fill, h, notify } from "../lib/dom.js";
 import { checkbox, field, form, input, select, textarea, valuesOf, FieldError } from "../lib/form.js";
 import { moment } from "../lib/format.js";
 import { guard, mayLeave } from "../lib/leave.js";
+import { modelPicker } from "../lib/picker.js";
 import { allowedTools, approvalChoice, toolChoice } from "./agent-tools.js";
 import { tryOut } from "./try-out.js";
 
@@ -23,7 +24,7 @@ const EFFORTS = [
  * Shows the editor of an agent, or of a new one.
  * @param {HTMLElement} place
  * @param {Api.Agent | undefined} agent
- * @param {{ models: Api.Model[], tools: Api.Tool[], isAla: boolean, signal: AbortSignal }} known
+ * @param {{ models: KnownModels, tools: Api.Tool[], isAla: boolean, signal: AbortSignal }} known
  */
 export function agentEditor(place, agent, known) {
   const { isAla, signal } = known;
@@ -68,14 +69,11 @@ export function agentEditor(place, agent, known) {
 
 /**
  * @param {Api.Agent | undefined} agent
- * @param {{ models: Api.Model[], tools: Api.Tool[], isAla: boolean }} known
+ * @param {{ models: KnownModels, tools: Api.Tool[], isAla: boolean }} known
  */
 function fieldsOf(agent, { models, tools, isAla }) {
   const settings = agent?.settings ?? {};
-  const ids = models.map(({ id }) => [id, id]);
-  // A model may have gone since it was chosen; it must not be lost by looking at it.
-  if (agent?.model && ids.every(([id]) => id !== agent.model))
-    ids.push([agent.model, `${agent.model} (not available)`]);
+  const usual = { none: `Organization default (${models.usual})`, chosen: agent?.model };
   return [
     !isAla &&
       h(
@@ -97,7 +95,7 @@ function fieldsOf(agent, { models, tools, isAla }) {
       textarea("systemPrompt", { value: agent?.systemPrompt ?? "", rows: 12, maxlength: "100000" }),
       "Sent to the model before every conversation.",
     ),
-    !isAla && field("Model", select("model", [["", "Organization default"], ...ids], agent?.model ?? "")),
+    !isAla && field("Model", modelPicker("model", models, usual).control),
     h(
       "details",
       h("summary", "Description and avatar"),

@@ -7,6 +7,7 @@ import { connect } from "../lib/clients.js";
 import { ask } from "../lib/dialog.js";
 import { el, fill, h, notify } from "../lib/dom.js";
 import { moment } from "../lib/format.js";
+import { knownModels } from "../lib/picker.js";
 import { failure, loading } from "../lib/states.js";
 import { agentEditor } from "./agent-editor.js";
 
@@ -77,7 +78,7 @@ async function editor(main, slug, signal) {
   const tools = [];
   const agent =
     slug === NEW ? undefined : await call("GET", `/agents/${encodeURIComponent(slug)}`, undefined, { signal });
-  const models = (await call("GET", "/models", undefined, { signal })).items;
+  const models = await knownModels({ signal });
   for await (const items of pages("/tools")) tools.push(...items);
   if (!signal.aborted) agentEditor(main, agent, { models, tools, isAla: agent?.slug === ALA, signal });
 }

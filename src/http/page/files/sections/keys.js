@@ -46,7 +46,7 @@ const SPAN_DAYS = 30;
 export async function keys(page) {
   const list = h("div", loading());
   /** @returns {Promise<unknown>} */
-  const create = () => createKey().then((made) => (made ? reload() : undefined));
+  const create = () => createKey(page).then((made) => (made ? reload() : undefined));
   fill(
     page.main,
     h("div.head", h("h1", "API keys"), el("button.primary", { type: "button", onclick: create }, "Create key")),
@@ -204,7 +204,29 @@ const fact = (term, value) => h("div", h("dt", term), h("dd", value));
 /** @param {Attributes} attributes */
 const nameInput = (attributes) => input("name", { maxlength: "120", autofocus: true, ...attributes });
 
-async function createKey() {
+/** @param {number | null} limit */
+const limitField = (limit) =>
+  field(
+    "Monthly limit in US dollars",
+    input("monthlyLimitMicrocents", {
+      inputmode: "decimal",
+      value: limit === null ? "" : String(limit / USD),
+      placeholder: "No limit",
+    }),
+    "Past it, paid models are refused until the first of the next month (UTC). A rotated key keeps limit and month.",
+  );
+
+/** @param {string | undefined} typed absent: there is no such field */
+function limitOf(typed) {
+  if (typed === undefined) return undefined;
+  if (!typed.trim()) return null;
+  const amount = microcents(typed);
+  if (amount === undefined) throw new FieldError("monthlyLimitMicrocents", "Enter an amount such as 10 or 0.50.");
+  return amount;
+}
+
+/** @param {Page} page */
+async function createKey(page) {
   const made = await dialog("Create key", (close) =>
     form({
       content: [
@@ -226,15 +248,17 @@ async function createKey() {
           Object.entries(SCOPES).map(([scope, text]) => checkbox("scopes", scope, text, true)),
         ),
         field("Expires", select("days", EXPIRIES)),
+        page.isOwner && limitField(null),
       ],
       submit: "Create key",
       working: "Creating…",
       cancel: close,
-      send: async ({ name, env, scopes, days }) => {
+      send: async ({ name, env, scopes, days, monthlyLimitMicrocents: typed }) => {
         if (!name.trim()) throw new FieldError("name", "Enter a name.");
         if (scopes.length === 0) throw new Error("Choose at least one scope.");
         const expiresAt = days ? new Date(Date.now() + days * DAY_MS).toISOString() : undefined;
-        close(await call("POST", "/api-keys", { name: name.trim(), env, scopes, expiresAt }));
+        const monthlyLimitMicrocents = limitOf(typed);
+        close(await call("POST", "/api-keys", { name: name.trim(), env, scopes, expiresAt, monthlyLimitMicrocents }));
       },
     }),
   );
@@ -271,6 +295,7 @@ async function reveal(made, title) {
       ),
       h("h3", "Try it"),
       tabs("Try it with", Object.fromEntries(Object.entries(ways).map(shown))),
+      h("p.hint", "The API is Alumia's, hence the header's name. It names the organization, and may be left out."),
       h("div.actions", el("button.primary", { type: "button", onclick: () => close() }, "I have stored it")),
     ],
     { mustAnswer: true, wide: true },
@@ -289,16 +314,7 @@ async function edit(key, page) {
       content: [
         field("Name", nameInput({ value: key.name })),
         field("Expires", select("days", [kept, ...EXPIRIES])),
-        page.isOwner &&
-          field(
-            "Monthly limit in US dollars",
-            input("monthlyLimitMicrocents", {
-              inputmode: "decimal",
-              value: limit === null ? "" : String(limit / USD),
-              placeholder: "No limit",
-            }),
-            "Past it, paid models are refused until the first of the next month (UTC). A rotated key keeps limit and month.",
-          ),
+        page.isOwner && limitField(limit),
       ],
       submit: "Save",
       cancel: close,
@@ -307,12 +323,8 @@ async function edit(key, page) {
         /** @type {Record<string, unknown>} */
         const change = { name: name.trim() };
         if (days !== "keep") change.expiresAt = days ? new Date(Date.now() + days * DAY_MS).toISOString() : null;
-        if (typed !== undefined) {
-          const amount = typed.trim() === "" ? null : microcents(typed);
-          if (amount === undefined)
-            throw new FieldError("monthlyLimitMicrocents", "Enter an amount such as 10 or 0.50.");
-          if (amount !== limit) change.monthlyLimitMicrocents = amount;
-        }
+        const amount = limitOf(typed);
+        if (amount !== undefined && amount !== limit) change.monthlyLimitMicrocents = amount;
         close(await call("PATCH", `/api-keys/${key.id}`, change));
       },
     }),
