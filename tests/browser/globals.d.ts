@@ -96,6 +96,8 @@ interface PlotRow {
   label: string;
   value: number;
   text: string;
+  /** What it is made of, the same in each row that has any. */
+  parts?: { label: string; value: number }[];
 }
 
 /** A message while it arrives. */

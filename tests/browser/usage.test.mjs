@@ -2,13 +2,14 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { text } from "../clients/fake-upstream.mjs";
 import { ask, axeFinds, written } from "./chats.mjs";
 import { asPerson, open, startOwned } from "./person.mjs";
 
 let alm;
 
 before(async () => {
-  alm = await startOwned();
+  alm = await startOwned({ upstream: true });
 });
 
 after(() => alm?.stop());
@@ -52,7 +53,53 @@ test("the ledger goes on, and says the balance after each entry", () =>
     const ledger = page.getByRole("region", { name: "Ledger" });
     await ledger.getByRole("row", { name: /n24/ }).getByText("$25.00").waitFor();
     await page.getByRole("button", { name: "Show more" }).click();
-    await ledger.getByRole("row", { name: /n0$/ }).getByText("$1.00", { exact: true }).waitFor();
+    await ledger
+      .getByRole("row", { name: /Deposit n0 / })
+      .getByText("$1.00", { exact: true })
+      .waitFor();
     assert.equal(await page.getByRole("button", { name: "Show more" }).isVisible(), false);
     if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/ledger.png`, fullPage: true });
+  }));
+
+test("a day is stacked by model, a range is one's own, and a key has its part", () =>
+  alm.signedIn(async (page) => {
+    await open(page, "keys");
+    await asPerson(page, "POST", "/billing/deposit", { amountMicrocents: 10_000_000 });
+    const { key } = await asPerson(page, "POST", "/api-keys", { name: "Back end" });
+    for (let n = 1; n <= 6; n++) {
+      const models = [{ id: "m", pricing: { inputPerMillion: "1000", outputPerMillion: String(1000 * n) } }];
+      const { baseUrl } = alm.upstream.endpoint([text("Hello"), text("Hello")]);
+      await asPerson(page, "POST", "/providers", { slug: `paid-${n}`, kind: "openai-compatible", baseUrl, models });
+      const answer = await page.request.post("/api/v1/chat", {
+        data: { id: `chat-${n}`, model: `paid-${n}/m`, messages: [{ role: "user", content: "Hi" }] },
+        headers: { authorization: `Bearer ${key}` },
+      });
+      assert.ok(answer.ok());
+      await answer.text();
+    }
+    await open(page, "usage");
+    const legend = page.locator(".legend li");
+    await legend.filter({ hasText: "paid-6/m $0" }).waitFor();
+    assert.equal(await legend.count(), 6);
+    await legend.filter({ hasText: "other models" }).waitFor();
+    assert.equal(await page.locator("g.chosen .bar").count(), 6);
+    const plot = page.getByRole("slider", { name: "Cost by day, UTC" });
+    assert.match(await plot.getAttribute("aria-valuetext"), /\d replies.* · paid-6\/m \$0/);
+    const days = ["First day (UTC)", "Last day (UTC)"].map((label) => page.getByLabel(label));
+    await days[0].fill("2020-01-01");
+    await page.getByRole("heading", { name: "Nothing in these days" }).waitFor();
+    assert.equal(await days[1].inputValue(), "2020-12-31", "at most 366 days");
+    assert.equal(await page.getByRole("group", { name: "Span" }).locator('[aria-pressed="true"]').count(), 0);
+    await days[1].fill(new Date().toISOString().slice(0, 10));
+    await page.locator('[role=slider][aria-valuemax="365"]').waitFor();
+    await page.getByRole("button", { name: "30 days" }).click();
+    await plot.waitFor();
+    await page.getByRole("button", { name: "Key", exact: true }).click();
+    await page.locator(".bars li", { hasText: "Back end" }).getByText("6 replies").waitFor();
+    const ledger = page.getByRole("region", { name: "Ledger" });
+    const row = ledger.getByRole("row", { name: /Reply Ala paid-6\/m Back end \d+ −\$0\.\d+ \$34\.\d+/ });
+    assert.equal(await row.count(), 1, "one row a reply");
+    assert.deepEqual(await axeFinds(page), []);
+    await row.getByRole("link", { name: "Reply" }).click();
+    await page.waitForURL("**#sessions/chat-6");
   }));

@@ -79,7 +79,7 @@ mod tests {
     use crate::http::assets::served;
 
     /// What browsers may have to read in all, without what is vendored.
-    const BYTES_MAX: usize = 260_000;
+    const BYTES_MAX: usize = 260 * 1024;
     const PREFIX: &str = "/_page";
     const VENDORED: [&str; 2] = ["chat/marked", "chat/temml"];
 

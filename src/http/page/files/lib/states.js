@@ -35,3 +35,29 @@ export const failure = (error, again) =>
     error.requestId && h("p.quiet", "Request ID: ", h("code", error.requestId)),
     el("button", { type: "button", onclick: () => again() }, "Try again"),
   );
+
+/**
+ * A table that scrolls sideways where it has to; `amounts` are columns of numbers, after the others.
+ * @param {string} label
+ * @param {"table" | `table.${string}`} name
+ * @param {Child[]} columns
+ * @param {Child[]} amounts
+ * @param {Child} body
+ */
+export const table = (label, name, columns, amounts, body) =>
+  el(
+    "div.scrolls",
+    { tabindex: "0", role: "region", "aria-label": label },
+    h(
+      name,
+      h(
+        "thead",
+        h(
+          "tr",
+          columns.map((column) => el("th", { scope: "col" }, column)),
+          amounts.map((column) => el("th.amount", { scope: "col" }, column)),
+        ),
+      ),
+      body,
+    ),
+  );

@@ -6,7 +6,7 @@ import { call } from "../lib/api.js";
 import { busy, el, fill, h } from "../lib/dom.js";
 import { field, select } from "../lib/form.js";
 import { moment } from "../lib/format.js";
-import { loading, nothing } from "../lib/states.js";
+import { loading, nothing, table } from "../lib/states.js";
 
 const FAMILIES = [
   ["", "Everything"],
@@ -76,25 +76,7 @@ async function show(list, kind, page) {
   more.addEventListener("click", () => busy(more, "Loading…", next));
   await next();
   if (rows.childElementCount === 0) return fill(list, nothing("Nothing yet", "Nobody has done anything of this kind."));
-  return fill(
-    list,
-    el(
-      "div.scrolls",
-      { tabindex: "0", role: "region", "aria-label": "Audit" },
-      h(
-        "table.audit",
-        h(
-          "thead",
-          h(
-            "tr",
-            ["When", "Who", "What", "Details"].map((text) => h("th", text)),
-          ),
-        ),
-        rows,
-      ),
-    ),
-    more,
-  );
+  return fill(list, table("Audit", "table.audit", ["When", "Who", "What", "Details"], [], rows), more);
 }
 
 /** @param {Api.AuditItem} entry */

@@ -8,7 +8,7 @@ import { el, fill, h } from "../lib/dom.js";
 import { happenings } from "../lib/events.js";
 import { select } from "../lib/form.js";
 import { duration, moment, money, number } from "../lib/format.js";
-import { failure, loading, nothing } from "../lib/states.js";
+import { failure, loading, nothing, table } from "../lib/states.js";
 
 const PAGE = 50;
 /** Between two looks, however much happens. */
@@ -111,7 +111,8 @@ function requestLog(page, body, query) {
     cursor = nextCursor;
     more.hidden = !hasMore;
     if (known.size === 0) fill(body, nothing("No requests", "Ask a model: the request appears here as it happens."));
-    else if (!rows.isConnected) fill(body, table(rows), more, news);
+    else if (!rows.isConnected)
+      fill(body, table("Requests", "table.calls.requests", COLUMNS, AMOUNTS, rows), more, news);
   };
   const older = async () => {
     const list = await ask(cursor ?? "");
@@ -135,25 +136,6 @@ function requestLog(page, body, query) {
   };
   return { begin, look };
 }
-
-/** @param {HTMLElement} rows */
-const table = (rows) =>
-  el(
-    "div.scrolls",
-    { tabindex: "0", role: "region", "aria-label": "Requests" },
-    h(
-      "table.calls.requests",
-      h(
-        "thead",
-        h(
-          "tr",
-          COLUMNS.map((title) => el("th", { scope: "col" }, title)),
-          AMOUNTS.map((title) => el("th.amount", { scope: "col" }, title)),
-        ),
-      ),
-      rows,
-    ),
-  );
 
 /**
  * @param {any} one

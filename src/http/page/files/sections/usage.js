@@ -9,14 +9,20 @@ import { busy, el, fill, h, notify } from "../lib/dom.js";
 import { field, form, input, FieldError } from "../lib/form.js";
 import { count, microcents, moment, money, number, short, USD } from "../lib/format.js";
 import { bars, columns } from "../lib/plot.js";
-import { loading, nothing } from "../lib/states.js";
+import { loading, nothing, table } from "../lib/states.js";
 
 /** @type {Record<string, string>} */
-const GROUPS = { day: "Day", model: "Model", agent: "Agent", project: "Project" };
-/** @type {Record<string, string>} */
-const SPANS = { 7: "7 days", 30: "30 days", 90: "90 days" };
+const GROUPS = { day: "Day", model: "Model", agent: "Agent", key: "Key", project: "Project" };
+const SPANS = [7, 30, 90];
+/** Most days that a plot shows. */
+const DAYS_MAX = 366;
+/** Models that have a colour of their own; the others share one. */
+const COLOURS = 5;
 const LATEST = 20;
 const DAY_MS = 86_400_000;
+
+/** @param {number} ms */
+const dateOf = (ms) => new Date(ms).toISOString().slice(0, 10);
 
 /**
  * Shows the section.
@@ -26,8 +32,33 @@ export async function usage(page) {
   const figures = h("div.figures", loading(1));
   const plot = h("div.plot", loading(4));
   const ledger = h("div", loading());
-  let days = 30;
+  const [from, to] = ["First day (UTC)", "Last day (UTC)"].map((label) =>
+    el("input", { type: "date", "aria-label": label, max: dateOf(Date.now()) }),
+  );
   let by = "day";
+  const draw = () => showPlot(plot, by, from.value, to.value, page);
+  /** @param {number} span in days */
+  const last = (span) => {
+    const now = Date.now();
+    from.value = dateOf(now - (span - 1) * DAY_MS);
+    to.value = dateOf(now);
+    return draw();
+  };
+  const spans = choice("Span", Object.fromEntries(SPANS.map((days) => [days, `${days} days`])), "30", (chosen) =>
+    last(Number(chosen)),
+  );
+  /** The day that was chosen stays; the other one follows where it must. @param {Event} event */
+  const ranged = ({ target }) => {
+    const [day, other] = target === from ? [from, to] : [to, from];
+    const at = Date.parse(day.value);
+    if (!at) return undefined;
+    for (const button of spans.children) button.setAttribute("aria-pressed", "false");
+    const far = at + (day === from ? 1 : -1) * (DAYS_MAX - 1) * DAY_MS;
+    const kept = Date.parse(other.value) || at;
+    other.value = dateOf(Math.min(Math.max(kept, Math.min(at, far)), Math.max(at, far)));
+    return draw();
+  };
+  for (const day of [from, to]) day.addEventListener("change", ranged);
   const again = () => Promise.all([showFigures(figures, page), showLedger(ledger, page)]);
   const deposit = () => addMoney().then((done) => done && again());
   fill(
@@ -38,16 +69,15 @@ export async function usage(page) {
       page.isOwner && el("button.primary", { type: "button", onclick: deposit }, "Add to balance"),
     ),
     figures,
+    h("p.hint", "Programs see amounts in microcents: 1 USD is 1,000,000."),
     h(
       "div.head",
       h("h2", "What was used"),
-      choice("Span", SPANS, "30", (chosen) => {
-        days = Number(chosen);
-        return showPlot(plot, by, days, page);
-      }),
-      choice("Group by", GROUPS, "day", (chosen) => {
+      spans,
+      el("div.choice.range", { role: "group", "aria-label": "Range" }, from, "–", to),
+      choice("Group by", GROUPS, by, (chosen) => {
         by = chosen;
-        return showPlot(plot, by, days, page);
+        return draw();
       }),
     ),
     plot,
@@ -58,7 +88,7 @@ export async function usage(page) {
     ),
     ledger,
   );
-  await Promise.all([again(), showPlot(plot, by, days, page)]);
+  await Promise.all([again(), last(30)]);
 }
 
 /**
@@ -123,69 +153,83 @@ async function showFigures(figures, page) {
 /**
  * @param {HTMLElement} plot
  * @param {string} by
- * @param {number} span in days
+ * @param {string} from the first day
+ * @param {string} to the last day
  * @param {Page} page
  */
-async function showPlot(plot, by, span, page) {
+async function showPlot(plot, by, from, to, page) {
   plot.setAttribute("aria-busy", "true");
-  const asked = `${by} ${span}`;
+  const asked = `${by} ${from} ${to}`;
   plot.dataset.asked = asked;
-  const now = new Date();
-  const from = new Date(Math.floor(now.getTime() / DAY_MS) * DAY_MS - (span - 1) * DAY_MS);
-  const [{ items }, names] = await Promise.all([
-    call("GET", `/billing/usage?groupBy=${by}&from=${from.toISOString()}`, undefined, page),
-    namesOf(by),
+  const path = `/billing/usage?groupBy=${by}&from=${from}T00:00:00Z&to=${dateOf(Date.parse(to) + DAY_MS)}T00:00:00Z`;
+  /** @type {Items<Api.UsageGroup>[]} */
+  const [{ items }, parts] = await Promise.all([
+    call("GET", path, undefined, page),
+    by === "day" && call("GET", `${path}&splitBy=model`, undefined, page),
   ]);
   // Somebody chose otherwise meanwhile.
   if (plot.dataset.asked !== asked) return undefined;
   plot.removeAttribute("aria-busy");
   if (items.length === 0)
-    return fill(plot, nothing(`Nothing in the last ${span} days`, "Every reply is counted here, even a free one."));
-  const paid = items.some((/** @type {Api.UsageGroup} */ item) => item.costMicrocents > 0);
+    return fill(plot, nothing("Nothing in these days", "Every reply is counted here, even a free one."));
+  const paid = items.some((item) => item.costMicrocents > 0);
   /** @param {Api.UsageGroup} item */
   const value = (item) => (paid ? item.costMicrocents : item.inputTokens + item.outputTokens);
-  /** @param {Api.UsageGroup} item */
-  const text = (item) =>
-    [paid ? money(item.costMicrocents) : `${short(value(item))} tokens`, count(item.turns, "reply", "replies")].join(
-      ", ",
-    );
-  const rows = items.map((/** @type {Api.UsageGroup} */ item) => ({
-    label: names.get(item.key) ?? item.key ?? "none",
-    value: value(item),
-    text: text(item),
-  }));
-  const title = `${paid ? "Cost" : "Tokens"} by ${GROUPS[by].toLowerCase()}`;
   /** @param {number} amount */
   const scale = (amount) => (paid ? money(amount) : short(amount));
-  return fill(plot, by === "day" ? columns(`${title}, UTC`, withEmptyDays(rows, from, now), scale) : bars(title, rows));
+  /** @type {PlotRow[]} */
+  const rows = items.map((item) => ({
+    label: item.name ?? item.key ?? (by === "key" ? "browsers and others" : "none"),
+    value: value(item),
+    text: `${scale(value(item))}${paid ? "" : " tokens"}, ${count(item.turns, "reply", "replies")}`,
+  }));
+  const title = `${paid ? "Cost" : "Tokens"} by ${GROUPS[by].toLowerCase()}`;
+  if (by !== "day") return fill(plot, bars(title, rows));
+  stack(rows, parts.items, value);
+  return fill(plot, columns(`${title}, UTC`, withEmptyDays(rows, from, to), scale));
 }
 
-/** @param {string} by */
-async function namesOf(by) {
-  const names = new Map();
-  if (by === "agent" || by === "project") {
-    for await (const items of pages(`/${by}s`)) for (const item of items) names.set(item.id, item.name);
+/**
+ * Gives each day its models, the dearest of all days first.
+ * @param {PlotRow[]} days
+ * @param {Api.UsageGroup[]} parts
+ * @param {(part: Api.UsageGroup) => number} value
+ */
+function stack(days, parts, value) {
+  const sums = new Map();
+  for (const part of parts) sums.set(part.part, (sums.get(part.part) ?? 0) + value(part));
+  const models = [...sums.keys()].sort((a, b) => sums.get(b) - sums.get(a)).slice(0, COLOURS);
+  for (const day of days) {
+    const own = parts.filter(({ key }) => key === day.label);
+    day.parts = models.map((label) => {
+      const part = own.find((one) => one.part === label);
+      return { label, value: part ? value(part) : 0 };
+    });
+    // What has no colour of its own, or is too little to be listed.
+    const rest = day.parts.reduce((left, part) => left - part.value, day.value);
+    if (sums.size > COLOURS) day.parts.push({ label: "other models", value: Math.max(0, rest) });
   }
-  return names;
 }
 
 /**
  * @param {PlotRow[]} rows
- * @param {Date} from
- * @param {Date} now
+ * @param {string} from
+ * @param {string} to
  */
-function withEmptyDays(rows, from, now) {
+function withEmptyDays(rows, from, to) {
   const known = new Map(rows.map((row) => [row.label, row]));
   const days = [];
-  for (const day = new Date(from); day <= now; day.setUTCDate(day.getUTCDate() + 1)) {
-    const label = day.toISOString().slice(0, 10);
+  for (let at = Date.parse(from); at <= Date.parse(to); at += DAY_MS) {
+    const label = dateOf(at);
     days.push(known.get(label) ?? { label, value: 0, text: "none" });
   }
   return days;
 }
 
 /** @type {Record<string, string>} */
-const KINDS = { deposit: "Deposit", reserve: "Held for a reply", settle: "Reply", release: "Reply, free" };
+const KINDS = { deposit: "Deposit", reserve: "Being written", settle: "Reply", release: "Reply, free" };
+const COLUMNS = ["When", "What", "Agent", "Model", "Key"];
+const AMOUNTS = ["Tokens", "Change", "Balance after"];
 
 /**
  * One row a reply: what was held for it is shown only while it is held.
@@ -193,9 +237,7 @@ const KINDS = { deposit: "Deposit", reserve: "Held for a reply", settle: "Reply"
  * @param {Page} page
  */
 async function showLedger(ledger, page) {
-  let { balanceMicrocents: balance } = await call("GET", "/billing", undefined, page);
   let cursor = "";
-  const ended = new Set();
   const body = h("tbody");
   /** @type {HTMLElement} */
   const more = el(
@@ -203,29 +245,11 @@ async function showLedger(ledger, page) {
     { type: "button", onclick: () => busy(more, "Loading…", () => next(true)) },
     "Show more",
   );
-  /** @param {Api.Transaction} entry */
-  const row = (entry) => {
-    const after = balance;
-    balance -= entry.amountMicrocents;
-    if (entry.kind === "reserve" && ended.has(entry.turnId)) return null;
-    ended.add(entry.turnId);
-    const held = entry.kind === "reserve" ? money(entry.heldMicrocents) : "–";
-    return el(
-      "tr",
-      { tabindex: "-1" },
-      h("td", moment(entry.createdAt)),
-      h("td", KINDS[entry.kind] ?? entry.kind),
-      h("td.amount", signed(entry.amountMicrocents)),
-      h("td.amount", held),
-      h("td.amount", money(after)),
-      h("td", entry.note),
-    );
-  };
   /** @param {boolean} focuses */
   const next = async (focuses) => {
-    const path = `/billing/transactions?limit=${LATEST}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
+    const path = `/billing/transactions?holds=open&limit=${LATEST}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
     const { items, nextCursor } = await call("GET", path, undefined, page);
-    const rows = items.map(row).filter(Boolean);
+    const rows = items.map(entryRow);
     body.append(...rows);
     cursor = nextCursor ?? "";
     more.hidden = !cursor;
@@ -234,26 +258,28 @@ async function showLedger(ledger, page) {
   await next(false);
   if (!body.children.length)
     return fill(ledger, nothing("No entries", "Every deposit and charge is recorded here and never changed."));
-  return fill(
-    ledger,
-    el(
-      "div.scrolls",
-      { tabindex: "0", role: "region", "aria-label": "Ledger" },
-      h(
-        "table",
-        h(
-          "thead",
-          h(
-            "tr",
-            ["When", "What", "Change", "Held", "Balance after", "Note"].map((title) =>
-              el(/Change|Held|Balance/.test(title) ? "th.amount" : "th", { scope: "col" }, title),
-            ),
-          ),
-        ),
-        body,
-      ),
+  return fill(ledger, table("Ledger", "table.requests", COLUMNS, AMOUNTS, body), h("p.more", more));
+}
+
+/** @param {Api.Transaction} entry */
+function entryRow({ kind, createdAt, amountMicrocents, heldMicrocents, balanceAfterMicrocents, note, turn }) {
+  const what = KINDS[kind] ?? kind;
+  const session = turn?.sessionId;
+  return el(
+    "tr",
+    { tabindex: "-1" },
+    el("th", { scope: "row" }, moment(createdAt)),
+    h(
+      "td",
+      session ? el("a", { href: `#sessions/${encodeURIComponent(session)}` }, what) : what,
+      note && h("p.quiet", note),
     ),
-    h("p.more", more),
+    h("td", turn?.agentName),
+    h("td", turn && h("code", turn.model)),
+    h("td", turn?.keyName),
+    h("td.amount", turn && number(turn.inputTokens + turn.outputTokens)),
+    h("td.amount", kind === "reserve" ? `${money(heldMicrocents)} held` : signed(amountMicrocents)),
+    h("td.amount", money(balanceAfterMicrocents)),
   );
 }
 

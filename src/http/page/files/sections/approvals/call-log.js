@@ -6,7 +6,7 @@ import { call } from "../../lib/api.js";
 import { el, fill, h } from "../../lib/dom.js";
 import { select } from "../../lib/form.js";
 import { moment, money, number } from "../../lib/format.js";
-import { failure, loading } from "../../lib/states.js";
+import { failure, loading, table } from "../../lib/states.js";
 
 const PAGE = 30;
 
@@ -70,7 +70,7 @@ export function callLog(page) {
     // Who reads on in the list is not brought back to its beginning.
     moves = !after && items.some(({ status }) => MOVING.includes(status));
     more.hidden = !hasMore;
-    fill(element, rows.childElementCount > 0 ? [table(rows), more] : h("p.quiet", "No calls."));
+    fill(element, rows.childElementCount > 0 ? [log(rows), more] : h("p.quiet", "No calls."));
   };
   status.addEventListener("change", () => load());
   return {
@@ -85,24 +85,8 @@ export function callLog(page) {
 }
 
 /** @param {HTMLElement} rows */
-const table = (rows) =>
-  el(
-    "div.scrolls",
-    { tabindex: "0", role: "region", "aria-label": "What was called" },
-    h(
-      "table.calls",
-      h(
-        "thead",
-        h(
-          "tr",
-          ["Tool", "Session", "Allowed", "Run", "Outcome"].map((title) => el("th", { scope: "col" }, title)),
-          el("th.amount", { scope: "col" }, "Bytes"),
-          el("th.amount", { scope: "col" }, "Cost"),
-        ),
-      ),
-      rows,
-    ),
-  );
+const log = (rows) =>
+  table("What was called", "table.calls", ["Tool", "Session", "Allowed", "Run", "Outcome"], ["Bytes", "Cost"], rows);
 
 /** @param {Api.ToolCall} one */
 const row = (one) =>

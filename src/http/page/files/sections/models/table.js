@@ -4,6 +4,7 @@
 
 import { el, fill, h } from "../../lib/dom.js";
 import { count, number, priceOf } from "../../lib/format.js";
+import { table } from "../../lib/states.js";
 
 /** How a context window is known. */
 const WINDOW_SOURCES = { told: "as entered", read: "says its server", learned: "learned from a refusal" };
@@ -61,21 +62,7 @@ const group = (slug, models, isSought) =>
       h("strong", slug),
       ` ${count(models.length, "model")} · ${models[0].local ? "this machine" : "remote"}`,
     ),
-    el(
-      "div.scrolls",
-      { tabindex: "0", role: "region", "aria-label": `Models of ${slug}` },
-      h(
-        "table.models",
-        h(
-          "thead",
-          h(
-            "tr",
-            ["Model", "Price", "Context window"].map((title) => el("th", { scope: "col" }, title)),
-          ),
-        ),
-        h("tbody", models.map(row)),
-      ),
-    ),
+    table(`Models of ${slug}`, "table.models", ["Model", "Price", "Context window"], [], h("tbody", models.map(row))),
   );
 
 /** @param {Api.Model} model */

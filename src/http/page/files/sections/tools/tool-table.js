@@ -7,6 +7,7 @@ import { el, h, notify } from "../../lib/dom.js";
 import { select } from "../../lib/form.js";
 import { number } from "../../lib/format.js";
 import { reviewChange } from "./changed.js";
+import { table } from "../../lib/states.js";
 
 /** Whether a tool runs at once. */
 export const POLICIES = [
@@ -26,23 +27,14 @@ export const policyText = (policy) => POLICIES.find(([value]) => value === polic
  * @param {ToolContext} context
  */
 export const toolTable = (label, tools, context) =>
-  el(
-    "div.scrolls",
-    { tabindex: "0", role: "region", "aria-label": label },
+  table(
+    label,
+    "table.tools",
+    ["On", "Tool", "Approval"],
+    ["Tokens"],
     h(
-      "table.tools",
-      h(
-        "thead",
-        h(
-          "tr",
-          ["On", "Tool", "Approval"].map((title) => el("th", { scope: "col" }, title)),
-          el("th.amount", { scope: "col" }, "Tokens"),
-        ),
-      ),
-      h(
-        "tbody",
-        tools.map((tool) => row(tool, context)),
-      ),
+      "tbody",
+      tools.map((tool) => row(tool, context)),
     ),
   );
 
