@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { gated, status, text } from "../clients/fake-upstream.mjs";
-import { ask, chatWith, mine, replies, written } from "./chats.mjs";
-import { ORG, asPerson, open, startOwned } from "./person.mjs";
+import { ask, axeFinds, chatWith, mine, replies, written } from "./chats.mjs";
+import { ORG, asPerson, chosen, open, startOwned } from "./person.mjs";
 
 const SESSIONS = 70;
 
@@ -110,6 +110,61 @@ test("another tab sees the question, the reply as it grows, the dot, and the end
     assert.equal(await replies(tab).count(), 2);
     assert.equal(await tab.title(), `Begin · ${ORG} · alm`);
     assert.equal(await page.title(), `Begin · ${ORG} · alm`);
+  });
+});
+
+test("a pinned session stands first in every tab, however old it is", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, `sessions/${ids[2]}`);
+    await chosen(page, "Pin");
+    const pinned = (tab) => list(tab).getByRole("heading", { name: "Pinned" }).locator("xpath=..").getByRole("link");
+    await pinned(page).filter({ hasText: "Session 3" }).waitFor();
+    const tab = await page.context().newPage();
+    await tab.goto(page.url());
+    await pinned(tab).filter({ hasText: "Session 3" }).waitFor();
+    // Others' metadata and those changes in between stay.
+    assert.deepEqual((await asPerson(page, "GET", `/sessions/${ids[2]}`)).metadata, { pinned: true });
+    for (const id of ids.slice(3, 40)) await asPerson(page, "PATCH", `/sessions/${id}`, { metadata: {} });
+    await tab.reload();
+    await pinned(tab).filter({ hasText: "Session 3" }).waitFor();
+    assert.equal(await pinned(tab).count(), 1);
+    assert.equal(await list(tab).getByRole("link").nth(1).getAttribute("data-id"), ids[2], "after New chat");
+    await chosen(tab, "Unpin");
+    await list(page).getByRole("heading", { name: "Pinned" }).waitFor({ state: "detached" });
+    await list(tab).getByRole("heading", { name: "Pinned" }).waitFor({ state: "detached" });
+  });
+});
+
+test("several sessions are chosen and deleted with one confirmation", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "keys");
+    const made = [];
+    for (const label of ["One", "Two", "Three"])
+      made.push((await asPerson(page, "POST", "/sessions", { label: `Gone ${label}` })).id);
+    await open(page, `sessions/${made[0]}`);
+    await row(page, "Gone Three").waitFor();
+    const select = page.getByRole("button", { name: "Select sessions" });
+    await select.click();
+    assert.ok(await page.getByRole("button", { name: "Delete", exact: true }).isDisabled());
+    await page.getByRole("checkbox", { name: "Select Gone One" }).check();
+    // A press on a row opens nothing then.
+    await row(page, "Gone Two").click();
+    await list(page).getByText("2 selected").waitFor();
+    assert.deepEqual(await axeFinds(page), []);
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
+    await page.keyboard.press("Escape");
+    await list(page).getByText("2 selected").waitFor();
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
+    const confirm = page.getByRole("dialog", { name: "Delete 2 sessions?" });
+    await confirm.getByRole("button", { name: "Delete", exact: true }).click();
+    await page.getByText("Deleted 2 sessions.").waitFor();
+    await row(page, "Gone Two").waitFor({ state: "detached" });
+    await row(page, "Gone Three").waitFor();
+    await page.waitForURL("**#sessions");
+    await select.click();
+    await page.keyboard.press("Escape");
+    await page.getByRole("checkbox").first().waitFor({ state: "hidden" });
+    assert.equal(await select.evaluate((it) => it === document.activeElement), true);
   });
 });
 

@@ -132,3 +132,23 @@ test("a hit opens in its middle, marked, and leads to the one before and after i
     assert.equal(await page.evaluate(() => CSS.highlights.has("hit")), false);
   });
 });
+
+test("what was looked for is marked in the list, and Escape leaves the hits of a session", async () => {
+  await alm.signedIn(async (page) => {
+    await open(page, "sessions");
+    const list = page.getByRole("navigation", { name: "Sessions" });
+    await list.getByRole("searchbox").fill("message 60");
+    await list.locator(".snippet mark", { hasText: "Message" }).first().waitFor();
+    await list.locator(".snippet mark", { hasText: "60" }).first().waitFor();
+    await list.getByRole("link", { name: "Long" }).click();
+    const hits = page.getByRole("group", { name: "Search hits" });
+    await hits.waitFor();
+    await page.getByRole("textbox", { name: "Message" }).press("Escape");
+    await hits.waitFor({ state: "detached" });
+    assert.match(page.url(), /#sessions\/[^/]+$/, "a reload does not bring them back");
+    await list.getByRole("searchbox").fill("Long");
+    await list.locator(".label mark", { hasText: "Long" }).waitFor();
+    await list.getByRole("searchbox").fill("");
+    await list.locator("mark").first().waitFor({ state: "detached" });
+  });
+});

@@ -10,9 +10,9 @@ import { scroller } from "./scroll.js";
 
 /**
  * The elements of a chat, and what happens to them. `curl()` and `raw()` give text; `rename` and `remove` do it.
- * @param {{ session?: Api.Session, box: HTMLElement, lost: HTMLElement, newest: () => unknown, curl: () => string, raw: () => string, save: (kind: "md" | "json") => unknown, print: () => unknown, rename: () => unknown, remove: () => unknown }} options
+ * @param {{ session?: Api.Session, box: HTMLElement, lost: HTMLElement, newest: () => unknown, curl: () => string, raw: () => string, save: (kind: "md" | "json") => unknown, print: () => unknown, pin: () => unknown, rename: () => unknown, remove: () => unknown }} options
  */
-export function chatView({ session, box, lost, newest, curl, raw, save, print, rename, remove }) {
+export function chatView({ session, box, lost, newest, curl, raw, save, print, pin, rename, remove }) {
   const title = h("h2", session?.label ?? "New chat");
   const scrolled = scroller(newest);
   const stream = el("pre.raw", { tabindex: "0", role: "region", "aria-label": "Raw stream", hidden: true });
@@ -38,7 +38,9 @@ export function chatView({ session, box, lost, newest, curl, raw, save, print, r
     },
     { "aria-pressed": "false" },
   );
+  const pinning = button("Pin", pin, { hidden: !session });
   const ofSession = [
+    pinning,
     button("Save as Markdown", () => save("md"), { hidden: !session }),
     button("Save as JSON", () => save("json"), { hidden: !session }),
     button("Print", print, { hidden: !session }),
@@ -61,6 +63,7 @@ export function chatView({ session, box, lost, newest, curl, raw, save, print, r
       box,
     ),
     title,
+    pinning,
     offer,
     spoken,
     showRaw,

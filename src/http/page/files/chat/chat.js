@@ -60,7 +60,7 @@ export class Chat {
       draft: drafts.get(session?.id ?? ""),
       typed: (text) => drafts.set(this.session?.id ?? "", text),
       signal,
-      picked: (model) => this.remember(model),
+      picked: (model) => this.remember({ model: model || undefined }),
       send: () => this.send(),
       stop: () => this.stop(),
     });
@@ -73,6 +73,7 @@ export class Chat {
       raw: () => this.raw,
       save: (kind) => exportChat(this, kind),
       print: () => printChat(this),
+      pin: () => this.pin(),
       rename: () => rename(this.session).then((session) => session && this.renamed(session)),
       remove: () => remove(this.session).then((gone) => gone && this.gone()),
     });
@@ -102,14 +103,23 @@ export class Chat {
   }
 
   /**
-   * The session asks this model from now on; what else stands in its metadata stays.
-   * @param {string} model
+   * Notes something of the session for all who see it; what else stands in its metadata stays.
+   * @param {{ model?: string, pinned?: boolean }} change
    */
-  async remember(model) {
+  async remember(change) {
     if (!this.session) return;
     const path = this.sessionPath;
     const { metadata } = await call("GET", path, undefined, this);
-    this.session = await call("PATCH", path, { metadata: { ...metadata, model: model || undefined } }, this);
+    this.entitle(await call("PATCH", path, { metadata: { ...metadata, ...change } }, this));
+  }
+
+  get isPinned() {
+    return this.session?.metadata?.pinned === true;
+  }
+
+  async pin() {
+    await this.remember({ pinned: !this.isPinned || undefined });
+    this.changed(this.session.id);
   }
 
   /** @param {Api.Session} session */
@@ -126,6 +136,7 @@ export class Chat {
     if (session) this.session = session;
     const label = this.session?.label ?? "New chat";
     this.view.title.textContent = label;
+    this.view.pinning.textContent = this.isPinned ? "Unpin" : "Pin";
     document.title = `${this.running ? "● " : ""}${label} · ${caller.org} · alm`;
   }
 
@@ -156,9 +167,9 @@ export class Chat {
 
   /** @param {{ at: string, words: string }} hit */
   showHits(hit) {
-    const bar = hits(this, hit);
-    this.view.element.firstElementChild?.after(bar.element);
-    bar.begin();
+    this.hits = hits(this, hit);
+    this.view.element.firstElementChild?.after(this.hits.element);
+    this.hits.begin();
     this.history.watch();
   }
 

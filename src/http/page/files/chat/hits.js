@@ -19,14 +19,13 @@ export function hits(chat, { at, words }) {
   const said = el("span.quiet", { role: "status" });
   /** @type {Range | undefined} */
   let here;
-  const terms = words.split(/[\s"]+/).filter(Boolean);
-  const pattern = new RegExp(terms.map(escaped).join("|"), "gi");
+  const pattern = patternOf(words);
 
   /** All that match, in the order of the page: a message may have been painted anew. */
   const found = () => {
     /** @type {Range[]} */
     const ranges = [];
-    for (const parts of terms.length > 0 ? messages.querySelectorAll(".parts") : []) {
+    for (const parts of messages.querySelectorAll(".parts")) {
       const texts = document.createTreeWalker(parts, NodeFilter.SHOW_TEXT);
       while (texts.nextNode() && ranges.length < MARKS_MAX) {
         const text = /** @type {Text} */ (texts.currentNode);
@@ -78,6 +77,7 @@ export function hits(chat, { at, words }) {
     paint("here", []);
     element.remove();
     messages.focus();
+    history.replaceState(null, "", `#${chat.sessionPath.slice(1)}`);
   };
   const element = el(
     "div.hits",
@@ -90,6 +90,7 @@ export function hits(chat, { at, words }) {
   chat.signal.addEventListener("abort", () => ["hit", "here"].forEach((name) => paint(name, [])));
   return {
     element,
+    close,
     /** To the hit that was asked for. */
     begin() {
       const message = messages.querySelector(`[data-id="${CSS.escape(at)}"]`);
@@ -100,6 +101,15 @@ export function hits(chat, { at, words }) {
       return undefined;
     },
   };
+}
+
+/**
+ * Finds the words of a search in a text; without a word, nothing.
+ * @param {string} words
+ */
+export function patternOf(words) {
+  const terms = words.split(/[\s"]+/).filter(Boolean);
+  return new RegExp(terms.map(escaped).join("|") || "(?!)", "gi");
 }
 
 /** @param {string} text */

@@ -43,7 +43,7 @@ export function keepUp(chat) {
 }
 
 /**
- * Escape stops the reply; an arrow up in the empty box edits the last question.
+ * Escape stops the reply, or leaves the search; an arrow up in the empty box edits the last question.
  * @param {import("./chat.js").Chat} chat
  */
 export function keys(chat) {
@@ -51,7 +51,8 @@ export function keys(chat) {
   const press = (event) => {
     const target = /** @type {HTMLInputElement} */ (event.target);
     if (event.defaultPrevented || event.isComposing || document.querySelector(OPEN)) return;
-    if (event.key === "Escape" && chat.running && !(target.type === "search" && target.value)) chat.stop();
+    if (event.key === "Escape" && !(target.type === "search" && target.value))
+      chat.running ? chat.stop() : chat.hits?.close();
     if (event.key !== "ArrowUp" || !chat.box.element.contains(target) || chat.box.text() || chat.running) return;
     if (target.tagName !== "TEXTAREA") return;
     const edits = chat.view.messages.querySelectorAll(".mine .edit:not([hidden])");
