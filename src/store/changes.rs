@@ -13,7 +13,6 @@ use std::{
 use rusqlite::{Connection, Row};
 use tokio::sync::watch;
 
-use super::Org;
 use crate::{error::Result, time::Timestamp};
 
 /// Changes of an organization that are kept. Whoever is further behind is told that they missed some.
@@ -133,7 +132,7 @@ impl Changes {
     }
 
     /// From after the one of that name, or from now on.
-    fn listen(&self, org_id: &str, after: Option<&str>) -> Listener {
+    pub(super) fn listen(&self, org_id: &str, after: Option<&str>) -> Listener {
         let new = || Arc::new(Told { since: Timestamp::now().as_millis(), kept: watch::Sender::default() });
         let told = self.orgs().entry(org_id.to_owned()).or_insert_with(new).clone();
         let kept = told.kept.subscribe();
@@ -152,15 +151,8 @@ impl Changes {
     }
 }
 
-impl Org<'_> {
-    /// What changes in the organization from now on, or from after the change of that name.
-    pub fn listen(&self, after: Option<&str>) -> Listener {
-        self.store.changes.listen(&self.tenant.org_id, after)
-    }
-}
-
 impl Listener {
-    /// The name of the change of that number, for [`Org::listen`].
+    /// The name of the change of that number, for [`Org::listen`](super::Org::listen).
     pub fn name(&self, number: u64) -> String {
         format!("{}-{number}", self.told.since)
     }

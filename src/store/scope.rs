@@ -11,7 +11,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    changes::Changes,
+    changes::{Changes, Listener},
     claim::{self, Claim},
     fault::FILE_RETRY,
     file::{connection::BUSY_TIMEOUT, schema},
@@ -95,6 +95,11 @@ impl<'a> Org<'a> {
 
     pub(super) fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.store.read(question)
+    }
+
+    /// What changes in the organization from now on, or from after the change of that name.
+    pub fn listen(&self, after: Option<&str>) -> Listener {
+        self.store.changes.listen(&self.tenant.org_id, after)
     }
 
     /// Writes through the writer; the closure gets the tenant because it outlives the borrow.

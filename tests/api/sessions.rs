@@ -86,7 +86,8 @@ fn a_search_finds_words_in_labels_and_messages_of_ones_own() {
 
 #[test]
 fn pinned_sessions_are_those_whose_metadata_says_so() {
-    let acme = App::shared().org("acme");
+    let app = App::shared();
+    let acme = app.org("acme");
     let mut ids = Vec::new();
     for pinned in [json!(true), json!(false), json!("true"), json!(1), json!({ "pinned": true })] {
         let made = acme.post("/sessions", json!({ "metadata": { "pinned": pinned, "other": 1 } })).ok(201);

@@ -394,8 +394,7 @@ fn new_folder() -> Arc<TempDir> {
 
 fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
     thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            *into.lock().unwrap() += &(line + "\n");
-        }
+        let lines = BufReader::new(from).lines().map_while(Result::ok);
+        lines.for_each(|line| *into.lock().unwrap() += &(line + "\n"));
     });
 }
