@@ -77,7 +77,6 @@ async function fillIn(page) {
     method: "POST",
     url: "https://api.example.com/v1/tickets",
   });
-  await asPerson(page, "POST", "/mcp/servers", { slug: "files", name: "Files", url: "http://127.0.0.1:1/mcp" });
   await open(page, "sessions/new");
   for (const question of ["Think: is 221 prime?", "What time is it?", "Show me Markdown"]) {
     await page.getByRole("textbox", { name: "Message" }).fill(question);
@@ -89,6 +88,8 @@ async function fillIn(page) {
   await page.getByRole("button", { name: "Summarise the periodic table" }).click();
   await page.getByRole("button", { name: "Stop" }).waitFor();
   await page.getByRole("button", { name: "Send" }).waitFor();
+  // Last: it is away, which replies say.
+  await asPerson(page, "POST", "/mcp/servers", { slug: "files", name: "Files", url: "http://127.0.0.1:1/mcp" });
 }
 
 /** What the README shows, and what it is called there. */

@@ -36,7 +36,7 @@ function leftOut(metadata) {
     isNumber(droppedMessages) && droppedMessages > 0 && `${count(droppedMessages, "earlier message")} left out`,
     truncatedByServer === true && "its server read only a part of the conversation",
     isNumber(toolsLeftOut) && toolsLeftOut > 0 && `${count(toolsLeftOut, "tool")} left out`,
-    names(toolsUnavailable) && `without ${names(toolsUnavailable)}, which cannot be reached`,
+    names(toolsUnavailable) && `without the tools of ${names(toolsUnavailable)}, which cannot be reached`,
     structured?.valid === false && `not in the format of the agent: ${structured.error}`,
   ];
 }
