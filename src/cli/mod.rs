@@ -192,7 +192,7 @@ pub fn run() -> ExitCode {
         Command::Openapi(command) => command.run(),
         Command::Config(command) => command.run(&globals, with_variables(Cli::command())),
         Command::Completions(command) => command.run(Cli::command()),
-        Command::Man(command) => command.run(&globals, Cli::command()),
+        Command::Man(command) => command.run(&globals, with_examples(Cli::command())),
         Command::Version(command) => command.run(&globals),
         Command::Health(command) => command.run(&globals),
         Command::Child(command) => command.run(),

@@ -46,6 +46,13 @@ test("somebody is invited, comes with a password of their own, and is removed wh
       assert.equal(await guest.getByRole("link", { name: "Audit" }).count(), 0);
       await asPerson(guest, "POST", "/api-keys", { name: "Sam's" });
 
+      await open(guest, "account");
+      await guest.getByText(/^Chrome on \w+$/).waitFor();
+      await open(owner, "audit");
+      await owner
+        .getByRole("row", { name: /sam@example.com Signed in Chrome on/ })
+        .first()
+        .waitFor();
       await open(owner, "keys");
       await owner.getByText("sam@example.com").waitFor();
       assert.equal(await owner.getByRole("button", { name: "Rotate Sam's" }).count(), 0);

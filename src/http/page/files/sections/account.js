@@ -3,6 +3,7 @@
 // The account: the password, and where the person is signed in.
 
 import { call } from "../lib/api.js";
+import { browserName } from "../lib/browser-name.js";
 import { el, fill, h, notify } from "../lib/dom.js";
 import { field, form, input } from "../lib/form.js";
 import { moment } from "../lib/format.js";
@@ -91,7 +92,7 @@ function card(signIn, reload) {
       "dl.facts",
       h("div", h("dt", "Since"), h("dd", moment(signIn.createdAt))),
       h("div", h("dt", "Last seen"), h("dd", moment(signIn.lastSeenAt))),
-      signIn.userAgent && h("div", h("dt", "Browser"), h("dd", signIn.userAgent)),
+      signIn.userAgent && h("div", h("dt", "Browser"), h("dd", browserName(signIn.userAgent))),
     ),
   ];
 }

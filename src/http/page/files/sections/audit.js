@@ -3,6 +3,7 @@
 // Audit: who changed keys, money, providers, tools and people, and who signed in. For owners.
 
 import { call } from "../lib/api.js";
+import { browserName } from "../lib/browser-name.js";
 import { busy, el, fill, h } from "../lib/dom.js";
 import { field, select } from "../lib/form.js";
 import { moment } from "../lib/format.js";
@@ -86,5 +87,5 @@ const row = ({ at, email, via, kind, target }) =>
     h("td", moment(at)),
     h("td", email ?? "Command line", via === "key" && " (by key)"),
     h("td", DONE[kind] ?? kind),
-    h("td", target),
+    h("td", kind.startsWith("sign_in.") ? browserName(target) : target),
   );

@@ -10,8 +10,8 @@ import { moment } from "../lib/format.js";
 import { loading } from "../lib/states.js";
 
 const ROLES = [
-  ["member", "Member: own keys, agents, projects and sessions"],
-  ["owner", "Owner: everything, also money, providers and people"],
+  ["member", "Member"],
+  ["owner", "Owner"],
 ];
 
 /**
@@ -139,6 +139,10 @@ async function invite() {
       content: [
         field("E-mail", input("email", { type: "email", autofocus: true })),
         field("Role", select("role", ROLES)),
+        h(
+          "p.hint",
+          "A member has keys and sessions of their own. An owner also sees to money, providers, tools and people.",
+        ),
         h("p.hint", "You get a link to send them. It works once, within seven days."),
       ],
       submit: "Create link",
