@@ -26,9 +26,10 @@ pub(super) fn cannot_use(path: &Path, error: &(dyn std::error::Error + 'static))
     }
 }
 
-/// Who may not write at that path, and what lets them: the file, the folder it is in, or the nearest that is there. Nothing if they may.
+/// Who may not write a file, or in its folder, and what lets them. Nothing if they may.
 fn denied(path: &Path, us: u32) -> Option<String> {
-    path.ancestors().filter_map(|place| Some((place, place.metadata().ok()?))).take(2).find_map(|(place, facts)| {
+    let places = [Some(path), path.parent()].into_iter().flatten();
+    places.filter_map(|place| Some((place, place.metadata().ok()?))).find_map(|(place, facts)| {
         let (owner, shown) = (facts.uid(), place.display());
         let wanted = if facts.is_dir() { 0o300 } else { 0o200 };
         if us != 0 && owner != us && facts.mode() & (wanted >> 6) != wanted >> 6 {

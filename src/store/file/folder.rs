@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     store::fault::cannot_use,
 };
 
@@ -59,6 +59,10 @@ pub(in crate::store) fn make_folder(folder: &Path) -> Result<()> {
     made.map_err(|error| match error.kind() {
         // A link to nothing is there as well.
         io::ErrorKind::AlreadyExists => Error::failed(format!("{} is there, and is no folder", folder.display())),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            let text = format!("cannot make {}: {error}: name another folder with --data-dir", folder.display());
+            Error::failed_because(Reason::DataDirDenied, text)
+        }
         _ => cannot_use(folder, &error),
     })
 }
