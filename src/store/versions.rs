@@ -283,12 +283,15 @@ fn place_of_reply(c: &Connection, turn: TurnRow, reply: &NewMessage) -> Result<P
     replaced.place_of(c, &reply.id, reply.role)
 }
 
-/// Ends a turn without a reply: if it brought nothing at all, what it replaced stands again, unless calls of that are over.
+/// Ends a turn without a reply: if it brought nothing at all, what it replaced stands again, unless it has ended calls of that: their
+/// message does not say so.
 pub(super) fn end_without(c: &Connection, turn: TurnRow) -> Result<()> {
     c.prepare_cached(
         "UPDATE message SET superseded_by = NULL WHERE superseded_by = :turn
              AND NOT EXISTS (SELECT 1 FROM message WHERE turn = :turn)
-             AND NOT EXISTS (SELECT 1 FROM tool_call WHERE decided_turn = :turn)",
+             AND NOT EXISTS (SELECT 1 FROM tool_call WHERE decided_turn = :turn)
+             AND NOT EXISTS (SELECT 1 FROM turn JOIN message m ON m.superseded_by = turn.seq
+                 JOIN tool_call t ON t.session = m.session AND t.message_id = m.id WHERE turn.seq = :turn AND t.ended_at >= turn.started_at)",
     )?
     .execute(named_params! { ":turn": turn })?;
     Ok(())

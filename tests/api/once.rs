@@ -1,5 +1,7 @@
 //! At most once: what a crash, a stop or an allowed call that was not made yet leave of a tool's calls. The service counts.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -25,6 +27,10 @@ fn calling(more: Value) -> Calling {
 /// The same, and so many calls get no answer.
 fn calling_in_vain(silences: usize, more: Value) -> Calling {
     let script = [Answer::call("t1", "create_ticket", "{}"), Answer::text("done"), Answer::text("more")];
+    calling_of(script, silences, more)
+}
+
+fn calling_of(script: impl IntoIterator<Item = Answer>, silences: usize, more: Value) -> Calling {
     let (app, model) = (App::start(&[]), FakeModel::start(script));
     let service = Counting::start(move |n, _| if n < silences { Says::Silence } else { Says::json("{\"id\":7}") });
     let acme = app.org_asking("acme", &model);
@@ -154,6 +160,25 @@ fn a_stop_ends_a_call_at_once_and_says_that_it_may_have_taken_effect() {
     let part = calling.part();
     assert!(part["errorText"].as_str().unwrap().starts_with("The reply was stopped while this call ran."), "{part}");
     assert_eq!(calling.call()["status"], json!("unknown"));
+}
+
+#[test]
+fn a_new_answer_without_words_does_not_bring_back_one_whose_calls_it_has_ended() {
+    // The model that writes it anew says nothing before the server is killed.
+    let script = [Answer::call("t1", "create_ticket", "{}"), Answer::empty().silent()];
+    let mut calling = calling_of(script, 1, json!({ "approval": "ask", "idempotent": true }));
+    let asked = calling.acme.chat(json!({ "id": "c", "messages": [user("Go")] }));
+    let id = asked.one("tool-approval-request")["approvalId"].as_str().unwrap().to_owned();
+    calling.acme.post(&format!("/approvals/{id}"), json!({ "approved": true })).ok(200);
+    until("the call", || (calling.service.came().len() == 1).then_some(()));
+    calling.crash();
+    assert_eq!(calling.call()["status"], json!("called"), "it may be made again");
+    let (anew, acme) = (json!({ "id": "c", "trigger": "regenerate-message", "messages": [] }), calling.acme.clone());
+    let asking = thread::spawn(move || drop(acme.attempt("POST", "/chat", Some(&anew.to_string()))));
+    until("the model to be asked again", || (calling.model.asked().len() == 2).then_some(()));
+    calling.crash();
+    asking.join().unwrap();
+    assert_eq!((&calling.call()["status"], calling.acme.messages("c").len()), (&json!("unknown"), 1));
 }
 
 #[test]
