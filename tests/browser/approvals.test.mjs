@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startCounting } from "../clients/counting.mjs";
 import { text, toolCalls } from "../clients/fake-upstream.mjs";
-import { HOSTILE, assertHarmless, asPerson, open, pickModel, startOwned } from "./person.mjs";
+import { HOSTILE, ORG, assertHarmless, asPerson, open, pickModel, startOwned } from "./person.mjs";
 
 const SCHEMA = { type: "object", properties: { title: { type: "string" } }, required: ["title"] };
 
@@ -231,7 +231,12 @@ test("the inbox is answered with the keyboard, and what is typed survives the ne
         .focus();
       await page.keyboard.press("Enter");
       await page.keyboard.type("No, ");
-      await page.waitForResponse((answer) => answer.url().includes("/approvals?status=waiting"));
+      // As another tab tells that something else waits.
+      const looked = page.waitForResponse((answer) => answer.url().includes("/approvals?status=waiting"));
+      await page.evaluate((org) => {
+        new BroadcastChannel(`alm events ${org}`).postMessage({ event: { type: "resync" }, id: "" });
+      }, ORG);
+      await looked;
       await page.keyboard.type("thanks.");
       assert.equal(await page.getByLabel("Reason").first().inputValue(), "No, thanks.");
       await page.keyboard.press("Tab");
