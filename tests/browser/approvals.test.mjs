@@ -253,6 +253,10 @@ test("the inbox is answered with the keyboard, and what is typed survives the ne
         .getByRole("row", { name: new RegExp(name) })
         .getByText("No, thanks.")
         .waitFor();
+      await page
+        .getByRole("row", { name: new RegExp(name) })
+        .getByText("done")
+        .waitFor();
       assert.deepEqual(titles(tickets), ["two"]);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
       assert.ok(wide <= 0, `${wide} px too wide`);

@@ -4,6 +4,7 @@
 
 import { approvalCard } from "../../lib/approval-card.js";
 import { el, fill, h, notify } from "../../lib/dom.js";
+import { happenings } from "../../lib/events.js";
 import { listen, look } from "../../lib/inbox.js";
 import { failure, loading, nothing } from "../../lib/states.js";
 import { callLog } from "./call-log.js";
@@ -24,6 +25,8 @@ export async function approvals(page) {
     log.element,
   );
   listen(inbox(waiting, page, log), page.signal);
+  // A call that runs ends with its turn at the latest.
+  happenings(() => log.moves && log.reload(), page.signal);
   const again = async () => {
     const error = await look();
     if (error) fill(waiting, failure(error, again));
